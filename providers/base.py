@@ -1,0 +1,236 @@
+"""The port to a model, and its errors.
+
+ProviderError
+├── NotRun                  surely not executed, surely not paid
+│   ├── Unreachable         no connection: another node, now
+│   ├── Overloaded          the server's queue is full: another node, now
+│   ├── RateLimited         asked to wait: after `retry_after_s`
+│   └── Rejected            will be refused again: never retried
+│       ├── ModelNotFound
+│       ├── ContextTooLong
+│       ├── Unsupported     the model cannot do this (tools, embeddings)
+│       └── Refused         no key, a wrong key, a policy
+└── Broken                  may have been executed, may have been paid
+    ├── TimedOut            no (whole) answer in time
+    ├── Disconnected        the connection ended inside the answer
+    ├── ServerError         the server says that it failed (5xx)
+    └── Unreadable          an answer that is not what the protocol promises
+
+An error says two things to whoever decides: `maybe_paid`, and `another_try_may_help`. Its message is shown to users.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
+
+from schemas.errors import ErrorType
+
+Kind = Literal["chat", "embed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatCall:
+    """One chat completion. `schema` is a JSON Schema that the provider's own structured mode must enforce."""
+
+    model: str
+    messages: tuple[Message, ...]
+    timeout_s: float
+    schema: dict[str, Any] | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    tag: str = ""
+    """The request's id, sent as the header `x-genai-request` so that a test server can count calls by request."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedCall:
+    """Embeddings of `texts`, in their order."""
+
+    model: str
+    texts: tuple[str, ...]
+    timeout_s: float
+    tag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a call used, in the provider's own count; `estimated` where it gave none. `gpu_seconds` where it is known."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    estimated: bool = False
+    gpu_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatAnswer:
+    """`finish_reason` is `length` when `max_tokens` cut the text: then JSON in it is not whole."""
+
+    text: str
+    finish_reason: Literal["stop", "length", "tool_calls", "content_filter"]
+    spent: Spent
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedAnswer:
+    """One unit-length vector per text, in the order of the texts."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    spent: Spent
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What an operation or the engine must know about a provider before it calls it.
+
+    `paid`: a second call costs money, so an ambiguous one is governed by `on_ambiguous`.
+    `classify_by_embedding`: its chat model cannot classify, its embedding model can (SmolLM2 2/8, MiniLM 8/8).
+    """
+
+    paid: bool
+    classify_by_embedding: bool = False
+
+
+class Provider(Protocol):
+    """One way to reach models. Whoever made it closes it.
+
+    A node is one server that executes calls; its slots are counted by the engine, never by the provider.
+    Methods raise `ProviderError` and nothing else, except `asyncio.CancelledError`, on which the connection is closed.
+    """
+
+    name: str
+    traits: Traits
+
+    def nodes(self) -> tuple[str, ...]:
+        """The names of its nodes; at least one."""
+
+    def slots(self, node: str, model: str) -> int:
+        """How many calls `node` runs side by side for `model`."""
+
+    def default_model(self, kind: Kind) -> str:
+        """The model of a request that names none."""
+
+    async def models(self) -> tuple[str, ...]:
+        """What can be called now, for messages about an unknown model. Empty when nobody answers."""
+
+    async def chat(self, call: ChatCall, node: str) -> ChatAnswer: ...
+
+    async def embed(self, call: EmbedCall, node: str) -> EmbedAnswer: ...
+
+    async def aclose(self) -> None: ...
+
+
+@dataclass(eq=False)
+class ProviderError(Exception):
+    """The model gave no usable answer."""
+
+    message: str
+    details: dict[str, Any] = field(default_factory=dict)
+    retry_after_s: float | None = None
+    spent: Spent | None = None
+    """What is known to have been used all the same; None: nothing is known."""
+
+    type: ClassVar[ErrorType] = ErrorType.INTERNAL
+    maybe_paid: ClassVar[bool] = True
+    another_try_may_help: ClassVar[bool] = True
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class NotRun(ProviderError):
+    """The call was surely not executed."""
+
+    maybe_paid = False
+
+
+class Unreachable(NotRun):
+    """No connection to the model server: is it running, is the address right?"""
+
+    type = ErrorType.UNREACHABLE
+
+
+class Overloaded(NotRun):
+    """The model server's queue is full."""
+
+    type = ErrorType.OVERLOADED
+
+
+class RateLimited(NotRun):
+    """The provider asks to wait."""
+
+    type = ErrorType.RATE_LIMITED
+
+
+class Rejected(NotRun):
+    """The same call would be refused again."""
+
+    type = ErrorType.INVALID_REQUEST
+    another_try_may_help = False
+
+
+class ModelNotFound(Rejected):
+    """The server does not have this model; the message names those that it has."""
+
+    type = ErrorType.MODEL_NOT_FOUND
+
+
+class ContextTooLong(Rejected):
+    """`details` holds `prompt_tokens` and `context_tokens`."""
+
+    type = ErrorType.CONTEXT_TOO_LONG
+
+
+class Unsupported(Rejected):
+    """This model cannot do what was asked of it."""
+
+
+class Refused(Rejected):
+    """The provider refused: a missing or wrong key, or its policy."""
+
+    type = ErrorType.REFUSED
+
+
+class Broken(ProviderError):
+    """The call may have been executed."""
+
+
+class TimedOut(Broken):
+    """No whole answer within `timeout_s`."""
+
+    type = ErrorType.TIMEOUT
+
+
+class Disconnected(Broken):
+    """The connection ended inside the answer."""
+
+    type = ErrorType.UNREACHABLE
+
+
+class ServerError(Broken):
+    """The server says that it failed; Ollama answers so to a bad `format`, so it is not retried without end."""
+
+    type = ErrorType.OVERLOADED
+
+
+class Unreadable(Broken):
+    """An answer that is not what the protocol promises."""
+
+    type = ErrorType.INVALID_ANSWER
+
+
+def messages(system: str | None, turns: Sequence[tuple[Literal["user", "assistant"], str]]) -> tuple[Message, ...]:
+    """A system text, if any, and turns, as messages."""
+    first = (Message("system", system),) if system else ()
+    return first + tuple(Message(role, content) for role, content in turns)

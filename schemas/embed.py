@@ -1,0 +1,29 @@
+"""embed: texts as unit vectors."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field, model_validator
+
+from schemas.text import Content
+
+MAX_TEXTS = 2048
+
+
+class Input(BaseModel):
+    """Either `texts` or one `content`."""
+
+    texts: Annotated[list[Content], Field(min_length=1, max_length=MAX_TEXTS)] | None = None
+    content: Content | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "Input":
+        if (self.texts is None) == (self.content is None):
+            raise ValueError("give either `texts` or `content`")
+        return self
+
+
+class Output(BaseModel):
+    """One vector per text, in their order."""
+
+    embeddings: list[list[float]]
+    dimensions: int
