@@ -1,0 +1,82 @@
+"""What an operation is: a plain async function from its input to its output, given a way to call a model.
+
+An operation never sees Kafka, a database or a provider: only a `Caller`, which bills, numbers and records each call.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from prompts import Rendered
+from providers.base import ChatAnswer, EmbedAnswer, Kind, Message, Traits
+from schemas.errors import ErrorType, Failure
+
+
+class Caller(Protocol):
+    """One request's way to its model. Each call is numbered, in the order in which it is made, and billed once.
+
+    A call that an earlier attempt of this request has already paid for, with the same number and the same input, is
+    answered from the ledger. So an operation must make the same calls in the same order when it is run again.
+    Raises `ProviderError`, which an operation lets pass.
+    """
+
+    traits: Traits
+
+    def render(self, slug: str, **variables: Any) -> Rendered:
+        """A library prompt with its variables filled in."""
+
+    async def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        prompt: Rendered | None = None,
+        schema: dict[str, Any] | None = None,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        seed: int | None = None,
+    ) -> ChatAnswer:
+        """One completion. `max_tokens` is the operation's wish; the request's own option, if any, goes first."""
+
+    async def embed(self, texts: Sequence[str]) -> EmbedAnswer: ...
+
+    def warn(self, text: str) -> None:
+        """A sentence for the result's `warnings`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One line of the table of contents. `kind` says which default model a request without one gets.
+
+    `check` raises `InvalidInput` for what the input's schema cannot see, so that it is answered before any call.
+    """
+
+    name: str
+    input: type[BaseModel]
+    output: type[BaseModel]
+    run: Callable[[Any, Caller], Awaitable[BaseModel]]
+    kind: Kind = "chat"
+    check: Callable[[Any], None] | None = None
+
+
+class OperationError(Exception):
+    """The operation could not give an answer although the model was reached; `failure` says why, in the contract's words."""
+
+    type = ErrorType.INTERNAL
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.failure = Failure(type=self.type, message=message, details=details)
+
+
+class InvalidAnswer(OperationError):
+    """The model's answer did not have the form asked for, and not after one repair either."""
+
+    type = ErrorType.INVALID_ANSWER
+
+
+class InvalidInput(OperationError):
+    """The input asks for something that cannot be done, found only while doing it."""
+
+    type = ErrorType.INVALID_REQUEST

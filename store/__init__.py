@@ -1,0 +1,1 @@
+"""SQL: the ledger of every request, the journal of every call, the costs of every day."""

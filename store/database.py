@@ -1,0 +1,171 @@
+"""One way to run a transaction on both databases.
+
+A transaction is a plain function of a SQLAlchemy `Connection`. On SQLite it runs in the one writing thread, on
+PostgreSQL inside `AsyncConnection.run_sync`, so that the same function serves both and no statement hops threads.
+"""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, InterfaceError, StatementError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from store.errors import Away, BadData, BadUrl, Full, Met
+
+T = TypeVar("T")
+Work = Callable[[Connection], T]
+
+_DB_NOW = text("SELECT extract(epoch FROM clock_timestamp())::double precision")
+
+
+def parse_url(url: str) -> URL:
+    """`sqlite:///…` and `postgresql://…` as people write them; the driver is ours to choose. Raises `BadUrl`."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise BadUrl(
+            f"GENAI_DATABASE_URL is no address of a database: {url!r}; write sqlite:///path or postgresql://…"
+        ) from None
+    kind = parsed.drivername.partition("+")[0]
+    if kind == "sqlite":
+        return parsed.set(drivername="sqlite")
+    if kind in {"postgresql", "postgres"}:
+        return parsed.set(drivername="postgresql+asyncpg")
+    raise BadUrl(
+        f"GENAI_DATABASE_URL names {kind!r}; SQLite (sqlite:///path) and PostgreSQL (postgresql://…) are what works"
+    )
+
+
+def now(conn: Connection) -> float:
+    """Seconds since 1970: the database's clock on PostgreSQL, so that workers with wrong clocks agree."""
+    if conn.dialect.name == "sqlite":
+        return time.time()
+    return float(conn.execute(_DB_NOW).scalar_one())
+
+
+class Database:
+    """Transactions on one database. Whoever made it closes it."""
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+        self.is_sqlite = url.drivername == "sqlite"
+        self._write: ThreadPoolExecutor | None = None
+        self._read: ThreadPoolExecutor | None = None
+        self.sync: Engine | None = None
+        self.asynchronous: AsyncEngine | None = None
+        if self.is_sqlite:
+            self.sync = sqlite_engine(url)
+            self._write = ThreadPoolExecutor(1, "ledger-write")
+            self._read = ThreadPoolExecutor(4, "ledger-read")
+        else:
+            self.asynchronous = create_async_engine(
+                pg_url(url), pool_size=8, max_overflow=8, pool_reset_on_return=None, connect_args=pg_args(url)
+            )
+
+    async def write(self, work: Work[T]) -> T:
+        """Run `work` in one transaction with full durability; returned means committed. Raises `StoreError`."""
+        return await self._run(work, self._write)
+
+    async def read(self, work: Work[T]) -> T:
+        """Run `work` in one transaction beside the writer."""
+        return await self._run(work, self._read)
+
+    async def _run(self, work: Work[T], pool: ThreadPoolExecutor | None) -> T:
+        try:
+            if self.sync is not None:
+                call = _in_sqlite(self.sync, work, immediate=pool is self._write)
+                return await asyncio.get_running_loop().run_in_executor(pool, call)
+            assert self.asynchronous is not None
+            async with self.asynchronous.begin() as conn:
+                return await conn.run_sync(work)
+        except (DBAPIError, StatementError, OSError, TimeoutError, UnicodeEncodeError) as error:
+            raise translate(error) from error
+
+    async def aclose(self) -> None:
+        """Wait for what runs, then let go of every connection."""
+        if self.sync is not None:
+            assert self._write and self._read
+            await asyncio.to_thread(self._write.shutdown)
+            await asyncio.to_thread(self._read.shutdown)
+            self.sync.dispose()
+        if self.asynchronous is not None:
+            await self.asynchronous.dispose()
+
+
+def _in_sqlite(engine: Engine, work: Work[T], *, immediate: bool) -> Callable[[], T]:
+    def call() -> T:
+        with engine.connect() as conn:
+            conn.execution_options(genai_begin="IMMEDIATE" if immediate else "DEFERRED")
+            with conn.begin():
+                return work(conn)
+
+    return call
+
+
+def sqlite_engine(url: URL) -> Engine:
+    """WAL, full durability, and a real BEGIN (the driver's own is late and implicit)."""
+    if url.database:
+        Path(url.database).expanduser().parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": 5.0}, pool_size=8)
+
+    @event.listens_for(engine, "connect")
+    def _connect(raw: sqlite3.Connection, _record: Any) -> None:
+        raw.isolation_level = None
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "busy_timeout=5000",
+            "cache_size=-65536",
+            "temp_store=MEMORY",
+        ):
+            raw.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(conn: Connection) -> None:
+        conn.exec_driver_sql(f"BEGIN {conn.get_execution_options().get('genai_begin', 'DEFERRED')}")
+
+    return engine
+
+
+def pg_url(url: URL) -> URL:
+    """Asyncpg takes a Unix socket's folder as `host` among the arguments, not in the URL's query."""
+    return url.difference_update_query(["host", "sslmode"])
+
+
+def pg_args(url: URL) -> dict[str, Any]:
+    """Arguments for `asyncpg.connect`: no JIT (it costs 100 ms on our first statements), and a bound on waiting."""
+    args: dict[str, Any] = {
+        "timeout": 5,
+        "command_timeout": 60,
+        "server_settings": {"jit": "off", "application_name": "genai-spine"},
+    }
+    if "host" in url.query:
+        args["host"] = url.query["host"]
+    if "sslmode" in url.query:
+        args["ssl"] = url.query["sslmode"]
+    return args
+
+
+def translate(error: BaseException) -> Away | BadData:
+    """A driver's error in the store's words."""
+    cause = getattr(error, "orig", None) or error
+    words = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+    if isinstance(error, UnicodeEncodeError) or isinstance(cause, UnicodeEncodeError):
+        return BadData(words)
+    if isinstance(error, IntegrityError):
+        return Met(words)
+    sqlstate = getattr(cause, "sqlstate", None) or ""
+    if ("full" in words and "disk" in words) or sqlstate == "53100":
+        return Full(words)
+    if sqlstate.startswith("22") or isinstance(error, (DataError,)) or isinstance(cause, (ValueError, OverflowError)):
+        return BadData(words)
+    if isinstance(error, InterfaceError) and sqlstate == "" and "invalid" in words:
+        return BadData(words)
+    return Away(words)

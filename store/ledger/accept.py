@@ -1,0 +1,409 @@
+"""Records come in: the first half of the state table, in one transaction for a whole batch."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, text, tuple_, update
+
+from schemas.errors import ErrorType, Failure
+from store import rows
+from store.database import now
+from store.ledger import answers
+from store.ledger.end import cancel_rows
+from store.ledger.policy import Known, on_known
+from store.ledger.types import Accepted, Arrival, Ask, CancelAsk, Position, Routes, Unreadable
+from store.tables import bodies, cancels, intake_progress, outbox, positions, requests, results, run_cancels
+
+CANCEL_KEPT_S = 86_400.0
+
+_NEXT_PKS = text("SELECT nextval('requests_pk_seq') FROM generate_series(1, :n)")
+
+
+def accept(conn: Connection, routes: Routes, arrivals: Sequence[Arrival]) -> list[Accepted]:
+    """Decide about every arrival, in order; what is returned is committed with the transaction."""
+    return _Batch(conn, routes, arrivals).run()
+
+
+class _Batch:
+    """One transaction's worth of arrivals: looked up together, decided one by one, written together."""
+
+    def __init__(self, conn: Connection, routes: Routes, arrivals: Sequence[Arrival]) -> None:
+        self.conn, self.routes, self.arrivals = conn, routes, arrivals
+        self.at = now(conn)
+        self.new: list[dict[str, Any]] = []
+        self.anew: list[dict[str, Any]] = []
+        self.bodies: list[dict[str, Any]] = []
+        self.results: list[dict[str, Any]] = []
+        self.outbox: list[answers.OutRow] = []
+        self.positions: list[dict[str, Any]] = []
+        self.cancelled: set[bytes] = set()
+
+    def run(self) -> list[Accepted]:
+        progress = _progress(self.conn, self.arrivals)
+        live = [arrival for arrival in self.arrivals if not _redelivered(progress, arrival)]
+        past = self._past_positions(live, progress)
+        self._look(live, past)
+        decided = [
+            self._one(arrival, past) if not _redelivered(progress, arrival) else _REDELIVERED
+            for arrival in self.arrivals
+        ]
+        self._write(live)
+        return decided
+
+    def _look(self, live: Sequence[Arrival], past: dict[Position, Any]) -> None:
+        """Everything that is known of the identities of this batch, locked."""
+        identities = {
+            _identity(a.what) for a in live if isinstance(a.what, Ask | CancelAsk) and getattr(a.what, "id", None)
+        }
+        self.known: dict[bytes, Known] = _known(self.conn, identities)
+        self.waiting_cancels = _cancels(self.conn, identities)
+        fresh = len({_identity(a.what) for a in live if isinstance(a.what, Ask)} - self.known.keys())
+        self.pks = iter(_next_pks(self.conn, fresh))
+        replays = {
+            known.pk for known in self.known.values() if known.state not in {"waiting", "leased", "calling", "held"}
+        }
+        replays |= {row.request_pk for row in past.values() if row.request_pk is not None}
+        self.bodies_of = _result_bodies(self.conn, replays)
+
+    def _past_positions(self, live: Sequence[Arrival], progress: dict[tuple[str, int], Any]) -> dict[Position, Any]:
+        """What was decided of positions that an operator has moved back over."""
+        asked = [
+            a.position
+            for a in live
+            if a.position is not None
+            and a.position.offset < progress[a.position.topic, a.position.partition]["replay_until"]
+        ]
+        if not asked:
+            return {}
+        p = positions.c
+        wanted = [(x.topic, x.partition, x.offset, x.timestamp) for x in asked]
+        found = self.conn.execute(
+            select(positions).where(tuple_(p.topic, p.partition, p.offset, p.timestamp).in_(wanted))
+        )
+        return {Position(row.topic, row.partition, row.offset, row.timestamp): row for row in found}
+
+    def _one(self, arrival: Arrival, past: dict[Position, Any]) -> Accepted:
+        seen = past.get(arrival.position) if arrival.position is not None else None
+        if seen is not None:
+            return self._again_here(arrival, seen)
+        match arrival.what:
+            case Unreadable(failure):
+                return self._unreadable(arrival, failure)
+            case CancelAsk():
+                return self._cancel(arrival, arrival.what)
+            case ask:
+                return self._ask(arrival, ask)
+
+    def _again_here(self, arrival: Arrival, seen: Any) -> Accepted:
+        """The same position, after the offsets were moved back: its result again, or nothing while it is unfinished."""
+        ask = arrival.what
+        if not isinstance(ask, Ask):
+            return Accepted("redelivered")
+        if seen.decision == "conflict":
+            return self._conflict(arrival, ask, remember=False)
+        body = self.bodies_of.get((seen.request_pk, seen.generation))
+        if body is None:
+            return Accepted("redelivered", seen.request_pk, seen.generation)
+        return self._replay(arrival, ask, seen.request_pk, seen.generation, body, remember=False)
+
+    def _ask(self, arrival: Arrival, ask: Ask) -> Accepted:
+        key = _identity(ask)
+        known = self.known.get(key)
+        if known is None:
+            return self._first(arrival, ask, key)
+        match on_known(known, ask.payload_hash):
+            case "conflict":
+                return self._conflict(arrival, ask)
+            case "duplicate":
+                self._remember(arrival, "duplicate", known.pk, known.generation)
+                return Accepted("duplicate", known.pk, known.generation)
+            case "replayed":
+                body = self.bodies_of.get((known.pk, known.generation))
+                if body is None:
+                    return self._expired_answer(arrival, ask, known)
+                return self._replay(arrival, ask, known.pk, known.generation, body)
+            case "again":
+                return self._anew(arrival, ask, known)
+
+    def _first(self, arrival: Arrival, ask: Ask, key: bytes) -> Accepted:
+        pk = next(self.pks)
+        state = "waiting"
+        if ask.failure is not None:
+            state = "failed"
+        elif key in self.waiting_cancels:
+            self.cancelled.add(key)
+        row = self._row(arrival, ask, state)
+        self.new.append({"pk": pk, "identity": key, "generation": 1, "fence": 0, **row})
+        self.known[key] = Known(pk, state, 1, 0, ask.payload_hash, row["error_type"])
+        return self._taken(arrival, ask, pk, 1)
+
+    def _anew(self, arrival: Arrival, ask: Ask, known: Known) -> Accepted:
+        """Generation + 1: this is what redriving a dead letter is."""
+        state = "waiting" if ask.failure is None else "failed"
+        generation = known.generation + 1
+        row = self._row(arrival, ask, state)
+        self.anew.append({"the_pk": known.pk, "generation": generation, **row})
+        known.state, known.generation, known.payload_hash, known.error_type = (
+            state,
+            generation,
+            ask.payload_hash,
+            row["error_type"],
+        )
+        return self._taken(arrival, ask, known.pk, generation)
+
+    def _taken(self, arrival: Arrival, ask: Ask, pk: int, generation: int) -> Accepted:
+        self.bodies.append({"request_pk": pk, "value": arrival.value or b"", "headers": arrival.headers})
+        if ask.failure is None:
+            decision = "accepted" if generation == 1 else "again"
+            self._remember(arrival, decision, pk, generation)
+            return Accepted("accepted" if generation == 1 else "again", pk, generation)
+        body = self._answer(arrival, ask, ask.failure, generation, pk)
+        if ask.unreadable:
+            self._dead(arrival, ask.failure, {"genai-id": ask.id, "genai-tenant": ask.tenant})
+        self._remember(arrival, "invalid", pk, generation)
+        return Accepted("invalid", pk, generation, body)
+
+    def _conflict(self, arrival: Arrival, ask: Ask, *, remember: bool = True) -> Accepted:
+        known = self.known.get(_identity(ask))
+        failure = Failure(
+            type=ErrorType.IDEMPOTENCY_CONFLICT,
+            message=f"id {ask.id!r} was used before with another payload; send this one under an id of its own",
+        )
+        body = self._answer(arrival, ask, failure, 0, None)
+        if remember:
+            self._remember(arrival, "conflict", known.pk if known else None, 0)
+        return Accepted("conflict", known.pk if known else None, 0, body)
+
+    def _expired_answer(self, arrival: Arrival, ask: Ask, known: Known) -> Accepted:
+        failure = Failure(
+            type=ErrorType.RECORDED_ANSWER_EXPIRED,
+            message=f"id {ask.id!r} was answered before and its answer is no longer kept; ask again under a new id",
+        )
+        body = self._answer(arrival, ask, failure, 0, None)
+        self._remember(arrival, "replayed", known.pk, known.generation)
+        return Accepted("replayed", known.pk, 0, body)
+
+    def _replay(
+        self, arrival: Arrival, ask: Ask, pk: int, generation: int, body: bytes, *, remember: bool = True
+    ) -> Accepted:
+        again = answers.replayed(body, arrival, ask)
+        self._publish(arrival, ask, again)
+        if remember:
+            self._remember(arrival, "replayed", pk, generation)
+        return Accepted("replayed", pk, generation, again)
+
+    def _unreadable(self, arrival: Arrival, failure: Failure) -> Accepted:
+        self._dead(arrival, failure, {})
+        self._remember(arrival, "unreadable", None, None)
+        return Accepted("unreadable")
+
+    def _cancel(self, arrival: Arrival, ask: CancelAsk) -> Accepted:
+        self._remember(arrival, "cancelled", None, None)
+        if ask.run_id is not None:
+            row = {"tenant": ask.tenant, "run_id": ask.run_id, "at": self.at}
+            self.conn.execute(rows.upsert(self.conn, run_cancels).on_conflict_do_nothing(), row)
+            return Accepted("cancelled")
+        key = _identity(ask)
+        if key in self.known:
+            self.cancelled.add(key)
+        else:
+            self.conn.execute(
+                rows.upsert(self.conn, cancels).on_conflict_do_nothing(), {"identity": key, "at": self.at}
+            )
+            self.waiting_cancels.add(key)
+        return Accepted("cancelled")
+
+    def _answer(self, arrival: Arrival, ask: Ask, failure: Failure, generation: int, pk: int | None) -> bytes:
+        body = answers.at_once(arrival, ask, failure, generation, self.at).model_dump_json().encode()
+        if pk is not None:
+            self.results.append(
+                {"request_pk": pk, "generation": generation, "status": "failed", "body": body, "completed_at": self.at}
+            )
+            self.bodies_of[pk, generation] = body
+        self._publish(arrival, ask, body)
+        return body
+
+    def _publish(self, arrival: Arrival, ask: Ask, body: bytes) -> None:
+        if arrival.position is not None:  # who asked over HTTP gets the answer there; the topic has it once already
+            where = arrival.position.partition
+            self.outbox.append(answers.to_results(self.routes, arrival.key, ask.id, where, body, arrival.headers))
+
+    def _dead(self, arrival: Arrival, failure: Failure, identity: dict[str, str]) -> None:
+        p = arrival.position
+        self.outbox.append(
+            answers.to_dlq(
+                self.routes,
+                key=arrival.key,
+                value=arrival.value,
+                headers=arrival.headers,
+                failure=failure,
+                source=f"{p.topic}/{p.partition}/{p.offset}" if p else "http/0/0",
+                attempts=0,
+                identity=identity,
+            )
+        )
+
+    def _remember(self, arrival: Arrival, decision: str, pk: int | None, generation: int | None) -> None:
+        p = arrival.position
+        if p is not None:
+            self.positions.append(
+                {
+                    "topic": p.topic,
+                    "partition": p.partition,
+                    "offset": p.offset,
+                    "timestamp": p.timestamp,
+                    "request_pk": pk,
+                    "generation": generation,
+                    "decision": decision,
+                }
+            )
+
+    def _row(self, arrival: Arrival, ask: Ask, state: str) -> dict[str, Any]:
+        p = arrival.position
+        key = ask.id.encode() if arrival.key is None else arrival.key
+        return {
+            "tenant": ask.tenant,
+            "operation": ask.operation,
+            "id": ask.id,
+            "state": state,
+            "owner": None,
+            "lane": ask.lane,
+            "provider": ask.provider,
+            "model": ask.model,
+            "paid": ask.paid,
+            "on_ambiguous": ask.on_ambiguous,
+            "not_before": 0.0,
+            "deadline": ask.deadline,
+            "attempts": 0,
+            "deaths_calling": 0,
+            "deaths_leased": 0,
+            "ambiguous": 0,
+            "cancel": False,
+            "payload_hash": ask.payload_hash,
+            "error_type": None if ask.failure is None else ask.failure.type.value,
+            "run_id": ask.run_id,
+            "idempotency_key": ask.idempotency_key,
+            "supersede_key": ask.supersede_key,
+            "follows": None,
+            "ordered": ask.ordered,
+            "budget_nano": None,
+            "key": arrival.key,
+            "partition": p.partition if p else self.routes.partition(self.routes.results, key),
+            "source_topic": p.topic if p else None,
+            "source_partition": p.partition if p else None,
+            "source_offset": p.offset if p else None,
+            "source_timestamp": p.timestamp if p else None,
+            "requested_at": p.timestamp / 1000 if p else self.at,
+            "accepted_at": self.at,
+            "started_at": None,
+            "completed_at": self.at if ask.failure is not None else None,
+        }
+
+    def _write(self, live: Sequence[Arrival]) -> None:
+        conn = self.conn
+        rows.many(conn, insert(requests), self.new)
+        rows.many(conn, _ANEW, self.anew)
+        latest = {row["request_pk"]: row for row in self.bodies}
+        old = {row["the_pk"] for row in self.anew}
+        rows.many(
+            conn,
+            delete(bodies).where(bodies.c.request_pk == bindparam("old")),
+            [{"old": pk} for pk in sorted(old & latest.keys())],
+        )
+        rows.many(conn, insert(bodies), latest.values())
+        rows.many(conn, insert(results), self.results)
+        rows.many(conn, insert(outbox), self.outbox)
+        rows.many(conn, rows.upsert(conn, positions).on_conflict_do_nothing(), self.positions)
+        if self.cancelled:
+            cancel_rows(conn, self.routes, self.cancelled, self.at)
+        if gone := self.cancelled & self.waiting_cancels:
+            conn.execute(delete(cancels).where(cancels.c.identity.in_(gone)))
+        rows.many(conn, _PROGRESS, _advanced(live))
+
+
+_REDELIVERED = Accepted("redelivered")
+_ANEW = update(requests).where(requests.c.pk == bindparam("the_pk"))
+_PROGRESS = (
+    update(intake_progress)
+    .where(intake_progress.c.topic == bindparam("the_topic"), intake_progress.c.partition == bindparam("the_partition"))
+    .values(next_offset=bindparam("the_next"), last_timestamp=bindparam("the_timestamp"))
+)
+
+
+def _identity(what: Any) -> bytes:
+    return rows.identity(what.tenant, what.operation, what.id)
+
+
+def _redelivered(progress: dict[tuple[str, int], Any], arrival: Arrival) -> bool:
+    p = arrival.position
+    return p is not None and p.offset < progress[p.topic, p.partition]["next_offset"]
+
+
+def _progress(conn: Connection, arrivals: Iterable[Arrival]) -> dict[tuple[str, int], Any]:
+    """The partitions of this batch, locked in one order; a partition never seen before starts at its first record."""
+    first: dict[tuple[str, int], int] = {}
+    for a in arrivals:
+        if a.position is not None:
+            first.setdefault((a.position.topic, a.position.partition), a.position.offset)
+    if not first:
+        return {}
+    p = intake_progress.c
+    wanted = (
+        select(intake_progress).where(tuple_(p.topic, p.partition).in_(sorted(first))).order_by(p.topic, p.partition)
+    )
+    found = {(row["topic"], row["partition"]): dict(row) for row in conn.execute(wanted.with_for_update()).mappings()}
+    for place in sorted(first.keys() - found.keys()):
+        found[place] = {
+            "topic": place[0],
+            "partition": place[1],
+            "next_offset": first[place],
+            "last_timestamp": -1,
+            "committed_seen": first[place],
+            "replay_until": 0,
+        }
+        conn.execute(insert(intake_progress), found[place])
+    return found
+
+
+def _advanced(live: Sequence[Arrival]) -> list[dict[str, Any]]:
+    last: dict[tuple[str, int], Position] = {}
+    for a in live:
+        if a.position is not None:
+            last[a.position.topic, a.position.partition] = a.position
+    return [
+        {"the_topic": topic, "the_partition": partition, "the_next": p.offset + 1, "the_timestamp": p.timestamp}
+        for (topic, partition), p in sorted(last.items())
+    ]
+
+
+def _known(conn: Connection, identities: set[bytes]) -> dict[bytes, Known]:
+    if not identities:
+        return {}
+    r = requests.c
+    wanted = select(r.identity, r.pk, r.state, r.generation, r.fence, r.payload_hash, r.error_type)
+    found = conn.execute(wanted.where(r.identity.in_(identities)).order_by(r.pk).with_for_update())
+    return {row[0]: Known(*row[1:]) for row in found}
+
+
+def _cancels(conn: Connection, identities: set[bytes]) -> set[bytes]:
+    if not identities:
+        return set()
+    return set(conn.execute(select(cancels.c.identity).where(cancels.c.identity.in_(identities))).scalars())
+
+
+def _result_bodies(conn: Connection, pks: set[int]) -> dict[tuple[int, int], bytes]:
+    if not pks:
+        return {}
+    r = results.c
+    found = conn.execute(select(r.request_pk, r.generation, r.body).where(r.request_pk.in_(pks)))
+    return {(row.request_pk, row.generation): row.body for row in found}
+
+
+def _next_pks(conn: Connection, n: int) -> list[int]:
+    """Keys in order of arrival: SQLite has one writer, PostgreSQL a sequence."""
+    if n == 0:
+        return []
+    if conn.dialect.name == "sqlite":
+        last = conn.execute(select(func.max(requests.c.pk))).scalar() or 0
+        return list(range(last + 1, last + 1 + n))
+    return list(conn.execute(_NEXT_PKS, {"n": n}).scalars())

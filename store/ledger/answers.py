@@ -1,0 +1,159 @@
+"""Results and dead letters as rows of the outbox: copies, never references."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from schemas.errors import ErrorType, Failure
+from schemas.result import Result, Source, Status, Totals
+from store.ledger.types import Arrival, Ask, Claimed, End, Routes
+from store.rows import pack_headers, unpack_headers
+
+OutRow = dict[str, Any]
+
+RETRYABLE = frozenset(
+    {
+        ErrorType.RATE_LIMITED,
+        ErrorType.OVERLOADED,
+        ErrorType.TIMEOUT,
+        ErrorType.UNREACHABLE,
+        ErrorType.AMBIGUOUS,
+        ErrorType.INVALID_ANSWER,
+        ErrorType.BUDGET_EXCEEDED,
+        ErrorType.MODEL_NOT_FOUND,
+    }
+)
+"""Causes that another try, later or after a human has mended something, may overcome."""
+
+
+def moment(at: float) -> datetime:
+    """A time of the ledger as RFC 3339 wants it."""
+    return datetime.fromtimestamp(at, UTC)
+
+
+def finished(claim: Claimed, end: End, at: float) -> Result:
+    """The terminal result of a leased row."""
+    source = None
+    if claim.source_topic is not None:
+        source = Source(
+            topic=claim.source_topic, partition=claim.source_partition or 0, offset=claim.source_offset or 0
+        )
+    return Result(
+        id=claim.id,
+        operation=claim.operation,
+        status=end.status,
+        output=end.output,
+        error=end.failure,
+        warnings=list(end.warnings),
+        provider=end.provider or claim.provider or None,
+        model=end.model or claim.model or None,
+        usage=end.totals,
+        latency_ms=end.latency_ms,
+        queue_ms=max(0, round((claim.leased_at - claim.accepted_at) * 1000)),
+        attempts=end.attempts,
+        generation=claim.generation,
+        tenant=claim.tenant,
+        run_id=claim.run_id,
+        metadata=end.metadata,
+        source=source,
+        requested_at=moment(claim.requested_at),
+        completed_at=moment(at),
+    )
+
+
+def at_once(arrival: Arrival, ask: Ask, failure: Failure, generation: int, at: float) -> Result:
+    """The failed result of a record that is answered without ever being run."""
+    position = arrival.position
+    return Result(
+        id=ask.id,
+        operation=ask.operation,
+        status=Status.FAILED,
+        error=failure,
+        provider=ask.provider or None,
+        model=ask.model or None,
+        generation=generation,
+        tenant=ask.tenant,
+        run_id=ask.run_id,
+        metadata=ask.metadata,
+        source=None
+        if position is None
+        else Source(topic=position.topic, partition=position.partition, offset=position.offset),
+        requested_at=moment(at if position is None else position.timestamp / 1000),
+        completed_at=moment(at),
+    )
+
+
+def replayed(body: bytes, arrival: Arrival, ask: Ask) -> bytes:
+    """A recorded result for another record: that record's place and metadata, no cost."""
+    result = orjson.loads(body)
+    position = arrival.position
+    if position is not None:
+        result["source"] = {"topic": position.topic, "partition": position.partition, "offset": position.offset}
+    result["metadata"] = ask.metadata
+    result["replayed"] = True
+    result["usage"] = Totals().model_dump()
+    return orjson.dumps(result)
+
+
+def to_results(
+    routes: Routes, key: bytes | None, id_: str, partition: int | None, body: bytes, headers: bytes
+) -> OutRow:
+    """A result's row: the request's key byte for byte, the request's partition where it had one."""
+    real = id_.encode() if key is None else key
+    where = routes.partition(routes.results, real) if partition is None else partition
+    return {"topic": routes.results, "partition": where, "number": None, "key": real, "value": body, "headers": headers}
+
+
+def to_dlq(
+    routes: Routes,
+    *,
+    key: bytes | None,
+    value: bytes | None,
+    headers: bytes,
+    failure: Failure,
+    source: str,
+    attempts: int,
+    identity: Mapping[str, str],
+) -> OutRow:
+    """The untouched record with our headers; those of an earlier stay among the dead letters give way."""
+    ours = {
+        "genai-error-type": failure.type.value,
+        "genai-error": failure.message[:2000],
+        "genai-source": source,
+        "genai-attempts": str(attempts),
+        "genai-failed-at": moment(time.time()).isoformat(),
+        "x-original-topic": source.rsplit("/", 2)[0],
+        **identity,
+    }
+    kept = [(name, content) for name, content in unpack_headers(headers) if name not in ours]
+    packed = pack_headers(kept + [(name, content.encode()) for name, content in ours.items()])
+    return {
+        "topic": routes.dlq,
+        "partition": routes.partition(routes.dlq, key or source.encode()),
+        "number": None,
+        "key": key,
+        "value": value,
+        "headers": packed,
+    }
+
+
+def dead_claim(routes: Routes, claim: Claimed, failure: Failure, attempts: int) -> OutRow:
+    """The dead letter of a leased row; it keeps its identity, so that producing it again redrives it."""
+    source = (
+        f"{claim.source_topic}/{claim.source_partition}/{claim.source_offset}"
+        if claim.source_topic
+        else f"http/{claim.operation}/0"
+    )
+    return to_dlq(
+        routes,
+        key=claim.key,
+        value=claim.value,
+        headers=claim.headers,
+        failure=failure,
+        source=source,
+        attempts=attempts,
+        identity={"genai-id": claim.id, "genai-tenant": claim.tenant},
+    )

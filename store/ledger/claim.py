@@ -1,0 +1,181 @@
+"""Rows are leased and slots taken, best lane first, in the same transaction as whatever else waits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, func, select, update
+
+from store import rows
+from store.database import now
+from store.ledger.end import CLAIMED, cancel_runs, claimed, expire_rows
+from store.ledger.types import Claimed, Pool, Routes, Slot, Want
+from store.tables import requests, slots
+
+_R = requests.c
+_S = slots.c
+LANES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What one claim got: leased rows in their order, and slots that are ours until we free them."""
+
+    rows: tuple[Claimed, ...]
+    slots: tuple[Slot, ...]
+    more: bool
+    """Rows may be left that would fit once what was leased has begun."""
+
+
+_LEASE = (
+    update(requests)
+    .where(_R.pk == bindparam("the_pk"), _R.state == "waiting")
+    .values(
+        state="leased",
+        owner=bindparam("the_owner"),
+        fence=_R.fence + 1,
+        started_at=func.coalesce(_R.started_at, bindparam("the_time")),
+    )
+)
+_TAKE = (
+    update(slots)
+    .where(
+        _S.provider == bindparam("p"),
+        _S.model == bindparam("m"),
+        _S.node == bindparam("n"),
+        _S.number == bindparam("k"),
+        _S.owner.is_(None),
+    )
+    .values(owner=bindparam("w"))
+)
+
+
+def ensure_slots(conn: Connection, wanted: Sequence[tuple[Pool, str, int]]) -> None:
+    """Make the slots of (pool, node, count) as many as they should be; `floor(0.2 * slots)` of a pool are kept from batch."""
+    for pool, nodes in _by_pool(wanted).items():
+        total = sum(nodes.values())
+        places = [(node, number) for node, count in sorted(nodes.items()) for number in range(count)]
+        reserved = total // 5
+        statement = rows.upsert(conn, slots)
+        statement = statement.on_conflict_do_update(
+            index_elements=["provider", "model", "node", "number"], set_={"reserved": statement.excluded.reserved}
+        )
+        rows.many(
+            conn,
+            statement,
+            (
+                {
+                    "provider": pool[0],
+                    "model": pool[1],
+                    "node": node,
+                    "number": number,
+                    "reserved": i < reserved,
+                    "owner": None,
+                }
+                for i, (node, number) in enumerate(places)
+            ),
+        )
+        _drop_surplus(conn, pool, set(places))
+
+
+def _by_pool(wanted: Sequence[tuple[Pool, str, int]]) -> dict[Pool, dict[str, int]]:
+    pools: dict[Pool, dict[str, int]] = {}
+    for pool, node, count in sorted(wanted):
+        pools.setdefault(pool, {})[node] = count
+    return pools
+
+
+def _drop_surplus(conn: Connection, pool: Pool, places: set[tuple[str, int]]) -> None:
+    """Nodes and slots that the settings no longer name; one in use goes when it is idle and this runs again."""
+    found = conn.execute(
+        select(_S.node, _S.number).where(_S.provider == pool[0], _S.model == pool[1], _S.owner.is_(None))
+    )
+    for node, number in found.all():
+        if (node, number) not in places:
+            conn.execute(
+                slots.delete().where(_S.provider == pool[0], _S.model == pool[1], _S.node == node, _S.number == number)
+            )
+
+
+def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) -> Claims:
+    """Lease rows for the free slots and as many again ahead, and take the slots that rows can use at once."""
+    at = now(conn)
+    _wake_delayed(conn, at)
+    expire_rows(conn, routes, at)
+    leased: list[Claimed] = []
+    taken: list[Slot] = []
+    more = False
+    for want in wants:
+        free = _free(conn, want.pool)
+        pks, full = _choose(conn, want, len(free))
+        pks = [pk for pk in pks if pk not in cancel_runs(conn, routes, at, pks)] if pks else pks
+        rows_ = _lease(conn, worker, pks, at)
+        leased += rows_
+        more = more or full
+        lanes = [want.ready[lane] + sum(1 for row in rows_ if row.lane == lane) for lane in range(LANES)]
+        taken += _take(conn, worker, free, lanes)
+    return Claims(tuple(leased), tuple(taken), more)
+
+
+def _wake_delayed(conn: Connection, at: float) -> None:
+    due = (_R.state == "waiting") & (_R.not_before > 0) & (_R.not_before <= at)
+    conn.execute(update(requests).where(due).values(not_before=0))
+
+
+def _free(conn: Connection, pool: Pool) -> list[Row[Any]]:
+    wanted = select(slots).where(_S.provider == pool[0], _S.model == pool[1], _S.owner.is_(None))
+    return list(conn.execute(wanted.order_by(_S.reserved.desc(), _S.number, _S.node).with_for_update(skip_locked=True)))
+
+
+def _choose(conn: Connection, want: Want, free: int) -> tuple[list[int], bool]:
+    """Per lane, what the free slots and one pool's worth ahead can hold beside what is ready in it and in better lanes.
+
+    A full shelf of batch rows never hides a realtime row: its lane's room is counted without them.
+    """
+    chosen: list[int] = []
+    held = 0
+    full = False
+    for lane in range(LANES):
+        held += want.ready[lane]
+        room = free + want.total - held
+        if room <= 0:
+            full = True
+            continue
+        wanted = select(_R.pk).where(
+            _R.state == "waiting",
+            _R.not_before == 0,
+            _R.provider == want.pool[0],
+            _R.model == want.pool[1],
+            _R.lane == lane,
+        )
+        found = list(conn.execute(wanted.order_by(_R.pk).limit(room).with_for_update(skip_locked=True)).scalars())
+        full = full or len(found) == room
+        held += len(found)
+        chosen += found
+    return chosen, full
+
+
+def _lease(conn: Connection, worker: str, pks: Sequence[int], at: float) -> list[Claimed]:
+    if not pks:
+        return []
+    rows.many(conn, _LEASE, ({"the_pk": pk, "the_owner": worker, "the_time": at} for pk in pks))
+    found = [claimed(row) for row in conn.execute(CLAIMED.where(_R.pk.in_(pks)))]
+    for row in found:
+        row.leased_at = at
+    return sorted(found, key=lambda row: (row.lane, row.pk))
+
+
+def _take(conn: Connection, worker: str, free: Sequence[Row[Any]], lanes: Sequence[int]) -> list[Slot]:
+    """As many slots as rows can use: reserved ones for realtime and normal rows only."""
+    urgent, batch = lanes[0] + lanes[1], lanes[2]
+    taken: list[Slot] = []
+    for row in free:
+        if urgent > 0:
+            urgent -= 1
+        elif batch > 0 and not row.reserved:
+            batch -= 1
+        else:
+            continue
+        taken.append(Slot(row.provider, row.model, row.node, row.number, row.reserved))
+    rows.many(conn, _TAKE, ({"p": s.provider, "m": s.model, "n": s.node, "k": s.number, "w": worker} for s in taken))
+    return taken

@@ -1,0 +1,181 @@
+"""Rows that end without their engine: cancelled, expired, poisoned."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Select, and_, case, func, insert, select, tuple_, update
+
+from schemas.errors import Failure
+from schemas.money import to_usd
+from schemas.result import Status, Totals
+from store import rows
+from store.ledger import answers
+from store.ledger.types import Claimed, End, Routes
+from store.tables import bodies, executions, outbox, requests, results, run_cancels
+
+_R = requests.c
+
+CLAIMED = select(
+    _R.pk,
+    _R.tenant,
+    _R.operation,
+    _R.id,
+    _R.generation,
+    _R.fence,
+    _R.lane,
+    _R.provider,
+    _R.model,
+    _R.paid,
+    _R.on_ambiguous,
+    _R.deadline,
+    _R.attempts,
+    _R.ambiguous,
+    _R.run_id,
+    _R.key,
+    _R.partition,
+    _R.source_topic,
+    _R.source_partition,
+    _R.source_offset,
+    _R.requested_at,
+    _R.accepted_at,
+    func.coalesce(_R.started_at, _R.accepted_at).label("leased_at"),
+    bodies.c.value,
+    bodies.c.headers,
+).join_from(requests, bodies, bodies.c.request_pk == _R.pk)
+
+
+def claimed(row: Sequence[Any]) -> Claimed:
+    """A row of `CLAIMED`."""
+    return Claimed(*row)
+
+
+def metadata_of(value: bytes) -> dict[str, Any]:
+    """A request's metadata out of its untouched value."""
+    try:
+        found = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return {}
+    metadata = found.get("metadata") if isinstance(found, dict) else None
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def end_rows(
+    conn: Connection,
+    routes: Routes,
+    which: Select[Any],
+    status: Status,
+    failure: Failure | None,
+    at: float,
+    *,
+    dead_letter: bool = False,
+) -> int:
+    """End the rows that `which` (a select over `CLAIMED`) finds, with results and, if asked, dead letters."""
+    ending = [claimed(row) for row in conn.execute(which.with_for_update(of=requests))]
+    if not ending:
+        return 0
+    totals = totals_of(conn, [claim.pk for claim in ending])
+    letters: list[answers.OutRow] = []
+    kept: list[dict[str, Any]] = []
+    for claim in ending:
+        end = _end(claim, totals.get((claim.pk, claim.generation), Totals()), status, failure)
+        body = answers.finished(claim, end, at).model_dump_json().encode()
+        kept.append(
+            {
+                "request_pk": claim.pk,
+                "generation": claim.generation,
+                "status": status.value,
+                "body": body,
+                "completed_at": at,
+            }
+        )
+        letters.append(answers.to_results(routes, claim.key, claim.id, claim.partition, body, claim.headers))
+        if dead_letter and failure is not None:
+            letters.append(answers.dead_claim(routes, claim, failure, claim.attempts))
+    change = {
+        "state": status.value,
+        "owner": None,
+        "completed_at": at,
+        "error_type": failure.type.value if failure else None,
+    }
+    conn.execute(update(requests).where(_R.pk.in_([claim.pk for claim in ending])).values(change))
+    rows.many(conn, insert(results), kept)
+    rows.many(conn, insert(outbox), letters)
+    return len(ending)
+
+
+def _end(claim: Claimed, totals: Totals, status: Status, failure: Failure | None) -> End:
+    return End(
+        status=status,
+        output=None,
+        failure=failure,
+        warnings=(),
+        totals=totals,
+        metadata=metadata_of(claim.value),
+        latency_ms=0,
+        dead_letter=False,
+        attempts=claim.attempts,
+    )
+
+
+def totals_of(conn: Connection, pks: Sequence[int]) -> dict[tuple[int, int], Totals]:
+    """What the calls of these requests used so far, by (request, generation)."""
+    e = executions.c
+    counted = e.outcome.is_not(None) & (
+        (e.cost_nano != 0) | e.cost_nano.is_(None) | (e.outcome == "ok") | (e.input_tokens > 0)
+    )
+    found = conn.execute(
+        select(
+            e.request_pk,
+            e.generation,
+            func.sum(e.input_tokens),
+            func.sum(e.output_tokens),
+            func.sum(e.cached_tokens),
+            func.max(case((e.estimated, 1), else_=0)),
+            func.sum(e.cost_nano),
+            func.sum(case((e.cost_nano.is_(None), 1), else_=0)),
+            func.count(),
+        )
+        .where(e.request_pk.in_(pks), counted)
+        .group_by(e.request_pk, e.generation)
+    )
+    return {
+        (row[0], row[1]): Totals(
+            input_tokens=int(row[2]),
+            output_tokens=int(row[3]),
+            cached_tokens=int(row[4]),
+            estimated=bool(row[5]),
+            cost_usd=to_usd(None if row[6] is None else int(row[6])),
+            unpriced_calls=int(row[7]),
+            calls=int(row[8]),
+        )
+        for row in found
+    }
+
+
+def cancel_rows(conn: Connection, routes: Routes, identities: Iterable[bytes], at: float) -> None:
+    """Known and not begun: ended at once. Calling: flagged, for its holder to abort. Ended: nothing."""
+    wanted = _R.identity.in_(list(identities))
+    conn.execute(update(requests).where(wanted, _R.state == "calling").values(cancel=True))
+    end_rows(
+        conn, routes, CLAIMED.where(wanted, _R.state.in_(["waiting", "leased", "held"])), Status.CANCELLED, None, at
+    )
+
+
+def cancel_runs(conn: Connection, routes: Routes, at: float, pks: Sequence[int]) -> set[int]:
+    """Of rows that are about to be claimed, those whose run was cancelled: ended, and returned."""
+    c = run_cancels.c
+    flagged = select(_R.pk).where(_R.pk.in_(pks), tuple_(_R.tenant, _R.run_id).in_(select(c.tenant, c.run_id)))
+    gone = set(conn.execute(flagged).scalars())
+    if gone:
+        end_rows(conn, routes, CLAIMED.where(_R.pk.in_(gone)), Status.CANCELLED, None, at)
+    return gone
+
+
+def expire_rows(conn: Connection, routes: Routes, at: float, limit: int = 500) -> int:
+    """End waiting rows whose deadline has passed before they cost anything."""
+    late = select(_R.pk).where(and_(_R.deadline.is_not(None), _R.deadline <= at, _R.state == "waiting")).limit(limit)
+    due = list(conn.execute(late).scalars())
+    if not due:
+        return 0
+    return end_rows(conn, routes, CLAIMED.where(_R.pk.in_(due), _R.state == "waiting"), Status.EXPIRED, None, at)

@@ -1,0 +1,189 @@
+"""Who is alive, and what happens to the work of who is not."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+
+from schemas.errors import ErrorType, Failure
+from schemas.result import Status
+from store import rows
+from store.database import now
+from store.ledger import journal
+from store.ledger.accept import CANCEL_KEPT_S
+from store.ledger.end import CLAIMED, end_rows
+from store.ledger.policy import on_death
+from store.ledger.types import Call, Closing, Routes, Slot
+from store.tables import cancels, executions, relays, requests, slots, workers
+
+_R = requests.c
+_W = workers.c
+
+
+def register(conn: Connection, worker: str, host: str, pid: int) -> None:
+    """Join: from here on the heartbeat must not stop for longer than a lease."""
+    at = now(conn)
+    conn.execute(insert(workers), {"id": worker, "host": host, "pid": pid, "started_at": at, "heartbeat_at": at})
+
+
+def beat(conn: Connection, worker: str) -> bool:
+    """False: we were declared dead, and everything we held is somebody else's."""
+    found = conn.execute(update(workers).where(_W.id == worker).values(heartbeat_at=now(conn)))
+    return bool(found.rowcount)
+
+
+def leave(conn: Connection, routes: Routes, worker: str) -> None:
+    """Go in good order: what is left is given back at once."""
+    bury(conn, routes, [worker])
+
+
+def silent(conn: Connection, lease_s: float) -> list[str]:
+    """Workers whose heart has not beaten for a lease, locked for us alone (PostgreSQL)."""
+    late = select(_W.id).where(_W.heartbeat_at < now(conn) - lease_s)
+    return list(conn.execute(late.with_for_update(skip_locked=True)).scalars())
+
+
+def everyone(conn: Connection) -> list[str]:
+    """All who have joined and not left."""
+    return list(conn.execute(select(_W.id)).scalars())
+
+
+def give_back(conn: Connection, worker: str, pks: Collection[int], held: Collection[Slot]) -> int:
+    """Rows and slots that the ledger says are ours and that we do not know of: a commit whose outcome we never learnt."""
+    mine = conn.execute(select(_R.pk, _R.state).where(_R.owner == worker, _R.state == "leased")).all()
+    lost = [row.pk for row in mine if row.pk not in pks]
+    if lost:
+        conn.execute(update(requests).where(_R.pk.in_(lost), _R.owner == worker).values(state="waiting", owner=None))
+    s = slots.c
+    ours = conn.execute(select(slots).where(s.owner == worker)).all()
+    stray = [row for row in ours if Slot(row.provider, row.model, row.node, row.number, row.reserved) not in held]
+    for row in stray:
+        place = (s.provider == row.provider) & (s.model == row.model) & (s.node == row.node) & (s.number == row.number)
+        conn.execute(update(slots).where(place, s.owner == worker).values(owner=None))
+    return len(lost) + len(stray)
+
+
+_BACK = (
+    update(requests)
+    .where(_R.pk == bindparam("the_pk"))
+    .values(
+        state="waiting",
+        owner=None,
+        not_before=0,
+        ambiguous=bindparam("the_ambiguous"),
+        deaths_calling=bindparam("the_calling"),
+        deaths_leased=bindparam("the_leased"),
+    )
+)
+
+
+def bury(conn: Connection, routes: Routes, dead: Sequence[str]) -> int:
+    """Take over from the dead: slots freed, rows back to waiting or ended, open calls booked. Returns ambiguous calls."""
+    if not dead:
+        return 0
+    at = now(conn)
+    conn.execute(update(slots).where(slots.c.owner.in_(dead)).values(owner=None))
+    conn.execute(delete(relays).where(relays.c.owner.in_(dead)))
+    orphans = conn.execute(select(requests).where(_R.owner.in_(dead)).order_by(_R.pk).with_for_update()).all()
+    opened = _open_calls(conn, [row.pk for row in orphans])
+    journal.close_calls(conn, routes, [_lost(call, row) for row in orphans for call in opened.get(row.pk, ())], at)
+    ends: dict[str, list[int]] = {"poison": [], "ambiguous_fail": []}
+    back: list[dict[str, Any]] = []
+    for row in orphans:
+        fate, change = _fate(row, bool(opened.get(row.pk)))
+        if fate in ends:
+            ends[fate].append(row.pk)
+        else:
+            back.append(change)
+    rows.many(conn, _BACK, back)
+    _end_orphans(conn, routes, ends, at)
+    ended_by_request = [row.pk for row in orphans if row.cancel]
+    if ended_by_request:
+        end_rows(
+            conn, routes, CLAIMED.where(_R.pk.in_(ended_by_request), _R.state == "waiting"), Status.CANCELLED, None, at
+        )
+    conn.execute(delete(workers).where(_W.id.in_(dead)))
+    return sum(1 for row in orphans if row.paid and opened.get(row.pk))
+
+
+def _fate(row: Row[Any], open_intent: bool) -> tuple[str, dict[str, Any]]:
+    calling = row.state == "calling"
+    deaths_calling = row.deaths_calling + int(calling)
+    deaths_leased = row.deaths_leased + int(not calling)
+    fate = on_death(
+        calling=calling,
+        open_intent=open_intent,
+        paid=row.paid,
+        on_ambiguous=row.on_ambiguous,
+        ambiguous=row.ambiguous,
+        deaths_calling=deaths_calling,
+        deaths_leased=deaths_leased,
+    )
+    change = {
+        "the_pk": row.pk,
+        "the_ambiguous": row.ambiguous + int(fate == "ambiguous_retry"),
+        "the_calling": deaths_calling,
+        "the_leased": deaths_leased,
+    }
+    return fate, change
+
+
+def _end_orphans(conn: Connection, routes: Routes, ends: dict[str, list[int]], at: float) -> None:
+    poison = Failure(
+        type=ErrorType.POISON,
+        message="workers died on this request again and again; look at it before you send it once more (genai-spine dlq show)",
+    )
+    ambiguous = Failure(
+        type=ErrorType.AMBIGUOUS,
+        message="a worker died while this paid call was under way, so it may have been paid and answered; it was not made again",
+        retryable=True,
+    )
+    for fate, failure in (("poison", poison), ("ambiguous_fail", ambiguous)):
+        if ends[fate]:
+            end_rows(conn, routes, CLAIMED.where(_R.pk.in_(ends[fate])), Status.FAILED, failure, at, dead_letter=True)
+
+
+def _open_calls(conn: Connection, pks: Sequence[int]) -> dict[int, list[Row[Any]]]:
+    e = executions.c
+    found: dict[int, list[Row[Any]]] = {}
+    if pks:
+        for row in conn.execute(select(executions).where(e.request_pk.in_(pks), e.outcome.is_(None)).with_for_update()):
+            found.setdefault(row.request_pk, []).append(row)
+    return found
+
+
+def _lost(call: Row[Any], row: Row[Any]) -> journal.Owed:
+    """A call whose end nobody saw: paid ones are booked at their upper estimate, free ones at nothing."""
+    closing = Closing(
+        call=Call(
+            id=call.id,
+            number=call.number,
+            kind=call.kind,
+            node=call.node,
+            input_hash=call.input_hash,
+            estimate_tokens=call.estimate_tokens,
+            estimate_output=call.estimate_output,
+            estimate_nano=call.estimate_nano,
+            price_source=call.price_source,
+            price_version=call.price_version,
+        ),
+        outcome="wasted",
+        event=row.paid,
+        input_tokens=call.estimate_tokens if row.paid else 0,
+        output_tokens=call.estimate_output if row.paid else 0,
+        estimated=True,
+        cost_nano=call.estimate_nano if row.paid else 0,
+        error_type=ErrorType.AMBIGUOUS.value,
+        error="its worker died before the answer was recorded",
+    )
+    return journal.Owed(row.id, row.operation, row.tenant, row.run_id, call.provider, call.model, closing)
+
+
+def forget_cancels(conn: Connection) -> None:
+    """Cancels of unknown ids are kept a day."""
+    conn.execute(delete(cancels).where(cancels.c.at < now(conn) - CANCEL_KEPT_S))
+
+
+def told_to_stop(conn: Connection, worker: str) -> list[int]:
+    """Our calling rows that somebody has cancelled."""
+    return list(conn.execute(select(_R.pk).where(_R.owner == worker, _R.state == "calling", _R.cancel)).scalars())

@@ -1,0 +1,139 @@
+"""Reading the ledger: one request, the calls, the days, what waits."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, case, func, select
+
+from store import rows
+from store.database import now
+from store.ledger.types import Claimed, PastCall
+from store.tables import daily_costs, executions, outbox, requests, results, slots
+
+_R = requests.c
+_E = executions.c
+
+
+def past_calls(conn: Connection, claim: Claimed) -> list[PastCall]:
+    """The closed calls of this generation: what they cost, and the answers that may be taken over."""
+    found = conn.execute(
+        select(executions)
+        .where(_E.request_pk == claim.pk, _E.generation == claim.generation, _E.outcome.is_not(None))
+        .order_by(_E.number, _E.opened_at)
+    )
+    return [
+        PastCall(
+            number=row.number,
+            input_hash=row.input_hash,
+            answer=row.answer,
+            outcome=row.outcome,
+            input_tokens=row.input_tokens,
+            output_tokens=row.output_tokens,
+            cached_tokens=row.cached_tokens,
+            estimated=row.estimated,
+            cost_nano=row.cost_nano,
+            event=row.outcome == "ok" or row.cost_nano != 0 or row.input_tokens > 0,
+        )
+        for row in found
+    ]
+
+
+def requests_named(conn: Connection, id_: str, tenants: Sequence[str], operations: Sequence[str]) -> list[Row[Any]]:
+    """The rows of one id, over these tenants and operations, with the current generation's result if it has ended."""
+    wanted = [rows.identity(tenant, operation, id_) for tenant in tenants for operation in operations]
+    joined = select(requests, results.c.body).join_from(
+        requests, results, and_(results.c.request_pk == _R.pk, results.c.generation == _R.generation), isouter=True
+    )
+    return list(conn.execute(joined.where(_R.identity.in_(wanted))))
+
+
+def result_of(conn: Connection, pk: int, generation: int) -> bytes | None:
+    """The published result of one generation; None while it is unfinished."""
+    found = select(results.c.body).where(results.c.request_pk == pk, results.c.generation == generation)
+    return conn.execute(found).scalar_one_or_none()
+
+
+def results_since(conn: Connection, after: float, limit: int) -> list[bytes]:
+    """The latest results, newest first."""
+    found = (
+        select(results.c.body)
+        .where(results.c.completed_at > after)
+        .order_by(results.c.completed_at.desc())
+        .limit(limit)
+    )
+    return list(conn.execute(found).scalars())
+
+
+def days(conn: Connection, first: str, last: str) -> list[Row[Any]]:
+    """daily_costs from one UTC day to another, both included."""
+    d = daily_costs.c
+    wanted = select(daily_costs).where(d.date >= first, d.date <= last)
+    return list(conn.execute(wanted.order_by(d.date, d.provider, d.model, d.tenant)))
+
+
+def journal_days(conn: Connection) -> dict[tuple[str, str, str], tuple[int, int]]:
+    """(provider, model, tenant) -> (calls, nano-dollars) summed from the journal, to hold `daily_costs` against."""
+    booked = (_E.outcome.is_not(None)) & (
+        (_E.outcome == "ok") | (_E.cost_nano.is_(None)) | (_E.cost_nano != 0) | (_E.input_tokens > 0)
+    )
+    found = conn.execute(
+        select(_E.provider, _E.model, _E.tenant, func.count(), func.sum(func.coalesce(_E.cost_nano, 0)))
+        .where(booked)
+        .group_by(_E.provider, _E.model, _E.tenant)
+    )
+    return {(row[0], row[1], row[2]): (int(row[3]), int(row[4])) for row in found}
+
+
+def usage_by(conn: Connection, column: str, first: float, last: float) -> list[Row[Any]]:
+    """Booked calls grouped by `provider`, `model`, `tenant` or `operation` between two moments."""
+    group = {"provider": _E.provider, "model": _E.model, "tenant": _E.tenant, "operation": _E.operation}[column]
+    booked = _E.outcome.is_not(None) & (_E.closed_at >= first) & (_E.closed_at < last)
+    return list(
+        conn.execute(
+            select(
+                group.label("name"),
+                func.count().label("calls"),
+                func.sum(_E.input_tokens).label("input_tokens"),
+                func.sum(_E.output_tokens).label("output_tokens"),
+                func.sum(_E.cached_tokens).label("cached_tokens"),
+                func.sum(case((_E.outcome == "wasted", 1), else_=0)).label("wasted"),
+                func.sum(case((_E.outcome == "error", 1), else_=0)).label("errors"),
+                func.sum(case((_E.cost_nano.is_(None), 1), else_=0)).label("unpriced_calls"),
+                func.sum(func.coalesce(_E.cost_nano, 0)).label("cost_nano"),
+            )
+            .where(booked)
+            .group_by(group)
+            .order_by(group)
+        )
+    )
+
+
+def waiting_by_lane(conn: Connection) -> dict[int, tuple[int, float]]:
+    """Lane -> (rows that wait, age of the oldest in seconds)."""
+    at = now(conn)
+    found = conn.execute(
+        select(_R.lane, func.count(), func.min(_R.accepted_at)).where(_R.state == "waiting").group_by(_R.lane)
+    )
+    return {row[0]: (int(row[1]), max(0.0, at - row[2])) for row in found}
+
+
+def running(conn: Connection) -> list[Row[Any]]:
+    """(provider, model, slots, slots in use)."""
+    s = slots.c
+    used = func.sum(case((s.owner.is_not(None), 1), else_=0))
+    return list(
+        conn.execute(
+            select(s.provider, s.model, func.count().label("total"), used.label("used")).group_by(s.provider, s.model)
+        )
+    )
+
+
+def outbox_size(conn: Connection) -> int:
+    """Records that wait to be published."""
+    return int(conn.execute(select(func.count()).select_from(outbox)).scalar_one())
+
+
+def pools(conn: Connection) -> set[tuple[str, str]]:
+    """(provider, model) of everything that waits."""
+    found = conn.execute(select(_R.provider, _R.model).where(_R.state == "waiting").distinct())
+    return {(row[0], row[1]) for row in found}

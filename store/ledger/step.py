@@ -1,0 +1,198 @@
+"""What happens to leased rows: intents, answers, retries. Every change holds only while the fence is ours."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from schemas.result import Status
+from store import rows
+from store.database import now
+from store.ledger import answers, journal
+from store.ledger.types import Closing, End, Retry, Routes, Slot, Step, Stepped
+from store.tables import outbox, requests, results, slots
+
+_TERMINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
+
+_R = requests.c
+_OURS = update(requests).where(_R.pk == bindparam("the_pk"), _R.fence == bindparam("the_fence"))
+_CALLING = _OURS.values(state="calling", attempts=bindparam("the_attempts"))
+_END = _OURS.values(
+    state=bindparam("the_state"),
+    owner=None,
+    completed_at=bindparam("the_time"),
+    error_type=bindparam("the_error"),
+    attempts=bindparam("the_attempts"),
+)
+_BACK = _OURS.values(
+    state="waiting",
+    owner=None,
+    not_before=bindparam("the_time"),
+    attempts=bindparam("the_attempts"),
+    ambiguous=_R.ambiguous + bindparam("the_ambiguous"),
+)
+_FREE = update(slots).where(
+    slots.c.provider == bindparam("p"),
+    slots.c.model == bindparam("m"),
+    slots.c.node == bindparam("n"),
+    slots.c.number == bindparam("k"),
+    slots.c.owner == bindparam("w"),
+)
+
+
+def take_steps(conn: Connection, routes: Routes, worker: str, steps: Sequence[Step]) -> list[Stepped]:
+    """Commit what happened. A step whose fence is stale books its calls as wasted, if nobody has booked them, and no more."""
+    at = now(conn)
+    found = _look(conn, {step.claim.pk for step in steps})
+    opened = journal.still_open(conn, [closing.call.id for step in steps for closing in step.closings])
+    verdicts = [_verdict(step, found.get(step.claim.pk)) for step in steps]
+    held = [step for step, verdict in zip(steps, verdicts, strict=True) if verdict == "held"]
+    owed = [
+        _owed(step, closing if verdict != "stale" else _wasted(closing))
+        for step, verdict in zip(steps, verdicts, strict=True)
+        for closing in step.closings
+        if closing.call.id in opened
+    ]
+    journal.close_calls(conn, routes, owed, at)
+    _open(conn, found, held, at)
+    bodies = _end(conn, routes, held, at)
+    _retry(conn, held, at)
+    free_slots(conn, worker, [step.free for step in steps if step.free is not None])
+    return [
+        Stepped(
+            held=verdict in {"held", "done"},
+            cancel=verdict == "held" and bool(found[step.claim.pk].cancel),
+            body=bodies.get(step.claim.pk) if verdict == "held" else None,
+        )
+        for step, verdict in zip(steps, verdicts, strict=True)
+    ]
+
+
+def _look(conn: Connection, pks: set[int]) -> dict[int, Any]:
+    wanted = (
+        select(_R.pk, _R.state, _R.fence, _R.generation, _R.cancel)
+        .where(_R.pk.in_(pks))
+        .order_by(_R.pk)
+        .with_for_update()
+    )
+    return {row.pk: row for row in conn.execute(wanted).all()}
+
+
+def _verdict(step: Step, row: Any) -> str:
+    """`done`: an earlier commit of this very step, whose outcome we never learnt, has ended the row."""
+    if row is None or row.fence != step.claim.fence or row.generation != step.claim.generation:
+        return "stale"
+    if row.state in {"leased", "calling"}:
+        return "held"
+    if isinstance(step.then, End) and row.state in _TERMINAL and row.state == step.then.status.value:
+        return "done"
+    if isinstance(step.then, Retry) and row.state == "waiting":
+        return "done"
+    return "stale"
+
+
+def _owed(step: Step, closing: Closing) -> journal.Owed:
+    claim = step.claim
+    return journal.Owed(claim.id, claim.operation, claim.tenant, claim.run_id, claim.provider, claim.model, closing)
+
+
+def _wasted(closing: Closing) -> Closing:
+    """The same call, paid for an answer that nobody may take any more."""
+    if closing.outcome != "ok":
+        return closing
+    return Closing(
+        call=closing.call,
+        outcome="wasted",
+        event=closing.event,
+        input_tokens=closing.input_tokens,
+        output_tokens=closing.output_tokens,
+        cached_tokens=closing.cached_tokens,
+        estimated=closing.estimated,
+        gpu_seconds=closing.gpu_seconds,
+        cost_nano=closing.cost_nano,
+        latency_ms=closing.latency_ms,
+        error="the request was taken over before this answer came",
+    )
+
+
+def _open(conn: Connection, found: dict[int, Any], held: Sequence[Step], at: float) -> None:
+    opening = [step for step in held if step.opens is not None and not found[step.claim.pk].cancel]
+    journal.open_calls(conn, [(step.claim, step.opens) for step in opening if step.opens is not None], at)
+    rows.many(conn, _CALLING, ({**_fence(step), "the_attempts": step.claim.attempts} for step in opening))
+
+
+def _end(conn: Connection, routes: Routes, held: Sequence[Step], at: float) -> dict[int, bytes]:
+    ending = [(step, step.then) for step in held if isinstance(step.then, End)]
+    if not ending:
+        return {}
+    made = {step.claim.pk: answers.finished(step.claim, end, at).model_dump_json().encode() for step, end in ending}
+    rows.many(
+        conn,
+        _END,
+        (
+            {
+                **_fence(step),
+                "the_state": end.status.value,
+                "the_time": at,
+                "the_error": None if end.failure is None else end.failure.type.value,
+                "the_attempts": end.attempts,
+            }
+            for step, end in ending
+        ),
+    )
+    rows.many(
+        conn,
+        insert(results),
+        (
+            {
+                "request_pk": step.claim.pk,
+                "generation": step.claim.generation,
+                "status": end.status.value,
+                "body": made[step.claim.pk],
+                "completed_at": at,
+            }
+            for step, end in ending
+        ),
+    )
+    rows.many(
+        conn, insert(outbox), (row for step, end in ending for row in _letters(routes, step, end, made[step.claim.pk]))
+    )
+    return made
+
+
+def _letters(routes: Routes, step: Step, end: End, body: bytes) -> list[answers.OutRow]:
+    claim = step.claim
+    letters = [answers.to_results(routes, claim.key, claim.id, claim.partition, body, claim.headers)]
+    if end.status is Status.FAILED and end.dead_letter and end.failure is not None:
+        letters.append(answers.dead_claim(routes, claim, end.failure, end.attempts))
+    return letters
+
+
+def _retry(conn: Connection, held: Sequence[Step], at: float) -> None:
+    rows.many(
+        conn,
+        _BACK,
+        (
+            {
+                **_fence(step),
+                "the_time": at + step.then.delay_s if step.then.delay_s > 0 else 0.0,
+                "the_attempts": step.claim.attempts,
+                "the_ambiguous": int(step.then.ambiguous),
+            }
+            for step in held
+            if isinstance(step.then, Retry)
+        ),
+    )
+
+
+def _fence(step: Step) -> dict[str, int]:
+    return {"the_pk": step.claim.pk, "the_fence": step.claim.fence}
+
+
+def free_slots(conn: Connection, worker: str, freed: Sequence[Slot]) -> None:
+    """Give slots back; one that was taken from us meanwhile is left alone."""
+    rows.many(
+        conn,
+        _FREE.values(owner=None),
+        ({"p": s.provider, "m": s.model, "n": s.node, "k": s.number, "w": worker} for s in sorted(freed)),
+    )

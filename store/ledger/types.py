@@ -1,0 +1,274 @@
+"""The words between the engine, the doors and the ledger."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from schemas.errors import Failure
+from schemas.result import Status, Totals
+
+Pool = tuple[str, str]
+"""(provider, model): whose slots a request needs."""
+
+UNFINISHED = frozenset({"waiting", "leased", "calling", "held"})
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """Where records go. `partition(topic, key)` is the partitioner of the destination, given by the room that knows Kafka."""
+
+    results: str
+    usage: str
+    dlq: str
+    partition: Callable[[str, bytes], int]
+    address: str = ""
+    """The web door's address, for results that are too large for a topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a record stands. The timestamp tells a topic that was made anew from the old one."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    """Milliseconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request, decoded. `failure` is set when it is invalid: then it is answered at once and never called."""
+
+    tenant: str
+    operation: str
+    id: str
+    payload_hash: bytes
+    lane: int = 1
+    provider: str = ""
+    model: str = ""
+    paid: bool = False
+    on_ambiguous: Literal["retry", "fail", "hold"] = "retry"
+    deadline: float | None = None
+    run_id: str | None = None
+    idempotency_key: str | None = None
+    supersede_key: str | None = None
+    ordered: bool = False
+    metadata: dict[str, Any] = field(default_factory=dict)
+    failure: Failure | None = None
+    unreadable: bool = False
+    """The bytes are no request at all: they also go to the dead letters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Bytes that are no request and hold no id: dead letters only."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsk:
+    """A cancel, decoded: one request, or a run."""
+
+    tenant: str
+    operation: str | None = None
+    id: str | None = None
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One record at a door. `position` is None for what came over HTTP."""
+
+    what: Ask | Unreadable | CancelAsk
+    position: Position | None
+    key: bytes | None
+    value: bytes | None
+    headers: bytes
+    """As `store.rows.pack_headers` made them."""
+
+
+Decision = Literal[
+    "accepted",
+    "invalid",
+    "duplicate",
+    "replayed",
+    "again",
+    "conflict",
+    "redelivered",
+    "unreadable",
+    "cancelled",
+    "bad_data",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What the ledger decided about one arrival; `body` is the published result where there is one already."""
+
+    decision: Decision
+    pk: int | None = None
+    generation: int = 0
+    body: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What one process can use of one pool: `ready[lane]` rows it holds without a slot, `total` slots the pool has."""
+
+    pool: Pool
+    total: int
+    ready: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Slot:
+    """The right to one call at a time."""
+
+    provider: str
+    model: str
+    node: str
+    number: int
+    reserved: bool
+
+
+@dataclass(slots=True)
+class Claimed:
+    """A leased row, with all that running and answering it needs."""
+
+    pk: int
+    tenant: str
+    operation: str
+    id: str
+    generation: int
+    fence: int
+    lane: int
+    provider: str
+    model: str
+    paid: bool
+    on_ambiguous: str
+    deadline: float | None
+    attempts: int
+    ambiguous: int
+    run_id: str | None
+    key: bytes | None
+    partition: int
+    source_topic: str | None
+    source_partition: int | None
+    source_offset: int | None
+    requested_at: float
+    accepted_at: float
+    leased_at: float
+    value: bytes
+    headers: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What the journal says of a call before its first byte leaves."""
+
+    id: str
+    number: int
+    kind: Literal["chat", "embed"]
+    node: str
+    input_hash: bytes
+    estimate_tokens: int
+    estimate_output: int
+    estimate_nano: int | None
+    price_source: str | None
+    price_version: str | None
+    prompt: str | None = None
+    prompt_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """How a call ended. `event`: it cost anything or returned, so that usage is published and the day's costs grow."""
+
+    call: Call
+    outcome: Literal["ok", "error", "wasted"]
+    event: bool
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    estimated: bool = False
+    gpu_seconds: float | None = None
+    cost_nano: int | None = 0
+    latency_ms: int = 0
+    error_type: str | None = None
+    error: str | None = None
+    answer: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The terminal answer of one generation."""
+
+    status: Status
+    output: dict[str, Any] | None
+    failure: Failure | None
+    warnings: tuple[str, ...]
+    totals: Totals
+    metadata: dict[str, Any]
+    latency_ms: int
+    dead_letter: bool
+    attempts: int
+    provider: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Back to waiting for `delay_s`; `ambiguous`: a call that may have been paid is made once more."""
+
+    delay_s: float
+    ambiguous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happened to a leased row: calls that ended, and what comes next. `free` gives slots back."""
+
+    claim: Claimed
+    closings: tuple[Closing, ...] = ()
+    opens: Call | None = None
+    then: End | Retry | None = None
+    free: Slot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """`held`: the row was still ours and the step is committed. `cancel`: somebody asked to stop it. `body`: the result."""
+
+    held: bool
+    cancel: bool = False
+    body: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PastCall:
+    """A closed call of an earlier attempt."""
+
+    number: int
+    input_hash: bytes
+    answer: bytes | None
+    outcome: str
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    estimated: bool
+    cost_nano: int | None
+    event: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """A record that waits to be published."""
+
+    pk: int
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]

@@ -1,0 +1,239 @@
+"""One writer per process: whatever waits goes into one short transaction, again and again.
+
+No added wait when idle, big batches under load. While the database is away everything waits here: nobody upstream is
+told 'done', so intake does not ack and no call begins.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, text
+
+from schemas.errors import ErrorType, Failure
+from store.database import Database
+from store.errors import Away, BadData, Met
+from store.ledger.accept import accept
+from store.ledger.claim import Claims, claim
+from store.ledger.outgoing import mark
+from store.ledger.step import take_steps
+from store.ledger.types import Accepted, Arrival, Routes, Step, Stepped, Unreadable, Want
+
+log = structlog.get_logger(__name__)
+
+MAX_BATCH = 1000
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.05, 1.0
+_MAX_MEETINGS = 5
+CHANNEL = "genai"
+_NOTIFY = text("SELECT pg_notify(:channel, :payload)")
+
+
+@dataclass(slots=True)
+class _Item:
+    """One thing that waits: some arrivals, a step, or marks."""
+
+    future: "asyncio.Future[Any]"
+    arrivals: Sequence[Arrival] = ()
+    step: Step | None = None
+    marks: Sequence[int] = ()
+
+    def weight(self) -> int:
+        return max(len(self.arrivals), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What one transaction changed, for whoever waits for it."""
+
+    accepted: int = 0
+    ended: tuple[int, ...] = ()
+    claims: Claims | None = None
+    took_s: float = 0.0
+    items: int = 0
+
+
+@dataclass(slots=True)
+class Health:
+    """Whether the ledger can be written, why not, and since when (seconds since 1970)."""
+
+    ok: bool = True
+    why: str = ""
+    since: float = field(default_factory=time.time)
+
+
+class Writer:
+    """Runs the hot path's transactions. `wants` is asked before each one what the engine could claim."""
+
+    def __init__(self, database: Database, routes: Routes, worker: str) -> None:
+        self.database, self.routes, self.worker = database, routes, worker
+        self.health = Health()
+        self.wants: Callable[[], Sequence[Want]] = tuple
+        self.listeners: list[Callable[[Committed], None]] = []
+        self._waiting: list[_Item] = []
+        self._wake = asyncio.Event()
+        self._claim = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin; the loop that calls this is the writer's."""
+        self._task = asyncio.create_task(self._run(), name="ledger-writer")
+
+    async def aclose(self) -> None:
+        """Commit what waits, then stop."""
+        if self._waiting and self.health.ok:
+            await asyncio.wait([item.future for item in self._waiting], timeout=10)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for item in self._waiting:
+            item.future.cancel()
+
+    async def accept(self, arrivals: Sequence[Arrival]) -> list[Accepted]:
+        """Returned means committed with full durability: the records may be acked."""
+        return list(await self._submit(_Item(_future(), arrivals=arrivals)))
+
+    async def step(self, step: Step) -> Stepped:
+        """Returned means committed: after an intent the call's first byte may leave."""
+        found: Stepped = await self._submit(_Item(_future(), step=step))
+        return found
+
+    async def mark(self, pks: Sequence[int]) -> None:
+        """These records of the outbox were published."""
+        await self._submit(_Item(_future(), marks=pks))
+
+    def claim_soon(self) -> None:
+        """Ask `wants` in the next transaction."""
+        self._claim = True
+        self._wake.set()
+
+    async def _submit(self, item: _Item) -> Any:
+        self._waiting.append(item)
+        self._wake.set()
+        return await item.future
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting or self._claim:
+                await self._once()
+
+    async def _once(self) -> None:
+        cut = _cut(self._waiting, MAX_BATCH)
+        batch, self._waiting = self._waiting[:cut], self._waiting[cut:]
+        self._claim = False
+        await self._commit(batch)
+
+    async def _commit(self, batch: list[_Item]) -> None:
+        """Retry while the database is away; halve when it refuses a value."""
+        wait, meetings = _FIRST_WAIT_S, 0
+        while True:
+            try:
+                started = time.perf_counter()
+                answers, committed = await self.database.write(lambda conn: self._apply(conn, batch))
+            except Met as error:
+                meetings += 1
+                if meetings >= _MAX_MEETINGS:
+                    return await self._halve(batch, BadData(str(error)))
+            except BadData as error:
+                return await self._halve(batch, error)
+            except Away as error:
+                self._is_away(error)
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, _LONGEST_WAIT_S)
+            else:
+                self._is_back()
+                for item, answer in zip(batch, answers, strict=True):
+                    if not item.future.done():
+                        item.future.set_result(answer)
+                done = replace(committed, took_s=time.perf_counter() - started)
+                for listener in self.listeners:
+                    listener(done)
+                return None
+
+    async def _halve(self, batch: list[_Item], error: BadData) -> None:
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            await self._commit(batch[:middle])
+            await self._commit(batch[middle:])
+            return
+        if not batch:
+            raise error
+        item = batch[0]
+        if len(item.arrivals) > 1:
+            middle = len(item.arrivals) // 2
+            halves = [
+                _Item(_future(), arrivals=item.arrivals[:middle]),
+                _Item(_future(), arrivals=item.arrivals[middle:]),
+            ]
+            for half in halves:
+                await self._commit([half])
+            item.future.set_result([*halves[0].future.result(), *halves[1].future.result()])
+            return
+        log.warning("the database refuses a value", error=str(error))
+        if item.arrivals and not isinstance(item.arrivals[0].what, Unreadable):
+            culprit = _Item(_future(), arrivals=[_refused(item.arrivals[0], error)])
+            await self._commit([culprit])
+            item.future.set_result(culprit.future.result())
+            return
+        item.future.set_exception(error)
+
+    def _apply(self, conn: Connection, batch: Sequence[_Item]) -> tuple[list[Any], Committed]:
+        steps = [item.step for item in batch if item.step is not None]
+        stepped = iter(take_steps(conn, self.routes, self.worker, steps) if steps else ())
+        arrivals = [arrival for item in batch for arrival in item.arrivals]
+        accepted = accept(conn, self.routes, arrivals) if arrivals else []
+        mark(conn, [pk for item in batch for pk in item.marks])
+        wants = self.wants()
+        claims = claim(conn, self.routes, self.worker, wants) if wants else None
+        answers: list[Any] = []
+        at = 0
+        for item in batch:
+            if item.step is not None:
+                answers.append(next(stepped))
+            elif item.arrivals:
+                answers.append(accepted[at : at + len(item.arrivals)])
+                at += len(item.arrivals)
+            else:
+                answers.append(None)
+        ended = tuple(
+            item.step.claim.pk
+            for item, answer in zip(batch, answers, strict=True)
+            if item.step is not None and item.step.then is not None and answer.held
+        )
+        new = sum(1 for found in accepted if found.decision in {"accepted", "again"})
+        if conn.dialect.name != "sqlite" and (accepted or ended):
+            conn.execute(_NOTIFY, {"channel": CHANNEL, "payload": self.worker})
+        return answers, Committed(accepted=new + len(accepted), ended=ended, claims=claims, items=len(batch))
+
+    def _is_away(self, error: Away) -> None:
+        if self.health.ok:
+            log.error("the database is away; intake and calls wait for it", error=str(error))
+            self.health = Health(ok=False, why=str(error))
+        self.health.why = str(error)
+
+    def _is_back(self) -> None:
+        if not self.health.ok:
+            log.info("the database is back", away_s=round(time.time() - self.health.since, 1))
+            self.health = Health()
+
+
+def _future() -> "asyncio.Future[Any]":
+    return asyncio.get_running_loop().create_future()
+
+
+def _cut(items: Sequence[_Item], weight: int) -> int:
+    total = 0
+    for i, item in enumerate(items):
+        total += item.weight()
+        if total >= weight:
+            return i + 1
+    return len(items)
+
+
+def _refused(arrival: Arrival, error: BadData) -> Arrival:
+    failure = Failure(type=ErrorType.INVALID_REQUEST, message=f"the database cannot keep this request: {error}")
+    return replace(arrival, what=Unreadable(failure))

@@ -1,0 +1,46 @@
+"""Small things that every statement of the ledger needs."""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+def identity(tenant: str, operation: str, id_: str) -> bytes:
+    """16 bytes that stand for (tenant, operation, id); names hold no control character, so NUL parts them."""
+    return hashlib.blake2b(f"{tenant}\0{operation}\0{id_}".encode(), digest_size=16).digest()
+
+
+def pack_headers(headers: Headers) -> bytes:
+    """Headers as the ledger keeps them."""
+    if not headers:
+        return b"[]"
+    return orjson.dumps([[name, base64.b64encode(value or b"").decode()] for name, value in headers])
+
+
+def unpack_headers(packed: bytes) -> list[tuple[str, bytes]]:
+    """What `pack_headers` wrote."""
+    return [(name, base64.b64decode(value)) for name, value in orjson.loads(packed)]
+
+
+def plain(text: str) -> str:
+    """Somebody else's words, as a text column takes them: without NUL and without halves of surrogate pairs."""
+    return text.replace("\0", "").encode(errors="replace").decode()
+
+
+def upsert(conn: Connection, table: Table) -> Any:
+    """An INSERT of this dialect that knows ON CONFLICT."""
+    return sqlite.insert(table) if conn.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def many(conn: Connection, statement: Any, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Run `statement` once per row, in one round trip; nothing for no rows."""
+    listed = list(rows)
+    if listed:
+        conn.execute(statement, listed)

@@ -1,0 +1,257 @@
+"""Every table of the ledger, as SQLAlchemy Core; `migrations/` makes them.
+
+Times are seconds since 1970 UTC as doubles: on PostgreSQL the database's clock, on SQLite the machine's.
+Money is whole nano-dollars (`schemas.money`). Bodies stand apart from the narrow rows that are updated all the time.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData()
+
+_PK = BigInteger().with_variant(Integer(), "sqlite")
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("pk", _PK, primary_key=True, autoincrement=False),
+    Column("identity", LargeBinary, nullable=False, unique=True),
+    Column("tenant", Text, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("owner", Text),
+    Column("lane", SmallInteger, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("paid", Boolean, nullable=False),
+    Column("on_ambiguous", Text, nullable=False),
+    Column("not_before", Double, nullable=False),
+    Column("deadline", Double),
+    Column("attempts", Integer, nullable=False),
+    Column("deaths_calling", SmallInteger, nullable=False),
+    Column("deaths_leased", SmallInteger, nullable=False),
+    Column("ambiguous", SmallInteger, nullable=False),
+    Column("cancel", Boolean, nullable=False),
+    Column("payload_hash", LargeBinary, nullable=False),
+    Column("error_type", Text),
+    Column("run_id", Text),
+    Column("idempotency_key", Text),
+    Column("supersede_key", Text),
+    Column("follows", BigInteger),
+    Column("ordered", Boolean, nullable=False),
+    Column("budget_nano", BigInteger),
+    Column("key", LargeBinary),
+    Column("partition", Integer),
+    Column("source_topic", Text),
+    Column("source_partition", Integer),
+    Column("source_offset", BigInteger),
+    Column("source_timestamp", BigInteger),
+    Column("requested_at", Double, nullable=False),
+    Column("accepted_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("completed_at", Double),
+)
+
+CLAIMABLE = text("state = 'waiting' AND not_before = 0")
+DELAYED = text("state = 'waiting' AND not_before > 0")
+
+Index(
+    "requests_claimable",
+    requests.c.provider,
+    requests.c.model,
+    requests.c.lane,
+    requests.c.pk,
+    sqlite_where=CLAIMABLE,
+    postgresql_where=CLAIMABLE,
+)
+Index("requests_delayed", requests.c.not_before, sqlite_where=DELAYED, postgresql_where=DELAYED)
+_OWNED = text("owner IS NOT NULL")
+Index("requests_owned", requests.c.owner, sqlite_where=_OWNED, postgresql_where=_OWNED)
+_DUE = text("deadline IS NOT NULL AND state = 'waiting'")
+Index("requests_deadline", requests.c.deadline, sqlite_where=_DUE, postgresql_where=_DUE)
+_RUN = text("run_id IS NOT NULL")
+Index("requests_run", requests.c.run_id, sqlite_where=_RUN, postgresql_where=_RUN)
+
+bodies = Table(
+    "bodies",
+    metadata,
+    Column("request_pk", _PK, primary_key=True, autoincrement=False),
+    Column("value", LargeBinary, nullable=False, comment="the record's value, untouched"),
+    Column("headers", LargeBinary, nullable=False, comment="JSON: [[name, base64], ...]"),
+)
+
+results = Table(
+    "results",
+    metadata,
+    Column("request_pk", _PK, primary_key=True, autoincrement=False),
+    Column("generation", Integer, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False, comment="the published result, JSON"),
+    Column("completed_at", Double, nullable=False),
+)
+
+executions = Table(
+    "executions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("request_pk", _PK, nullable=False, index=True),
+    Column("generation", Integer, nullable=False),
+    Column("number", Integer, nullable=False, comment="which call of the request, from 1"),
+    Column("attempt", Integer, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("prompt", Text),
+    Column("prompt_version", Integer),
+    Column("provider", Text, nullable=False),
+    Column("node", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("input_hash", LargeBinary, nullable=False),
+    Column("estimate_tokens", Integer, nullable=False, comment="upper estimate of the input"),
+    Column("estimate_output", Integer, nullable=False),
+    Column("estimate_nano", BigInteger),
+    Column("outcome", Text, comment="null while open; ok, error, wasted"),
+    Column("input_tokens", Integer, nullable=False, server_default="0"),
+    Column("output_tokens", Integer, nullable=False, server_default="0"),
+    Column("cached_tokens", Integer, nullable=False, server_default="0"),
+    Column("estimated", Boolean, nullable=False, server_default=text("false")),
+    Column("gpu_seconds", Double),
+    Column("cost_nano", BigInteger, comment="null: nothing priced it"),
+    Column("price_source", Text),
+    Column("price_version", Text),
+    Column("latency_ms", Integer, nullable=False, server_default="0"),
+    Column("error_type", Text),
+    Column("error", Text),
+    Column("answer", LargeBinary, comment="kept while another attempt may take it over"),
+    Column("opened_at", Double, nullable=False),
+    Column("closed_at", Double),
+)
+
+daily_costs = Table(
+    "daily_costs",
+    metadata,
+    Column("date", Text, primary_key=True, comment="UTC day, YYYY-MM-DD"),
+    Column("provider", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("tenant", Text, primary_key=True),
+    Column("calls", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("cost_nano", BigInteger, nullable=False),
+    Column("unpriced_calls", BigInteger, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("pk", _PK, primary_key=True, autoincrement=True),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("number", BigInteger, comment="of a usage event: its place in its partition"),
+    Column("key", LargeBinary),
+    Column("value", LargeBinary),
+    Column("headers", LargeBinary, nullable=False),
+    Index("outbox_partition", "topic", "partition", "pk"),
+    sqlite_autoincrement=True,
+)
+
+numbers = Table(
+    "numbers",
+    metadata,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("last", BigInteger, nullable=False),
+)
+
+relays = Table(
+    "relays",
+    metadata,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("owner", Text, nullable=False),
+)
+
+positions = Table(
+    "positions",
+    metadata,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("timestamp", BigInteger, primary_key=True),
+    Column("request_pk", BigInteger),
+    Column("generation", Integer),
+    Column("decision", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+intake_progress = Table(
+    "intake_progress",
+    metadata,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("next_offset", BigInteger, nullable=False),
+    Column("last_timestamp", BigInteger, nullable=False, comment="of the record at next_offset - 1"),
+    Column("committed_seen", BigInteger, nullable=False),
+    Column("replay_until", BigInteger, nullable=False),
+)
+
+cancels = Table(
+    "cancels",
+    metadata,
+    Column("identity", LargeBinary, primary_key=True),
+    Column("at", Double, nullable=False),
+)
+
+run_cancels = Table(
+    "run_cancels",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("run_id", Text, primary_key=True),
+    Column("at", Double, nullable=False),
+)
+
+slots = Table(
+    "slots",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("node", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("reserved", Boolean, nullable=False, comment="kept from the batch lane"),
+    Column("owner", Text),
+    Index("slots_owner", "owner"),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("heartbeat_at", Double, nullable=False),
+)
+
+ledgers = Table(
+    "ledgers",
+    metadata,
+    Column("id", Text, primary_key=True, comment="a new ledger numbers its usage events anew"),
+    Column("made_at", Double, nullable=False),
+)

@@ -1,0 +1,98 @@
+"""The one reader of the environment: `GENAI_*`, read once, into a typed value."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class PriceEntry(BaseModel):
+    """What a model costs: dollars per million tokens, or dollars per GPU-second, or both; as decimal strings."""
+
+    input_per_million: str = "0"
+    output_per_million: str = "0"
+    cached_per_million: str | None = None
+    per_gpu_second: str = "0"
+
+
+class Settings(BaseSettings):
+    """Every setting, its default and its meaning; `.env.example` lists the same."""
+
+    model_config = SettingsConfigDict(env_prefix="GENAI_", env_file=".env", extra="ignore", frozen=True)
+
+    # HTTP
+    api_host: str = "127.0.0.1"
+    api_port: Annotated[int, Field(ge=0, le=65535)] = 8100
+    api_key: SecretStr | None = None
+    allow_insecure: bool = False
+    worker_host: str = "127.0.0.1"
+    worker_port: Annotated[int, Field(ge=0, le=65535)] = 8101
+
+    # models
+    default_provider: str = "ollama"
+    default_model: str | None = None  # None: the provider's own (ollama: llama3.2:latest)
+    default_embed_model: str | None = None
+    default_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    default_tenant: str = "default"
+    tenants: dict[str, str] = {}  # topic -> tenant, for producers that cannot write the field
+    ollama_url: str = "http://127.0.0.1:11434"
+    ollama_slots: Annotated[int, Field(ge=1)] = 1  # OLLAMA_NUM_PARALLEL of each node
+    ollama_num_ctx: Annotated[int, Field(ge=256)] = 8192
+    ollama_keep_alive: str = "30m"
+    local_slots: Annotated[int, Field(ge=1)] = 1
+    local_threads: Annotated[int, Field(ge=0)] = 0  # 0: cores - 1, at least one
+    fake_url: str | None = None  # address of `genai-spine fake-provider`; None: in process
+    fake_seed: int = 0
+    fake_slots: Annotated[int, Field(ge=1)] = 4
+    fake_latency_s: Annotated[float, Field(ge=0)] = 0.05
+    fake_tail: Annotated[float, Field(ge=0, le=1)] = 0.05  # share of calls that take ten times as long
+    fake_failures: Annotated[float, Field(ge=0, le=1)] = 0.0
+    fake_paid: bool = True
+    prices: dict[str, PriceEntry] = {}  # "provider/model" or "provider/*"; JSON
+    prices_version: str = "settings"
+
+    # the ledger
+    database_url: str = ""  # empty: SQLite in the data directory; `embedded`: the packaged PostgreSQL
+    data_dir: Path = Path("data")
+    cache_dir: Path = Path("~/.cache/genai-spine")  # Kafka's jars; shared by every checkout of this user
+    lease_s: Annotated[float, Field(gt=0)] = 15.0
+    poll_s: Annotated[float, Field(gt=0)] = 1.0
+    max_attempts: Annotated[int, Field(ge=1)] = 5
+    retry_base_s: Annotated[float, Field(gt=0)] = 0.5
+    retry_cap_s: Annotated[float, Field(gt=0)] = 60.0
+    drain_s: Annotated[float, Field(ge=0)] = 30.0
+
+    # Kafka
+    kafka_brokers: str = ""  # empty: the embedded broker
+    kafka_port: Annotated[int, Field(ge=0, le=65535)] = 9092  # wished for by the embedded broker
+    kafka_group: str = "genai-spine"
+    kafka_session_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    partitions: Annotated[int, Field(ge=1)] = 4
+    replication_factor: Annotated[int, Field(ge=1)] = 1
+    retention_hours: Annotated[int, Field(ge=1)] = 24 * 7
+    dlq_retention_hours: Annotated[int, Field(ge=1)] = 24 * 90
+    request_max_bytes: Annotated[int, Field(ge=1024)] = 6 * 1024 * 1024
+    result_max_bytes: Annotated[int, Field(ge=1024)] = 8 * 1024 * 1024
+    intake_window: Annotated[int, Field(ge=100)] = 4000  # records of one lane between Kafka and the ledger
+    ledger_window: Annotated[int, Field(ge=1)] = 200_000  # waiting rows of one lane before its partitions are paused
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "console", "json"] = "auto"
+
+    def ollama_nodes(self) -> tuple[str, ...]:
+        """The base URLs, without a trailing slash."""
+        return tuple(url.strip().rstrip("/") for url in self.ollama_url.split(",") if url.strip())
+
+    def data(self) -> Path:
+        """The absolute data directory; not created here."""
+        return self.data_dir.expanduser().resolve()
+
+    def cache(self) -> Path:
+        """The absolute cache directory; not created here."""
+        return self.cache_dir.expanduser().resolve()
+
+
+def load() -> Settings:
+    """Read the environment (and `.env` in the working directory, if there is one)."""
+    return Settings()
