@@ -64,7 +64,10 @@ class EmbedCall:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a call used, in the provider's own count; `estimated` where it gave none. `gpu_seconds` where it is known."""
+    """What a call used, in the provider's own count; `estimated` where it gave none. `gpu_seconds` where it is known.
+
+    `cached_tokens` are a part of `input_tokens`, not beside them: a provider that counts them apart adds them up.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -156,7 +159,7 @@ class NotRun(ProviderError):
 
 
 class Unreachable(NotRun):
-    """No connection to the model server: is it running, is the address right?"""
+    """No connection to the model server. Check that it runs and that its address is right."""
 
     type = ErrorType.UNREACHABLE
 
@@ -219,7 +222,7 @@ class Disconnected(Broken):
 
 
 class ServerError(Broken):
-    """The server says that it failed; Ollama answers so to a bad `format`, so it is not retried without end."""
+    """The server says that it failed. Ollama answers so to some calls that it has refused: those are `Rejected`."""
 
     type = ErrorType.OVERLOADED
 

@@ -1,0 +1,1 @@
+"""The two real models that run in this process: `llama` chats, `minilm` embeds. Both block; `providers.local` has threads."""

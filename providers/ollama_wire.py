@@ -1,0 +1,234 @@
+"""Ollama's wire format as pure functions: what a call looks like, what an answer or a refusal means.
+
+`tests/providers/test_ollama_wire.py` reads replies recorded from Ollama 0.17.4 with them.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import orjson
+
+from providers.base import (
+    ChatAnswer,
+    ChatCall,
+    ContextTooLong,
+    EmbedAnswer,
+    EmbedCall,
+    ModelNotFound,
+    Overloaded,
+    ProviderError,
+    RateLimited,
+    Refused,
+    Rejected,
+    ServerError,
+    Spent,
+    Unreadable,
+    Unsupported,
+)
+from providers.http import retry_after
+
+_UNIT = 1e-4
+"""How far from 1 a vector's length may be before it is made 1; a float32 server is within 1e-6."""
+
+_REFUSED_WITH_500 = ("invalid format", "invalid JSON schema in format", "must be of type")
+"""What Ollama says, with status 500, of a call that it has refused: it was never run and would be refused again."""
+
+
+_BY_STATUS: Mapping[int, type[ProviderError]] = {
+    401: Refused,
+    403: Refused,
+    413: Rejected,
+    429: RateLimited,
+    503: Overloaded,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The figures of a call that a refusal for its length reports."""
+
+    tokens: int
+    context: int
+
+
+def chat_body(call: ChatCall, num_ctx: int, keep_alive: str) -> bytes:
+    """Not streamed: one JSON to parse, and a failure has a status of its own; cancelling closes the connection either way.
+
+    `truncate` and `shift` false make an Ollama that knows them (0.12.6 or later) refuse a prompt above `num_ctx`;
+    an older one ignores both and silently drops the oldest messages, so the length is estimated beforehand too.
+    Raises Rejected for what JSON cannot carry.
+    """
+    wishes = {
+        "temperature": call.temperature,
+        "num_predict": call.max_tokens,
+        "stop": list(call.stop) or None,
+        "seed": call.seed,
+    }
+    body: dict[str, Any] = {
+        "model": call.model,
+        "messages": [{"role": message.role, "content": message.content} for message in call.messages],
+        "stream": False,
+        "truncate": False,
+        "shift": False,
+        "keep_alive": keep_alive,
+        "options": {"num_ctx": num_ctx} | {name: wish for name, wish in wishes.items() if wish is not None},
+    }
+    if call.schema is not None:
+        body["format"] = call.schema
+    return _dump(body)
+
+
+def embed_body(call: EmbedCall, num_ctx: int, keep_alive: str) -> bytes:
+    """`truncate` false: a text above the model's context is refused, where Ollama's default cuts it silently."""
+    body = {"model": call.model, "input": list(call.texts), "truncate": False, "keep_alive": keep_alive}
+    return _dump(body | {"options": {"num_ctx": num_ctx}})
+
+
+def _dump(body: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError as error:  # a lone surrogate, or an integer above 64 bits in a schema
+        raise Rejected(f"The call cannot be written as JSON: {error}.") from None
+
+
+def read_chat(body: bytes) -> ChatAnswer:
+    """Raises Unreadable, and ServerError for a failure that came too late for a status of its own."""
+    reply = _object(body)
+    if "error" in reply:
+        raise ServerError(f"Ollama says: {reply['error']}", spent=_spent(reply))
+    message = reply.get("message")
+    text = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(text, str) or reply.get("done") is not True:
+        raise Unreadable("Ollama's answer holds no whole message.", spent=_spent(reply))
+    return ChatAnswer(text, "length" if reply.get("done_reason") == "length" else "stop", _spent(reply))
+
+
+def read_embed(body: bytes, count: int) -> EmbedAnswer:
+    """Raises Unreadable, also for a vector that has no direction or another length than its neighbours."""
+    reply = _object(body)
+    vectors = reply.get("embeddings")
+    if not isinstance(vectors, list) or len(vectors) != count:
+        raise Unreadable(f"Ollama's answer does not hold one vector for each of {count} texts.", spent=_spent(reply))
+    try:
+        units = tuple(_unit(vector) for vector in vectors)
+    except (TypeError, ValueError):
+        raise Unreadable("Ollama's answer holds a vector that is none.", spent=_spent(reply)) from None
+    if len({len(unit) for unit in units}) > 1:
+        raise Unreadable("Ollama's answer holds vectors of different dimensions.", spent=_spent(reply))
+    return EmbedAnswer(units, _spent(reply))
+
+
+def _unit(vector: list[float]) -> tuple[float, ...]:
+    length = math.hypot(*vector)
+    if not 0 < length < math.inf:
+        raise ValueError(length)
+    if abs(length - 1) < _UNIT:
+        return tuple(vector)
+    return tuple(each / length for each in vector)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        reply = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Unreadable(f"Ollama's answer is not JSON ({error}): {_quoted(body)}") from None
+    if not isinstance(reply, dict):
+        raise Unreadable(f"Ollama's answer is not a JSON object: {_quoted(body)}")
+    return reply
+
+
+def _spent(reply: dict[str, Any]) -> Spent:
+    """Durations are nanoseconds of the node's own work, its queue and the loading of the model left out."""
+    counts = [reply.get(name) for name in ("prompt_eval_count", "eval_count")]
+    nanos = [reply.get(name) for name in ("prompt_eval_duration", "eval_duration", "total_duration")]
+    tokens_in, tokens_out = (count if isinstance(count, int) else 0 for count in counts)
+    prompt, output, total = (each if isinstance(each, int) else None for each in nanos)
+    worked = total if prompt is None and output is None else (prompt or 0) + (output or 0)  # embed reports only a total
+    return Spent(
+        input_tokens=tokens_in,
+        output_tokens=tokens_out,
+        estimated=counts[0] is None,
+        gpu_seconds=None if worked is None else worked / 1e9,
+    )
+
+
+def refusal(reply: httpx.Response, node: str, model: str, prompt: Prompt) -> ProviderError:
+    """What a status other than 200 means. ModelNotFound comes without the names of the models that there are."""
+    words = _words(reply.content)
+    status = reply.status_code
+    wait_s = retry_after(reply.headers.get("retry-after"), datetime.now(UTC))
+    if words is None:
+        return _foreign(reply, node, wait_s)
+    said = f"{node} says: {words}"
+    if "exceed" in words and "context" in words:
+        return too_long(_told(words) or prompt, said)
+    if any(sign in words for sign in _REFUSED_WITH_500):
+        return Rejected(said)
+    if status == httpx.codes.NOT_FOUND:
+        return ModelNotFound(f"{node} has no model `{model}`.")
+    if status == httpx.codes.BAD_REQUEST and "does not support" in words:
+        return Unsupported(said)
+    return _by_status(status)(said, retry_after_s=wait_s)
+
+
+def _told(words: str) -> Prompt | None:
+    """The true figures, which an Ollama on llama-server gives (as JSON inside the message); older ones give none."""
+    found = [re.search(rf'"{name}":\s*([0-9]+)', words) for name in ("n_prompt_tokens", "n_ctx")]
+    prompt, context = (int(match[1]) if match else None for match in found)
+    return None if prompt is None or context is None else Prompt(prompt, context)
+
+
+def too_long(prompt: Prompt, said: str = "") -> ContextTooLong:
+    """The error with its two figures, in words and for programs."""
+    about = f"The prompt has about {prompt.tokens} tokens, the model's context holds {prompt.context}."
+    figures = {"prompt_tokens": prompt.tokens, "context_tokens": prompt.context}
+    return ContextTooLong(f"{about} {said}".rstrip(), figures)
+
+
+def _foreign(reply: httpx.Response, node: str, wait_s: float | None) -> ProviderError:
+    """An answer without Ollama's `{"error": …}`: a proxy in front of it, or no Ollama at all."""
+    status = reply.status_code
+    said = f"{node} answered {status}: {_quoted(reply.content)}"
+    if status in _BY_STATUS or status >= 500:
+        return _by_status(status)(said, retry_after_s=wait_s)
+    return Unreadable(f"{said} This address is not an Ollama's: give its root, such as http://127.0.0.1:11434.")
+
+
+def _by_status(status: int) -> type[ProviderError]:
+    return _BY_STATUS.get(status, ServerError if status >= 500 else Rejected)
+
+
+def _words(body: bytes) -> str | None:
+    """The text of `{"error": "…"}`, and of the OpenAI shape of it; None: it is neither."""
+    try:
+        error = orjson.loads(body)["error"]
+        return str(error["message"] if isinstance(error, dict) else error)
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+
+
+def _quoted(body: bytes) -> str:
+    return repr(body[:200].decode(errors="replace").strip()) + ("…" if len(body) > 200 else "") + "."
+
+
+def read_context(body: bytes, model: str) -> int | None:
+    """The context with which `/api/ps` says that `model` is loaded; None: it is not loaded, or does not say."""
+    try:
+        loaded = orjson.loads(body)["models"]
+        sizes = [int(each["context_length"]) for each in loaded if each["name"] in (model, f"{model}:latest")]
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return None
+    return sizes[0] if sizes else None
+
+
+def read_models(body: bytes) -> tuple[str, ...]:
+    """The names in an answer of `/api/tags`; empty when it is not one."""
+    try:
+        return tuple(str(model["name"]) for model in orjson.loads(body)["models"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return ()
