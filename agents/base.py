@@ -58,6 +58,11 @@ class Operation:
     run: Callable[[Any, Caller], Awaitable[BaseModel]]
     kind: Kind = "chat"
     check: Callable[[Any], None] | None = None
+    may_embed: bool = False
+
+    def kind_with(self, traits: Traits) -> Kind:
+        """Which kind of model it calls there: classify embeds where the chat model cannot classify."""
+        return "embed" if self.may_embed and traits.classify_by_embedding else self.kind
 
 
 class OperationError(Exception):

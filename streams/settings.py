@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     cache_dir: Path = Path("~/.cache/genai-spine")  # Kafka's jars; shared by every checkout of this user
     lease_s: Annotated[float, Field(gt=0)] = 15.0
     poll_s: Annotated[float, Field(gt=0)] = 1.0
-    max_attempts: Annotated[int, Field(ge=1)] = 5
+    max_attempts: Annotated[int, Field(ge=1)] = 8
     retry_base_s: Annotated[float, Field(gt=0)] = 0.5
     retry_cap_s: Annotated[float, Field(gt=0)] = 60.0
     drain_s: Annotated[float, Field(ge=0)] = 30.0
@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     request_max_bytes: Annotated[int, Field(ge=1024)] = 6 * 1024 * 1024
     result_max_bytes: Annotated[int, Field(ge=1024)] = 8 * 1024 * 1024
     intake_window: Annotated[int, Field(ge=100)] = 4000  # records of one lane between Kafka and the ledger
-    ledger_window: Annotated[int, Field(ge=1)] = 200_000  # waiting rows of one lane before its partitions are paused
+    ledger_window: Annotated[int, Field(ge=1)] = 20_000  # waiting rows of one lane before its partitions are paused
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"

@@ -23,8 +23,9 @@ class Claims:
 
     rows: tuple[Claimed, ...]
     slots: tuple[Slot, ...]
-    more: bool
-    """Rows may be left that would fit once what was leased has begun."""
+    asked: frozenset[Pool]
+    more: frozenset[Pool]
+    """Pools that may have rows left which would fit once what was leased has begun."""
 
 
 _LEASE = (
@@ -48,6 +49,11 @@ _TAKE = (
     )
     .values(owner=bindparam("w"))
 )
+
+
+def known_pools(conn: Connection) -> list[Pool]:
+    """Every pool that has slots: whatever was accepted made its own."""
+    return list(conn.execute(select(_S.provider, _S.model).distinct()).tuples())
 
 
 def ensure_slots(conn: Connection, wanted: Sequence[tuple[Pool, str, int]]) -> None:
@@ -104,17 +110,19 @@ def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) 
     expire_rows(conn, routes, at)
     leased: list[Claimed] = []
     taken: list[Slot] = []
-    more = False
+    more: set[Pool] = set()
     for want in wants:
         free = _free(conn, want.pool)
         pks, full = _choose(conn, want, len(free))
-        pks = [pk for pk in pks if pk not in cancel_runs(conn, routes, at, pks)] if pks else pks
+        if pks and (gone := cancel_runs(conn, routes, at, pks)):
+            pks = [pk for pk in pks if pk not in gone]
         rows_ = _lease(conn, worker, pks, at)
         leased += rows_
-        more = more or full
+        if full:
+            more.add(want.pool)
         lanes = [want.ready[lane] + sum(1 for row in rows_ if row.lane == lane) for lane in range(LANES)]
         taken += _take(conn, worker, free, lanes)
-    return Claims(tuple(leased), tuple(taken), more)
+    return Claims(tuple(leased), tuple(taken), frozenset(want.pool for want in wants), frozenset(more))
 
 
 def _wake_delayed(conn: Connection, at: float) -> None:

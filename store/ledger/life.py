@@ -43,6 +43,12 @@ def silent(conn: Connection, lease_s: float) -> list[str]:
     return list(conn.execute(late.with_for_update(skip_locked=True)).scalars())
 
 
+def bury_silent(conn: Connection, routes: Routes, lease_s: float, worker: str) -> tuple[list[str], int]:
+    """Find the silent and take over from them in one transaction, so that a heart that beats again meanwhile waits."""
+    gone = [name for name in silent(conn, lease_s) if name != worker]
+    return gone, bury(conn, routes, gone)
+
+
 def everyone(conn: Connection) -> list[str]:
     """All who have joined and not left."""
     return list(conn.execute(select(_W.id)).scalars())

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from store import rows
 from store.ledger.types import OutboxRow
@@ -10,32 +10,43 @@ from store.tables import ledgers, outbox, relays
 
 _O = outbox.c
 _L = relays.c
-Place = tuple[str, int]
 
 
-def lease_places(conn: Connection, worker: str, known: Sequence[Place]) -> set[Place]:
-    """Lease every destination partition that has records and no owner; returns all that are ours."""
-    waiting = set(conn.execute(select(_O.topic, _O.partition).distinct()).tuples()) | set(known)
+def lease_places(conn: Connection, worker: str) -> None:
+    """Lease every destination partition that has records and no owner."""
+    waiting = set(conn.execute(select(_O.topic, _O.partition).distinct()).tuples())
     owned = set(conn.execute(select(_L.topic, _L.partition)).tuples())
-    free = sorted(waiting - owned)
     rows.many(
         conn,
         rows.upsert(conn, relays).on_conflict_do_nothing(),
-        ({"topic": topic, "partition": partition, "owner": worker} for topic, partition in free),
+        ({"topic": topic, "partition": partition, "owner": worker} for topic, partition in sorted(waiting - owned)),
     )
-    return set(conn.execute(select(_L.topic, _L.partition).where(_L.owner == worker)).tuples())
 
 
-def pending(conn: Connection, worker: str, limit: int, after: int = 0) -> list[OutboxRow]:
-    """The oldest unpublished records of our partitions, in the order of their making."""
-    columns = (_O.pk, _O.topic, _O.partition, _O.number, _O.key, _O.value, _O.headers)
-    wanted = (
-        select(*columns)
-        .join(relays, (_L.topic == _O.topic) & (_L.partition == _O.partition))
-        .where(_L.owner == worker, _O.pk > after)
-        .order_by(_O.pk)
-        .limit(limit)
+def unowned(conn: Connection) -> bool:
+    """Whether a destination partition has records and no owner."""
+    there = (_L.topic == _O.topic) & (_L.partition == _O.partition)
+    return (
+        conn.execute(select(_O.pk).join(relays, there, isouter=True).where(_L.owner.is_(None)).limit(1)).first()
+        is not None
     )
+
+
+MAX_BYTES = 16 * 1024 * 1024
+
+
+def pending(conn: Connection, worker: str, limit: int) -> list[OutboxRow]:
+    """The oldest unpublished records of our partitions, in the order of their making; at most 16 MiB of them, or one."""
+    ours = select(_O.pk, func.length(_O.value)).join(relays, (_L.topic == _O.topic) & (_L.partition == _O.partition))
+    chosen: list[int] = []
+    total = 0
+    for pk, size in conn.execute(ours.where(_L.owner == worker).order_by(_O.pk).limit(limit)):
+        total += size or 0
+        if chosen and total > MAX_BYTES:
+            break
+        chosen.append(pk)
+    if not chosen:
+        return []
     ledger = ledger_id(conn)
     return [
         OutboxRow(
@@ -46,7 +57,7 @@ def pending(conn: Connection, worker: str, limit: int, after: int = 0) -> list[O
             row.value,
             rows.unpack_headers(row.headers) + _numbered(ledger, row.number),
         )
-        for row in conn.execute(wanted)
+        for row in conn.execute(select(outbox).where(_O.pk.in_(chosen)).order_by(_O.pk))
     ]
 
 

@@ -6,7 +6,7 @@ told 'done', so intake does not ack and no call begins.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,9 +18,10 @@ from store.database import Database
 from store.errors import Away, BadData, Met
 from store.ledger.accept import accept
 from store.ledger.claim import Claims, claim
+from store.ledger.life import give_back
 from store.ledger.outgoing import mark
-from store.ledger.step import take_steps
-from store.ledger.types import Accepted, Arrival, Routes, Step, Stepped, Unreadable, Want
+from store.ledger.step import free_slots, take_steps
+from store.ledger.types import Accepted, Arrival, Ask, Pool, Routes, Slot, Step, Stepped, Unreadable, Want
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +40,8 @@ class _Item:
     arrivals: Sequence[Arrival] = ()
     step: Step | None = None
     marks: Sequence[int] = ()
+    frees: Sequence[Slot] = ()
+    audit: bool = False
 
     def weight(self) -> int:
         return max(len(self.arrivals), 1)
@@ -46,9 +49,11 @@ class _Item:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What one transaction changed, for whoever waits for it."""
+    """What one transaction changed, for whoever waits for it. `ended`: rows that are terminal or wait again."""
 
     accepted: int = 0
+    """Rows that wait now."""
+    arrived: int = 0
     ended: tuple[int, ...] = ()
     claims: Claims | None = None
     took_s: float = 0.0
@@ -64,13 +69,27 @@ class Health:
     since: float = field(default_factory=time.time)
 
 
+@dataclass(frozen=True, slots=True)
+class Wants:
+    """What the engine could use: `due` in any case, `new` of the pools for which this very transaction accepts rows."""
+
+    due: Sequence[Want] = ()
+    new: Mapping[Pool, Want] = field(default_factory=dict)
+
+    def after(self, accepted: Iterable[Pool]) -> list[Want]:
+        """What to claim once rows of these pools were accepted."""
+        due = {want.pool: want for want in self.due}
+        return list({**due, **{pool: self.new[pool] for pool in accepted if pool in self.new}}.values())
+
+
 class Writer:
     """Runs the hot path's transactions. `wants` is asked before each one what the engine could claim."""
 
     def __init__(self, database: Database, routes: Routes, worker: str) -> None:
         self.database, self.routes, self.worker = database, routes, worker
         self.health = Health()
-        self.wants: Callable[[], Sequence[Want]] = tuple
+        self.wants: Callable[[], Wants] = Wants
+        self.holds: Callable[[], tuple[set[int], set[Slot]]] = _nothing
         self.listeners: list[Callable[[Committed], None]] = []
         self._waiting: list[_Item] = []
         self._wake = asyncio.Event()
@@ -104,6 +123,18 @@ class Writer:
         """These records of the outbox were published."""
         await self._submit(_Item(_future(), marks=pks))
 
+    async def free(self, slots: Sequence[Slot]) -> None:
+        """Give slots back that no row of ours can use."""
+        await self._submit(_Item(_future(), frees=slots))
+
+    async def audit(self) -> int:
+        """Give back rows and slots that the ledger says are ours and `holds` does not know; how many there were.
+
+        In the writer's own order, so that whatever an earlier commit brought us is known by now.
+        """
+        found: int = await self._submit(_Item(_future(), audit=True))
+        return found
+
     def claim_soon(self) -> None:
         """Ask `wants` in the next transaction."""
         self._claim = True
@@ -133,7 +164,8 @@ class Writer:
         while True:
             try:
                 started = time.perf_counter()
-                answers, committed = await self.database.write(lambda conn: self._apply(conn, batch))
+                wants, holds = self.wants(), self.holds()
+                answers, committed = await self.database.write(lambda conn: self._apply(conn, batch, wants, holds))  # noqa: B023 - awaited here
             except Met as error:
                 meetings += 1
                 if meetings >= _MAX_MEETINGS:
@@ -181,14 +213,23 @@ class Writer:
             return
         item.future.set_exception(error)
 
-    def _apply(self, conn: Connection, batch: Sequence[_Item]) -> tuple[list[Any], Committed]:
+    def _apply(
+        self, conn: Connection, batch: Sequence[_Item], wants: Wants, holds: tuple[set[int], set[Slot]]
+    ) -> tuple[list[Any], Committed]:
         steps = [item.step for item in batch if item.step is not None]
         stepped = iter(take_steps(conn, self.routes, self.worker, steps) if steps else ())
         arrivals = [arrival for item in batch for arrival in item.arrivals]
         accepted = accept(conn, self.routes, arrivals) if arrivals else []
         mark(conn, [pk for item in batch for pk in item.marks])
-        wants = self.wants()
-        claims = claim(conn, self.routes, self.worker, wants) if wants else None
+        free_slots(conn, self.worker, [slot for item in batch for slot in item.frees])
+        given_back = give_back(conn, self.worker, *holds) if any(item.audit for item in batch) else 0
+        new = [
+            arrival.what
+            for arrival, found in zip(arrivals, accepted, strict=True)
+            if found.decision in {"accepted", "again"}
+        ]
+        wanted = wants.after((ask.provider, ask.model) for ask in new if isinstance(ask, Ask))
+        claims = claim(conn, self.routes, self.worker, wanted) if wanted else None
         answers: list[Any] = []
         at = 0
         for item in batch:
@@ -198,16 +239,15 @@ class Writer:
                 answers.append(accepted[at : at + len(item.arrivals)])
                 at += len(item.arrivals)
             else:
-                answers.append(None)
+                answers.append(given_back if item.audit else None)
         ended = tuple(
             item.step.claim.pk
             for item, answer in zip(batch, answers, strict=True)
             if item.step is not None and item.step.then is not None and answer.held
         )
-        new = sum(1 for found in accepted if found.decision in {"accepted", "again"})
         if conn.dialect.name != "sqlite" and (accepted or ended):
             conn.execute(_NOTIFY, {"channel": CHANNEL, "payload": self.worker})
-        return answers, Committed(accepted=new + len(accepted), ended=ended, claims=claims, items=len(batch))
+        return answers, Committed(len(new), len(accepted), ended, claims, items=len(batch))
 
     def _is_away(self, error: Away) -> None:
         if self.health.ok:
@@ -219,6 +259,10 @@ class Writer:
         if not self.health.ok:
             log.info("the database is back", away_s=round(time.time() - self.health.since, 1))
             self.health = Health()
+
+
+def _nothing() -> tuple[set[int], set[Slot]]:
+    return set(), set()
 
 
 def _future() -> "asyncio.Future[Any]":

@@ -1,0 +1,259 @@
+"""One request's way to its model: every call numbered, its intent committed before the first byte leaves, its cost booked."""
+
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import orjson
+import uuid_utils
+
+from prompts import Library, Rendered
+from providers.base import Broken, ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Message, Provider, ProviderError, Spent
+from providers.prices import PriceTable, upper_estimate
+from schemas.money import to_usd
+from schemas.request import Options
+from schemas.result import Totals
+from store.ledger.types import Call, Claimed, Closing, PastCall, Slot, Step, Stepped
+
+Answer = ChatAnswer | EmbedAnswer
+Commit = Callable[[Step], Awaitable[Stepped]]
+
+
+class Lost(Exception):
+    """The row is not ours any more: another worker has taken it over, or it was ended."""
+
+
+class Stopped(Exception):
+    """Somebody asked to cancel this request before this call began."""
+
+
+class Expired(Exception):
+    """The deadline passed before the request cost anything."""
+
+
+class LedgerCaller:
+    """The `Caller` that operations get. Closed calls wait in `pending` until the next commit of this request takes them."""
+
+    def __init__(
+        self,
+        claim: Claimed,
+        slot: Slot,
+        options: Options,
+        *,
+        provider: Provider,
+        prices: PriceTable,
+        library: Library,
+        past: Sequence[PastCall],
+        commit: Commit,
+        timeout_s: float,
+    ) -> None:
+        self.claim, self.slot, self.options = claim, slot, options
+        self.provider, self.prices, self.library, self.commit = provider, prices, library, commit
+        self.timeout_s = timeout_s
+        self.traits = provider.traits
+        self.past = past
+        self.number = 0
+        self.begun = False
+        self.pending: list[tuple[Closing, Answer | None]] = []
+        self.closed: list[Closing] = []
+        self.warnings: list[str] = []
+
+    def render(self, slug: str, **variables: Any) -> Rendered:
+        """A library prompt with its variables filled in."""
+        return self.library.render(slug, **variables)
+
+    def warn(self, text: str) -> None:
+        """A sentence for the result's `warnings`; each once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    async def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        prompt: Rendered | None = None,
+        schema: dict[str, Any] | None = None,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        seed: int | None = None,
+    ) -> ChatAnswer:
+        """One completion; see `agents.base.Caller`."""
+        call = ChatCall(
+            model=self.claim.model,
+            messages=tuple(messages),
+            timeout_s=self.timeout_s,
+            schema=schema,
+            temperature=self.options.temperature,
+            max_tokens=self.options.max_tokens or max_tokens,
+            stop=tuple(stop),
+            seed=seed,
+            tag=self.claim.id,
+        )
+        answer = await self._once(call, prompt, lambda: self.provider.chat(call, self.slot.node))
+        assert isinstance(answer, ChatAnswer)
+        return answer
+
+    async def embed(self, texts: Sequence[str]) -> EmbedAnswer:
+        """Embeddings, in the order of the texts."""
+        call = EmbedCall(self.claim.model, tuple(texts), self.timeout_s, tag=self.claim.id)
+        answer = await self._once(call, None, lambda: self.provider.embed(call, self.slot.node))
+        assert isinstance(answer, EmbedAnswer)
+        return answer
+
+    async def _once(
+        self, call: ChatCall | EmbedCall, prompt: Rendered | None, make: Callable[[], Awaitable[Answer]]
+    ) -> Answer:
+        self.number += 1
+        digest = _digest(call)
+        taken = self._taken_over(digest)
+        if taken is not None:
+            return taken
+        self._check_deadline()
+        journalled = self._journalled(call, digest, prompt)
+        await self._open(journalled)
+        started = time.perf_counter()
+        try:
+            answer = await make()
+        except ProviderError as error:
+            self._close_failed(journalled, error, started)
+            raise
+        except BaseException:  # cancelled: the connection is closed, and nobody knows how far the call had come
+            self._close_broken(journalled, "cancelled", None, started)
+            raise
+        self._close(self._booked(journalled, "ok", answer.spent, started), answer)
+        return answer
+
+    def _taken_over(self, digest: bytes) -> Answer | None:
+        for past in self.past:
+            if past.number == self.number and past.input_hash == digest and past.answer is not None:
+                return _unpack(past.answer)
+        return None
+
+    def _check_deadline(self) -> None:
+        deadline = self.claim.deadline
+        if deadline is not None and not self.begun and not self.past and time.time() >= deadline:
+            raise Expired
+
+    def _journalled(self, call: ChatCall | EmbedCall, digest: bytes, prompt: Rendered | None) -> Call:
+        estimate = upper_estimate(call)
+        priced = self.prices.of(self.claim.provider, self.claim.model, estimate)
+        return Call(
+            id=str(uuid_utils.uuid7()),
+            number=self.number,
+            kind="chat" if isinstance(call, ChatCall) else "embed",
+            node=self.slot.node,
+            input_hash=digest,
+            estimate_tokens=estimate.input_tokens,
+            estimate_output=estimate.output_tokens,
+            estimate_nano=priced.nano,
+            price_source=priced.price.source if priced.price else None,
+            price_version=priced.price.version if priced.price else None,
+            prompt=prompt.slug if prompt else None,
+            prompt_version=prompt.version if prompt else None,
+        )
+
+    async def _open(self, call: Call) -> None:
+        """Commit the intent, together with the answer of the call before."""
+        if not self.begun:
+            self.begun = True
+            self.claim.attempts += 1
+        stepped = await self.commit(Step(self.claim, self.kept(), opens=call))
+        if not stepped.held:
+            raise Lost
+        if stepped.cancel:
+            raise Stopped
+
+    def _close_failed(self, call: Call, error: ProviderError, started: float) -> None:
+        if isinstance(error, Broken):
+            self._close_broken(call, error.message, error, started)
+            return
+        latency = _since(started)
+        self._close(
+            Closing(call, "error", event=False, latency_ms=latency, error_type=error.type.value, error=error.message)
+        )
+
+    def _close_broken(self, call: Call, words: str, error: ProviderError | None, started: float) -> None:
+        """Paid: the estimate is booked as wasted, or what the provider said it was. Free: nothing was lost but time."""
+        type_ = error.type.value if error else None
+        if not self.traits.paid:
+            self._close(Closing(call, "error", event=False, latency_ms=_since(started), error_type=type_, error=words))
+            return
+        known = error.spent if error else None
+        spent = known or Spent(call.estimate_tokens, call.estimate_output, estimated=True)
+        closing = self._booked(call, "wasted", spent, started)
+        cost = closing.cost_nano if known else call.estimate_nano
+        self._close(replace(closing, cost_nano=cost, error_type=type_, error=words))
+
+    def _booked(self, call: Call, outcome: Any, spent: Spent, started: float) -> Closing:
+        return Closing(
+            call,
+            outcome,
+            event=True,
+            input_tokens=spent.input_tokens,
+            output_tokens=spent.output_tokens,
+            cached_tokens=spent.cached_tokens,
+            estimated=spent.estimated,
+            gpu_seconds=spent.gpu_seconds,
+            cost_nano=self.prices.of(self.claim.provider, self.claim.model, spent).nano,
+            latency_ms=_since(started),
+        )
+
+    def _close(self, closing: Closing, answer: Answer | None = None) -> None:
+        self.pending.append((closing, answer))
+        self.closed.append(closing)
+
+    def last(self, *, wasted: bool = False) -> tuple[Closing, ...]:
+        """What is still to be committed, for the request's last step: nobody will take those answers over."""
+        pending, self.pending = self.pending, []
+        return tuple(replace(c, outcome="wasted") if wasted and c.outcome == "ok" else c for c, _ in pending)
+
+    def kept(self) -> tuple[Closing, ...]:
+        """What is still to be committed, with the answers: another attempt will take them over."""
+        pending, self.pending = self.pending, []
+        return tuple(c if answer is None else replace(c, answer=_pack(answer)) for c, answer in pending)
+
+    def totals(self) -> Totals:
+        """What all calls of this generation used, those of earlier attempts included."""
+        booked: list[Closing | PastCall] = [c for c in self.past if c.event]
+        booked += [c for c in self.closed if c.event]
+        costs = [c.cost_nano for c in booked if c.cost_nano is not None]
+        unpriced = sum(1 for c in booked if c.cost_nano is None)
+        return Totals(
+            input_tokens=sum(c.input_tokens for c in booked),
+            output_tokens=sum(c.output_tokens for c in booked),
+            cached_tokens=sum(c.cached_tokens for c in booked),
+            estimated=any(c.estimated for c in booked),
+            cost_usd=to_usd(None if booked and not costs else sum(costs)),
+            unpriced_calls=unpriced,
+            calls=len(booked),
+        )
+
+    def latency_ms(self) -> int:
+        """Time spent in calls."""
+        return sum(closing.latency_ms for closing in self.closed)
+
+
+def _since(started: float) -> int:
+    return round((time.perf_counter() - started) * 1000)
+
+
+def _digest(call: ChatCall | EmbedCall) -> bytes:
+    """What makes two calls the same; not the tag, not the time-out."""
+    told = {name: value for name, value in asdict(call).items() if name not in {"tag", "timeout_s"}}
+    packed = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(packed, digest_size=16).digest()
+
+
+def _pack(answer: Answer) -> bytes:
+    kind = "chat" if isinstance(answer, ChatAnswer) else "embed"
+    return orjson.dumps({"kind": kind, **asdict(answer)})
+
+
+def _unpack(packed: bytes) -> Answer:
+    told = orjson.loads(packed)
+    spent = Spent(**told["spent"])
+    if told["kind"] == "chat":
+        return ChatAnswer(told["text"], told["finish_reason"], spent)
+    return EmbedAnswer(tuple(tuple(vector) for vector in told["vectors"]), spent)

@@ -1,0 +1,102 @@
+"""The pulse of a process: it joins, beats, takes over from the dead, looks for cancels, and leaves in good order."""
+
+import asyncio
+import os
+import platform
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+
+from agents.engine.engine import Engine
+from store.database import Database
+from store.errors import StoreError
+from store.ledger import life
+from store.ledger.claim import known_pools
+from store.ledger.types import Routes
+from store.liveness import Life, dead
+
+log = structlog.get_logger(__name__)
+
+
+class Keeper:
+    """`dead` is set when others have declared us dead: whatever we hold is theirs, so the process must end."""
+
+    def __init__(
+        self, engine: Engine, database: Database, routes: Routes, worker: str, *, lease_s: float, poll_s: float
+    ) -> None:
+        self.engine, self.database, self.routes, self.worker = engine, database, routes, worker
+        self.lease_s, self.poll_s = lease_s, poll_s
+        self.dead = asyncio.Event()
+        self._life: Life | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def _folder(self) -> Path:
+        return Path(f"{self.database.url.database}.workers")
+
+    async def start(self) -> None:
+        """Join, learn the pools, and begin to beat."""
+        if self.database.is_sqlite:
+            self._life = Life(self._folder, self.worker)
+        await self.database.write(lambda conn: life.register(conn, self.worker, platform.node(), os.getpid()))
+        await self._poll()
+        self._tasks = [
+            asyncio.create_task(self._every(self.lease_s / 3, self._beat), name="heartbeat"),
+            asyncio.create_task(self._every(min(self.poll_s, self.lease_s / 3), self._take_over), name="takeover"),
+            asyncio.create_task(self._every(self.poll_s, self._poll), name="poll"),
+            asyncio.create_task(self._every(60.0, self._sweep), name="sweep"),
+        ]
+
+    async def aclose(self) -> None:
+        """Leave: rows and slots that are left go back at once. The engine is drained before."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if not self.dead.is_set():
+            await self.database.write(lambda conn: life.give_back(conn, self.worker, (), ()))
+            await self.database.write(lambda conn: life.leave(conn, self.routes, self.worker))
+        if self._life is not None:
+            self._life.close()
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await work()
+            except StoreError as error:  # the writer's health tells; this comes round again
+                log.debug("the pulse skipped a beat", error=str(error))
+
+    async def _beat(self) -> None:
+        if not await self.database.write(lambda conn: life.beat(conn, self.worker)):
+            log.error(
+                "this worker was declared dead: its heart did not beat for a lease; it ends so that a new one can start"
+            )
+            self.dead.set()
+            return
+        if lost := await self.engine.writer.audit():
+            log.warning("gave back rows and slots of a commit whose outcome was unknown", count=lost)
+
+    async def _take_over(self) -> None:
+        if self.database.is_sqlite:
+            names = [name for name in await self.database.read(life.everyone) if name != self.worker]
+            gone = await asyncio.to_thread(dead, self._folder, names)
+            ambiguous = await self.database.write(lambda conn: life.bury(conn, self.routes, gone)) if gone else 0
+        else:
+            gone, ambiguous = await self.database.write(
+                lambda conn: life.bury_silent(conn, self.routes, self.lease_s, self.worker)
+            )
+        if gone:
+            log.warning("took over from dead workers", workers=gone, ambiguous_calls=ambiguous)
+            self.engine.metrics.ambiguous.inc(ambiguous)
+            self.engine.look()
+
+    async def _poll(self) -> None:
+        for pool in await self.database.read(known_pools):
+            if pool[0] in self.engine.providers:
+                await self.engine.ensure_pool(pool)
+        self.engine.stop(await self.database.read(lambda conn: life.told_to_stop(conn, self.worker)))
+        self.engine.look()
+
+    async def _sweep(self) -> None:
+        await self.database.write(life.forget_cancels)

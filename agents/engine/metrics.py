@@ -1,0 +1,61 @@
+"""What the engine counts, for Prometheus; one registry per process, given by whoever wires it."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)
+
+
+class Metrics:
+    """All `genai_` series that are counted where the work happens."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self.requests = Counter(
+            "genai_requests_total",
+            "Requests that ended, by status.",
+            ["operation", "status", "lane"],
+            registry=registry,
+        )
+        self.errors = Counter(
+            "genai_errors_total", "Requests that failed, by error type.", ["operation", "type"], registry=registry
+        )
+        self.calls = Counter(
+            "genai_calls_total", "Provider calls, by outcome.", ["provider", "model", "outcome"], registry=registry
+        )
+        self.tokens = Counter(
+            "genai_tokens_total", "Tokens, by direction.", ["provider", "model", "direction"], registry=registry
+        )
+        self.cost = Counter(
+            "genai_cost_usd_total", "Dollars booked.", ["provider", "model", "tenant"], registry=registry
+        )
+        self.unpriced = Counter(
+            "genai_unpriced_calls_total", "Calls that nothing priced.", ["provider", "model"], registry=registry
+        )
+        self.ambiguous = Counter(
+            "genai_ambiguous_calls_total",
+            "Paid calls whose owner died before their answer was recorded.",
+            registry=registry,
+        )
+        self.retries = Counter(
+            "genai_retries_total", "Requests sent back to wait for another try.", ["operation"], registry=registry
+        )
+        self.stale = Counter(
+            "genai_stale_steps_total", "Steps refused because the row was somebody else's.", registry=registry
+        )
+        self.call_seconds = Histogram(
+            "genai_call_duration_seconds", "Provider calls.", ["provider", "model"], buckets=_SECONDS, registry=registry
+        )
+        self.queue_seconds = Histogram(
+            "genai_queue_duration_seconds",
+            "From acceptance to the lease.",
+            ["lane"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.commit_seconds = Histogram(
+            "genai_ledger_commit_duration_seconds", "Transactions of the writer.", buckets=_SECONDS, registry=registry
+        )
+        self.busy = Gauge("genai_slots_busy", "Slots in use by this process.", ["provider", "model"], registry=registry)
+        self.slots = Gauge(
+            "genai_slots", "Slots of the pool, over all processes.", ["provider", "model"], registry=registry
+        )

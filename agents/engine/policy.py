@@ -1,0 +1,102 @@
+"""What to do after an error: functions of the error and of what was tried already."""
+
+import random
+from dataclasses import dataclass, replace
+
+from providers.base import Broken, ProviderError, ServerError, TimedOut
+from schemas.errors import ErrorType, Failure
+
+TRIES_AFTER_EXECUTION = 3
+"""A free call that ran and failed is made this often at most: it costs GPU time, and the same text may break it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often and how long: seconds."""
+
+    max_attempts: int = 8
+    base_s: float = 0.5
+    cap_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class TryAgain:
+    """After `delay_s`; `ambiguous`: the last call may have been paid."""
+
+    delay_s: float
+    ambiguous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The request fails. `dead_letter`: another try or a human may mend the cause."""
+
+    failure: Failure
+    dead_letter: bool
+
+
+NOT_DEAD_LETTERS = frozenset(
+    {ErrorType.INVALID_REQUEST, ErrorType.IDEMPOTENCY_CONFLICT, ErrorType.RECORDED_ANSWER_EXPIRED}
+)
+
+
+def after(
+    error: ProviderError,
+    *,
+    attempts: int,
+    paid: bool,
+    on_ambiguous: str,
+    ambiguous: int,
+    patience: Patience,
+    chance: float,
+) -> TryAgain | GiveUp:
+    """Decide. `attempts`: tries made, this one included; `chance`: uniform in [0, 1), for the jitter."""
+    if paid and isinstance(error, Broken):
+        return _after_ambiguous(error, on_ambiguous, ambiguous, backoff(attempts, patience, chance))
+    if not error.another_try_may_help:
+        return _give_up(error, retryable=False)
+    most = patience.max_attempts
+    if isinstance(error, (ServerError, TimedOut)):
+        most = min(most, TRIES_AFTER_EXECUTION)
+    if attempts >= most:
+        return _give_up(error, retryable=True)
+    if error.retry_after_s is not None:
+        return TryAgain(error.retry_after_s * (1 + chance / 10))
+    return TryAgain(backoff(attempts, patience, chance))
+
+
+def backoff(attempts: int, patience: Patience, chance: float) -> float:
+    """Full jitter: anywhere below `base * 2 ** (attempts - 1)`, at most the cap, never zero."""
+    top = min(patience.cap_s, patience.base_s * 2.0 ** min(attempts - 1, 30))
+    return max(0.01, top * chance)
+
+
+def _after_ambiguous(error: Broken, on_ambiguous: str, ambiguous: int, delay_s: float) -> TryAgain | GiveUp:
+    """`hold` acts as `fail` until there is a human to ask."""
+    if on_ambiguous == "retry" and ambiguous == 0:
+        return TryAgain(delay_s, ambiguous=True)
+    failure = Failure(
+        type=ErrorType.AMBIGUOUS,
+        message=f"a paid call broke off and may have been paid ({error.message}); it was not made again",
+        retryable=True,
+        details={"cause": error.type.value},
+    )
+    return GiveUp(failure, dead_letter=True)
+
+
+def _give_up(error: ProviderError, *, retryable: bool) -> GiveUp:
+    failure = Failure(type=error.type, message=error.message, retryable=retryable, details=error.details)
+    return GiveUp(failure, dead_letter=error.type not in NOT_DEAD_LETTERS)
+
+
+def jitter() -> float:
+    """The one source of chance."""
+    return random.random()  # noqa: S311 - spreads retries, guards nothing
+
+
+def shown(give_up: GiveUp, attempts: int) -> GiveUp:
+    """The same, saying how often it was tried."""
+    if attempts <= 1 or not give_up.failure.retryable:
+        return give_up
+    failure = give_up.failure.model_copy(update={"message": f"{give_up.failure.message} (tried {attempts} times)"})
+    return replace(give_up, failure=failure)

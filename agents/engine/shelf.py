@@ -1,0 +1,71 @@
+"""One pool's leased rows that wait for a slot, and slots that wait for a row. Pure."""
+
+from collections.abc import Iterable
+
+from store.ledger.types import Claimed, Pool, Slot, Want
+
+_BATCH = 2
+
+
+class Shelf:
+    """Best lane first, then arrival. A reserved slot never serves the batch lane."""
+
+    def __init__(self, pool: Pool, total: int) -> None:
+        self.pool, self.total = pool, total
+        self.ready: tuple[dict[int, Claimed], ...] = ({}, {}, {})
+        self.idle: list[Slot] = []
+        self.busy: set[Slot] = set()
+        self.dirty = True
+        """Rows may wait in the ledger that we have not seen."""
+        self.more = False
+        """The last claim left rows behind."""
+
+    def put(self, rows: Iterable[Claimed], slots: Iterable[Slot]) -> None:
+        """What a claim got."""
+        for row in rows:
+            self.ready[row.lane][row.pk] = row
+        self.idle.extend(slots)
+
+    def drop(self, pk: int) -> None:
+        """A row that is not ours any more."""
+        for lane in self.ready:
+            lane.pop(pk, None)
+
+    def release(self, slot: Slot) -> None:
+        """A call has ended; its slot may serve the next one at once."""
+        self.busy.discard(slot)
+        self.idle.append(slot)
+
+    def forget(self, slot: Slot) -> None:
+        """A slot that goes back to everybody."""
+        self.idle.remove(slot)
+
+    def pair(self) -> list[tuple[Claimed, Slot]]:
+        """Rows and slots that can begin now; they are taken off the shelf."""
+        pairs: list[tuple[Claimed, Slot]] = []
+        self.idle.sort(key=lambda slot: not slot.reserved)
+        for lane, rows in enumerate(self.ready):
+            while rows:
+                slot = next((slot for slot in self.idle if lane != _BATCH or not slot.reserved), None)
+                if slot is None:
+                    break
+                self.idle.remove(slot)
+                self.busy.add(slot)
+                pairs.append((rows.pop(next(iter(rows))), slot))
+        return pairs
+
+    def counts(self) -> tuple[int, int, int]:
+        """Rows ready, by lane."""
+        return len(self.ready[0]), len(self.ready[1]), len(self.ready[2])
+
+    def want(self) -> Want:
+        """What a claim could bring us."""
+        return Want(self.pool, self.total, self.counts())
+
+    def is_due(self) -> bool:
+        """Whether a claim is worth its statements now."""
+        return self.dirty or (self.more and sum(self.counts()) * 2 <= self.total)
+
+    def pks(self) -> set[int]:
+        """Rows that we hold without running them."""
+        return {pk for lane in self.ready for pk in lane}

@@ -1,0 +1,188 @@
+"""One leased row, run to its next step: an answer, another try, or the word that it is not ours any more."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from agents.base import Operation, OperationError
+from agents.engine import policy
+from agents.engine.caller import Commit, Expired, LedgerCaller, Lost, Stopped
+from prompts import Library
+from providers.base import Provider, ProviderError
+from providers.prices import PriceTable
+from schemas.errors import ErrorType, Failure
+from schemas.request import Request
+from schemas.result import Status, Totals
+from store.errors import BadData, StoreError
+from store.ledger.end import metadata_of
+from store.ledger.types import Claimed, End, PastCall, Retry, Slot, Step
+from store.rows import plain
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every task is given."""
+
+    operations: dict[str, Operation]
+    providers: dict[str, Provider]
+    prices: PriceTable
+    library: Library
+    commit: Commit
+    patience: policy.Patience
+    timeout_s: float
+
+
+async def run(
+    claim: Claimed, slot: Slot, past: list[PastCall], tools: Tools, holder: list[LedgerCaller]
+) -> Step | None:
+    """The step that ends this lease; None: the row is not ours any more.
+
+    `holder` gets the caller, so that whoever cancels this task can still book what its open call cost.
+    """
+    operation = tools.operations.get(claim.operation)
+    provider = tools.providers.get(claim.provider)
+    if operation is None or provider is None:
+        missing = f"operation {claim.operation!r}" if operation is None else f"provider {claim.provider!r}"
+        return _unrunnable(claim, f"this worker does not know the {missing}; is it an older version?")
+    try:
+        request = Request.model_validate_json(claim.value)
+        input_ = operation.input.model_validate(request.input)
+    except ValidationError as error:
+        return _unrunnable(claim, str(error))
+    caller = LedgerCaller(
+        claim,
+        slot,
+        request.options,
+        provider=provider,
+        prices=tools.prices,
+        library=tools.library,
+        past=past,
+        commit=tools.commit,
+        timeout_s=request.options.timeout_s or tools.timeout_s,
+    )
+    holder.append(caller)
+    _warn(caller, request, operation)
+    return await _attempt(operation, input_, request, caller, tools.patience)
+
+
+async def _attempt(  # noqa: PLR0911 - one per way to end
+    operation: Operation, input_: Any, request: Request, caller: LedgerCaller, patience: policy.Patience
+) -> Step | None:
+    claim = caller.claim
+    try:
+        output = await operation.run(input_, caller)
+    except Lost:
+        return None
+    except Stopped:
+        return stopped(caller, request.metadata)
+    except Expired:
+        return _step(caller, request.metadata, Status.EXPIRED, None)
+    except OperationError as error:
+        letter = error.failure.type not in policy.NOT_DEAD_LETTERS
+        return _step(caller, request.metadata, Status.FAILED, error.failure, dead_letter=letter, wasted=True)
+    except ProviderError as error:
+        return _after(error, caller, request, patience)
+    except BadData as error:
+        return _internal(caller, request, f"the database refuses what this call needs: {error}")
+    except Exception as error:
+        log.exception("an operation broke", operation=claim.operation, request_id=claim.id)
+        return _internal(caller, request, f"a defect in {claim.operation}: {type(error).__name__}")
+    if claim.deadline is not None and time.time() > claim.deadline:
+        caller.warn("late: the answer came after its deadline")
+    return _step(caller, request.metadata, Status.SUCCEEDED, None, output=output.model_dump(mode="json"))
+
+
+def _after(error: ProviderError, caller: LedgerCaller, request: Request, patience: policy.Patience) -> Step:
+    claim = caller.claim
+    decision = policy.after(
+        error,
+        attempts=claim.attempts,
+        paid=claim.paid,
+        on_ambiguous=claim.on_ambiguous,
+        ambiguous=claim.ambiguous,
+        patience=patience,
+        chance=policy.jitter(),
+    )
+    if isinstance(decision, policy.TryAgain):
+        log.info(
+            "another try",
+            request_id=claim.id,
+            attempt=claim.attempts,
+            error=error.type.value,
+            delay_s=round(decision.delay_s, 2),
+        )
+        return Step(claim, caller.kept(), then=Retry(decision.delay_s, decision.ambiguous))
+    decision = policy.shown(decision, claim.attempts)
+    return _step(caller, request.metadata, Status.FAILED, decision.failure, dead_letter=decision.dead_letter)
+
+
+def _internal(caller: LedgerCaller, request: Request, words: str) -> Step:
+    failure = Failure(type=ErrorType.INTERNAL, message=words)
+    return _step(caller, request.metadata, Status.FAILED, failure, dead_letter=True, wasted=True)
+
+
+def stopped(caller: LedgerCaller, metadata: dict[str, Any]) -> Step:
+    """Cancelled; what its calls cost is wasted."""
+    return _step(caller, metadata, Status.CANCELLED, None, wasted=True)
+
+
+def _step(
+    caller: LedgerCaller,
+    metadata: dict[str, Any],
+    status: Status,
+    failure: Failure | None,
+    *,
+    output: dict[str, Any] | None = None,
+    dead_letter: bool = False,
+    wasted: bool = False,
+) -> Step:
+    claim = caller.claim
+    end = End(
+        status=status,
+        output=output,
+        failure=failure,
+        warnings=tuple(caller.warnings),
+        totals=caller.totals(),
+        metadata=metadata,
+        latency_ms=caller.latency_ms(),
+        dead_letter=dead_letter,
+        attempts=claim.attempts,
+    )
+    return Step(claim, caller.last(wasted=wasted), then=end)
+
+
+def refused(claim: Claimed, error: StoreError) -> Step:
+    """The database does not take this request's answer; it gets one that it takes."""
+    failure = Failure(type=ErrorType.INTERNAL, message=f"the answer could not be recorded: {plain(str(error))}")
+    return Step(
+        claim, then=End(Status.FAILED, None, failure, (), Totals(), {}, 0, dead_letter=True, attempts=claim.attempts)
+    )
+
+
+def _unrunnable(claim: Claimed, words: str) -> Step:
+    failure = Failure(type=ErrorType.INVALID_REQUEST, message=words)
+    metadata = metadata_of(claim.value)
+    return Step(
+        claim,
+        then=End(Status.FAILED, None, failure, (), Totals(), metadata, 0, dead_letter=False, attempts=claim.attempts),
+    )
+
+
+def _warn(caller: LedgerCaller, request: Request, operation: Operation) -> None:
+    unknown = request.unknown_fields() + [f"input.{name}" for name in unknown_input(operation, request.input)]
+    if unknown:
+        caller.warn(f"unknown fields were ignored: {', '.join(unknown[:20])}")
+    if request.options.on_ambiguous == "hold":
+        caller.warn("on_ambiguous 'hold' acts as 'fail' in this version")
+
+
+def unknown_input(operation: Operation, input_: dict[str, Any]) -> list[str]:
+    """Names in `input` that the operation does not know."""
+    fields = operation.input.model_fields
+    known = set(fields) | {field.alias for field in fields.values() if field.alias}
+    return sorted(name for name in input_ if name not in known)

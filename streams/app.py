@@ -1,0 +1,199 @@
+"""Everything is wired here, top to bottom; it is the only module that chooses implementations."""
+
+import contextlib
+import os
+import platform
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import structlog
+import uuid_utils
+from aiokafka.partitioner import murmur2
+from prometheus_client import CollectorRegistry
+
+from agents import OPERATIONS
+from agents.engine import Engine, Limits
+from agents.engine.keeper import Keeper
+from agents.engine.metrics import Metrics
+from agents.engine.policy import Patience
+from prompts import Library
+from providers import PROVIDERS, Provider
+from providers import Config as ProviderConfig
+from providers.double.faults import Behaviour
+from providers.prices import table as price_table
+from store.database import Database, parse_url
+from store.ledger.types import Routes
+from store.ledger.writer import Writer
+from streams import topics
+from streams.decode import Decoder, Defaults
+from streams.intake import Intake, Planner
+from streams.kafka import SpineApp
+from streams.relay import Relay
+from streams.settings import Settings
+from streams.tables import Costs
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Spine:
+    """One process's parts. `intake`, `relay`, `costs` and `faust` are the worker's; a web process has none of them."""
+
+    settings: Settings
+    worker: str
+    database: Database
+    routes: Routes
+    writer: Writer
+    engine: Engine
+    keeper: Keeper
+    decoder: Decoder
+    providers: dict[str, Provider]
+    metrics: Metrics
+    faust: SpineApp | None = None
+    intake: Intake | None = None
+    relay: Relay | None = None
+    costs: Costs | None = None
+    closing: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
+
+
+def database_url(settings: Settings) -> str:
+    """Empty means a SQLite file in the data directory."""
+    return settings.database_url or f"sqlite:///{settings.data() / 'genai.db'}"
+
+
+def make_providers(settings: Settings) -> dict[str, Provider]:
+    """Every provider of the table; none connects before its first call."""
+    config = ProviderConfig(
+        ollama_urls=settings.ollama_nodes(),
+        ollama_slots=settings.ollama_slots,
+        ollama_num_ctx=settings.ollama_num_ctx,
+        ollama_keep_alive=settings.ollama_keep_alive,
+        local_slots=settings.local_slots,
+        local_threads=settings.local_threads,
+        fake_url=settings.fake_url,
+        fake_slots=settings.fake_slots,
+        fake_paid=settings.fake_paid,
+        fake=Behaviour(
+            seed=settings.fake_seed,
+            latency_s=settings.fake_latency_s,
+            tail=settings.fake_tail,
+            failures=settings.fake_failures,
+        ),
+    )
+    return {name: make(config) for name, make in PROVIDERS.items()}
+
+
+def make_routes(settings: Settings, widths: dict[str, int]) -> Routes:
+    """`widths`: how many partitions each destination topic has now."""
+
+    def partition(topic: str, key: bytes) -> int:
+        return int(murmur2(key) & 0x7FFFFFFF) % widths.get(topic, settings.partitions)
+
+    host = "127.0.0.1" if settings.api_host in {"0.0.0.0", "::"} else settings.api_host  # noqa: S104 - shown, not bound
+    return Routes(topics.RESULTS, topics.USAGE, topics.DLQ, partition, address=f"http://{host}:{settings.api_port}")
+
+
+@contextlib.asynccontextmanager
+async def running(
+    settings: Settings, *, bootstrap: str | None, widths: dict[str, int] | None = None
+) -> AsyncIterator[Spine]:
+    """A process's parts, started in order and closed in the reverse one.
+
+    `bootstrap` None: a web process, an engine alone. The schema must be current (`store.migrate`), the topics made.
+    Leaving drains: no new leases, running calls get `drain_s`, results are flushed.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        spine = await _core(settings, widths or {}, stack)
+        if bootstrap is not None:
+            await _worker_parts(spine, bootstrap, widths or {}, stack)
+        yield spine
+
+
+async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.AsyncExitStack) -> Spine:
+    worker = f"{platform.node()}-{os.getpid()}-{str(uuid_utils.uuid7())[-12:]}"
+    database = Database(parse_url(database_url(settings)))
+    stack.push_async_callback(database.aclose)
+    routes = make_routes(settings, widths)
+    providers = make_providers(settings)
+    for provider in providers.values():
+        stack.push_async_callback(provider.aclose)
+    metrics = Metrics(CollectorRegistry())
+    writer = Writer(database, routes, worker)
+    writer.start()
+    stack.push_async_callback(writer.aclose)
+    engine = Engine(
+        writer,
+        database,
+        operations=OPERATIONS,
+        providers=providers,
+        prices=price_table(
+            {name: entry.model_dump() for name, entry in settings.prices.items()}, settings.prices_version
+        ),
+        library=Library.load(),
+        metrics=metrics,
+        limits=Limits(
+            Patience(settings.max_attempts, settings.retry_base_s, settings.retry_cap_s), settings.default_timeout_s
+        ),
+    )
+    keeper = Keeper(engine, database, routes, worker, lease_s=settings.lease_s, poll_s=settings.poll_s)
+    await keeper.start()
+    stack.push_async_callback(keeper.aclose)
+    stack.push_async_callback(engine.drain, settings.drain_s)
+    return Spine(
+        settings,
+        worker,
+        database,
+        routes,
+        writer,
+        engine,
+        keeper,
+        make_decoder(settings, providers),
+        providers,
+        metrics,
+    )
+
+
+def make_decoder(settings: Settings, providers: dict[str, Provider]) -> Decoder:
+    """What requests that do not say get."""
+    defaults = Defaults(
+        settings.default_provider,
+        settings.default_model,
+        settings.default_embed_model,
+        settings.default_tenant,
+        settings.tenants,
+    )
+    return Decoder(OPERATIONS, providers, defaults)
+
+
+async def _worker_parts(spine: Spine, bootstrap: str, widths: dict[str, int], stack: contextlib.AsyncExitStack) -> None:
+    settings = spine.settings
+    planner = Planner(spine.database, bootstrap, settings.kafka_group)
+    request_topics = {t.name for t in topics.table(settings, OPERATIONS) if t.name.startswith(topics.REQUESTS)} | {
+        topics.CONTROL
+    }
+    spine.faust = SpineApp(bootstrap, settings, planner, request_topics.__contains__)
+    spine.intake = Intake(
+        spine.faust,
+        spine.decoder,
+        spine.writer,
+        spine.database,
+        spine.engine,
+        window=settings.intake_window,
+        ledger_window=settings.ledger_window,
+    )
+    spine.costs = Costs(spine.faust, widths.get(topics.USAGE, settings.partitions))
+    spine.relay = Relay(
+        spine.database,
+        spine.writer,
+        spine.routes,
+        bootstrap,
+        max_bytes=settings.result_max_bytes,
+        poll_s=settings.poll_s,
+    )
+    spine.relay.start()
+    stack.push_async_callback(spine.relay.aclose)
+    spine.intake.start()
+    spine.faust.finalize()
+    await spine.faust.start()
+    stack.push_async_callback(spine.faust.stop)
+    stack.push_async_callback(spine.intake.aclose)

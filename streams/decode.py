@@ -1,0 +1,224 @@
+"""Bytes to a decision about them: a request, an invalid request that can be answered, a cancel, or no request at all.
+
+Pure: the same record decodes to the same `Ask` wherever and whenever it is read.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from agents.base import InvalidInput, Operation
+from providers.base import Provider
+from schemas.control import Cancel
+from schemas.errors import ErrorType, Failure
+from schemas.request import CHANGE_THE_ANSWER, Lane, Name, Request, epoch
+from store.ledger.types import Ask, CancelAsk, Position, Unreadable
+
+Headers = Sequence[tuple[str, bytes]]
+
+ENVELOPE = frozenset({"id", "options", "tenant", "idempotency_key", "supersede_key", "run_id", "deadline", "metadata"})
+"""Fields of the envelope; over HTTP, where bodies are flat, whatever else there is belongs to `input`."""
+
+_STAND_INS = {"genai-id": "id", "genai-tenant": "tenant", "genai-deadline": "deadline"}
+_name: TypeAdapter[str] = TypeAdapter(Name)
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What a request that does not say gets."""
+
+    provider: str
+    model: str | None
+    embed_model: str | None
+    tenant: str
+    tenants: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """Decodes for one set of operations and providers."""
+
+    operations: Mapping[str, Operation]
+    providers: Mapping[str, Provider]
+    defaults: Defaults
+
+    def record(
+        self, operation: str, lane: Lane, position: Position, value: bytes | None, headers: Headers
+    ) -> Ask | Unreadable:
+        """One record of a request topic. Without an id of its own, its place is its id, so that a redelivery has the same one."""
+        place = f"{position.topic}/{position.partition}/{position.offset}/{position.timestamp}"
+        tenant = self.defaults.tenants.get(position.topic, self.defaults.tenant)
+        return self.ask(operation, lane, value, headers, place=place, tenant=tenant)
+
+    def ask(
+        self, operation: str, lane: Lane, value: bytes | None, headers: Headers, *, place: str, tenant: str
+    ) -> Ask | Unreadable:
+        """The same for any door."""
+        if value is None or not value.strip():
+            return Unreadable(_invalid("the record has no value; write a JSON object with an `input`"))
+        try:
+            loaded = orjson.loads(value)
+        except orjson.JSONDecodeError as error:
+            return _broken(operation, lane, value, headers, f"the value is not JSON ({error})", tenant)
+        if not isinstance(loaded, dict):
+            return Unreadable(_invalid(f"the value is a JSON {_kind(loaded)}; write an object with an `input`"))
+        fields = _with_stand_ins(loaded, headers)
+        id_, named = _readable(fields.get("id"), place), _readable(fields.get("tenant"), tenant)
+        try:
+            request = Request.model_validate(fields)
+            return self._checked(operation, lane, request, id_, named)
+        except (ValidationError, InvalidInput, _RefusedError) as error:
+            words = _sentence(error) if isinstance(error, ValidationError) else str(error)
+            return _invalid_ask(operation, lane, id_, named, value, words, loaded.get("metadata"))
+
+    def _checked(self, operation: str, lane: Lane, request: Request, id_: str, tenant: str) -> Ask:
+        op = self.operations.get(operation)
+        if op is None:
+            raise _RefusedError(f"operation {operation!r} is not known; known are {', '.join(sorted(self.operations))}")
+        try:
+            input_ = op.input.model_validate(request.input)
+        except ValidationError as error:
+            raise _RefusedError(_sentence(error, "input")) from None
+        if op.check is not None:
+            op.check(input_)
+        name = request.options.provider or self.defaults.provider
+        provider = self.providers.get(name)
+        if provider is None:
+            raise _RefusedError(f"provider {name!r} is not known; known are {', '.join(sorted(self.providers))}")
+        return Ask(
+            tenant=tenant,
+            operation=operation,
+            id=id_,
+            payload_hash=payload_hash(operation, request),
+            lane=int(lane),
+            provider=name,
+            model=request.options.model or self._model(op, name, provider),
+            paid=provider.traits.paid,
+            on_ambiguous=request.options.on_ambiguous,
+            deadline=epoch(request.deadline),
+            run_id=request.run_id,
+            idempotency_key=request.idempotency_key,
+            supersede_key=request.supersede_key,
+            ordered=request.options.ordered,
+            metadata=request.metadata,
+        )
+
+    def _model(self, operation: Operation, name: str, provider: Provider) -> str:
+        kind = operation.kind_with(provider.traits)
+        configured = self.defaults.embed_model if kind == "embed" else self.defaults.model
+        if name == self.defaults.provider and configured:
+            return configured
+        return provider.default_model(kind)
+
+
+def cancel(value: bytes | None, default_tenant: str) -> CancelAsk | Unreadable:
+    """One record of the control topic."""
+    try:
+        loaded = orjson.loads(value or b"")
+    except orjson.JSONDecodeError as error:
+        return Unreadable(_invalid(f"the value is not JSON ({error})"))
+    if isinstance(loaded, dict):
+        loaded.setdefault("tenant", default_tenant)
+    try:
+        asked = Cancel.model_validate(loaded)
+    except ValidationError as error:
+        return Unreadable(_invalid(_sentence(error)))
+    return CancelAsk(asked.tenant, asked.operation, asked.id, asked.run_id)
+
+
+def envelope(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A flat HTTP body as the record that a producer would have written; one with an `input` object is that record already."""
+    if isinstance(body.get("input"), dict):
+        return dict(body)
+    outside = {name: value for name, value in body.items() if name in ENVELOPE}
+    return {**outside, "input": {name: value for name, value in body.items() if name not in ENVELOPE}}
+
+
+def payload_hash(operation: str, request: Request) -> bytes:
+    """What two records must share to be the same request: operation, input, and the options that change the answer."""
+    options = {name: getattr(request.options, name) for name in CHANGE_THE_ANSWER}
+    told = [operation, request.input, {name: value for name, value in options.items() if value is not None}]
+    return _hash(orjson.dumps(told, option=orjson.OPT_SORT_KEYS))
+
+
+class _RefusedError(Exception):
+    """A request that cannot be run; the message is for its producer."""
+
+
+def _hash(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def _invalid(message: str) -> Failure:
+    return Failure(type=ErrorType.INVALID_REQUEST, message=message[:2000])
+
+
+def _invalid_ask(operation: str, lane: Lane, id_: str, tenant: str, value: bytes, words: str, metadata: Any) -> Ask:
+    return Ask(
+        tenant=tenant,
+        operation=operation,
+        id=id_,
+        payload_hash=_hash(operation.encode() + b"\0" + value),
+        lane=int(lane),
+        metadata=metadata if isinstance(metadata, dict) else {},
+        failure=_invalid(words),
+    )
+
+
+def _broken(operation: str, lane: Lane, value: bytes, headers: Headers, words: str, tenant: str) -> Ask | Unreadable:
+    """Not JSON by the strict reader. A lenient one may still find the id, so that whoever waits for it gets an answer."""
+    found = _with_stand_ins(_lenient(value), headers)
+    id_ = _readable(found.get("id"), "")
+    if not id_:
+        return Unreadable(_invalid(words))
+    return Ask(
+        tenant=_readable(found.get("tenant"), tenant),
+        operation=operation,
+        id=id_,
+        payload_hash=_hash(operation.encode() + b"\0" + value),
+        lane=int(lane),
+        failure=_invalid(words),
+        unreadable=True,
+    )
+
+
+def _lenient(value: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(value.decode(errors="replace"))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _with_stand_ins(fields: dict[str, Any], headers: Headers) -> dict[str, Any]:
+    for header, content in headers:
+        name = _STAND_INS.get(header)
+        if name is not None and fields.get(name) is None and content:
+            fields = {**fields, name: content.decode(errors="replace")}
+    return fields
+
+
+def _readable(value: Any, otherwise: str) -> str:
+    try:
+        return _name.validate_python(value)
+    except ValidationError:
+        return otherwise
+
+
+def _kind(value: Any) -> str:
+    return {list: "array", str: "string", bool: "boolean", type(None): "null"}.get(type(value), "number")
+
+
+def _sentence(error: ValidationError, *prefix: str) -> str:
+    """Pydantic's findings as one sentence a producer can act on."""
+    told = []
+    for found in error.errors(include_url=False, include_input=False)[:5]:
+        where = ".".join(str(part) for part in (*prefix, *found["loc"]))
+        words = found["msg"].removeprefix("Value error, ")
+        told.append(f"`{where}`: {words}" if where else words)
+    return "; ".join(told)

@@ -1,0 +1,17 @@
+"""What goes wrong at the doors, told to a person.
+
+SpineError                     one sentence, and what to do next; the CLI prints it without a traceback
+├── broker.errors.*            see streams/broker
+└── (each door derives its own)
+"""
+
+
+class SpineError(Exception):
+    """The message is for the user: what happened, then what to do next. `exit_code` is the command's."""
+
+    exit_code: int = 1
+
+    def __init__(self, message: str, *, exit_code: int | None = None) -> None:
+        super().__init__(message)
+        if exit_code is not None:
+            self.exit_code = exit_code

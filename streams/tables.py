@@ -1,0 +1,97 @@
+"""The day's costs as a Faust table: `genai.usage` folded, each event once, behind `genai.costs.daily`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import structlog
+
+from schemas.money import from_usd, to_usd
+from streams import topics
+from streams.kafka import SpineApp
+
+log = structlog.get_logger(__name__)
+
+EMPTY: Mapping[str, Any] = {
+    "calls": 0,
+    "input_tokens": 0,
+    "output_tokens": 0,
+    "cached_tokens": 0,
+    "cost_usd": "0.000000",
+    "unpriced_calls": 0,
+    "seen": {},
+}
+
+
+def fold(total: Mapping[str, Any] | None, event: Mapping[str, Any], place: str, number: int) -> dict[str, Any] | None:
+    """The running total after one usage event; None: this event was counted before.
+
+    `place` is `<ledger>/<partition>`: events are numbered there before they are sent, without gaps and in order, so
+    whatever is not above the last number seen is a repetition.
+    """
+    before = total or EMPTY
+    if number <= before["seen"].get(place, 0):
+        return None
+    cost = from_usd(event.get("cost_usd"))
+    return {
+        "calls": before["calls"] + 1,
+        "input_tokens": before["input_tokens"] + event["input_tokens"],
+        "output_tokens": before["output_tokens"] + event["output_tokens"],
+        "cached_tokens": before["cached_tokens"] + event["cached_tokens"],
+        "cost_usd": to_usd((from_usd(before["cost_usd"]) or 0) + (cost or 0)),
+        "unpriced_calls": before["unpriced_calls"] + (cost is None),
+        "seen": {**before["seen"], place: number},
+    }
+
+
+def key_of(event: Mapping[str, Any]) -> str:
+    """`date|provider|model|tenant`, the date in UTC."""
+    return "|".join((event["at"][:10], event["provider"], event["model"], event["tenant"]))
+
+
+class Costs:
+    """The agent and its table; sequential, since only so a table may be read and written."""
+
+    def __init__(self, app: SpineApp, partitions: int) -> None:
+        usage = app.topic(topics.USAGE, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+        changelog = app.topic(
+            topics.COSTS,
+            key_type=str,
+            value_type=None,
+            key_serializer="raw",
+            value_serializer="json",
+            partitions=partitions,
+            compacting=True,
+            internal=True,
+            acks=False,
+            allow_empty=True,
+            maxsize=131_072,
+        )
+        self.table = app.Table(
+            "costs-daily",
+            partitions=partitions,
+            changelog_topic=changelog,
+            key_type=str,
+            key_serializer="raw",
+            value_serializer="json",
+        )
+        self.folded = 0
+        app.agent(usage, name="costs", concurrency=1)(self._fold)
+
+    async def _fold(self, stream: Any) -> None:
+        async for event in stream.events():
+            try:
+                self._one(event)
+            except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+                log.warning("a usage event that cannot be folded", offset=event.message.offset, error=str(error))
+
+    def _one(self, event: Any) -> None:
+        headers = dict(event.headers or {})
+        place = f"{(headers.get('genai-ledger') or b'?').decode()}/{event.message.partition}"
+        number = int(headers.get("genai-number") or event.message.offset + 1)
+        usage = orjson.loads(event.value)
+        key = key_of(usage)
+        total = fold(self.table.get(key), usage, place, number)
+        if total is not None:
+            self.table[key] = total
+            self.folded += 1

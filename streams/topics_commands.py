@@ -1,0 +1,74 @@
+"""`genai-spine topics create|list|check`."""
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from streams.topics import Done
+
+app = typer.Typer(help="The Kafka topics that GenAI Spine reads and writes.", no_args_is_help=True)
+
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for a program.")]
+
+
+@app.command()
+def create(as_json: _Json = False) -> None:
+    """Make what is missing, widen what is too narrow, correct settings; nothing is shrunk or deleted."""
+    from agents import OPERATIONS
+    from streams import settings, topics
+    from streams.broker import control
+
+    chosen = settings.load()
+    done = asyncio.run(topics.create(control.bootstrap(chosen), chosen, OPERATIONS))
+    if as_json:
+        typer.echo(json.dumps(done.as_json()))
+        return
+    for line in _sentences(done):
+        typer.echo(line)
+
+
+@app.command("list")
+def list_(as_json: _Json = False) -> None:
+    """Print the `genai.` topics as they are."""
+    from streams import settings, topics
+    from streams.broker import control
+
+    found = asyncio.run(topics.list_topics(control.bootstrap(settings.load())))
+    if as_json:
+        typer.echo(json.dumps({name: topic.as_json() for name, topic in found.items()}))
+        return
+    width = max(map(len, found), default=0)
+    for name, topic in found.items():
+        cleanup = topic.config.get("cleanup.policy", "")
+        typer.echo(f"{name:<{width}}  {topic.partitions:>3} partitions  {topic.replication} replicas  {cleanup}")
+    if not found:
+        typer.echo("There are no genai topics yet. Make them with `genai-spine topics create`.")
+
+
+@app.command()
+def check(as_json: _Json = False) -> None:
+    """Compare the cluster's topics with the settings; exit code 1 when they differ."""
+    from agents import OPERATIONS
+    from streams import settings, topics
+    from streams.broker import control
+
+    chosen = settings.load()
+    found = asyncio.run(topics.check(control.bootstrap(chosen), chosen, OPERATIONS))
+    if as_json:
+        typer.echo(json.dumps({"ok": not found, "findings": [finding.as_json() for finding in found]}))
+    else:
+        for finding in found:
+            typer.echo(f"{finding.message} {finding.mend}")
+        typer.echo(f"{len(found)} differences." if found else "All topics are as the settings say.")
+    if found:
+        raise typer.Exit(1)
+
+
+def _sentences(done: "Done") -> list[str]:
+    lines = [f"Created {name}." for name in done.created]
+    lines += [f"Widened {name} to {partitions} partitions." for name, partitions in done.grown.items()]
+    lines += [f"Corrected {', '.join(changes)} of {name}." for name, changes in done.configured.items()]
+    return lines or ["All topics are as the settings say."]
