@@ -1,0 +1,34 @@
+# Everything runs from .venv, made by `make setup`; `make PYTHON=python3.12 setup` chooses another interpreter.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check bench clean
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+# broker tests share the machine: more workers than cores only makes them wait for each other
+WORKERS ?= 2
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## make .venv, install everything that is locked, fetch Kafka; a second time it does nothing
+	@PYTHON=$(PYTHON) bash scripts/setup.sh
+
+run: setup ## the whole thing on this machine: a real Kafka, a real (tiny) model, a sample of records
+	@$(BIN)/genai-spine demo
+
+test: setup ## all tests
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+
+check: setup ## lint, types, import rules and the tests that need nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -m fast -n $(WORKERS) -q
+
+bench: setup ## measure, and print the tables of docs/performance.md
+	$(BIN)/python -m bench
+
+clean: ## remove what was made here; the data directory and the user's cache stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist bench/out
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,16 @@
+"""The operations: one module each, and this table.
+
+Topic names, CLI verbs and HTTP routes derive from it. Adding an operation touches its module here, its words in
+`schemas/`, its prompt in `prompts/library/`, its test, and one line below.
+"""
+
+from agents import classify, complete, embed, extract, summarize
+from agents.base import Operation
+
+OPERATIONS: dict[str, Operation] = {
+    "summarize": summarize.OPERATION,
+    "extract": extract.OPERATION,
+    "classify": classify.OPERATION,
+    "complete": complete.OPERATION,
+    "embed": embed.OPERATION,
+}

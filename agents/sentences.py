@@ -1,0 +1,82 @@
+"""Where sentences end, without a model: so that a summary is cut between two of them and never inside 'Acme Inc.'.
+
+A full stop ends a sentence unless it belongs to an abbreviation, an initial, a number or a list's numbering. After an
+abbreviation that may also be the last word ('… in the U.S. The deal …') it does when a word follows that usually begins
+a sentence. When in doubt it does not end: a summary that keeps half a sentence too much is better than half a one.
+"""
+
+# ruff: noqa: RUF001, SIM905 - typographic marks are the subject here; word lists read best as prose
+import re
+
+_END = re.compile(r"""[.!?…]+["'”’»)\]]*(?=\s|$)|[。！？]+["'”’»」』）]*|\n\s*\n""")
+_LAST_WORD = re.compile(r"(\S+)$")
+_NEXT_WORD = re.compile(r"""\s*["'“‘«(\[]*(\w+)""")
+
+_NEVER_LAST = frozenset(
+    "mr mrs ms dr prof hon rev gen col capt lt sgt gov sen rep pres mt st vs no nos fig figs sec art vol pp ch approx "
+    "est e.g i.e cf bzw nr z.b d.h u.a ca abs jan feb mar apr jun jul aug sep sept oct nov dec".split()
+)
+_MAY_BE_LAST = frozenset(
+    "inc corp ltd co cos llc plc bros s.a n.v a.g s.p.a jr sr u.s u.k u.n e.u u.s.a a.m p.m ph.d d.c etc al".split()
+)
+_STARTERS = frozenset(
+    "the a an it its this that these those he she they we his her their our in on at for by after before while when "
+    "however but and as meanwhile separately der die das ein eine".split()
+)
+
+
+def split(text: str) -> list[str]:
+    """The sentences of `text`, stripped, in order; joined they hold everything but the white space between them."""
+    sentences, start = [], 0
+    for match in _END.finditer(text):
+        if _ends(text, match):
+            sentences.append(text[start : match.end()].strip())
+            start = match.end()
+    sentences.append(text[start:].strip())
+    return [sentence for sentence in sentences if sentence]
+
+
+def _ends(text: str, match: re.Match[str]) -> bool:
+    mark = match.group().rstrip("\"'”’»)]")
+    follows = _NEXT_WORD.match(text, match.end())
+    if mark not in {".", "...", "…"} or follows is None:
+        return True
+    following = follows[1]
+    if following[0].islower():
+        return False
+    before = _LAST_WORD.search(text[max(0, match.start() - 40) : match.start()])
+    return mark != "." or before is None or _stop_ends(before[1].lstrip("\"'“‘«(["), following)
+
+
+def _stop_ends(word: str, following: str) -> bool:
+    """Whether the full stop after `word` ends a sentence when `following` comes next."""
+    known = word.casefold()
+    if known in _NEVER_LAST and not (known == "no" and not following[0].isdigit()):
+        return False
+    if known in _MAY_BE_LAST or re.fullmatch(r"(?:[A-Z]\.)+[A-Z]", word):
+        return following.casefold() in _STARTERS and following[0].isupper()
+    if re.fullmatch(r"[A-Z]", word):
+        return False
+    return not re.fullmatch(r"\d{1,2}", word) or not following[0].isupper() or following.casefold() in _STARTERS
+
+
+def cut(text: str, most: int) -> tuple[str, int]:
+    """`text` without what follows its `most`-th sentence, and how many sentences were cut off."""
+    sentences = split(text)
+    if len(sentences) <= most:
+        return text.strip(), 0
+    end = 0
+    for sentence in sentences[:most]:
+        end = text.index(sentence, end) + len(sentence)
+    return text[:end].strip(), len(sentences) - most
+
+
+def finished(text: str, bound: int | None) -> str:
+    """`text` without the half sentence, or the half word, at which a schema's `maxLength` of `bound` ended it."""
+    text = text.strip()
+    if bound is None or len(text) < bound or text[-1] in ".!?…。！？":
+        return text
+    *whole, _half = split(text)
+    if whole:
+        return cut(text, len(whole))[0]
+    return text.rsplit(maxsplit=1)[0].rstrip(",;:") + "…"

@@ -1,0 +1,127 @@
+"""Answers of a given form.
+
+The provider's own JSON-Schema mode first; a strict parse; `json_repair` only where that failed; the operation's own
+check; then one second call that shows the model its error. After that the request fails as `invalid_answer`.
+
+An answer that `max_tokens` cut off is not repaired by closing its brackets: a name cut in half would be published.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import json_repair
+import orjson
+
+from agents.base import Caller, InvalidAnswer
+from prompts import Rendered
+from providers.base import ChatAnswer, Message, messages
+
+T = TypeVar("T")
+
+MAX_REPAIRED = 200_000
+"""Characters beyond which broken JSON is not mended: `json_repair` is slow on long texts."""
+MAX_SHOWN = 2_000
+"""Characters of an unusable answer that are shown, to the model and in an error's details."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Generic[T]):
+    """What is asked, and what counts as an answer.
+
+    `accept` turns the parsed JSON into the answer, or raises ValueError with a sentence for the model. It may be kinder
+    than `schema`, which is what the provider enforces.
+    """
+
+    messages: Sequence[Message]
+    schema: dict[str, Any]
+    accept: Callable[[Any], T]
+    max_tokens: int
+    prompt: Rendered | None = None
+    stop: Sequence[str] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered(Generic[T]):
+    """The accepted answer and the model's words for it."""
+
+    value: T
+    text: str
+    finish_reason: str
+
+
+class _Unusable(ValueError):
+    """Shown to the model in the second call."""
+
+
+def question(prompt: Rendered, schema: dict[str, Any], accept: Callable[[Any], T], *, max_tokens: int) -> Question[T]:
+    """A library prompt as a question."""
+    return Question(messages(prompt.system, [("user", prompt.user)]), schema, accept, max_tokens, prompt)
+
+
+async def ask(caller: Caller, asked: Question[T]) -> Answered[T]:
+    """The answer, at the first or the second try; `InvalidAnswer` tells what was wrong with both."""
+    answer = await _call(caller, asked, asked.messages, asked.prompt, asked.max_tokens)
+    try:
+        return Answered(_read(answer, asked.accept), answer.text, answer.finish_reason)
+    except _Unusable as problem:
+        first = str(problem)
+    repair = caller.render("repair", problem=first)
+    shown = answer.text[:MAX_SHOWN] or "(nothing)"
+    turns = [*asked.messages, Message("assistant", shown), Message("user", repair.user)]
+    room = asked.max_tokens * 2 if answer.finish_reason == "length" else asked.max_tokens
+    answer = await _call(caller, asked, turns, repair, room)
+    try:
+        return Answered(_read(answer, asked.accept), answer.text, answer.finish_reason)
+    except _Unusable as problem:
+        raise InvalidAnswer(
+            f"the model's answer could not be used, and not after one repair either: {problem}",
+            problems=[first, str(problem)],
+            finish_reason=answer.finish_reason,
+            answer=answer.text[:MAX_SHOWN],
+        ) from problem
+
+
+async def _call(
+    caller: Caller, asked: Question[T], turns: Sequence[Message], prompt: Rendered | None, max_tokens: int
+) -> ChatAnswer:
+    return await caller.chat(
+        turns, prompt=prompt, schema=asked.schema, max_tokens=max_tokens, stop=asked.stop, seed=asked.seed
+    )
+
+
+def _read(answer: ChatAnswer, accept: Callable[[Any], T]) -> T:
+    try:
+        return accept(parse(answer.text, whole=answer.finish_reason != "length"))
+    except _Unusable:
+        raise
+    except ValueError as error:
+        raise _Unusable(_said(error)) from error
+    except RecursionError as error:
+        raise _Unusable("it is nested too deep") from error
+
+
+def _said(error: ValueError) -> str:
+    """Pydantic's errors in one short line; another's message as it is."""
+    listed = getattr(error, "errors", None)
+    if not callable(listed):
+        return str(error)[:500]
+    lines = [f"{'.'.join(map(str, item['loc'])) or 'answer'}: {item['msg']}" for item in listed()]
+    return "; ".join(lines[:3]).replace("Value error, ", "")[:500]
+
+
+def parse(text: str, *, whole: bool = True) -> Any:
+    """The JSON in a model's answer. `whole`: it ended by itself, so that what is broken in it may be mended."""
+    try:
+        return orjson.loads(text.strip())
+    except orjson.JSONDecodeError as error:
+        strict = str(error)
+    if not whole:
+        raise _Unusable("it was cut off at max_tokens before its end; answer more briefly, or raise max_tokens")
+    if len(text) > MAX_REPAIRED:
+        raise _Unusable(f"it is not JSON ({strict})")
+    value = json_repair.loads(text, skip_json_loads=True)
+    if not isinstance(value, dict | list):  # of free prose it makes an empty string
+        raise _Unusable(f"it is not JSON ({strict})")
+    return value

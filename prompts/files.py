@@ -1,0 +1,119 @@
+"""A prompt file: one YAML document per prompt, `<slug>.yaml`, checked by Pydantic.
+
+A version that was ever published is never edited: its number stands in the history of calls. `versions.lock` beside the
+files holds a digest of each version, and `prompts.lock` finds the one that was changed without a new number.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+import orjson
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from prompts import sandbox
+from prompts.errors import BadPromptFile, PromptError
+
+VariableType = Literal["content", "text", "integer", "number", "boolean", "texts", "json"]
+
+
+class Variable(BaseModel):
+    """What a prompt is given. `content` is a user's text, put between delimiters; `text` is a wish in words.
+
+    Without `default` it must be given; `default: null` makes it optional.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    type: VariableType
+    default: Any = None
+    description: str = ""
+
+    @property
+    def required(self) -> bool:
+        return "default" not in self.model_fields_set
+
+
+class Version(BaseModel):
+    """One published wording."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Annotated[int, Field(ge=1, strict=True)]
+    system: str | None = None
+    user: Annotated[str, Field(min_length=1)]
+    notes: Annotated[str, Field(min_length=1)]
+    """What changed and why, for whoever compares two versions."""
+
+    def sources(self) -> tuple[str, ...]:
+        return (self.user,) if self.system is None else (self.system, self.user)
+
+
+class Prompt(BaseModel):
+    """A prompt with all of its versions; the last one is the current one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    slug: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=100)]
+    description: str = ""
+    variables: tuple[Variable, ...] = ()
+    versions: Annotated[tuple[Version, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _numbered_and_declared(self) -> "Prompt":
+        names = [variable.name for variable in self.variables]
+        if len(set(names)) < len(names):
+            raise ValueError("variables: a name stands there twice")
+        numbers = [version.version for version in self.versions]
+        if numbers != sorted(set(numbers)):
+            raise ValueError(f"versions: the numbers {numbers} do not grow from one to the next")
+        for index, version in enumerate(self.versions):
+            _check_templates(f"versions.{index}", version, set(names))
+        return self
+
+    def digest(self, version: Version) -> str:
+        """A hash over all that this version's text depends on."""
+        used = set().union(*map(sandbox.unknowns, version.sources()))
+        variables = sorted(
+            (item.name, item.type, item.required, item.default) for item in self.variables if item.name in used
+        )
+        return hashlib.sha256(orjson.dumps([version.system, version.user, variables])).hexdigest()
+
+
+def _check_templates(where: str, version: Version, declared: set[str]) -> None:
+    for field in ("system", "user"):
+        source = getattr(version, field)
+        try:
+            unknown = sandbox.unknowns(source) - declared if source else set()
+        except PromptError as error:
+            raise ValueError(f"{where}.{field}: {error}") from error
+        if unknown:
+            raise ValueError(f"{where}.{field}: uses {_listed(unknown)}, which `variables` does not declare")
+
+
+def read(name: str, text: str) -> Prompt:
+    """The prompt in the file `name`; `BadPromptFile` names the file and each wrong field."""
+    try:
+        prompt = Prompt.model_validate(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise BadPromptFile(f"{name}: not YAML: {error}") from error
+    except ValidationError as error:
+        raise BadPromptFile(f"{name}: {_reasons(error)}") from error
+    if name != f"{prompt.slug}.yaml":
+        raise BadPromptFile(f"{name}: slug: is '{prompt.slug}'; name the file {prompt.slug}.yaml")
+    return prompt
+
+
+def _reasons(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors(include_url=False):
+        where = ".".join(map(str, item["loc"]))
+        said = item["msg"].removeprefix("Value error, ")
+        lines.append(f"{where}: {said}" if where else said)
+    return "; ".join(lines)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in sorted(names))
