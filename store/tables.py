@@ -67,6 +67,7 @@ requests = Table(
     Column("completed_at", Double),
 )
 
+# words and not bound values: PostgreSQL's generic plans use a partial index only for the very words of its condition
 CLAIMABLE = text("state = 'waiting' AND not_before = 0")
 DELAYED = text("state = 'waiting' AND not_before > 0")
 
@@ -82,8 +83,8 @@ Index(
 Index("requests_delayed", requests.c.not_before, sqlite_where=DELAYED, postgresql_where=DELAYED)
 _OWNED = text("owner IS NOT NULL")
 Index("requests_owned", requests.c.owner, sqlite_where=_OWNED, postgresql_where=_OWNED)
-_DUE = text("deadline IS NOT NULL AND state = 'waiting'")
-Index("requests_deadline", requests.c.deadline, sqlite_where=_DUE, postgresql_where=_DUE)
+DUE = text("deadline IS NOT NULL AND state = 'waiting'")
+Index("requests_deadline", requests.c.deadline, sqlite_where=DUE, postgresql_where=DUE)
 _RUN = text("run_id IS NOT NULL")
 Index("requests_run", requests.c.run_id, sqlite_where=_RUN, postgresql_where=_RUN)
 

@@ -262,7 +262,7 @@ class Planner:
         if changed:
             await self.database.write(save)
         for tp, start in starts.items():
-            if start.why not in {"new", "on"}:
+            if start.why in {"reset", "hole", "anew"} or (start.why == "lost" and start.offset > facts[tp].begin):
                 log.warning(
                     "reading on elsewhere than the group's offset says",
                     partition=str(tp),

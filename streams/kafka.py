@@ -66,17 +66,28 @@ class SpineConsumer(driver.Consumer):
         super().resume_partitions({tp for tp in tps if tp not in self.held and tp not in self.unplanned})
 
     def hold(self, topics: Iterable[str]) -> None:
-        """Pause every partition of these topics, over any assignment, until `let_go`."""
+        """Fetch no more of these topics, over any assignment, until `let_go`; what is fetched already is still delivered.
+
+        Faust's own pause would drop the fetched records that its loop has not come to, and never read them again.
+        """
         named = set(topics)
-        tps = {tp for tp in self.assignment() if tp.topic in named}
+        tps = {tp for tp in self.assignment() if tp.topic in named and tp not in self.unplanned}
         self.held |= tps
-        super().pause_partitions(tps)
+        self._get_active_partitions().difference_update(tps)
+        self._buffered_partitions.update(tps)
 
     def let_go(self, topics: Iterable[str]) -> None:
         """The lane has room again."""
         named = set(topics)
-        self.held = {tp for tp in self.held if tp.topic not in named}
-        self.resume_partitions({tp for tp in self.assignment() if tp.topic in named})
+        gone = {tp for tp in self.held if tp.topic in named}
+        self.held -= gone
+        self._buffered_partitions.difference_update(gone)
+        self.resume_partitions(gone & self.assignment())
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Faust's own channel has room again: that lets nothing go that we hold."""
+        if tp not in self.held:
+            super().on_buffer_drop(tp)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         done = bool(await super()._commit(offsets))

@@ -56,7 +56,7 @@ class Costs:
         usage = app.topic(topics.USAGE, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
         changelog = app.topic(
             topics.COSTS,
-            key_type=str,
+            key_type=bytes,
             value_type=None,
             key_serializer="raw",
             value_serializer="json",
@@ -67,14 +67,7 @@ class Costs:
             allow_empty=True,
             maxsize=131_072,
         )
-        self.table = app.Table(
-            "costs-daily",
-            partitions=partitions,
-            changelog_topic=changelog,
-            key_type=str,
-            key_serializer="raw",
-            value_serializer="json",
-        )
+        self.table = app.Table("costs-daily", partitions=partitions, changelog_topic=changelog, key_type=bytes)
         self.folded = 0
         app.agent(usage, name="costs", concurrency=1)(self._fold)
 
@@ -90,7 +83,7 @@ class Costs:
         place = f"{(headers.get('genai-ledger') or b'?').decode()}/{event.message.partition}"
         number = int(headers.get("genai-number") or event.message.offset + 1)
         usage = orjson.loads(event.value)
-        key = key_of(usage)
+        key = key_of(usage).encode()  # as bytes: Faust would write a str as JSON, in quotes
         total = fold(self.table.get(key), usage, place, number)
         if total is not None:
             self.table[key] = total

@@ -21,7 +21,10 @@ _NEXT_PKS = text("SELECT nextval('requests_pk_seq') FROM generate_series(1, :n)"
 
 def accept(conn: Connection, routes: Routes, arrivals: Sequence[Arrival]) -> list[Accepted]:
     """Decide about every arrival, in order; what is returned is committed with the transaction."""
-    return _Batch(conn, routes, arrivals).run()
+    decided: list[Accepted] = []
+    while len(decided) < len(arrivals):
+        decided += _Batch(conn, routes, arrivals[len(decided) :]).run()
+    return decided
 
 
 class _Batch:
@@ -37,18 +40,29 @@ class _Batch:
         self.outbox: list[answers.OutRow] = []
         self.positions: list[dict[str, Any]] = []
         self.cancelled: set[bytes] = set()
+        self.reached: dict[tuple[str, int], Position] = {}
 
     def run(self) -> list[Accepted]:
+        """Decides as far as it can: a request behind its own cancel is for the next batch, which sees the cancel done."""
         progress = _progress(self.conn, self.arrivals)
         live = [arrival for arrival in self.arrivals if not _redelivered(progress, arrival)]
         past = self._past_positions(live, progress)
         self._look(live, past)
-        decided = [
-            self._one(arrival, past) if not _redelivered(progress, arrival) else _REDELIVERED
-            for arrival in self.arrivals
-        ]
-        self._write(live)
+        decided: list[Accepted] = []
+        for arrival in self.arrivals:
+            if self.cancelled and isinstance(arrival.what, Ask) and _identity(arrival.what) in self.cancelled:
+                break
+            decided.append(_REDELIVERED if _redelivered(progress, arrival) else self._one(arrival, past))
+            self._reach(arrival, progress)
+        self._write()
         return decided
+
+    def _reach(self, arrival: Arrival, progress: dict[tuple[str, int], Any]) -> None:
+        """A position that stands twice in this batch (it was fetched again while the first waited) counts once."""
+        p = arrival.position
+        if p is not None and not _redelivered(progress, arrival):
+            progress[p.topic, p.partition]["next_offset"] = p.offset + 1
+            self.reached[p.topic, p.partition] = p
 
     def _look(self, live: Sequence[Arrival], past: dict[Position, Any]) -> None:
         """Everything that is known of the identities of this batch, locked."""
@@ -169,7 +183,7 @@ class _Batch:
             type=ErrorType.IDEMPOTENCY_CONFLICT,
             message=f"id {ask.id!r} was used before with another payload; send this one under an id of its own",
         )
-        body = self._answer(arrival, ask, failure, 0, None)
+        body = self._answer(arrival, ask, failure, 0, None, again=not remember)
         if remember:
             self._remember(arrival, "conflict", known.pk if known else None, 0)
         return Accepted("conflict", known.pk if known else None, 0, body)
@@ -213,8 +227,12 @@ class _Batch:
             self.waiting_cancels.add(key)
         return Accepted("cancelled")
 
-    def _answer(self, arrival: Arrival, ask: Ask, failure: Failure, generation: int, pk: int | None) -> bytes:
+    def _answer(
+        self, arrival: Arrival, ask: Ask, failure: Failure, generation: int, pk: int | None, *, again: bool = False
+    ) -> bytes:
         body = answers.at_once(arrival, ask, failure, generation, self.at).model_dump_json().encode()
+        if again:
+            body = answers.replayed(body, arrival, ask)
         if pk is not None:
             self.results.append(
                 {"request_pk": pk, "generation": generation, "status": "failed", "body": body, "completed_at": self.at}
@@ -299,9 +317,10 @@ class _Batch:
             "completed_at": self.at if ask.failure is not None else None,
         }
 
-    def _write(self, live: Sequence[Arrival]) -> None:
+    def _write(self) -> None:
         conn = self.conn
-        rows.many(conn, insert(requests), self.new)
+        # in one order everywhere: two writers that bring the same new identities never wait for each other in a ring
+        rows.many(conn, insert(requests), sorted(self.new, key=lambda row: bytes(row["identity"])))
         rows.many(conn, _ANEW, self.anew)
         latest = {row["request_pk"]: row for row in self.bodies}
         old = {row["the_pk"] for row in self.anew}
@@ -318,7 +337,7 @@ class _Batch:
             cancel_rows(conn, self.routes, self.cancelled, self.at)
         if gone := self.cancelled & self.waiting_cancels:
             conn.execute(delete(cancels).where(cancels.c.identity.in_(gone)))
-        rows.many(conn, _PROGRESS, _advanced(live))
+        rows.many(conn, _PROGRESS, _advanced(self.reached))
 
 
 _REDELIVERED = Accepted("redelivered")
@@ -365,14 +384,10 @@ def _progress(conn: Connection, arrivals: Iterable[Arrival]) -> dict[tuple[str, 
     return found
 
 
-def _advanced(live: Sequence[Arrival]) -> list[dict[str, Any]]:
-    last: dict[tuple[str, int], Position] = {}
-    for a in live:
-        if a.position is not None:
-            last[a.position.topic, a.position.partition] = a.position
+def _advanced(reached: dict[tuple[str, int], Position]) -> list[dict[str, Any]]:
     return [
         {"the_topic": topic, "the_partition": partition, "the_next": p.offset + 1, "the_timestamp": p.timestamp}
-        for (topic, partition), p in sorted(last.items())
+        for (topic, partition), p in sorted(reached.items(), key=lambda item: item[0])
     ]
 
 

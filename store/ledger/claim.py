@@ -10,7 +10,7 @@ from store import rows
 from store.database import now
 from store.ledger.end import CLAIMED, cancel_runs, claimed, expire_rows
 from store.ledger.types import Claimed, Pool, Routes, Slot, Want
-from store.tables import requests, slots
+from store.tables import CLAIMABLE, DELAYED, requests, slots, workers
 
 _R = requests.c
 _S = slots.c
@@ -53,7 +53,7 @@ _TAKE = (
 
 def known_pools(conn: Connection) -> list[Pool]:
     """Every pool that has slots: whatever was accepted made its own."""
-    return list(conn.execute(select(_S.provider, _S.model).distinct()).tuples())
+    return [(row.provider, row.model) for row in conn.execute(select(_S.provider, _S.model).distinct())]
 
 
 def ensure_slots(conn: Connection, wanted: Sequence[tuple[Pool, str, int]]) -> None:
@@ -104,7 +104,13 @@ def _drop_surplus(conn: Connection, pool: Pool, places: set[tuple[str, int]]) ->
 
 
 def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) -> Claims:
-    """Lease rows for the free slots and as many again ahead, and take the slots that rows can use at once."""
+    """Lease rows for the free slots and as many again ahead, and take the slots that rows can use at once.
+
+    A worker that was declared dead, and does not know it yet, gets nothing: nobody would ever take it back from it.
+    """
+    asked = frozenset(want.pool for want in wants)
+    if not _lives(conn, worker):
+        return Claims((), (), asked, frozenset())
     at = now(conn)
     _wake_delayed(conn, at)
     expire_rows(conn, routes, at)
@@ -122,12 +128,18 @@ def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) 
             more.add(want.pool)
         lanes = [want.ready[lane] + sum(1 for row in rows_ if row.lane == lane) for lane in range(LANES)]
         taken += _take(conn, worker, free, lanes)
-    return Claims(tuple(leased), tuple(taken), frozenset(want.pool for want in wants), frozenset(more))
+    return Claims(tuple(leased), tuple(taken), asked, frozenset(more))
+
+
+def _lives(conn: Connection, worker: str) -> bool:
+    """Whether it has joined; the shared lock keeps whoever would bury it waiting until our claim is committed."""
+    wanted = select(workers.c.id).where(workers.c.id == worker)
+    return conn.execute(wanted.with_for_update(read=True, key_share=True, skip_locked=True)).first() is not None
 
 
 def _wake_delayed(conn: Connection, at: float) -> None:
-    due = (_R.state == "waiting") & (_R.not_before > 0) & (_R.not_before <= at)
-    conn.execute(update(requests).where(due).values(not_before=0))
+    due = select(_R.pk).where(DELAYED, _R.not_before <= at).with_for_update(skip_locked=True)
+    conn.execute(update(requests).where(_R.pk.in_(due)).values(not_before=0))
 
 
 def _free(conn: Connection, pool: Pool) -> list[Row[Any]]:
@@ -150,8 +162,7 @@ def _choose(conn: Connection, want: Want, free: int) -> tuple[list[int], bool]:
             full = True
             continue
         wanted = select(_R.pk).where(
-            _R.state == "waiting",
-            _R.not_before == 0,
+            CLAIMABLE,
             _R.provider == want.pool[0],
             _R.model == want.pool[1],
             _R.lane == lane,

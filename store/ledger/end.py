@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Select, and_, case, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Select, case, func, insert, select, tuple_, update
 
 from schemas.errors import Failure
 from schemas.money import to_usd
@@ -12,7 +12,7 @@ from schemas.result import Status, Totals
 from store import rows
 from store.ledger import answers
 from store.ledger.types import Claimed, End, Routes
-from store.tables import bodies, executions, outbox, requests, results, run_cancels
+from store.tables import DUE, bodies, executions, outbox, requests, results, run_cancels
 
 _R = requests.c
 
@@ -165,7 +165,8 @@ def cancel_rows(conn: Connection, routes: Routes, identities: Iterable[bytes], a
 def cancel_runs(conn: Connection, routes: Routes, at: float, pks: Sequence[int]) -> set[int]:
     """Of rows that are about to be claimed, those whose run was cancelled: ended, and returned."""
     c = run_cancels.c
-    flagged = select(_R.pk).where(_R.pk.in_(pks), tuple_(_R.tenant, _R.run_id).in_(select(c.tenant, c.run_id)))
+    cancelled = tuple_(_R.tenant, _R.run_id).in_(select(c.tenant, c.run_id))
+    flagged = select(_R.pk).where(_R.pk.in_(pks), _R.run_id.is_not(None), cancelled)
     gone = set(conn.execute(flagged).scalars())
     if gone:
         end_rows(conn, routes, CLAIMED.where(_R.pk.in_(gone)), Status.CANCELLED, None, at)
@@ -174,8 +175,8 @@ def cancel_runs(conn: Connection, routes: Routes, at: float, pks: Sequence[int])
 
 def expire_rows(conn: Connection, routes: Routes, at: float, limit: int = 500) -> int:
     """End waiting rows whose deadline has passed before they cost anything."""
-    late = select(_R.pk).where(and_(_R.deadline.is_not(None), _R.deadline <= at, _R.state == "waiting")).limit(limit)
-    due = list(conn.execute(late).scalars())
+    late = select(_R.pk).where(DUE, _R.deadline <= at).limit(limit)
+    due = list(conn.execute(late.with_for_update(skip_locked=True)).scalars())
     if not due:
         return 0
     return end_rows(conn, routes, CLAIMED.where(_R.pk.in_(due), _R.state == "waiting"), Status.EXPIRED, None, at)

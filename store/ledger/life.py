@@ -59,10 +59,12 @@ def give_back(conn: Connection, worker: str, pks: Collection[int], held: Collect
     mine = conn.execute(select(_R.pk, _R.state).where(_R.owner == worker, _R.state == "leased")).all()
     lost = [row.pk for row in mine if row.pk not in pks]
     if lost:
-        conn.execute(update(requests).where(_R.pk.in_(lost), _R.owner == worker).values(state="waiting", owner=None))
+        still = _R.pk.in_(lost) & (_R.owner == worker) & (_R.state == "leased")
+        conn.execute(update(requests).where(still).values(state="waiting", owner=None))
     s = slots.c
     ours = conn.execute(select(slots).where(s.owner == worker)).all()
-    stray = [row for row in ours if Slot(row.provider, row.model, row.node, row.number, row.reserved) not in held]
+    places = {(slot.provider, slot.model, slot.node, slot.number) for slot in held}  # `reserved` may have changed since
+    stray = [row for row in ours if (row.provider, row.model, row.node, row.number) not in places]
     for row in stray:
         place = (s.provider == row.provider) & (s.model == row.model) & (s.node == row.node) & (s.number == row.number)
         conn.execute(update(slots).where(place, s.owner == worker).values(owner=None))
@@ -88,12 +90,11 @@ def bury(conn: Connection, routes: Routes, dead: Sequence[str]) -> int:
     if not dead:
         return 0
     at = now(conn)
-    conn.execute(update(slots).where(slots.c.owner.in_(dead)).values(owner=None))
-    conn.execute(delete(relays).where(relays.c.owner.in_(dead)))
+    conn.execute(select(_W.id).where(_W.id.in_(dead)).order_by(_W.id).with_for_update()).all()  # no claim meanwhile
     orphans = conn.execute(select(requests).where(_R.owner.in_(dead)).order_by(_R.pk).with_for_update()).all()
     opened = _open_calls(conn, [row.pk for row in orphans])
     journal.close_calls(conn, routes, [_lost(call, row) for row in orphans for call in opened.get(row.pk, ())], at)
-    ends: dict[str, list[int]] = {"poison": [], "ambiguous_fail": []}
+    ends: dict[str, list[int]] = {"poison": [], "ambiguous_fail": [], "cancelled": []}
     back: list[dict[str, Any]] = []
     for row in orphans:
         fate, change = _fate(row, bool(opened.get(row.pk)))
@@ -103,11 +104,9 @@ def bury(conn: Connection, routes: Routes, dead: Sequence[str]) -> int:
             back.append(change)
     rows.many(conn, _BACK, back)
     _end_orphans(conn, routes, ends, at)
-    ended_by_request = [row.pk for row in orphans if row.cancel]
-    if ended_by_request:
-        end_rows(
-            conn, routes, CLAIMED.where(_R.pk.in_(ended_by_request), _R.state == "waiting"), Status.CANCELLED, None, at
-        )
+    # slots behind the rows, as in every other transaction: whoever locks in two orders waits in a ring
+    conn.execute(update(slots).where(slots.c.owner.in_(dead)).values(owner=None))
+    conn.execute(delete(relays).where(relays.c.owner.in_(dead)))
     conn.execute(delete(workers).where(_W.id.in_(dead)))
     return sum(1 for row in orphans if row.paid and opened.get(row.pk))
 
@@ -125,6 +124,8 @@ def _fate(row: Row[Any], open_intent: bool) -> tuple[str, dict[str, Any]]:
         deaths_calling=deaths_calling,
         deaths_leased=deaths_leased,
     )
+    if row.cancel:
+        return "cancelled", {}
     change = {
         "the_pk": row.pk,
         "the_ambiguous": row.ambiguous + int(fate == "ambiguous_retry"),
@@ -147,13 +148,16 @@ def _end_orphans(conn: Connection, routes: Routes, ends: dict[str, list[int]], a
     for fate, failure in (("poison", poison), ("ambiguous_fail", ambiguous)):
         if ends[fate]:
             end_rows(conn, routes, CLAIMED.where(_R.pk.in_(ends[fate])), Status.FAILED, failure, at, dead_letter=True)
+    if ends["cancelled"]:
+        end_rows(conn, routes, CLAIMED.where(_R.pk.in_(ends["cancelled"])), Status.CANCELLED, None, at)
 
 
 def _open_calls(conn: Connection, pks: Sequence[int]) -> dict[int, list[Row[Any]]]:
     e = executions.c
     found: dict[int, list[Row[Any]]] = {}
     if pks:
-        for row in conn.execute(select(executions).where(e.request_pk.in_(pks), e.outcome.is_(None)).with_for_update()):
+        wanted = select(executions).where(e.request_pk.in_(pks), e.outcome.is_(None)).order_by(e.id)
+        for row in conn.execute(wanted.with_for_update()):
             found.setdefault(row.request_pk, []).append(row)
     return found
 

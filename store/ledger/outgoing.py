@@ -14,8 +14,8 @@ _L = relays.c
 
 def lease_places(conn: Connection, worker: str) -> None:
     """Lease every destination partition that has records and no owner."""
-    waiting = set(conn.execute(select(_O.topic, _O.partition).distinct()).tuples())
-    owned = set(conn.execute(select(_L.topic, _L.partition)).tuples())
+    waiting = {(row.topic, row.partition) for row in conn.execute(select(_O.topic, _O.partition).distinct())}
+    owned = {(row.topic, row.partition) for row in conn.execute(select(_L.topic, _L.partition))}
     rows.many(
         conn,
         rows.upsert(conn, relays).on_conflict_do_nothing(),
@@ -32,6 +32,8 @@ def unowned(conn: Connection) -> bool:
     )
 
 
+_MOST_VALUES = 10_000
+"""In one statement; both databases stop at 32,767."""
 MAX_BYTES = 16 * 1024 * 1024
 
 
@@ -74,8 +76,8 @@ def ledger_id(conn: Connection) -> str:
 
 def mark(conn: Connection, pks: Sequence[int]) -> None:
     """Published: the rows go."""
-    if pks:
-        conn.execute(delete(outbox).where(_O.pk.in_(pks)))
+    for i in range(0, len(pks), _MOST_VALUES):
+        conn.execute(delete(outbox).where(_O.pk.in_(pks[i : i + _MOST_VALUES])))
 
 
 def replace(conn: Connection, pk: int, value: bytes) -> None:

@@ -37,7 +37,7 @@ def decide(known: Progress | None, *, committed: int | None, begin: int, end: in
     records would be skipped. lost: the group has no offset. anew: the topic was deleted and made again.
     """
     if known is None:
-        start = begin if committed is None else max(committed, begin)
+        start = begin if committed is None or committed > end else max(committed, begin)
         return Start("new", start, Progress(start, -1, start, 0))
     replaced = timestamp is not None and known.last_timestamp >= 0 and timestamp != known.last_timestamp
     if known.next_offset > end or replaced:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, func, select
+from sqlalchemy import Connection, Row, and_, case, func, select, tuple_
 
 from store import rows
 from store.database import now
@@ -137,3 +137,19 @@ def pools(conn: Connection) -> set[tuple[str, str]]:
     """(provider, model) of everything that waits."""
     found = conn.execute(select(_R.provider, _R.model).where(_R.state == "waiting").distinct())
     return {(row[0], row[1]) for row in found}
+
+
+def results_of(conn: Connection, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+    """(pk, generation) -> the published result, of those that have ended."""
+    found: dict[tuple[int, int], bytes] = {}
+    r = results.c
+    for start in range(0, len(places), 200):
+        wanted = tuple_(r.request_pk, r.generation).in_(places[start : start + 200])
+        chosen = select(r.request_pk, r.generation, r.body).where(wanted)
+        found.update({(row[0], row[1]): row[2] for row in conn.execute(chosen)})
+    return found
+
+
+def tenants(conn: Connection) -> set[str]:
+    """Those that have ever cost anything; a small table, where the requests would have to be read whole."""
+    return set(conn.execute(select(daily_costs.c.tenant).distinct()).scalars())

@@ -1,14 +1,15 @@
 """What happens to leased rows: intents, answers, retries. Every change holds only while the fence is ours."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 
 from schemas.result import Status
 from store import rows
 from store.database import now
 from store.ledger import answers, journal
+from store.ledger.end import CLAIMED, end_rows
 from store.ledger.types import Closing, End, Retry, Routes, Slot, Step, Stepped
 from store.tables import outbox, requests, results, slots
 
@@ -42,6 +43,26 @@ _FREE = update(slots).where(
 
 def take_steps(conn: Connection, routes: Routes, worker: str, steps: Sequence[Step]) -> list[Stepped]:
     """Commit what happened. A step whose fence is stale books its calls as wasted, if nobody has booked them, and no more."""
+    return [stepped for part in _apart(steps) for stepped in _take_apart(conn, routes, worker, part)]
+
+
+def _apart(steps: Sequence[Step]) -> Iterator[list[Step]]:
+    """Parts in which no row stands twice: a caller that was stopped while it waited leaves a step behind, and the next
+    step of its row must see what that one did, or a call would be booked twice.
+    """
+    part: list[Step] = []
+    seen: set[int] = set()
+    for step in steps:
+        if step.claim.pk in seen:
+            yield part
+            part, seen = [], set()
+        part.append(step)
+        seen.add(step.claim.pk)
+    if part:
+        yield part
+
+
+def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[Step]) -> list[Stepped]:
     at = now(conn)
     found = _look(conn, {step.claim.pk for step in steps})
     opened = journal.still_open(conn, [closing.call.id for step in steps for closing in step.closings])
@@ -56,13 +77,14 @@ def take_steps(conn: Connection, routes: Routes, worker: str, steps: Sequence[St
     journal.close_calls(conn, routes, owed, at)
     _open(conn, found, held, at)
     bodies = _end(conn, routes, held, at)
-    _retry(conn, held, at)
+    bodies |= _ended_before(conn, [step for step, verdict in zip(steps, verdicts, strict=True) if verdict == "done"])
+    _retry(conn, routes, found, held, at)
     free_slots(conn, worker, [step.free for step in steps if step.free is not None])
     return [
         Stepped(
             held=verdict in {"held", "done"},
             cancel=verdict == "held" and bool(found[step.claim.pk].cancel),
-            body=bodies.get(step.claim.pk) if verdict == "held" else None,
+            body=bodies.get(step.claim.pk) if verdict != "stale" else None,
         )
         for step, verdict in zip(steps, verdicts, strict=True)
     ]
@@ -168,7 +190,18 @@ def _letters(routes: Routes, step: Step, end: End, body: bytes) -> list[answers.
     return letters
 
 
-def _retry(conn: Connection, held: Sequence[Step], at: float) -> None:
+def _ended_before(conn: Connection, steps: Sequence[Step]) -> dict[int, bytes]:
+    """The bodies that an earlier commit of these very steps made."""
+    wanted = [(step.claim.pk, step.claim.generation) for step in steps if isinstance(step.then, End)]
+    if not wanted:
+        return {}
+    r = results.c
+    found = conn.execute(select(r.request_pk, r.body).where(tuple_(r.request_pk, r.generation).in_(wanted)))
+    return {row.request_pk: row.body for row in found}
+
+
+def _retry(conn: Connection, routes: Routes, found: dict[int, Any], held: Sequence[Step], at: float) -> None:
+    """Back to waiting; a row that somebody has cancelled meanwhile ends instead."""
     rows.many(
         conn,
         _BACK,
@@ -183,6 +216,9 @@ def _retry(conn: Connection, held: Sequence[Step], at: float) -> None:
             if isinstance(step.then, Retry)
         ),
     )
+    unwanted = [step.claim.pk for step in held if isinstance(step.then, Retry) and found[step.claim.pk].cancel]
+    if unwanted:
+        end_rows(conn, routes, CLAIMED.where(_R.pk.in_(unwanted)), Status.CANCELLED, None, at)
 
 
 def _fence(step: Step) -> dict[str, int]:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from schemas.errors import ErrorType, Failure
+from store import rows
 from store.database import Database
 from store.errors import Away, BadData, Met
 from store.ledger.accept import accept
@@ -21,7 +22,8 @@ from store.ledger.claim import Claims, claim
 from store.ledger.life import give_back
 from store.ledger.outgoing import mark
 from store.ledger.step import free_slots, take_steps
-from store.ledger.types import Accepted, Arrival, Ask, Pool, Routes, Slot, Step, Stepped, Unreadable, Want
+from store.ledger.types import Accepted, Arrival, Ask, CancelAsk, Pool, Routes, Slot, Step, Stepped, Unreadable, Want
+from store.tables import requests
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +46,16 @@ class _Item:
     audit: bool = False
 
     def weight(self) -> int:
-        return max(len(self.arrivals), 1)
+        return max(len(self.arrivals), len(self.marks), 1)
+
+    def settle(self, answer: Any) -> None:
+        """Whoever asked may have gone meanwhile."""
+        if not self.future.done():
+            self.future.set_result(answer)
+
+    def fail(self, error: BaseException) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +105,7 @@ class Writer:
         self._waiting: list[_Item] = []
         self._wake = asyncio.Event()
         self._claim = False
+        self._batch: list[_Item] = []
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -102,12 +114,12 @@ class Writer:
 
     async def aclose(self) -> None:
         """Commit what waits, then stop."""
-        if self._waiting and self.health.ok:
-            await asyncio.wait([item.future for item in self._waiting], timeout=10)
+        if (left := self._batch + self._waiting) and self.health.ok:
+            await asyncio.wait([item.future for item in left], timeout=10)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        for item in self._waiting:
+        for item in self._batch + self._waiting:
             item.future.cancel()
 
     async def accept(self, arrivals: Sequence[Arrival]) -> list[Accepted]:
@@ -156,7 +168,15 @@ class Writer:
         cut = _cut(self._waiting, MAX_BATCH)
         batch, self._waiting = self._waiting[:cut], self._waiting[cut:]
         self._claim = False
-        await self._commit(batch)
+        self._batch = batch
+        try:
+            await self._commit(batch)
+        except Exception as error:
+            log.exception("the ledger writer met what it does not know; it goes on")
+            for item in batch:
+                item.fail(error)
+            await asyncio.sleep(_FIRST_WAIT_S)
+        self._batch = []
 
     async def _commit(self, batch: list[_Item]) -> None:
         """Retry while the database is away; halve when it refuses a value."""
@@ -176,17 +196,22 @@ class Writer:
                 self._is_away(error)
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, _LONGEST_WAIT_S)
+            except Exception as error:
+                if len(batch) <= 1:
+                    raise
+                log.exception("a defect in one of these commands; they are tried apart")
+                return await self._halve(batch, error)
             else:
                 self._is_back()
                 for item, answer in zip(batch, answers, strict=True):
-                    if not item.future.done():
-                        item.future.set_result(answer)
+                    item.settle(answer)
                 done = replace(committed, took_s=time.perf_counter() - started)
                 for listener in self.listeners:
                     listener(done)
                 return None
 
-    async def _halve(self, batch: list[_Item], error: BadData) -> None:
+    async def _halve(self, batch: list[_Item], error: Exception) -> None:
+        """Until the culprit stands alone; it is answered, and everybody else in their order."""
         if len(batch) > 1:
             middle = len(batch) // 2
             await self._commit(batch[:middle])
@@ -197,28 +222,29 @@ class Writer:
         item = batch[0]
         if len(item.arrivals) > 1:
             middle = len(item.arrivals) // 2
-            halves = [
-                _Item(_future(), arrivals=item.arrivals[:middle]),
-                _Item(_future(), arrivals=item.arrivals[middle:]),
-            ]
-            for half in halves:
-                await self._commit([half])
-            item.future.set_result([*halves[0].future.result(), *halves[1].future.result()])
+            parts = [item.arrivals[:middle], item.arrivals[middle:]]
+        elif item.arrivals and (instead := _refused(item.arrivals[0], error)) is not None:
+            log.warning("the database refuses a value", error=str(error))
+            parts = [[instead]]
+        else:
+            item.fail(error)
             return
-        log.warning("the database refuses a value", error=str(error))
-        if item.arrivals and not isinstance(item.arrivals[0].what, Unreadable):
-            culprit = _Item(_future(), arrivals=[_refused(item.arrivals[0], error)])
-            await self._commit([culprit])
-            item.future.set_result(culprit.future.result())
-            return
-        item.future.set_exception(error)
+        halves = [_Item(_future(), arrivals=part) for part in parts]
+        for half in halves:
+            await self._commit([half])
+        failed = [broken for half in halves if (broken := half.future.exception()) is not None]
+        if failed:
+            item.fail(failed[0])
+        else:
+            item.settle([answer for half in halves for answer in half.future.result()])
 
     def _apply(
         self, conn: Connection, batch: Sequence[_Item], wants: Wants, holds: tuple[set[int], set[Slot]]
     ) -> tuple[list[Any], Committed]:
         steps = [item.step for item in batch if item.step is not None]
-        stepped = iter(take_steps(conn, self.routes, self.worker, steps) if steps else ())
         arrivals = [arrival for item in batch for arrival in item.arrivals]
+        _lock(conn, steps, arrivals)
+        stepped = iter(take_steps(conn, self.routes, self.worker, steps) if steps else ())
         accepted = accept(conn, self.routes, arrivals) if arrivals else []
         mark(conn, [pk for item in batch for pk in item.marks])
         free_slots(conn, self.worker, [slot for item in batch for slot in item.frees])
@@ -261,6 +287,19 @@ class Writer:
             self.health = Health()
 
 
+def _lock(conn: Connection, steps: Sequence[Step], arrivals: Sequence[Arrival]) -> None:
+    """All known rows of this batch in one order, before anything else is locked: writers never wait in a ring."""
+    if conn.dialect.name == "sqlite" or not (steps and arrivals):
+        return
+    named = [a.what for a in arrivals if isinstance(a.what, Ask | CancelAsk)]
+    identities = {
+        rows.identity(w.tenant, w.operation, w.id) for w in named if w.operation is not None and w.id is not None
+    }
+    ours = requests.c.pk.in_({step.claim.pk for step in steps})
+    wanted = select(requests.c.pk).where(ours | requests.c.identity.in_(identities))
+    conn.execute(wanted.order_by(requests.c.pk).with_for_update()).all()
+
+
 def _nothing() -> tuple[set[int], set[Slot]]:
     return set(), set()
 
@@ -278,6 +317,18 @@ def _cut(items: Sequence[_Item], weight: int) -> int:
     return len(items)
 
 
-def _refused(arrival: Arrival, error: BadData) -> Arrival:
-    failure = Failure(type=ErrorType.INVALID_REQUEST, message=f"the database cannot keep this request: {error}")
-    return replace(arrival, what=Unreadable(failure))
+def _refused(arrival: Arrival, error: Exception) -> Arrival | None:
+    """What is kept instead of an arrival that the database refuses: a failed request if its name can be kept, else a
+    dead letter; None: not even that can.
+    """
+    what = arrival.what
+    words = f"the database cannot keep this request: {rows.plain(str(error))}"
+    failure = Failure(type=ErrorType.INVALID_REQUEST, message=words)
+    if isinstance(what, Ask) and what.failure is None and _kept((what.tenant, what.operation, what.id)):
+        asked = Ask(what.tenant, what.operation, what.id, what.payload_hash, failure=failure)
+        return replace(arrival, what=asked)
+    return None if isinstance(what, Unreadable) else replace(arrival, what=Unreadable(failure))
+
+
+def _kept(names: Iterable[str]) -> bool:
+    return all(rows.plain(name) == name for name in names)

@@ -1,0 +1,142 @@
+"""`POST /v1/<operation>`: into the ledger, and the answer when it is there in time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import orjson
+import uuid_utils
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agents import OPERATIONS
+from schemas.request import Lane
+from store.errors import StoreError
+from store.ledger.types import Accepted, Arrival, Ask
+from store.rows import pack_headers
+from streams.app import Spine
+from streams.decode import Headers, envelope
+from streams.web.bodies import read_object
+from streams.web.front import Front
+from streams.web.problems import Problem, status_of, unavailable
+
+LANES = {lane.name.lower(): lane for lane in Lane}
+MOST_WAIT_S = 3600.0
+_ACCEPT_S = 10.0
+_KEPT = ("traceparent", "tracestate")
+
+
+def route(front: Front, operation: str) -> Callable[[Request], Awaitable[Response]]:
+    """The handler of one operation."""
+
+    async def ask(request: Request) -> Response:
+        spine = front.parts()
+        if front.leaving:
+            raise unavailable("This process is ending; ask again in a moment.")
+        lane, wait = _lane(request), _wait(request)
+        record = envelope(await read_object(request, spine.settings.request_max_bytes))
+        if wait is None:
+            wait = _usual_wait(record, spine.settings.default_timeout_s)
+        what, found = await _accept(spine, operation, lane, record, _headers(request))
+        return await _answer(front, what, found, wait)
+
+    ask.__name__ = operation
+    ask.__doc__ = f"Run `{operation}` and answer with its result; see `?wait=` and `?lane=`."
+    return ask
+
+
+def unknown(operation: str) -> Problem:
+    """404: names the operations that there are."""
+    return Problem(404, f"There is no operation {operation!r}; there are {', '.join(sorted(OPERATIONS))}.")
+
+
+def _lane(request: Request) -> Lane:
+    given = request.query_params.get("lane", "normal").lower()
+    if given not in LANES:
+        raise Problem(422, f"lane={given[:100]!r} is not known; choose one of {', '.join(LANES)}.")
+    return LANES[given]
+
+
+def _wait(request: Request) -> float | None:
+    given = request.query_params.get("wait")
+    if given is None:
+        return None
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= MOST_WAIT_S:
+        raise Problem(422, f"wait={given[:100]!r} is no number of seconds from 0 to {MOST_WAIT_S:.0f}.")
+    return seconds
+
+
+def _usual_wait(record: dict[str, Any], otherwise: float) -> float:
+    """The time-out of one call; whatever else stands there is the decoder's to refuse."""
+    options = record.get("options")
+    given = options.get("timeout_s") if isinstance(options, dict) else None
+    return min(float(given), MOST_WAIT_S) if isinstance(given, int | float) and given > 0 else otherwise
+
+
+def _headers(request: Request) -> Headers:
+    """Those that come back with the result, and those that stand in for a field; never a key."""
+    return [
+        (name, value.encode("latin-1"))
+        for name, value in request.headers.items()
+        if name in _KEPT or name.startswith("genai-")
+    ]
+
+
+async def _accept(
+    spine: Spine, operation: str, lane: Lane, record: dict[str, Any], headers: Headers
+) -> tuple[Ask, Accepted]:
+    raw = orjson.dumps(record)
+    what = spine.decoder.ask(
+        operation, lane, raw, headers, place=str(uuid_utils.uuid7()), tenant=spine.settings.default_tenant
+    )
+    if not isinstance(what, Ask):
+        raise Problem(422, f"{what.failure.message}.")
+    if not spine.writer.health.ok:
+        raise unavailable(f"The database is away ({spine.writer.health.why}); nothing was taken. Ask again.")
+    arrival = Arrival(what, None, None, raw, pack_headers(headers))
+    try:
+        async with asyncio.timeout(_ACCEPT_S):
+            if what.failure is None:
+                await spine.engine.ensure_pool((what.provider, what.model))
+            (found,) = await spine.writer.accept([arrival])
+    except (TimeoutError, StoreError) as error:
+        why = str(error) or f"no commit within {_ACCEPT_S:.0f} s"
+        words = f"The database is away ({why}). Whether the request was taken is not known; ask again with the same id."
+        raise unavailable(words) from error
+    return what, found
+
+
+async def _answer(front: Front, what: Ask, found: Accepted, wait: float) -> Response:
+    if found.body is not None:
+        return result(found.body)
+    if found.pk is None:
+        raise Problem(422, "The database cannot keep this request: a text in it holds a character that it refuses.")
+    assert front.waiters is not None
+    body = await front.waiters.wait((found.pk, found.generation), wait)
+    if body is not None:
+        return result(body)
+    url = status_url(what.tenant, what.operation, what.id)
+    told = {
+        "request_id": what.id,
+        "status": "unfinished",
+        "tenant": what.tenant,
+        "operation": what.operation,
+        "status_url": url,
+    }
+    headers = {"Location": url, "Retry-After": "1"}
+    return Response(orjson.dumps(told), 202, headers, media_type="application/json")
+
+
+def status_url(tenant: str, operation: str, id_: str) -> str:
+    """Where a request is asked for again; tenant and operation are named, as an id alone may stand for several."""
+    return f"/v1/requests/{quote(id_, safe='/')}?{urlencode({'tenant': tenant, 'operation': operation})}"
+
+
+def result(body: bytes) -> Response:
+    """A terminal result under the status that its end stands for."""
+    return Response(body, status_of(orjson.loads(body)), media_type="application/json")

@@ -1,0 +1,71 @@
+"""Bodies: bounded while they are read, JSON, an object."""
+
+import json
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+
+from streams.web.problems import Problem
+
+_JSON = "application/json"
+
+
+async def read_object(request: Request, most: int) -> dict[str, Any]:
+    """The body as a JSON object. Raises `Problem`: 400, 413, 415, 422. Never keeps more than `most` bytes."""
+    _check_type(request.headers.get("content-type", ""))
+    raw = await _read(request, most)
+    if not raw.strip():
+        raise Problem(400, 'The body is empty; send a JSON object such as {"content": "…"}.')
+    try:
+        loaded = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise Problem(400, f"The body is not JSON: {_why(raw, error)}.") from None
+    if not isinstance(loaded, dict):
+        raise Problem(422, f'The body is a JSON {_kind(loaded)}; send an object such as {{"content": "…"}}.')
+    return loaded
+
+
+def _check_type(declared: str) -> None:
+    kind = declared.partition(";")[0].strip().lower()
+    if kind and kind != _JSON and not kind.endswith("+json"):
+        raise Problem(415, f"The content type is {kind[:100]!r}; send JSON with the header `content-type: {_JSON}`.")
+
+
+async def _read(request: Request, most: int) -> bytes:
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > most:
+        raise _too_large(f"{int(declared)} bytes", most)
+    found = bytearray()
+    async for chunk in request.stream():
+        if len(found) + len(chunk) > most:
+            raise _too_large(f"more than {len(found)} bytes", most)
+        found += chunk
+    return bytes(found)
+
+
+def _too_large(size: str, most: int) -> Problem:
+    words = f"The body has {size}; at most {most} are taken. Split the text, or raise GENAI_REQUEST_MAX_BYTES."
+    return Problem(413, words, max_bytes=most, headers={"Connection": "close"})
+
+
+def _why(raw: bytes, error: Exception) -> str:
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as wrong:
+        return f"it is not UTF-8 (byte {wrong.start})"
+    try:
+        json.loads(text, parse_constant=_refuse)
+    except ValueError as wrong:
+        return str(wrong)
+    except RecursionError:
+        return "it is nested too deeply"
+    return str(error)
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _kind(value: Any) -> str:
+    return {list: "array", str: "string", bool: "boolean", type(None): "null"}.get(type(value), "number")

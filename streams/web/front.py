@@ -1,0 +1,109 @@
+"""What the HTTP doors see of their process: its parts once they are there, and until then what it waits for."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import structlog
+
+from providers.base import Provider
+from streams.app import Spine
+from streams.settings import Settings
+from streams.web.problems import unavailable
+from streams.web.waiters import Waiters
+
+log = structlog.get_logger(__name__)
+
+_PROVIDER_EVERY_S = 15.0
+_PROVIDER_FIRST_S = 0.5
+
+
+@dataclass
+class Part:
+    """One thing that works or does not. `needed`: without it the process is not ready."""
+
+    ok: bool
+    why: str = ""
+    since: float = field(default_factory=time.time)
+    needed: bool = True
+
+    def changed(self, ok: bool, why: str) -> "Part":
+        """The same part now; `since` moves only when `ok` does."""
+        return Part(ok, why, self.since if ok == self.ok else time.time(), self.needed)
+
+
+@dataclass
+class Front:
+    """The doors are open before the parts are there and after they are gone; `spine` is None then."""
+
+    settings: Settings
+    name: str
+    """worker, web, or both: what /health says of itself."""
+    spine: Spine | None = None
+    waiters: Waiters | None = None
+    starting: Part = field(default_factory=lambda: Part(ok=False, why="starting"))
+    provider: Part = field(default_factory=lambda: Part(ok=False, why="not asked yet", needed=False))
+    started_at: float = field(default_factory=time.time)
+    leaving: bool = False
+
+    def wait_for(self, why: str) -> None:
+        """Say what the start is waiting for; told once in the log, and all the time at /ready."""
+        if why != self.starting.why:
+            log.warning(why) if not self.starting.ok else None
+            self.starting = Part(ok=False, why=why)
+
+    @contextlib.asynccontextmanager
+    async def open(self, spine: Spine) -> AsyncIterator[Waiters]:
+        """Requests are taken inside; leaving it, no more, while those who wait still get what the drain brings."""
+        waiters = Waiters(spine)
+        waiters.start()
+        watch = asyncio.create_task(self._watch_provider(spine), name="provider-watch")
+        self.spine, self.waiters, self.starting = spine, waiters, Part(ok=True)
+        try:
+            yield waiters
+        finally:
+            self.leaving = True
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+            await waiters.stop()
+
+    def close(self) -> None:
+        """The parts are gone."""
+        self.leaving, self.spine = True, None
+        if self.waiters is not None:
+            self.waiters.release()
+
+    def parts(self) -> Spine:
+        """The process's parts. Raises `Problem` 503 while there are none."""
+        if self.spine is None:
+            words = "This process is ending." if self.leaving else f"This process is starting: {self.starting.why}."
+            raise unavailable(f"{words} Ask again in a moment.")
+        return self.spine
+
+    async def _watch_provider(self, spine: Spine) -> None:
+        provider = spine.providers.get(self.settings.default_provider)
+        if provider is None:
+            known = ", ".join(sorted(spine.providers))
+            why = f"GENAI_DEFAULT_PROVIDER={self.settings.default_provider} is not known; known are {known}"
+            self.provider = Part(ok=False, why=why, needed=False)
+            return
+        await asyncio.sleep(_PROVIDER_FIRST_S)
+        while True:
+            self.provider = self.provider.changed(*await provider_state(provider, self.settings.default_model))
+            await asyncio.sleep(_PROVIDER_EVERY_S)
+
+
+async def provider_state(provider: Provider, model: str | None) -> tuple[bool, str]:
+    """Whether it answers and has the model that requests get by default; else a sentence."""
+    try:
+        names = await provider.models()
+    except Exception as error:  # noqa: BLE001 - a look must never end the one who looks
+        return False, f"{provider.name} does not answer ({type(error).__name__})"
+    if not names:
+        return False, f"{provider.name} does not answer at {', '.join(provider.nodes())}"
+    wanted = model or provider.default_model("chat")
+    if wanted not in names and f"{wanted}:latest" not in names:
+        return False, f"{provider.name} does not have the model {wanted}; it has {', '.join(names[:20])}"
+    return True, ""

@@ -1,0 +1,87 @@
+"""`/health`: the process answers. `/ready`: it can take work; each part, why not, since when."""
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.responses import Response
+
+from streams.app import Spine
+from streams.web.front import Front, Part
+from streams.web.looking import json
+
+_HINT = {"Retry-After": "2"}
+
+
+def parts(front: Front) -> dict[str, Part]:
+    """Every part as it is now."""
+    spine = front.spine
+    if spine is None:
+        why = "ending" if front.leaving else front.starting.why
+        return {"start": Part(ok=False, why=why, since=front.starting.since)}
+    found = {"database": _database(spine), "provider": front.provider}
+    if spine.relay is not None:
+        found["broker"] = Part(spine.relay.ok, spine.relay.why, spine.relay.since)
+    if spine.intake is not None:
+        found["intake"] = _intake(spine)
+    if spine.keeper.dead.is_set():
+        found["lease"] = Part(ok=False, why="others have declared this process dead; it ends")
+    if front.leaving:
+        found["end"] = Part(ok=False, why="draining")
+    return found
+
+
+def _database(spine: Spine) -> Part:
+    health = spine.writer.health
+    return Part(health.ok, health.why, health.since)
+
+
+def _intake(spine: Spine) -> Part:
+    """Held lanes are no fault: they have more than they may hold, and go on by themselves."""
+    assert spine.intake is not None and spine.faust is not None
+    if spine.faust.should_stop:
+        return Part(ok=False, why="stopped")
+    consumer = spine.intake._consumer()  # noqa: SLF001 - the same program
+    if consumer is None:
+        return Part(ok=False, why="joining the consumer group")
+    if spine.faust.rebalancing:
+        return Part(ok=False, why="the consumer group is rebalancing")
+    if consumer.unplanned:
+        return Part(ok=False, why="deciding where to read on")
+    held = [lane.name for lane in spine.intake.lanes if lane.held]
+    return Part(ok=True, why=f"held back: {', '.join(held)}" if held else "", since=front_since(spine))
+
+
+def front_since(spine: Spine) -> float:
+    """When this process began to publish; intake has no moment of its own."""
+    return spine.relay.since if spine.relay is not None else time.time()
+
+
+def ready(front: Front) -> tuple[bool, dict[str, Any]]:
+    """Whether every needed part works, and what /ready says."""
+    found = parts(front)
+    ok = all(part.ok for part in found.values() if part.needed)
+    told = {
+        name: {"ok": part.ok, "why": part.why, "since": _moment(part.since), "needed": part.needed}
+        for name, part in found.items()
+    }
+    return ok, {"ready": ok, "process": front.name, "parts": told}
+
+
+def ready_response(front: Front) -> Response:
+    """200, or 503 with the same body."""
+    ok, told = ready(front)
+    response = json(told, 200 if ok else 503)
+    if not ok:
+        response.headers.update(_HINT)
+    return response
+
+
+def health_response(front: Front) -> Response:
+    """Always 200: whoever answers, lives."""
+    state = "ending" if front.leaving else "ok" if front.spine is not None else "starting"
+    return json({"status": state, "process": front.name, "uptime_s": round(time.time() - front.started_at, 1)})
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")

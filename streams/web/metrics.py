@@ -1,0 +1,101 @@
+"""`/metrics`: what the engine counts, and what is looked up at the moment of asking."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import psutil
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from agents.engine.engine import LANE_NAMES
+from store.errors import StoreError
+from store.ledger import queries
+from streams.app import Spine
+from streams.web.front import Front
+
+_LOOK_S = 3.0
+
+
+@dataclass
+class Facts:
+    """What the ledger says; empty while it is away."""
+
+    waiting: dict[int, tuple[int, float]] = field(default_factory=dict)
+    outbox: int = 0
+    slots: list[tuple[str, str, int, int]] = field(default_factory=list)
+
+
+def look(conn: Connection) -> Facts:
+    """One transaction for all of it."""
+    slots = [(row.provider, row.model, int(row.total), int(row.used)) for row in queries.running(conn)]
+    return Facts(queries.waiting_by_lane(conn), queries.outbox_size(conn), slots)
+
+
+async def response(front: Front) -> Response:
+    """In Prometheus' text format. Answers without the ledger, and says that it is away."""
+    spine = front.spine
+    if spine is None:
+        return Response(generate_latest(_up(0)), media_type=CONTENT_TYPE_LATEST)
+    try:
+        async with asyncio.timeout(_LOOK_S):
+            facts: Facts | None = await spine.database.read(look)
+    except (StoreError, TimeoutError):
+        facts = None
+    told = generate_latest(_gauges(spine, facts)) + generate_latest(spine.metrics.registry)
+    return Response(told, media_type=CONTENT_TYPE_LATEST)
+
+
+def _up(value: int) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    _set(registry, "genai_up", "Whether the process's parts are there.", value)
+    return registry
+
+
+def _gauges(spine: Spine, facts: Facts | None) -> CollectorRegistry:
+    registry = _up(1)
+    _set(registry, "genai_ledger_ok", "Whether the database can be written.", spine.writer.health.ok)
+    _set(registry, "genai_worker_dead", "Whether others declared this process dead.", spine.keeper.dead.is_set())
+    _set(registry, "genai_requests_running", "Requests that this process runs now.", len(spine.engine.tasks))
+    memory = psutil.Process().memory_info().rss
+    _set(registry, "genai_process_resident_bytes", "Memory of this process.", memory)
+    if spine.relay is not None:
+        _set(registry, "genai_relay_ok", "Whether records can be published.", spine.relay.ok)
+        _set(registry, "genai_relay_published", "Records published by this process.", spine.relay.published)
+    if spine.intake is not None:
+        _lanes(registry, spine)
+    if facts is not None:
+        _ledger(registry, facts)
+    return registry
+
+
+def _set(registry: CollectorRegistry, name: str, words: str, value: float) -> None:
+    Gauge(name, words, registry=registry).set(value)
+
+
+def _lanes(registry: CollectorRegistry, spine: Spine) -> None:
+    assert spine.intake is not None
+    lag = Gauge("genai_lag_records", "Records in Kafka that the ledger does not have.", ["lane"], registry=registry)
+    held = Gauge("genai_lane_held", "Whether the lane's partitions are paused.", ["lane"], registry=registry)
+    taken = Gauge("genai_lane_taken", "Records taken in by this process.", ["lane"], registry=registry)
+    for lane, records in spine.intake.lag().items():
+        lag.labels(lane).set(records)
+    for state in spine.intake.lanes:
+        held.labels(state.name).set(state.held)
+        taken.labels(state.name).set(state.taken)
+
+
+def _ledger(registry: CollectorRegistry, facts: Facts) -> None:
+    rows = Gauge("genai_waiting_requests", "Requests that wait in the ledger.", ["lane"], registry=registry)
+    oldest = Gauge("genai_oldest_waiting_seconds", "Age of the oldest of them.", ["lane"], registry=registry)
+    for lane, name in enumerate(LANE_NAMES):
+        count, age = facts.waiting.get(lane, (0, 0.0))
+        rows.labels(name).set(count)
+        oldest.labels(name).set(age)
+    _set(registry, "genai_outbox_records", "Records that wait to be published.", facts.outbox)
+    total = Gauge("genai_slots_total", "Slots, over all processes.", ["provider", "model"], registry=registry)
+    used = Gauge("genai_slots_used", "Slots leased, over all processes.", ["provider", "model"], registry=registry)
+    for provider, model, count, busy in facts.slots:
+        total.labels(provider, model).set(count)
+        used.labels(provider, model).set(busy)

@@ -1,0 +1,98 @@
+"""Refusals as RFC 9457 says, and which HTTP status stands for which of our words.
+
+A problem is for what never became a request. A request that ran and failed is answered with its result, and the same table.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from schemas.errors import ErrorType
+
+STATUS: Mapping[str, int] = {
+    ErrorType.INVALID_REQUEST: 422,
+    ErrorType.MODEL_NOT_FOUND: 404,
+    ErrorType.CONTEXT_TOO_LONG: 413,
+    ErrorType.RATE_LIMITED: 429,
+    ErrorType.OVERLOADED: 503,
+    ErrorType.TIMEOUT: 504,
+    ErrorType.UNREACHABLE: 502,
+    ErrorType.REFUSED: 502,  # the provider refused us; 401 and 403 would be about the caller's own key
+    ErrorType.INVALID_ANSWER: 502,
+    ErrorType.IDEMPOTENCY_CONFLICT: 409,
+    ErrorType.AMBIGUOUS: 502,
+    ErrorType.POISON: 500,
+    ErrorType.RESULT_TOO_LARGE: 500,
+    ErrorType.BUDGET_EXCEEDED: 402,
+    ErrorType.RECORDED_ANSWER_EXPIRED: 410,
+    ErrorType.INTERNAL: 500,
+}
+
+_ENDED: Mapping[str, int] = {"succeeded": 200, "cancelled": 409, "expired": 504}
+
+
+class Problem(Exception):
+    """A refusal: a status, a sentence, and one of our words for programs."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        error: ErrorType = ErrorType.INVALID_REQUEST,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.error, self.headers, self.more = status, detail, error, headers, more
+
+    def response(self) -> Response:
+        """As `application/problem+json`."""
+        body = {
+            "type": f"urn:genai-spine:error:{self.error.value}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            "error": {"type": self.error.value, "message": self.detail, "retryable": self.status in {429, 503}},
+            **self.more,
+        }
+        return Response(orjson.dumps(body), self.status, self.headers, media_type="application/problem+json")
+
+
+def unavailable(detail: str, retry_after_s: int = 2) -> Problem:
+    """503: something that we need is away; the caller may come again."""
+    return Problem(503, detail, error=ErrorType.UNREACHABLE, headers={"Retry-After": str(retry_after_s)})
+
+
+def status_of(result: Mapping[str, Any]) -> int:
+    """The HTTP status of a terminal result."""
+    if result["status"] == "failed":
+        return STATUS.get((result.get("error") or {}).get("type", ""), 500)
+    return _ENDED[result["status"]]
+
+
+async def on_problem(_request: Request, error: Exception) -> Response:
+    """The handler of `Problem`."""
+    assert isinstance(error, Problem)
+    return error.response()
+
+
+async def on_http(request: Request, error: Exception) -> Response:
+    """What the framework refuses: unknown paths, wrong methods."""
+    assert isinstance(error, HTTPException)
+    words = {
+        404: f"There is nothing at {request.url.path}. The paths are listed at /docs.",
+        405: f"{request.method} does not work at {request.url.path}. What does is listed at /docs.",
+    }
+    told = words.get(error.status_code, str(error.detail))
+    return Problem(error.status_code, told, headers=error.headers).response()
+
+
+async def on_defect(_request: Request, error: Exception) -> Response:
+    """A defect of ours; what it says stays in the log, since it may name what nobody outside should know."""
+    return Problem(500, f"A defect: {type(error).__name__}. The log says more.", error=ErrorType.INTERNAL).response()
