@@ -112,8 +112,9 @@ class _Text:
             found = self._content.find(wanted, found + 1)
 
     def _splits(self, position: int) -> bool:
-        """Whether `position` parts a character from its accents."""
-        return 0 < position < len(self._content) and extends(self._content[position])
+        """Whether `position` parts a character from its accents. White space has none."""
+        inside = 0 < position < len(self._content)
+        return inside and extends(self._content[position]) and not self._content[position - 1].isspace()
 
     def _at_words(self, span: Span) -> bool:
         return not any(

@@ -29,7 +29,7 @@ def split(text: str) -> list[str]:
     """The sentences of `text`, stripped, in order; joined they hold everything but the white space between them."""
     sentences, start = [], 0
     for match in _END.finditer(text):
-        if _ends(text, match):
+        if not _numbers_a_list(text[start : match.start()]) and _ends(text, match):
             sentences.append(text[start : match.end()].strip())
             start = match.end()
     sentences.append(text[start:].strip())
@@ -55,9 +55,12 @@ def _stop_ends(word: str, following: str) -> bool:
         return False
     if known in _MAY_BE_LAST or re.fullmatch(r"(?:[A-Z]\.)+[A-Z]", word):
         return following.casefold() in _STARTERS and following[0].isupper()
-    if re.fullmatch(r"[A-Z]", word):
-        return False
-    return not re.fullmatch(r"\d{1,2}", word) or not following[0].isupper() or following.casefold() in _STARTERS
+    return not re.fullmatch(r"[A-Z]", word)
+
+
+def _numbers_a_list(begun: str) -> bool:
+    """Whether all that the sentence has so far is a number: '1. Costs fell.'."""
+    return begun.strip().isdigit()
 
 
 def cut(text: str, most: int) -> tuple[str, int]:

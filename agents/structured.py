@@ -19,7 +19,7 @@ from providers.base import ChatAnswer, Message, messages
 
 T = TypeVar("T")
 
-MAX_REPAIRED = 200_000
+MAX_REPAIRED = 50_000
 """Characters beyond which broken JSON is not mended: `json_repair` is slow on long texts."""
 MAX_SHOWN = 2_000
 """Characters of an unusable answer that are shown, to the model and in an error's details."""

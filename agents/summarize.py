@@ -58,7 +58,7 @@ async def summarize(asked: Input, caller: Caller) -> Output:
     bound = most * _SENTENCE if most * _SENTENCE <= _BOUNDED else None
     summary, beyond = sentences.cut(sentences.finished(answered.value.summary, bound), most)
     if beyond:
-        caller.warn(f"the model wrote {most + beyond} sentences; only the first {most} are kept")
+        caller.warn(f"the model wrote {most + beyond} sentences, {most} at most were asked for; the rest was cut off")
     points = [sentences.finished(point, _POINT) for point in answered.value.key_points if point.strip()]
     return Output(summary=summary, key_points=points[:MAX_KEY_POINTS])
 

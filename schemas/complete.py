@@ -21,7 +21,7 @@ class Input(BaseModel):
     prompt: Content | None = None
     output_schema: dict[str, Any] | None = None
     n: Annotated[int, Field(ge=1, le=16, strict=True)] = 1
-    stop: Annotated[list[str], Field(max_length=8)] = []
+    stop: Annotated[list[Annotated[str, Field(min_length=1, max_length=500)]], Field(max_length=8)] = []
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**31)] | None = None
 
     @model_validator(mode="after")

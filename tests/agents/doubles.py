@@ -1,0 +1,75 @@
+"""A model that says what a test wrote down for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import orjson
+
+from prompts import Library, Rendered
+from providers.base import ChatAnswer, EmbedAnswer, Message, Spent, Traits
+
+
+@cache
+def library() -> Library:
+    return Library.load()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One chat call as the operation made it."""
+
+    messages: tuple[Message, ...]
+    prompt: Rendered | None
+    schema: dict[str, Any] | None
+    max_tokens: int | None
+    stop: tuple[str, ...]
+    seed: int | None
+
+
+def cut(text: str) -> ChatAnswer:
+    """An answer that `max_tokens` ended."""
+    return ChatAnswer(text, "length", Spent())
+
+
+def said(answer: Any) -> ChatAnswer:
+    """An answer as text; what is no text becomes JSON."""
+    if isinstance(answer, ChatAnswer):
+        return answer
+    return ChatAnswer(answer if isinstance(answer, str) else orjson.dumps(answer).decode(), "stop", Spent())
+
+
+@dataclass
+class ScriptedCaller:
+    """A `Caller` that gives `answers` in their order, and vectors from `meanings`; it keeps what it was asked."""
+
+    answers: Sequence[Any] = ()
+    meanings: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    traits: Traits = field(default_factory=lambda: Traits(paid=False))
+    chats: list[Asked] = field(default_factory=list)
+    embeds: list[tuple[str, ...]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def render(self, slug: str, **variables: Any) -> Rendered:
+        return library().render(slug, **variables)
+
+    async def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        prompt: Rendered | None = None,
+        schema: dict[str, Any] | None = None,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        seed: int | None = None,
+    ) -> ChatAnswer:
+        self.chats.append(Asked(tuple(messages), prompt, schema, max_tokens, tuple(stop), seed))
+        return said(self.answers[len(self.chats) - 1])
+
+    async def embed(self, texts: Sequence[str]) -> EmbedAnswer:
+        self.embeds.append(tuple(texts))
+        return EmbedAnswer(tuple(self.meanings.get(text, (1.0, 0.0)) for text in texts), Spent())
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
