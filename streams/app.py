@@ -167,6 +167,7 @@ def make_decoder(settings: Settings, providers: dict[str, Provider]) -> Decoder:
 
 async def _worker_parts(spine: Spine, bootstrap: str, widths: dict[str, int], stack: contextlib.AsyncExitStack) -> None:
     settings = spine.settings
+    (settings.data() / "faust").mkdir(parents=True, exist_ok=True)
     planner = Planner(spine.database, bootstrap, settings.kafka_group)
     request_topics = {t.name for t in topics.table(settings, OPERATIONS) if t.name.startswith(topics.REQUESTS)} | {
         topics.CONTROL
