@@ -58,6 +58,8 @@ class SpineConsumer(driver.Consumer):
         except asyncio.CancelledError:
             raise
         except Exception:
+            if self.should_stop:
+                return
             log.exception("could not decide where to read on; the partitions stay paused until the next assignment")
             await self.app.crash(RuntimeError("no start for the request partitions"))
 

@@ -88,6 +88,10 @@ class Relay:
             except (KafkaError, StoreError, OSError) as error:
                 self._healthy(error)
                 await asyncio.sleep(_RETRY_S)
+            except Exception as error:
+                log.exception("a defect in publishing; trying again")
+                self._healthy(error)
+                await asyncio.sleep(_RETRY_S)
 
     async def _connect(self) -> None:
         if self._producer is None:

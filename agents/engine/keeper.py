@@ -54,10 +54,16 @@ class Keeper:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if not self.dead.is_set():
-            await self.database.write(lambda conn: life.give_back(conn, self.worker, (), ()))
-            await self.database.write(lambda conn: life.leave(conn, self.routes, self.worker))
+            await self._leave()
         if self._life is not None:
             self._life.close()
+
+    async def _leave(self) -> None:
+        try:
+            await self.database.write(lambda conn: life.give_back(conn, self.worker, (), ()))
+            await self.database.write(lambda conn: life.leave(conn, self.routes, self.worker))
+        except StoreError as error:
+            log.warning("left without a word, the database is away; others will take over", error=str(error))
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:

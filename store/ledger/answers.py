@@ -134,7 +134,7 @@ def to_dlq(
         "topic": routes.dlq,
         "partition": routes.partition(routes.dlq, key or source.encode()),
         "number": None,
-        "key": key,
+        "key": source.encode() if key is None and value is None else key,  # a producer refuses a record of neither
         "value": value,
         "headers": packed,
     }
