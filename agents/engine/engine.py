@@ -54,7 +54,9 @@ class Engine:
     ) -> None:
         limits = limits or Limits()
         self.writer, self.database, self.providers, self.metrics = writer, database, providers, metrics
-        self.tools = task.Tools(operations, providers, prices, library, writer.step, limits.patience, limits.timeout_s)
+        self.tools = task.Tools(
+            operations, providers, prices, library, writer.step, limits.patience, limits.timeout_s, self._elsewhere
+        )
         self.shelves: dict[Pool, Shelf] = {}
         self.tasks: dict[int, asyncio.Task[None]] = {}
         self.stopping: set[int] = set()
@@ -71,12 +73,13 @@ class Engine:
         provider = self.providers[pool[0]]
         wanted = [(pool, node, provider.slots(node, pool[1])) for node in provider.nodes()]
         await self.database.write(lambda conn: ensure_slots(conn, wanted))
-        self._shelf(pool, sum(count for _, _, count in wanted))
-
-    def _shelf(self, pool: Pool, total: int) -> Shelf:
-        shelf = self.shelves.setdefault(pool, Shelf(pool, total))
+        total = sum(count for _, _, count in wanted)
+        self.shelves.setdefault(pool, Shelf(pool, total, provider.nodes()))
         self.metrics.slots.labels(*pool).set(total)
-        return shelf
+
+    def _elsewhere(self, claim: Claimed, slot: Slot) -> bool:
+        """A node has refused at its door: it is left alone for a while. Whether another one is there."""
+        return self.shelves[claim.provider, claim.model].avoid(slot.node)
 
     def look(self) -> None:
         """Something may wait in the ledger that we have not seen: claim in the next transaction."""
@@ -126,21 +129,27 @@ class Engine:
     async def _work(self, shelf: Shelf, claim: Claimed, slot: Slot) -> None:
         self.metrics.queue_seconds.labels(LANE_NAMES[claim.lane]).observe(max(0.0, claim.leased_at - claim.accepted_at))
         try:
-            step = await self._run(claim, slot)
-            freed = self._hand_on(shelf, slot)
-            if step is not None:
-                await self._finish(replace(step, free=freed))
-            elif freed is not None:
-                await self.writer.free([freed])
-        except StoreError as error:
-            log.exception("the ledger refused the last word about a request", request_id=claim.id)
-            await self._finish(task.refused(claim, error))
+            try:
+                step = await self._run(claim, slot)
+            except StoreError as error:
+                step = _refused(claim, error)
+            finally:
+                freed = self._hand_on(shelf, slot)  # once: from here on the slot may be the next row's
+            await self._record(claim, step, freed)
         finally:
             if self.tasks.get(claim.pk) is asyncio.current_task():  # a quick retry may have begun anew already
                 del self.tasks[claim.pk]
             self.stopping.discard(claim.pk)
-            if slot in shelf.busy:
-                self._hand_on(shelf, slot)
+
+    async def _record(self, claim: Claimed, step: Step | None, freed: Slot | None) -> None:
+        if step is None:
+            if freed is not None:
+                await self.writer.free([freed])
+            return
+        try:
+            await self._finish(replace(step, free=freed))
+        except StoreError as error:
+            await self._finish(replace(_refused(claim, error), free=freed))
 
     async def _run(self, claim: Claimed, slot: Slot) -> Step | None:
         """The row's next step. A cancelled task says what its open call cost."""
@@ -231,3 +240,8 @@ class Engine:
             unfinished.cancel()
         if left:
             await asyncio.wait(left, timeout=5)
+
+
+def _refused(claim: Claimed, error: StoreError) -> Step:
+    log.error("the ledger refused the last word about a request", request_id=claim.id, exc_info=error)
+    return task.refused(claim, error)

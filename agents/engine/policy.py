@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass, replace
 
-from providers.base import Broken, ProviderError, ServerError, TimedOut
+from providers.base import Broken, Overloaded, ProviderError, ServerError, TimedOut, Unreachable
 from schemas.errors import ErrorType, Failure
 
 TRIES_AFTER_EXECUTION = 3
@@ -49,8 +49,11 @@ def after(
     ambiguous: int,
     patience: Patience,
     chance: float,
+    elsewhere: bool = False,
 ) -> TryAgain | GiveUp:
-    """Decide. `attempts`: tries made, this one included; `chance`: uniform in [0, 1), for the jitter."""
+    """Decide. `attempts`: tries made, this one included; `chance`: uniform in [0, 1), for the jitter; `elsewhere`: another
+    node may take it, now.
+    """
     if paid and isinstance(error, Broken):
         return _after_ambiguous(error, on_ambiguous, ambiguous, backoff(attempts, patience, chance))
     if not error.another_try_may_help:
@@ -60,9 +63,16 @@ def after(
         most = min(most, TRIES_AFTER_EXECUTION)
     if attempts >= most:
         return _give_up(error, retryable=True)
+    if elsewhere:
+        return TryAgain(0.0)
     if error.retry_after_s is not None:
         return TryAgain(error.retry_after_s * (1 + chance / 10))
     return TryAgain(backoff(attempts, patience, chance))
+
+
+def goes_elsewhere(error: ProviderError) -> bool:
+    """Refused at the door of one node: surely not paid, and nothing is wrong with the request."""
+    return isinstance(error, (Unreachable, Overloaded))
 
 
 def backoff(attempts: int, patience: Patience, chance: float) -> float:

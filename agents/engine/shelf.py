@@ -1,17 +1,23 @@
-"""One pool's leased rows that wait for a slot, and slots that wait for a row. Pure."""
+"""One pool's leased rows that wait for a slot, and slots that wait for a row. Pure but for the clock that it is given."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 
 from store.ledger.types import Claimed, Pool, Slot, Want
 
 _BATCH = 2
+AVOID_S = 5.0
+"""How long a node that refused at its door is left alone, while another one is there."""
 
 
 class Shelf:
     """Best lane first, then arrival. A reserved slot never serves the batch lane."""
 
-    def __init__(self, pool: Pool, total: int) -> None:
-        self.pool, self.total = pool, total
+    def __init__(
+        self, pool: Pool, total: int, nodes: Iterable[str] = (), clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.pool, self.total, self.nodes, self._clock = pool, total, frozenset(nodes), clock
+        self._avoided: dict[str, float] = {}
         self.ready: tuple[dict[int, Claimed], ...] = ({}, {}, {})
         self.idle: list[Slot] = []
         self.busy: set[Slot] = set()
@@ -43,12 +49,14 @@ class Shelf:
     def pair(self) -> list[tuple[Claimed, Slot]]:
         """Rows and slots that can begin now; they are taken off the shelf."""
         pairs: list[tuple[Claimed, Slot]] = []
-        self.idle.sort(key=lambda slot: not slot.reserved)
+        avoided = self.avoided()
+        usable = sorted((slot for slot in self.idle if slot.node not in avoided), key=lambda slot: not slot.reserved)
         for lane, rows in enumerate(self.ready):
             while rows:
-                slot = next((slot for slot in self.idle if lane != _BATCH or not slot.reserved), None)
+                slot = next((slot for slot in usable if lane != _BATCH or not slot.reserved), None)
                 if slot is None:
                     break
+                usable.remove(slot)
                 self.idle.remove(slot)
                 self.busy.add(slot)
                 pairs.append((rows.pop(next(iter(rows))), slot))
@@ -60,7 +68,21 @@ class Shelf:
 
     def want(self) -> Want:
         """What a claim could bring us."""
-        return Want(self.pool, self.total, self.counts())
+        return Want(self.pool, self.total, self.counts(), self.avoided())
+
+    def avoid(self, node: str) -> bool:
+        """Leave a node alone for a while; whether there is another one to go to now."""
+        self._avoided[node] = self._clock() + AVOID_S
+        return bool(self.avoided())
+
+    def avoided(self) -> frozenset[str]:
+        """Nodes to leave alone; none when it would be all of them."""
+        if not self._avoided:
+            return frozenset()
+        now = self._clock()
+        self._avoided = {node: until for node, until in self._avoided.items() if until > now}
+        found = frozenset(self._avoided)
+        return frozenset() if found >= self.nodes else found
 
     def is_due(self) -> bool:
         """Whether a claim is worth its statements now."""

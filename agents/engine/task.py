@@ -1,6 +1,7 @@
 """One leased row, run to its next step: an answer, another try, or the word that it is not ours any more."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,8 @@ class Tools:
     commit: Commit
     patience: policy.Patience
     timeout_s: float
+    elsewhere: Callable[[Claimed, Slot], bool]
+    """Told that a slot's node has refused at its door; whether another node may take the request now."""
 
 
 async def run(
@@ -67,11 +70,11 @@ async def run(
     )
     holder.append(caller)
     _warn(caller, request, operation)
-    return await _attempt(operation, input_, request, caller, tools.patience)
+    return await _attempt(operation, input_, request, caller, tools)
 
 
 async def _attempt(  # noqa: PLR0911 - one per way to end
-    operation: Operation, input_: Any, request: Request, caller: LedgerCaller, patience: policy.Patience
+    operation: Operation, input_: Any, request: Request, caller: LedgerCaller, tools: Tools
 ) -> Step | None:
     claim = caller.claim
     try:
@@ -86,7 +89,7 @@ async def _attempt(  # noqa: PLR0911 - one per way to end
         letter = error.failure.type not in policy.NOT_DEAD_LETTERS
         return _step(caller, request.metadata, Status.FAILED, error.failure, dead_letter=letter, wasted=True)
     except ProviderError as error:
-        return _after(error, caller, request, patience)
+        return _after(error, caller, request, tools)
     except BadData as error:
         return _internal(caller, request, f"the database refuses what this call needs: {error}")
     except Exception as error:
@@ -97,7 +100,7 @@ async def _attempt(  # noqa: PLR0911 - one per way to end
     return _step(caller, request.metadata, Status.SUCCEEDED, None, output=output.model_dump(mode="json"))
 
 
-def _after(error: ProviderError, caller: LedgerCaller, request: Request, patience: policy.Patience) -> Step:
+def _after(error: ProviderError, caller: LedgerCaller, request: Request, tools: Tools) -> Step:
     claim = caller.claim
     decision = policy.after(
         error,
@@ -105,8 +108,9 @@ def _after(error: ProviderError, caller: LedgerCaller, request: Request, patienc
         paid=claim.paid,
         on_ambiguous=claim.on_ambiguous,
         ambiguous=claim.ambiguous,
-        patience=patience,
+        patience=tools.patience,
         chance=policy.jitter(),
+        elsewhere=policy.goes_elsewhere(error) and tools.elsewhere(claim, caller.slot),
     )
     if isinstance(decision, policy.TryAgain):
         log.info(
@@ -177,8 +181,19 @@ def _warn(caller: LedgerCaller, request: Request, operation: Operation) -> None:
     unknown = request.unknown_fields() + [f"input.{name}" for name in unknown_input(operation, request.input)]
     if unknown:
         caller.warn(f"unknown fields were ignored: {', '.join(unknown[:20])}")
-    if request.options.on_ambiguous == "hold":
-        caller.warn("on_ambiguous 'hold' acts as 'fail' in this version")
+    for words, asked in NOT_YET:
+        if asked(request):
+            caller.warn(f"{words} in this version")
+
+
+NOT_YET: tuple[tuple[str, Callable[[Request], bool]], ...] = (
+    ("on_ambiguous 'hold' acts as 'fail'", lambda request: request.options.on_ambiguous == "hold"),
+    ("resource 'gpu' chooses no node", lambda request: request.options.resource == "gpu"),
+    ("ordered keeps no order", lambda request: request.options.ordered),
+    ("supersede_key cancels nothing", lambda request: request.supersede_key is not None),
+    ("idempotency_key joins no requests", lambda request: request.idempotency_key is not None),
+)
+"""What the contract knows and this version does not do: said on the result of whoever asks for it."""
 
 
 def unknown_input(operation: Operation, input_: dict[str, Any]) -> list[str]:

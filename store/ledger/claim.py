@@ -118,7 +118,7 @@ def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) 
     taken: list[Slot] = []
     more: set[Pool] = set()
     for want in wants:
-        free = _free(conn, want.pool)
+        free = [row for row in _free(conn, want.pool) if row.node not in want.avoid]
         pks, full = _choose(conn, want, len(free))
         if pks and (gone := cancel_runs(conn, routes, at, pks)):
             pks = [pk for pk in pks if pk not in gone]

@@ -88,7 +88,9 @@ def _after(call: Callable[..., Awaitable[Any]], done: Callable[[], None]) -> Cal
 
 async def main(point: str, count: int) -> None:
     settings = Settings()
-    async with running(settings, bootstrap=settings.kafka_brokers, widths=await widths(settings.kafka_brokers)) as spine:
+    async with running(
+        settings, bootstrap=settings.kafka_brokers, widths=await widths(settings.kafka_brokers)
+    ) as spine:
         arm(spine, Bomb(point, count))
         await asyncio.get_running_loop().create_future()
 

@@ -65,10 +65,15 @@ async def widths(bootstrap: str) -> dict[str, int]:
 
 async def read_all(bootstrap: str, topic: str) -> list[Seen]:
     """Everything in a topic up to its present end, in the order of each partition."""
-    consumer = aiokafka.AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", max_partition_fetch_bytes=32 * 1024 * 1024)
+    consumer = aiokafka.AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, auto_offset_reset="earliest", max_partition_fetch_bytes=32 * 1024 * 1024
+    )
     await consumer.start()
     try:
-        tps = [aiokafka.TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or await _partitions(bootstrap, topic))]
+        tps = [
+            aiokafka.TopicPartition(topic, p)
+            for p in sorted(consumer.partitions_for_topic(topic) or await _partitions(bootstrap, topic))
+        ]
         consumer.assign(tps)
         ends = await consumer.end_offsets(tps)
         seen: list[Seen] = []
@@ -106,7 +111,10 @@ class Stack:
         await producer.start()
         try:
             sent = [
-                await producer.send(topic, v if v is None or isinstance(v, bytes) else json.dumps(v).encode(), **options) for v in values
+                await producer.send(
+                    topic, v if v is None or isinstance(v, bytes) else json.dumps(v).encode(), **options
+                )
+                for v in values
             ]
             return [await future for future in sent]
         finally:
@@ -118,14 +126,18 @@ class Stack:
     async def letters(self) -> list[Seen]:
         return await read_all(self.bootstrap, topics.DLQ)
 
-    async def until(self, done: Callable[[list[Seen]], bool], timeout_s: float = 30, topic: str = topics.RESULTS) -> list[Seen]:
+    async def until(
+        self, done: Callable[[list[Seen]], bool], timeout_s: float = 30, topic: str = topics.RESULTS
+    ) -> list[Seen]:
         """The topic's records, once `done` says so."""
         until = time.monotonic() + timeout_s
         while True:
             seen = await read_all(self.bootstrap, topic)
             if done(seen):
                 return seen
-            assert time.monotonic() < until, f"after {timeout_s} s {topic} holds {[s.value for s in seen][-5:]} ({len(seen)} records)"
+            assert time.monotonic() < until, (
+                f"after {timeout_s} s {topic} holds {[s.value for s in seen][-5:]} ({len(seen)} records)"
+            )
             await asyncio.sleep(0.1)
 
     async def answered(self, n: int, timeout_s: float = 30) -> list[Seen]:
@@ -133,7 +145,9 @@ class Stack:
         return await self.until(lambda seen: len(seen) >= n, timeout_s)
 
 
-def request(id_: str | None = None, content: str = "Acme sold 12 pumps. It was a good year.", **more: Any) -> dict[str, Any]:
+def request(
+    id_: str | None = None, content: str = "Acme sold 12 pumps. It was a good year.", **more: Any
+) -> dict[str, Any]:
     body: dict[str, Any] = {"input": {"content": content}, **more}
     return body if id_ is None else {"id": id_, **body}
 

@@ -21,7 +21,9 @@ async def flood(bootstrap: str) -> None:
     await producer.start()
     futures = []
     for i in range(FLOOD):
-        futures.append(await producer.send("genai.requests.summarize.batch", orjson.dumps(request(f"b{i}")), str(i).encode()))
+        futures.append(
+            await producer.send("genai.requests.summarize.batch", orjson.dumps(request(f"b{i}")), str(i).encode())
+        )
         if len(futures) == 5_000:
             await asyncio.gather(*futures)
             futures.clear()

@@ -65,13 +65,23 @@ async def double(latency_s: float, seed: int) -> AsyncIterator[Double]:
 
 def environment(stack: Stack) -> dict[str, str]:
     told = stack.settings.model_dump(exclude_unset=True)
-    return {**os.environ, **{f"GENAI_{name.upper()}": str(value) for name, value in told.items() if not isinstance(value, dict)}}
+    return {
+        **os.environ,
+        **{f"GENAI_{name.upper()}": str(value) for name, value in told.items() if not isinstance(value, dict)},
+    }
 
 
 async def start(stack: Stack, point: str, count: int, log: Path) -> asyncio.subprocess.Process:
     with log.open("ab") as out:
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.system.killable", point, str(count), env=environment(stack), stdout=out, stderr=out
+            sys.executable,
+            "-m",
+            "tests.system.killable",
+            point,
+            str(count),
+            env=environment(stack),
+            stdout=out,
+            stderr=out,
         )
 
 
@@ -79,7 +89,10 @@ async def kill_again_and_again(stack: Stack, fake: Double, chance: random.Random
     """One life per point, in a random order, and one killed at a random moment; returns the greatest number of calls that
     may have been under way at all those deaths."""
     under_way = 0
-    lives = [(point, chance.randint(1, 4 if "accept" in point or "mark" in point or "claim" in point else 12)) for point in POINTS]
+    lives = [
+        (point, chance.randint(1, 4 if "accept" in point or "mark" in point or "claim" in point else 12))
+        for point in POINTS
+    ]
     chance.shuffle(lives)
     for point, count in [*lives, ("none", 0)]:
         process = await start(stack, point, count, log)
@@ -93,12 +106,16 @@ async def kill_again_and_again(stack: Stack, fake: Double, chance: random.Random
     return under_way
 
 
-async def test_a_worker_killed_at_every_point_loses_nothing_and_pays_nothing_twice_uncounted(stack_of: MakeStack, tmp_path: Path) -> None:
+async def test_a_worker_killed_at_every_point_loses_nothing_and_pays_nothing_twice_uncounted(
+    stack_of: MakeStack, tmp_path: Path
+) -> None:
     seed = int(os.environ.get("GENAI_TEST_SEED") or time.time_ns() % 10**6)
     print(f"seed {seed}: GENAI_TEST_SEED={seed} repeats this run")
     chance = random.Random(seed)
     async with double(0.1, seed) as fake:
-        stack = await stack_of(fake_url=fake.url, fake_slots=SLOTS, fake_paid=True, kafka_session_timeout_s=2.0, lease_s=1.5)
+        stack = await stack_of(
+            fake_url=fake.url, fake_slots=SLOTS, fake_paid=True, kafka_session_timeout_s=2.0, lease_s=1.5
+        )
         ids = [f"r{i}" for i in range(RECORDS)]
         await stack.produce(*[request(id_, content=f"Acme sold {id_} pumps. A good year.") for id_ in ids])
         bound = await kill_again_and_again(stack, fake, chance, tmp_path / "worker.log")
@@ -122,7 +139,9 @@ async def check(stack: Stack, ids: list[str], seen: list[Any], counts: dict[str,
     paid_twice = sum(n - 1 for n in executed.values() if n > 1)
     db = Database(parse_url(database_url(stack.settings)))
     ambiguous = await db.read(
-        lambda conn: conn.execute(select(func.count()).select_from(executions).where(executions.c.error_type == "ambiguous")).scalar_one()
+        lambda conn: conn.execute(
+            select(func.count()).select_from(executions).where(executions.c.error_type == "ambiguous")
+        ).scalar_one()
     )
     await db.aclose()
     assert paid_twice <= ambiguous <= bound, (paid_twice, ambiguous, bound)

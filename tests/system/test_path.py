@@ -27,10 +27,14 @@ async def move_offsets(stack: Stack, topic: str, to: int | None) -> None:
     if to is None:
         admin = AIOKafkaAdminClient(bootstrap_servers=stack.bootstrap)
         await admin.start()
-        await admin.delete_consumer_groups([stack.settings.kafka_group]) if hasattr(admin, "delete_consumer_groups") else None
+        await admin.delete_consumer_groups([stack.settings.kafka_group]) if hasattr(
+            admin, "delete_consumer_groups"
+        ) else None
         await admin.close()
         return
-    consumer = aiokafka.AIOKafkaConsumer(bootstrap_servers=stack.bootstrap, group_id=stack.settings.kafka_group, enable_auto_commit=False)
+    consumer = aiokafka.AIOKafkaConsumer(
+        bootstrap_servers=stack.bootstrap, group_id=stack.settings.kafka_group, enable_auto_commit=False
+    )
     await consumer.start()
     tps = [TopicPartition(topic, p) for p in range(stack.widths[topic])]
     consumer.assign(tps)
@@ -47,17 +51,27 @@ async def committed(stack: Stack, topic: str, n: int) -> None:
     raise AssertionError(f"the group never committed {n} records of {topic}: {await group_offsets(stack)}")
 
 
-async def test_a_record_comes_back_as_one_result_with_its_key_partition_headers_and_metadata(stack_of: MakeStack) -> None:
+async def test_a_record_comes_back_as_one_result_with_its_key_partition_headers_and_metadata(
+    stack_of: MakeStack,
+) -> None:
     stack = await stack_of()
     async with stack.spine():
         [sent] = await stack.produce(
-            request("feed-42/7", metadata={"feed": "sec-8k"}, mystery=1), key=b"\xffkey", partition=1, headers=[("traceparent", b"00-ab")]
+            request("feed-42/7", metadata={"feed": "sec-8k"}, mystery=1),
+            key=b"\xffkey",
+            partition=1,
+            headers=[("traceparent", b"00-ab")],
         )
         [seen] = await stack.answered(1)
         [usage] = await stack.until(lambda found: len(found) == 1, topic=topics.USAGE)
     result = seen.json()
     assert (seen.key, seen.partition, seen.headers["traceparent"]) == (b"\xffkey", 1, b"00-ab")
-    assert (result["id"], result["status"], result["metadata"], result["attempts"]) == ("feed-42/7", "succeeded", {"feed": "sec-8k"}, 1)
+    assert (result["id"], result["status"], result["metadata"], result["attempts"]) == (
+        "feed-42/7",
+        "succeeded",
+        {"feed": "sec-8k"},
+        1,
+    )
     assert result["source"] == {"topic": "genai.requests.summarize", "partition": 1, "offset": sent.offset}
     assert result["warnings"] == ["unknown fields were ignored: mystery"]
     assert usage.json()["cost_usd"] == result["usage"]["cost_usd"] != "0.000000"
@@ -81,10 +95,10 @@ async def test_a_redelivery_is_nothing(stack_of: MakeStack) -> None:
         await stack.answered(6)
         await committed(stack, "genai.requests.summarize", 6)
         spine.faust.commits.clear()
+    from store.database import Database, parse_url
     from store.ledger import progress
     from store.tables import intake_progress
     from streams.app import database_url
-    from store.database import Database, parse_url
 
     db = Database(parse_url(database_url(stack.settings)))
     await db.write(lambda conn: conn.execute(intake_progress.update().values(committed_seen=0)))
@@ -103,7 +117,9 @@ async def test_offsets_moved_back_by_an_operator_replay_recorded_results_without
     stack = await stack_of()
     topic = "genai.requests.summarize"
     async with stack.spine():
-        await stack.produce(*[request(f"r{i}", metadata={"n": i}) for i in range(5)], request("bad", content=" "), key=b"k")
+        await stack.produce(
+            *[request(f"r{i}", metadata={"n": i}) for i in range(5)], request("bad", content=" "), key=b"k"
+        )
         await stack.answered(6)
         await committed(stack, topic, 6)
         await asyncio.sleep(1.0)
@@ -129,7 +145,12 @@ async def test_the_same_record_again_gives_the_recorded_result_to_the_new_place(
         seen = await stack.answered(2)
         usage = await stack.until(lambda found: len(found) >= 1, topic=topics.USAGE)
     again = next(s for s in seen if s.json()["replayed"])
-    assert (again.key, again.partition, again.json()["metadata"], again.json()["generation"]) == (b"b", 1, {"try": 2}, 1)
+    assert (again.key, again.partition, again.json()["metadata"], again.json()["generation"]) == (
+        b"b",
+        1,
+        {"try": 2},
+        1,
+    )
     assert len(usage) == 1
 
 
@@ -154,7 +175,10 @@ async def test_an_invalid_request_binds_its_id_to_nothing(stack_of: MakeStack) -
         seen = await stack.answered(2)
         letters = await stack.letters()
     assert (first.json()["status"], first.json()["error"]["type"]) == ("failed", "invalid_request")
-    assert (folded(seen)["default", "summarize", "r"]["status"], folded(seen)["default", "summarize", "r"]["generation"]) == ("succeeded", 2)
+    assert (
+        folded(seen)["default", "summarize", "r"]["status"],
+        folded(seen)["default", "summarize", "r"]["generation"],
+    ) == ("succeeded", 2)
     assert letters == []
 
 
@@ -210,7 +234,10 @@ async def test_a_deadline_that_has_passed_costs_nothing(stack_of: MakeStack) -> 
     async with stack.spine():
         await stack.produce(request("r", deadline="2020-01-01T00:00:00Z"), request("ok"))
         seen = folded(await stack.answered(2))
-    assert (seen["default", "summarize", "r"]["status"], seen["default", "summarize", "r"]["usage"]["calls"]) == ("expired", 0)
+    assert (seen["default", "summarize", "r"]["status"], seen["default", "summarize", "r"]["usage"]["calls"]) == (
+        "expired",
+        0,
+    )
 
 
 async def test_a_topic_made_anew_is_read_from_its_start(sqlite_stack_of: MakeStack) -> None:
