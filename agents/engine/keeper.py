@@ -14,6 +14,8 @@ from store.errors import StoreError
 from store.ledger import life
 from store.ledger.claim import known_pools
 from store.ledger.types import Routes
+from store.ledger.writer import CHANNEL
+from store.listen import listen
 from store.liveness import Life, dead
 
 log = structlog.get_logger(__name__)
@@ -47,6 +49,8 @@ class Keeper:
             asyncio.create_task(self._every(self.poll_s, self._poll), name="poll"),
             asyncio.create_task(self._every(60.0, self._sweep), name="sweep"),
         ]
+        if not self.database.is_sqlite:
+            self._tasks.append(asyncio.create_task(listen(self.database, CHANNEL, self._heard), name="listen"))
 
     async def aclose(self) -> None:
         """Leave: rows and slots that are left go back at once. The engine is drained before."""
@@ -103,6 +107,11 @@ class Keeper:
                 await self.engine.ensure_pool(pool)
         self.engine.stop(await self.database.read(lambda conn: life.told_to_stop(conn, self.worker)))
         self.engine.look()
+
+    def _heard(self, worker: str) -> None:
+        """Another process has accepted rows or freed slots."""
+        if worker != self.worker and not self.engine.draining:
+            self.engine.look()
 
     async def _sweep(self) -> None:
         await self.database.write(life.forget_cancels)

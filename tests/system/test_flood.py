@@ -7,7 +7,6 @@ import aiokafka
 import orjson
 
 from store.ledger import queries
-from streams import topics
 from tests.system.conftest import MakeStack
 from tests.system.stack import request
 
@@ -64,4 +63,3 @@ async def test_after_a_hold_every_record_of_the_lane_is_still_answered_once(stac
         seen = await stack.until(lambda found: len({s.json()["id"] for s in found}) >= n, timeout_s=90)
     assert len(seen) == n
     assert len({s.json()["id"] for s in seen}) == n
-    assert topics.DLQ

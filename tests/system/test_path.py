@@ -2,10 +2,14 @@
 
 import asyncio
 
+import aiokafka
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from store.database import Database, parse_url
+from store.tables import intake_progress
 from streams import topics
+from streams.app import database_url
 from tests.system.conftest import MakeStack
 from tests.system.stack import Stack, folded, request
 
@@ -20,18 +24,8 @@ async def group_offsets(stack: Stack) -> dict[TopicPartition, int]:
         await admin.close()
 
 
-async def move_offsets(stack: Stack, topic: str, to: int | None) -> None:
-    """As `kafka-consumer-groups --reset-offsets` does: in the group's name, while nobody is in it. None: delete the group."""
-    import aiokafka
-
-    if to is None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=stack.bootstrap)
-        await admin.start()
-        await admin.delete_consumer_groups([stack.settings.kafka_group]) if hasattr(
-            admin, "delete_consumer_groups"
-        ) else None
-        await admin.close()
-        return
+async def move_offsets(stack: Stack, topic: str, to: int) -> None:
+    """As `kafka-consumer-groups --reset-offsets` does: in the group's name, while nobody is in it."""
     consumer = aiokafka.AIOKafkaConsumer(
         bootstrap_servers=stack.bootstrap, group_id=stack.settings.kafka_group, enable_auto_commit=False
     )
@@ -95,15 +89,10 @@ async def test_a_redelivery_is_nothing(stack_of: MakeStack) -> None:
         await stack.answered(6)
         await committed(stack, "genai.requests.summarize", 6)
         spine.faust.commits.clear()
-    from store.database import Database, parse_url
-    from store.ledger import progress
-    from store.tables import intake_progress
-    from streams.app import database_url
 
     db = Database(parse_url(database_url(stack.settings)))
     await db.write(lambda conn: conn.execute(intake_progress.update().values(committed_seen=0)))
     await db.aclose()
-    assert progress.Progress
     await move_offsets(stack, "genai.requests.summarize", 0)
     async with stack.spine() as spine:
         await stack.produce(request("after"))
