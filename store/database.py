@@ -12,9 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+import asyncpg
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, InterfaceError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from store.errors import Away, BadData, BadUrl, Full, Met
@@ -35,12 +37,27 @@ def parse_url(url: str) -> URL:
         ) from None
     kind = parsed.drivername.partition("+")[0]
     if kind == "sqlite":
-        return parsed.set(drivername="sqlite")
+        return _sqlite_url(parsed)
     if kind in {"postgresql", "postgres"}:
+        if unknown := sorted(parsed.query.keys() - _PG_PARAMETERS):
+            raise BadUrl(
+                f"GENAI_DATABASE_URL has {', '.join(unknown)} behind its '?'; only {' and '.join(sorted(_PG_PARAMETERS))} work there"
+            )
         return parsed.set(drivername="postgresql+asyncpg")
     raise BadUrl(
         f"GENAI_DATABASE_URL names {kind!r}; SQLite (sqlite:///path) and PostgreSQL (postgresql://…) are what works"
     )
+
+
+_PG_PARAMETERS = frozenset({"host", "sslmode"})
+
+
+def _sqlite_url(parsed: URL) -> URL:
+    if not parsed.database or parsed.database == ":memory:" or parsed.query:
+        raise BadUrl(
+            "GENAI_DATABASE_URL names no file: a ledger in memory would be gone with its process; write sqlite:///path"
+        )
+    return parsed.set(drivername="sqlite", database=str(Path(parsed.database).expanduser()))
 
 
 def now(conn: Connection) -> float:
@@ -48,6 +65,20 @@ def now(conn: Connection) -> float:
     if conn.dialect.name == "sqlite":
         return time.time()
     return float(conn.execute(_DB_NOW).scalar_one())
+
+
+# connecting raises the driver's own errors; a value that cannot be written down raises Python's
+_DRIVER_SAYS = (
+    DBAPIError,
+    StatementError,
+    PoolTimeout,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+    ValueError,
+    OverflowError,
+)
 
 
 class Database:
@@ -85,7 +116,7 @@ class Database:
             assert self.asynchronous is not None
             async with self.asynchronous.begin() as conn:
                 return await conn.run_sync(work)
-        except (DBAPIError, StatementError, OSError, TimeoutError, UnicodeEncodeError) as error:
+        except _DRIVER_SAYS as error:
             raise translate(error) from error
 
     async def aclose(self) -> None:
@@ -112,7 +143,10 @@ def _in_sqlite(engine: Engine, work: Work[T], *, immediate: bool) -> Callable[[]
 def sqlite_engine(url: URL) -> Engine:
     """WAL, full durability, and a real BEGIN (the driver's own is late and implicit)."""
     if url.database:
-        Path(url.database).expanduser().parent.mkdir(parents=True, exist_ok=True)
+        try:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadUrl(f"the folder of GENAI_DATABASE_URL cannot be made: {error}") from error
     engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": 5.0}, pool_size=8)
 
     @event.listens_for(engine, "connect")
@@ -153,15 +187,19 @@ def pg_args(url: URL) -> dict[str, Any]:
     return args
 
 
+_MET = frozenset({"40001", "40P01"})
+"""Serialization failure and deadlock: one of two gave way."""
+
+
 def translate(error: BaseException) -> Away | BadData:
     """A driver's error in the store's words."""
     cause = getattr(error, "orig", None) or error
     words = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
-    if isinstance(error, UnicodeEncodeError) or isinstance(cause, UnicodeEncodeError):
+    if isinstance(error, (ValueError, OverflowError)):  # no driver's error: a value that cannot be written down
         return BadData(words)
-    if isinstance(error, IntegrityError):
-        return Met(words)
     sqlstate = getattr(cause, "sqlstate", None) or ""
+    if isinstance(error, IntegrityError) or sqlstate in _MET:
+        return Met(words)
     if ("full" in words and "disk" in words) or sqlstate == "53100":
         return Full(words)
     if sqlstate.startswith("22") or isinstance(error, (DataError,)) or isinstance(cause, (ValueError, OverflowError)):

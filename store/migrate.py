@@ -3,7 +3,9 @@
 import asyncio
 import time
 import uuid
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -13,9 +15,12 @@ from filelock import FileLock
 from sqlalchemy import Connection, insert, select, text
 
 from store.database import Database
+from store.errors import Away
 from store.tables import ledgers
 
 _FOLDER = Path(__file__).parent / "migrations"
+LOCK_TIMEOUT = "5s"
+"""Short: a migration that waits for a lock makes everybody behind it wait too."""
 _LOCK = 7_305_811
 """The advisory lock's number; any constant that nobody else uses."""
 
@@ -42,7 +47,7 @@ def current(conn: Connection) -> str | None:
 def upgrade(conn: Connection) -> None:
     """Bring the schema to `head` inside the caller's transaction."""
     if conn.dialect.name != "sqlite":
-        conn.execute(text("SET LOCAL lock_timeout = '5s'"))
+        conn.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
         conn.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     made = config()
     made.attributes["connection"] = conn
@@ -55,17 +60,26 @@ async def migrate(database: Database) -> None:
     """Upgrade; on SQLite one process at a time by a lock file, since whoever starts first does it."""
     if await database.read(current) == head():
         return
-    if not database.is_sqlite or not database.url.database or database.url.database == ":memory:":
-        await database.write(upgrade)
+    if not database.is_sqlite:
+        await _upgrade_shared(database)
         return
     with await asyncio.to_thread(_locked, f"{database.url.database}.migrate"):
         await database.write(upgrade)
 
 
-def _locked(path: str) -> FileLock:
-    lock = FileLock(path, timeout=60, thread_local=False)
-    lock.acquire()
-    return lock
+async def _upgrade_shared(database: Database) -> None:
+    try:
+        await database.write(upgrade)
+    except Away as error:
+        if "lock timeout" not in str(error):
+            raise
+        raise Away(
+            f"somebody else migrates this database, or holds one of its tables (waited {LOCK_TIMEOUT}): run `genai-spine migrate` again"
+        ) from error
+
+
+def _locked(path: str) -> AbstractContextManager[Any]:
+    return FileLock(path, timeout=60, thread_local=False).acquire()
 
 
 async def is_current(database: Database) -> bool:

@@ -31,7 +31,7 @@ from streams.kafka import SpineApp, SpineConsumer
 
 log = structlog.get_logger(__name__)
 
-MAX_TAKE = 500
+MAX_TAKE = 100
 _YIELD_EVERY = 50
 _RETRY_S = 1.0
 

@@ -10,14 +10,14 @@ import logging
 import sys
 import time
 from collections.abc import Callable
-from typing import IO, Any
+from typing import Any, TextIO
 
 import structlog
 
 _REPEAT_S = 30.0
 
 
-def configure(level: str = "info", form: str = "auto", stream: IO[str] | None = None) -> None:
+def configure(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> None:
     """For the whole process. `form`: `console`, `json`, or `auto` (console when the stream is a terminal)."""
     stream = stream or sys.stderr
     pretty = form == "console" or (form == "auto" and stream.isatty())
@@ -36,7 +36,7 @@ def configure(level: str = "info", form: str = "auto", stream: IO[str] | None = 
     _adopt(before, after, stream)
 
 
-def _console(stream: IO[str]) -> Any:
+def _console(stream: TextIO) -> Any:
     return structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
 
 
@@ -44,7 +44,7 @@ def _as_json(_logger: Any, _name: str, event: Any) -> str:
     return json.dumps({"event": event.pop("event", ""), **event}, default=str, ensure_ascii=False)
 
 
-def _adopt(before: list[Any], after: list[Any], stream: IO[str]) -> None:
+def _adopt(before: list[Any], after: list[Any], stream: TextIO) -> None:
     """The standard library's loggers write the same lines, from `warning` on."""
     handler = logging.StreamHandler(stream)
     remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta

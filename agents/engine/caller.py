@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import orjson
@@ -241,9 +241,14 @@ def _since(started: float) -> int:
 
 def _digest(call: ChatCall | EmbedCall) -> bytes:
     """What makes two calls the same; not the tag, not the time-out."""
-    told = {name: value for name, value in asdict(call).items() if name not in {"tag", "timeout_s"}}
+    told = {name: getattr(call, name) for name in _TOLD[type(call)]}
     packed = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(packed, digest_size=16).digest()
+
+
+_TOLD = {
+    kind: tuple(f.name for f in fields(kind) if f.name not in {"tag", "timeout_s"}) for kind in (ChatCall, EmbedCall)
+}
 
 
 def _pack(answer: Answer) -> bytes:

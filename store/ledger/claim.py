@@ -30,7 +30,7 @@ class Claims:
 
 _LEASE = (
     update(requests)
-    .where(_R.pk == bindparam("the_pk"), _R.state == "waiting")
+    .where(_R.pk.in_(bindparam("the_pks", expanding=True)), _R.state == "waiting")
     .values(
         state="leased",
         owner=bindparam("the_owner"),
@@ -177,7 +177,7 @@ def _choose(conn: Connection, want: Want, free: int) -> tuple[list[int], bool]:
 def _lease(conn: Connection, worker: str, pks: Sequence[int], at: float) -> list[Claimed]:
     if not pks:
         return []
-    rows.many(conn, _LEASE, ({"the_pk": pk, "the_owner": worker, "the_time": at} for pk in pks))
+    conn.execute(_LEASE, {"the_pks": pks, "the_owner": worker, "the_time": at})
     found = [claimed(row) for row in conn.execute(CLAIMED.where(_R.pk.in_(pks)))]
     for row in found:
         row.leased_at = at

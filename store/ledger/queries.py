@@ -153,3 +153,14 @@ def results_of(conn: Connection, places: Sequence[tuple[int, int]]) -> dict[tupl
 def tenants(conn: Connection) -> set[str]:
     """Those that have ever cost anything; a small table, where the requests would have to be read whole."""
     return set(conn.execute(select(daily_costs.c.tenant).distinct()).scalars())
+
+
+def journal_by_day(conn: Connection) -> dict[tuple[str, str, str, str], int]:
+    """(UTC day, provider, model, tenant) -> nano-dollars, summed from the journal."""
+    if conn.dialect.name == "sqlite":
+        day = func.date(_E.closed_at, "unixepoch")
+    else:
+        day = func.to_char(func.timezone("UTC", func.to_timestamp(_E.closed_at)), "YYYY-MM-DD")
+    group = (day, _E.provider, _E.model, _E.tenant)
+    found = select(*group, func.sum(func.coalesce(_E.cost_nano, 0))).where(_E.outcome.is_not(None)).group_by(*group)
+    return {(row[0], row[1], row[2], row[3]): int(row[4]) for row in conn.execute(found)}

@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 MAX_BATCH = 1000
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.05, 1.0
 _MAX_MEETINGS = 5
+_INTENTS_FIRST_S = 0.025
 CHANNEL = "genai"
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
@@ -45,8 +46,13 @@ class _Item:
     frees: Sequence[Slot] = ()
     audit: bool = False
 
+    since: float = field(default_factory=time.monotonic)
+
     def weight(self) -> int:
         return max(len(self.arrivals), len(self.marks), 1)
+
+    def is_intent(self) -> bool:
+        return self.step is not None and self.step.opens is not None
 
     def settle(self, answer: Any) -> None:
         """Whoever asked may have gone meanwhile."""
@@ -165,12 +171,11 @@ class Writer:
                 await self._once()
 
     async def _once(self) -> None:
-        cut = _cut(self._waiting, MAX_BATCH)
-        batch, self._waiting = self._waiting[:cut], self._waiting[cut:]
-        self._claim = False
+        await asyncio.sleep(0)  # who is about to say something says it now
+        batch, intents_only = self._next()
         self._batch = batch
         try:
-            await self._commit(batch)
+            await self._commit(batch, claims=not intents_only)
         except Exception as error:
             log.exception("the ledger writer met what it does not know; it goes on")
             for item in batch:
@@ -178,44 +183,62 @@ class Writer:
             await asyncio.sleep(_FIRST_WAIT_S)
         self._batch = []
 
-    async def _commit(self, batch: list[_Item]) -> None:
-        """Retry while the database is away; halve when it refuses a value."""
+    def _next(self) -> tuple[list[_Item], bool]:
+        """Intents go before whatever else waits, for a while: behind each a slot stands idle."""
+        intents = [item for item in self._waiting if item.is_intent()]
+        others = [item for item in self._waiting if not item.is_intent()]
+        if intents and others and time.monotonic() - others[0].since < _INTENTS_FIRST_S:
+            cut = _cut(intents, MAX_BATCH)
+            self._waiting = intents[cut:] + others
+            return intents[:cut], True
+        self._claim = False
+        cut = _cut(self._waiting, MAX_BATCH)
+        batch, self._waiting = self._waiting[:cut], self._waiting[cut:]
+        return batch, False
+
+    async def _commit(self, batch: list[_Item], *, claims: bool = True) -> None:
+        """All of it, or its parts: a command that cannot be kept is found by halving, without claims, whose fault it is not."""
+        started = time.perf_counter()
+        try:
+            answers, committed = await self._patiently(batch, claims=claims)
+        except Exception as error:  # the database refuses a value, or a defect: either way the writer must live
+            if not isinstance(error, BadData):
+                log.exception("a defect in one of these commands or in the claim; they are tried apart")
+            if claims:
+                return await self._commit(batch, claims=False)
+            return await self._halve(batch, error)
+        for item, answer in zip(batch, answers, strict=True):
+            item.settle(answer)
+        done = replace(committed, took_s=time.perf_counter() - started)
+        for listener in self.listeners:
+            listener(done)
+        return None
+
+    async def _patiently(self, batch: list[_Item], *, claims: bool) -> tuple[list[Any], Committed]:
+        """Again and again while the database is away."""
         wait, meetings = _FIRST_WAIT_S, 0
         while True:
             try:
-                started = time.perf_counter()
-                wants, holds = self.wants(), self.holds()
-                answers, committed = await self.database.write(lambda conn: self._apply(conn, batch, wants, holds))  # noqa: B023 - awaited here
+                wants, holds = self.wants() if claims else Wants(), self.holds()
+                done = await self.database.write(lambda conn: self._apply(conn, batch, wants, holds))  # noqa: B023 - awaited here
             except Met as error:
                 meetings += 1
                 if meetings >= _MAX_MEETINGS:
-                    return await self._halve(batch, BadData(str(error)))
-            except BadData as error:
-                return await self._halve(batch, error)
+                    raise BadData(str(error)) from error
             except Away as error:
                 self._is_away(error)
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, _LONGEST_WAIT_S)
-            except Exception as error:
-                if len(batch) <= 1:
-                    raise
-                log.exception("a defect in one of these commands; they are tried apart")
-                return await self._halve(batch, error)
             else:
                 self._is_back()
-                for item, answer in zip(batch, answers, strict=True):
-                    item.settle(answer)
-                done = replace(committed, took_s=time.perf_counter() - started)
-                for listener in self.listeners:
-                    listener(done)
-                return None
+                return done
 
     async def _halve(self, batch: list[_Item], error: Exception) -> None:
         """Until the culprit stands alone; it is answered, and everybody else in their order."""
         if len(batch) > 1:
             middle = len(batch) // 2
-            await self._commit(batch[:middle])
-            await self._commit(batch[middle:])
+            await self._commit(batch[:middle], claims=False)
+            await self._commit(batch[middle:], claims=False)
             return
         if not batch:
             raise error
@@ -231,7 +254,7 @@ class Writer:
             return
         halves = [_Item(_future(), arrivals=part) for part in parts]
         for half in halves:
-            await self._commit([half])
+            await self._commit([half], claims=False)
         failed = [broken for half in halves if (broken := half.future.exception()) is not None]
         if failed:
             item.fail(failed[0])
@@ -323,7 +346,9 @@ def _refused(arrival: Arrival, error: Exception) -> Arrival | None:
     """
     what = arrival.what
     words = f"the database cannot keep this request: {rows.plain(str(error))}"
-    failure = Failure(type=ErrorType.INVALID_REQUEST, message=words)
+    failure = Failure(
+        type=ErrorType.INVALID_REQUEST if isinstance(error, BadData) else ErrorType.INTERNAL, message=words
+    )
     if isinstance(what, Ask) and what.failure is None and _kept((what.tenant, what.operation, what.id)):
         asked = Ask(what.tenant, what.operation, what.id, what.payload_hash, failure=failure)
         return replace(arrival, what=asked)

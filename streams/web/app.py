@@ -1,7 +1,6 @@
 """The two HTTP doors: the API, and the worker's own small one. Routes derive from `OPERATIONS`."""
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -101,7 +100,7 @@ async def _no_such_operation(request: Request) -> Response:
 
 
 def _keyed(settings: Settings) -> Middleware:
-    return Middleware(partial(Keyed, key=settings.api_key.get_secret_value() if settings.api_key else None))
+    return Middleware(Keyed, key=settings.api_key.get_secret_value() if settings.api_key else None)
 
 
 def _version() -> str:

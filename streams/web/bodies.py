@@ -39,13 +39,13 @@ async def _read(request: Request, most: int) -> bytes:
     found = bytearray()
     async for chunk in request.stream():
         if len(found) + len(chunk) > most:
-            raise _too_large(f"more than {len(found)} bytes", most)
+            raise _too_large("more", most)
         found += chunk
     return bytes(found)
 
 
 def _too_large(size: str, most: int) -> Problem:
-    words = f"The body has {size}; at most {most} are taken. Split the text, or raise GENAI_REQUEST_MAX_BYTES."
+    words = f"The body has {size}; at most {most} bytes are taken. Split the text, or raise GENAI_REQUEST_MAX_BYTES."
     return Problem(413, words, max_bytes=most, headers={"Connection": "close"})
 
 

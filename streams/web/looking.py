@@ -105,15 +105,15 @@ async def usage(front: Front, request: Request) -> Response:
     first, last = _span(request)
     start, end = _epoch(first), _epoch(last + timedelta(days=1))
     found = await read(spine, lambda conn: queries.usage_by(conn, by, start, end))
-    items = [_priced({**row._mapping}) for row in found]  # noqa: SLF001 - SQLAlchemy's public name for it
+    items = [_priced(_columns(row)) for row in found]
     return json(
         {
             "by": by,
             "from": str(first),
             "to": str(last),
             "items": items,
-            "totals": _totals(row._mapping for row in found),
-        }  # noqa: SLF001
+            "totals": _totals(map(_columns, found)),
+        }
     )
 
 
@@ -126,9 +126,13 @@ async def costs(front: Front, request: Request) -> Response:
 
 def costs_told(found: list[Row[Any]], first: date, last: date) -> dict[str, Any]:
     """Rows of daily_costs as the door and `genai-spine costs --json` show them."""
-    days = [_priced({**row._mapping}) for row in found]  # noqa: SLF001
-    totals = _totals(row._mapping for row in found)  # noqa: SLF001
+    days = [_priced(_columns(row)) for row in found]
+    totals = _totals(map(_columns, found))
     return {"from": str(first), "to": str(last), "days": days, "totals": totals}
+
+
+def _columns(row: Row[Any]) -> dict[str, Any]:
+    return {str(name): value for name, value in row._mapping.items()}  # noqa: SLF001 - SQLAlchemy's public name for it
 
 
 def _priced(row: dict[str, Any]) -> dict[str, Any]:

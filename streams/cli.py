@@ -1,0 +1,94 @@
+"""`genai-spine`: every command, and how errors are told. Heavy imports wait inside the commands, so `--help` is fast."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from streams.broker import commands as broker
+from streams.commands import books, check, letters, records, servers
+from streams.errors import SpineError
+from streams.topics_commands import app as topics
+
+app = typer.Typer(
+    name="genai-spine",
+    help="An event-driven LLM service: requests in from Kafka, answers and their exact costs out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_DEBUG = "--debug"
+
+
+@app.callback()
+def _root(
+    debug: Annotated[bool, typer.Option(_DEBUG, help="Show tracebacks.")] = False,
+) -> None:
+    """An event-driven LLM service: requests in from Kafka, answers and their exact costs out."""
+
+
+app.command()(servers.demo)
+app.command()(servers.up)
+app.command()(servers.worker)
+app.command()(servers.web)
+app.command()(servers.migrate)
+app.command("fake-provider")(servers.fake_provider)
+app.add_typer(broker.app, name="broker")
+app.add_typer(topics, name="topics")
+app.command(context_settings=broker.PASS_THROUGH)(broker.kafka)
+app.command()(records.submit)
+app.command()(records.results)
+app.command()(books.costs)
+app.add_typer(letters.app, name="dlq")
+app.command()(check.doctor)
+
+
+def main() -> None:
+    """The console script: one sentence for what went wrong, no traceback without --debug."""
+    try:
+        app()
+    except SystemExit:
+        _flush()
+        raise
+    except Exception as error:
+        if _DEBUG in sys.argv[1:]:
+            raise
+        words, code = _told(error)
+        _flush()
+        print(words, file=sys.stderr)  # noqa: T201 - this is where a command line talks
+        sys.exit(code)
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """The sentence and the exit code."""
+    return (str(error), error.exit_code) if isinstance(error, SpineError) else (_others(error), 1)
+
+
+def _others(error: Exception) -> str:
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
+    from store.errors import BadUrl, StoreError
+
+    if isinstance(error, ValidationError):
+        found = [f"GENAI_{str(e['loc'][0]).upper()}: {e['msg']}" if e["loc"] else e["msg"] for e in error.errors()]
+        return f"A setting is wrong: {'; '.join(found)}. Mend it in the environment or in .env."
+    if isinstance(error, SettingsError | BadUrl):
+        return f"A setting is wrong: {error}. Mend it in the environment or in .env."
+    if isinstance(error, StoreError):
+        return f"{error.__doc__ or ''} It says: {error}"
+    return f"A defect: {type(error).__name__}: {error}. Run it again with --debug before the command for the traceback."
+
+
+def _flush() -> None:
+    """Whoever read our output may have gone; Python would complain at exit."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

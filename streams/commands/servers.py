@@ -1,0 +1,76 @@
+"""Commands that serve: `up worker web demo`, `migrate`, `fake-provider`."""
+
+from typing import Annotated
+
+import typer
+
+
+def worker() -> None:
+    """Take records from Kafka, run them, publish results and costs; until SIGTERM.
+
+    Needs GENAI_KAFKA_BROKERS or a running embedded broker. Serves /metrics, /ready and /health at GENAI_WORKER_PORT.
+    """
+    from streams import settings
+    from streams import worker as running
+
+    raise typer.Exit(running.worker(settings.load()))
+
+
+def web() -> None:
+    """Serve the HTTP API at GENAI_API_HOST:GENAI_API_PORT; until SIGTERM."""
+    from streams import settings
+    from streams import worker as running
+
+    raise typer.Exit(running.web(settings.load()))
+
+
+def up(
+    child: Annotated[bool, typer.Option("--child", hidden=True)] = False,
+    api_fd: Annotated[int, typer.Option("--api-fd", hidden=True)] = -1,
+    worker_fd: Annotated[int, typer.Option("--worker-fd", hidden=True)] = -1,
+) -> None:
+    """Start everything: the embedded broker, a worker and the HTTP API; until Ctrl-C."""
+    from streams import settings
+    from streams import up as running
+
+    if child:
+        raise typer.Exit(running.child(settings.load(), api_fd, worker_fd))
+    raise typer.Exit(running.up(settings.load()))
+
+
+def demo() -> None:
+    """Start everything, send the shipped sample, show answers and costs. Without a terminal it ends by itself."""
+    from streams import demo as showing
+    from streams import settings
+
+    raise typer.Exit(showing.demo(settings.load()))
+
+
+def migrate() -> None:
+    """Bring the database's schema up to date."""
+    import asyncio
+
+    from streams import postgres, settings, waiting
+
+    chosen = postgres.resolved(settings.load())
+    asyncio.run(waiting.for_schema(chosen, lambda words: typer.echo(words, err=True), may_migrate=True))
+    typer.echo("The schema is up to date.")
+
+
+def fake_provider(
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0: any free port.")] = 11500,
+    slots: Annotated[int, typer.Option(help="Calls side by side; 0: no limit.")] = 0,
+) -> None:
+    """Serve the test double in Ollama's wire format; counts calls at /_counts. Set GENAI_FAKE_URL to its address."""
+    from providers.double.faults import Behaviour
+    from providers.fake_server import serve
+    from streams import settings
+    from streams.errors import SpineError
+
+    s = settings.load()
+    how = Behaviour(seed=s.fake_seed, latency_s=s.fake_latency_s, tail=s.fake_tail, failures=s.fake_failures)
+    try:
+        serve(host, port, how, slots=slots, ready=lambda url: typer.echo(f"Listening at {url}"))
+    except OSError as error:
+        raise SpineError(f"Cannot listen on {host}:{port} ({error.strerror}). Choose another --port.") from error
