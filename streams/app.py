@@ -27,8 +27,9 @@ from store.ledger.types import Routes
 from store.ledger.writer import Writer
 from streams import topics
 from streams.decode import Decoder, Defaults
-from streams.intake import Intake, Planner
+from streams.intake import Intake
 from streams.kafka import SpineApp
+from streams.planner import Planner
 from streams.relay import Relay
 from streams.settings import Settings
 from streams.tables import Costs

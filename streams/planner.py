@@ -1,0 +1,118 @@
+"""Where to read on, at every assignment: what Kafka and the ledger say of each partition, held against each other."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiokafka
+import structlog
+from faust.types import TP
+
+from store.database import Database
+from store.errors import StoreError
+from store.ledger import progress
+
+log = structlog.get_logger(__name__)
+
+_RETRY_S = 1.0
+
+
+class Planner:
+    """Where to read on, decided from what Kafka and the ledger say of each partition (`store.ledger.progress.decide`)."""
+
+    def __init__(self, database: Database, bootstrap: str, group: str) -> None:
+        self.database, self.bootstrap, self.group = database, bootstrap, group
+
+    async def __call__(self, tps: set[TP]) -> Mapping[TP, int]:
+        """Waits for the ledger and the broker as long as it takes; the partitions are paused meanwhile."""
+        if not tps:
+            return {}
+        while True:
+            try:
+                return await self._decide(tps)
+            except (StoreError, aiokafka.errors.KafkaError, TimeoutError) as error:
+                log.warning("cannot tell yet where to read on; asking again", error=str(error))
+                await asyncio.sleep(_RETRY_S)
+
+    async def _decide(self, tps: set[TP]) -> dict[TP, int]:
+        known = await self.database.read(lambda conn: {tp: progress.load(conn, tp.topic, tp.partition) for tp in tps})
+        facts = await _facts(
+            self.bootstrap,
+            self.group,
+            {tp: -1 if found is None else found.next_offset - 1 for tp, found in known.items()},
+        )
+        starts = {
+            tp: progress.decide(known[tp], committed=f.committed, begin=f.begin, end=f.end, timestamp=f.timestamp)
+            for tp, f in facts.items()
+        }
+        changed = {tp: start for tp, start in starts.items() if start.progress != known[tp]}
+
+        def save(conn: Any) -> None:
+            for tp, start in changed.items():
+                progress.save(conn, tp.topic, tp.partition, start.progress)
+
+        if changed:
+            await self.database.write(save)
+        for tp, start in starts.items():
+            if start.why in {"reset", "hole", "anew"} or (start.why == "lost" and start.offset > facts[tp].begin):
+                log.warning(
+                    "reading on elsewhere than the group's offset says",
+                    partition=str(tp),
+                    why=start.why,
+                    offset=start.offset,
+                )
+        return {tp: start.offset for tp, start in starts.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    committed: int | None
+    begin: int
+    end: int
+    timestamp: int | None
+
+
+async def _facts(bootstrap: str, group: str, last: Mapping[TP, int]) -> dict[TP, _Facts]:
+    """What the broker says of each partition, by a consumer of our own that joins no group."""
+    consumer = aiokafka.AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        request_timeout_ms=10_000,
+    )
+    await consumer.start()
+    try:
+        tps = {tp: aiokafka.TopicPartition(tp.topic, tp.partition) for tp in last}
+        consumer.assign(list(tps.values()))
+        begin = await consumer.beginning_offsets(list(tps.values()))
+        end = await consumer.end_offsets(list(tps.values()))
+        found: dict[TP, _Facts] = {}
+        stamps = await _timestamps(consumer, {k: last[tp] for tp, k in tps.items() if begin[k] <= last[tp] < end[k]})
+        for tp, k in tps.items():
+            found[tp] = _Facts(await consumer.committed(k), begin[k], end[k], stamps.get(k))
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def _timestamps(consumer: Any, wanted: Mapping[Any, int]) -> dict[Any, int]:
+    """The timestamps of single records, read at their offsets."""
+    found: dict[Any, int] = {}
+    if not wanted:
+        return found
+    for k, offset in wanted.items():
+        consumer.seek(k, offset)
+    idle = [k for k in consumer.assignment() if k not in wanted]
+    if idle:
+        consumer.pause(*idle)
+    until = time.monotonic() + 5
+    while len(found) < len(wanted) and time.monotonic() < until:
+        for k, records in (await consumer.getmany(timeout_ms=500)).items():
+            for record in records:
+                if record.offset == wanted[k]:
+                    found[k] = record.timestamp
+            consumer.pause(k)
+    return found
