@@ -7,6 +7,8 @@ import logging
 import warnings
 from typing import Any
 
+import psutil
+
 from streams.errors import SpineError
 from streams.settings import Settings
 
@@ -20,9 +22,18 @@ def resolved(settings: Settings) -> Settings:
     return settings.model_copy(update={"database_url": str(_server(settings).get_uri())})
 
 
+def is_running(settings: Settings) -> bool:
+    """Whether the packaged one runs on this data directory."""
+    try:
+        pid = int((settings.data() / "postgres" / "postmaster.pid").read_text().split("\n", 1)[0])
+    except (OSError, ValueError):
+        return False
+    return psutil.pid_exists(pid)
+
+
 def stop(settings: Settings) -> None:
-    """Stop it; nothing when another one is used."""
-    if settings.database_url == EMBEDDED:
+    """Stop it; nothing when it does not run, or another one is used."""
+    if settings.database_url == EMBEDDED and is_running(settings):
         _server(settings).stop()
 
 

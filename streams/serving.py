@@ -18,7 +18,7 @@ import structlog
 
 from providers import PROVIDERS
 from store.errors import StoreError
-from streams import logging, postgres, waiting, watchdog
+from streams import logging, postgres, waiting, watchdog, where
 from streams.app import Spine, running
 from streams.errors import SpineError
 from streams.settings import Settings
@@ -54,7 +54,7 @@ def serve(settings: Settings, doors: Doors) -> int:
     logging.configure(settings.log_level, settings.log_format)
     _check(settings, doors)
     settings = postgres.resolved(settings)
-    bootstrap = waiting.bootstrap(settings) if doors.kafka else None
+    bootstrap = where.bootstrap(settings) if doors.kafka else None
     with asyncio.Runner(loop_factory=logging.fast_loop()) as runner:
         code = runner.run(_live(settings, doors, bootstrap))
         _no_longer_than(_LAST_S, code)
@@ -101,7 +101,7 @@ class Stop:
 async def _live(settings: Settings, doors: Doors, bootstrap: str | None) -> int:
     stop = Stop()
     stop.listen()
-    front = Front(settings, doors.name)
+    front = Front(settings, doors.name, bootstrap=bootstrap)
     async with contextlib.AsyncExitStack() as stack:
         await _open_doors(settings, doors, front, stack)
         if doors.parent is not None:

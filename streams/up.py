@@ -131,6 +131,7 @@ class Supervised:
     bootstrap: str = ""
     process: asyncio.subprocess.Process | None = None
     _own_broker: bool = False
+    _own_database: bool = False
     _ending: asyncio.Event = field(default_factory=asyncio.Event)
     _sockets: list[socket.socket] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -169,6 +170,7 @@ class Supervised:
         ]
         if self.child_log is not None:
             self._log = self.child_log.open("ab")
+        self._own_database = not postgres.is_running(self.settings)
         await self._start_broker()
         self._tasks.append(asyncio.create_task(self._keep_child(), name="child"))
         if not self.settings.kafka_brokers:
@@ -281,7 +283,8 @@ class Supervised:
             sock.close()
         if self._own_broker:
             self.tell(await asyncio.to_thread(control.stop, self.settings))
-        await asyncio.to_thread(postgres.stop, self.settings)
+        if self._own_database:
+            await asyncio.to_thread(postgres.stop, self.settings)
         if self._log is not None:
             self._log.close()
 

@@ -16,8 +16,6 @@ from store.database import Database, parse_url
 from store.errors import StoreError
 from streams import topics
 from streams.app import database_url
-from streams.broker import control
-from streams.broker.errors import NotRunning
 from streams.errors import SpineError
 from streams.settings import Settings
 from streams.topics_admin import Refused, Unreachable
@@ -27,17 +25,6 @@ log = structlog.get_logger(__name__)
 RETRY_S = 0.5
 Tell = Callable[[str], None]
 """Is told, each time again, what is waited for."""
-
-
-def bootstrap(settings: Settings) -> str:
-    """Where Kafka is. Raises SpineError when nothing names a broker and no embedded one runs. Blocking."""
-    try:
-        return control.bootstrap(settings)
-    except NotRunning as error:
-        raise NotRunning(
-            f"No Kafka broker runs on {settings.data() / 'kafka'}. Start one with `genai-spine broker start`, start "
-            "everything with `genai-spine up`, or name yours in GENAI_KAFKA_BROKERS."
-        ) from error
 
 
 def is_made(url: URL) -> bool:

@@ -78,10 +78,10 @@ def _check(settings: "Settings", as_json: bool) -> None:
     import asyncio
 
     from schemas.money import to_usd
-    from streams import waiting
+    from streams import where
     from streams.audit import audit, differences
 
-    books = asyncio.run(audit(settings, waiting.bootstrap(settings)))
+    books = asyncio.run(audit(settings, where.bootstrap(settings)))
     found = differences(books)
     sums = {name: to_usd(sum(book.values())) for name, book in books.items()}
     if as_json:

@@ -61,7 +61,7 @@ def replay(
     """Send dead letters back to the topics they came from. One that has succeeded since costs nothing again."""
     import asyncio
 
-    from streams import dlq, settings, waiting
+    from streams import dlq, settings, where
     from streams.errors import SpineError
 
     if bool(places) == bool(all_ or error_type):
@@ -69,7 +69,7 @@ def replay(
     found = _all()
     wanted = dlq.chosen(found, places) if places else [letter for letter in found if _fits(letter, error_type)]
     chosen = settings.load()
-    sent = asyncio.run(dlq.replay(chosen, waiting.bootstrap(chosen), wanted))
+    sent = asyncio.run(dlq.replay(chosen, where.bootstrap(chosen), wanted))
     if as_json:
         typer.echo(json.dumps({"replayed": [{"place": letter.place, "topic": topic} for letter, topic in sent]}))
         return
@@ -86,6 +86,6 @@ def _fits(letter: "Letter", error_type: str | None) -> bool:
 def _all() -> "list[Letter]":
     import asyncio
 
-    from streams import dlq, settings, waiting
+    from streams import dlq, settings, where
 
-    return asyncio.run(dlq.letters(waiting.bootstrap(settings.load())))
+    return asyncio.run(dlq.letters(where.bootstrap(settings.load())))

@@ -25,14 +25,14 @@ def submit(
     """Send requests to Kafka; sending the same ids again costs nothing."""
     import asyncio
 
-    from streams import settings, waiting
+    from streams import settings, where
 
-    chosen = settings.load()
+    chosen, into = settings.load(), _lane(lane)
     good, bad = _parsed(chosen, file, operation)
     for found in bad:
         typer.echo(f"Line {found.number} {found.why}.", err=True)
-    bootstrap = waiting.bootstrap(chosen)
-    failed = asyncio.run(_submit(chosen, bootstrap, good, _lane(lane), wait, timeout, as_json))
+    bootstrap = where.bootstrap(chosen)
+    failed = asyncio.run(_submit(chosen, bootstrap, good, into, wait, timeout, as_json))
     if failed or bad:
         raise typer.Exit(1)
 
@@ -112,9 +112,9 @@ def results(
     """Print the latest results from Kafka."""
     import asyncio
 
-    from streams import settings, waiting
+    from streams import settings, where
 
-    asyncio.run(_results(waiting.bootstrap(settings.load()), number, follow, as_json))
+    asyncio.run(_results(where.bootstrap(settings.load()), number, follow, as_json))
 
 
 async def _results(bootstrap: str, number: int, follow: bool, as_json: bool) -> None:

@@ -40,10 +40,10 @@ def up(
 
 def demo() -> None:
     """Start everything, send the shipped sample, show answers and costs. Without a terminal it ends by itself."""
-    from streams import demo as showing
     from streams import settings
+    from streams.demo import demo as shown
 
-    raise typer.Exit(showing.demo(settings.load()))
+    raise typer.Exit(shown(settings.load()))
 
 
 def migrate() -> None:

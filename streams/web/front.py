@@ -10,6 +10,7 @@ import structlog
 
 from providers.base import Provider
 from streams.app import Spine
+from streams.broker import probe
 from streams.settings import Settings
 from streams.web.problems import unavailable
 from streams.web.waiters import Waiters
@@ -18,6 +19,7 @@ log = structlog.get_logger(__name__)
 
 _PROVIDER_EVERY_S = 15.0
 _PROVIDER_FIRST_S = 0.5
+_BROKER_EVERY_S = 2.0
 
 
 @dataclass
@@ -45,6 +47,9 @@ class Front:
     waiters: Waiters | None = None
     starting: Part = field(default_factory=lambda: Part(ok=False, why="starting"))
     provider: Part = field(default_factory=lambda: Part(ok=False, why="not asked yet", needed=False))
+    bootstrap: str | None = None
+    broker: Part = field(default_factory=lambda: Part(ok=True))
+    """Whether anything listens there: an idle relay would not notice that its broker has gone."""
     started_at: float = field(default_factory=time.time)
     leaving: bool = False
 
@@ -59,14 +64,15 @@ class Front:
         """Requests are taken inside; leaving it, no more, while those who wait still get what the drain brings."""
         waiters = Waiters(spine)
         waiters.start()
-        watch = asyncio.create_task(self._watch_provider(spine), name="provider-watch")
+        watches = [asyncio.create_task(watch) for watch in (self._watch_provider(spine), self._watch_broker())]
         self.spine, self.waiters, self.starting = spine, waiters, Part(ok=True)
         try:
             yield waiters
         finally:
             self.leaving = True
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
+            for watch in watches:
+                watch.cancel()
+            await asyncio.gather(*watches, return_exceptions=True)
             await waiters.stop()
 
     def close(self) -> None:
@@ -82,6 +88,12 @@ class Front:
             raise unavailable(f"{words} Ask again in a moment.")
         return self.spine
 
+    async def _watch_broker(self) -> None:
+        while self.bootstrap is not None:
+            ok = await asyncio.to_thread(_any_reachable, self.bootstrap)
+            self.broker = self.broker.changed(ok, "" if ok else f"nobody answers at {self.bootstrap}")
+            await asyncio.sleep(_BROKER_EVERY_S)
+
     async def _watch_provider(self, spine: Spine) -> None:
         provider = spine.providers.get(self.settings.default_provider)
         if provider is None:
@@ -93,6 +105,10 @@ class Front:
         while True:
             self.provider = self.provider.changed(*await provider_state(provider, self.settings.default_model))
             await asyncio.sleep(_PROVIDER_EVERY_S)
+
+
+def _any_reachable(bootstrap: str) -> bool:
+    return any(probe.reachable(address) for address in bootstrap.split(","))
 
 
 async def provider_state(provider: Provider, model: str | None) -> tuple[bool, str]:

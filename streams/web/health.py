@@ -21,7 +21,8 @@ def parts(front: Front) -> dict[str, Part]:
         return {"start": Part(ok=False, why=why, since=front.starting.since)}
     found = {"database": _database(spine), "provider": front.provider}
     if spine.relay is not None:
-        found["broker"] = Part(spine.relay.ok, spine.relay.why, spine.relay.since)
+        relay = Part(spine.relay.ok, spine.relay.why, spine.relay.since)
+        found["broker"] = relay if front.broker.ok else front.broker
     if spine.intake is not None:
         found["intake"] = _intake(spine)
     if spine.keeper.dead.is_set():

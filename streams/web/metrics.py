@@ -43,7 +43,7 @@ async def response(front: Front) -> Response:
             facts: Facts | None = await spine.database.read(look)
     except (StoreError, TimeoutError):
         facts = None
-    told = generate_latest(_gauges(spine, facts)) + generate_latest(spine.metrics.registry)
+    told = generate_latest(_gauges(front, spine, facts)) + generate_latest(spine.metrics.registry)
     return Response(told, media_type=CONTENT_TYPE_LATEST)
 
 
@@ -53,7 +53,7 @@ def _up(value: int) -> CollectorRegistry:
     return registry
 
 
-def _gauges(spine: Spine, facts: Facts | None) -> CollectorRegistry:
+def _gauges(front: Front, spine: Spine, facts: Facts | None) -> CollectorRegistry:
     registry = _up(1)
     _set(registry, "genai_ledger_ok", "Whether the database can be written.", spine.writer.health.ok)
     _set(registry, "genai_worker_dead", "Whether others declared this process dead.", spine.keeper.dead.is_set())
@@ -61,7 +61,7 @@ def _gauges(spine: Spine, facts: Facts | None) -> CollectorRegistry:
     memory = psutil.Process().memory_info().rss
     _set(registry, "genai_process_resident_bytes", "Memory of this process.", memory)
     if spine.relay is not None:
-        _set(registry, "genai_relay_ok", "Whether records can be published.", spine.relay.ok)
+        _set(registry, "genai_relay_ok", "Whether records can be published.", spine.relay.ok and front.broker.ok)
         _set(registry, "genai_relay_published", "Records published by this process.", spine.relay.published)
     if spine.intake is not None:
         _lanes(registry, spine)

@@ -1,0 +1,16 @@
+"""Where Kafka is; light to import, since most commands need nothing more."""
+
+from streams.broker import control
+from streams.broker.errors import NotRunning
+from streams.settings import Settings
+
+
+def bootstrap(settings: Settings) -> str:
+    """Where Kafka is. Raises SpineError when nothing names a broker and no embedded one runs. Blocking."""
+    try:
+        return control.bootstrap(settings)
+    except NotRunning as error:
+        raise NotRunning(
+            f"No Kafka broker runs on {settings.data() / 'kafka'}. Start one with `genai-spine broker start`, start "
+            "everything with `genai-spine up`, or name yours in GENAI_KAFKA_BROKERS."
+        ) from error

@@ -1,0 +1,44 @@
+"""The HTTP API over PostgreSQL: two processes' parts on one database."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from streams import waiting
+from streams.app import running
+from tests.streams.webs import client, opened, web_settings
+
+pytestmark = pytest.mark.postgres
+
+
+async def test_a_notification_wakes_who_waits_for_another_process(tmp_path: Path, postgres_database: str) -> None:
+    settings = web_settings(tmp_path, database_url=postgres_database, poll_s=30.0)
+    async with opened(settings) as (front, spine):
+        spine.engine.draining = True  # this one takes the request and runs nothing
+        await asyncio.sleep(0.3)  # until it listens
+        async with (
+            running(web_settings(tmp_path, database_url=postgres_database), bootstrap=None),
+            client(front) as api,
+        ):
+            reply = await asyncio.wait_for(api.post("/v1/summarize?wait=10", json={"content": "One."}), 5)
+    assert (reply.status_code, reply.json()["status"]) == (200, "succeeded")
+
+
+async def test_web_waits_for_the_migrations_and_says_so(tmp_path: Path, postgres_database: str) -> None:
+    settings = web_settings(tmp_path, database_url=postgres_database)
+    said: list[str] = []
+    waits = asyncio.create_task(waiting.for_schema(settings, said.append, may_migrate=False))
+    await asyncio.sleep(0.5)
+    assert not waits.done()
+    assert "genai-spine migrate" in said[0]
+    await waiting.for_schema(settings, said.append, may_migrate=True)
+    await asyncio.wait_for(waits, 5)
+
+
+async def test_usage_and_costs_are_the_same_there(tmp_path: Path, postgres_database: str) -> None:
+    async with opened(web_settings(tmp_path, database_url=postgres_database)) as (front, _), client(front) as api:
+        told = (await api.post("/v1/summarize", json={"content": "One."})).json()
+        costs, usage = (await api.get("/v1/costs")).json(), (await api.get("/v1/usage?by=model")).json()
+    cost = told["usage"]["cost_usd"]
+    assert (costs["totals"]["cost_usd"], usage["totals"]["cost_usd"], usage["items"][0]["cost_usd"]) == (cost,) * 3
