@@ -28,10 +28,7 @@ from streams.upfile import Running
 PATIENCE_S = 300.0
 """So long without any answer, and the demo gives up."""
 
-_PLACES = (
-    Path(__file__).parent / "sample" / "feedspine.jsonl",
-    Path(__file__).parent.parent / "examples" / "feedspine" / "sample.jsonl",
-)
+_SAMPLE = Path(__file__).parent / "sample" / "feedspine.jsonl"
 _PLAIN_WIDTH = 120
 
 
@@ -43,14 +40,13 @@ def demo(settings: Settings) -> int:
 
 
 def sample() -> list[submit.Line]:
-    """The shipped records: beside this module in an installed wheel, under `examples/` in a checkout."""
-    found = next((path for path in _PLACES if path.exists()), None)
-    if found is None:
-        raise SpineError(f"The sample is missing; it should be at {_PLACES[0]}. Install the package again.")
-    lines = list(submit.parse(found.read_bytes().splitlines(), OPERATIONS, None, 1 << 20))
+    """The shipped records."""
+    if not _SAMPLE.exists():
+        raise SpineError(f"The sample is missing; it should be at {_SAMPLE}. Install the package again.")
+    lines = list(submit.parse(_SAMPLE.read_bytes().splitlines(), OPERATIONS, None, 1 << 20))
     for line in lines:
         if isinstance(line, submit.Bad):
-            raise SpineError(f"{found}, line {line.number} {line.why}. Mend the sample.")
+            raise SpineError(f"{_SAMPLE}, line {line.number} {line.why}. Mend the sample.")
     return [line for line in lines if isinstance(line, submit.Line)]
 
 

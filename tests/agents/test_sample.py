@@ -11,7 +11,7 @@ from schemas import Request
 
 pytestmark = pytest.mark.fast
 
-LINES = (Path(__file__).parents[2] / "examples/feedspine/sample.jsonl").read_bytes().splitlines()
+LINES = (Path(__file__).parents[2] / "streams/sample/feedspine.jsonl").read_bytes().splitlines()
 RECORDS = [orjson.loads(line) for line in LINES]
 
 
