@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Double,
+    Engine,
+    create_engine,
+    event,
+    literal,
+    literal_column,
+    text,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, InterfaceError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -79,6 +89,13 @@ _DRIVER_SAYS = (
     ValueError,
     OverflowError,
 )
+
+
+def clock(conn: Connection) -> ColumnElement[float]:
+    """`now` as a column, for a statement that is sent anyway."""
+    if conn.dialect.name == "sqlite":
+        return literal(time.time(), Double)
+    return literal_column("extract(epoch FROM clock_timestamp())::double precision", Double)
 
 
 class Database:

@@ -11,7 +11,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from sqlalchemy import Connection, insert, select, text
 
 from store.database import Database
@@ -21,6 +21,7 @@ from store.tables import ledgers
 _FOLDER = Path(__file__).parent / "migrations"
 LOCK_TIMEOUT = "5s"
 """Short: a migration that waits for a lock makes everybody behind it wait too."""
+FILE_LOCK_S = 60.0
 _LOCK = 7_305_811
 """The advisory lock's number; any constant that nobody else uses."""
 
@@ -63,7 +64,13 @@ async def migrate(database: Database) -> None:
     if not database.is_sqlite:
         await _upgrade_shared(database)
         return
-    with await asyncio.to_thread(_locked, f"{database.url.database}.migrate"):
+    try:
+        lock = await asyncio.to_thread(_locked, f"{database.url.database}.migrate")
+    except Timeout as error:
+        raise Away(
+            f"another process has been migrating {database.url.database} for {FILE_LOCK_S:.0f} s; is it hanging?"
+        ) from error
+    with lock:
         await database.write(upgrade)
 
 
@@ -79,7 +86,7 @@ async def _upgrade_shared(database: Database) -> None:
 
 
 def _locked(path: str) -> AbstractContextManager[Any]:
-    return FileLock(path, timeout=60, thread_local=False).acquire()
+    return FileLock(path, timeout=FILE_LOCK_S, thread_local=False).acquire()
 
 
 async def is_current(database: Database) -> bool:

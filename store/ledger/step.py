@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 
 from schemas.result import Status
 from store import rows
-from store.database import now
+from store.database import clock, now
 from store.ledger import answers, journal
 from store.ledger.end import CLAIMED, end_rows
 from store.ledger.types import Closing, End, Retry, Routes, Slot, Step, Stepped
@@ -63,8 +63,7 @@ def _apart(steps: Sequence[Step]) -> Iterator[list[Step]]:
 
 
 def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[Step]) -> list[Stepped]:
-    at = now(conn)
-    found = _look(conn, {step.claim.pk for step in steps})
+    found, at = _look(conn, {step.claim.pk for step in steps})
     opened = journal.still_open(conn, [closing.call.id for step in steps for closing in step.closings])
     verdicts = [_verdict(step, found.get(step.claim.pk)) for step in steps]
     held = [step for step, verdict in zip(steps, verdicts, strict=True) if verdict == "held"]
@@ -90,14 +89,16 @@ def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[S
     ]
 
 
-def _look(conn: Connection, pks: set[int]) -> dict[int, Any]:
+def _look(conn: Connection, pks: set[int]) -> tuple[dict[int, Any], float]:
+    """The rows, locked, and the time: asked for in the same round trip, since idle slots wait for this."""
     wanted = (
-        select(_R.pk, _R.state, _R.fence, _R.generation, _R.cancel)
+        select(_R.pk, _R.state, _R.fence, _R.generation, _R.cancel, clock(conn).label("now"))
         .where(_R.pk.in_(pks))
         .order_by(_R.pk)
         .with_for_update()
     )
-    return {row.pk: row for row in conn.execute(wanted).all()}
+    found = {row.pk: row for row in conn.execute(wanted).all()}
+    return found, next((row.now for row in found.values()), None) or now(conn)
 
 
 def _verdict(step: Step, row: Any) -> str:

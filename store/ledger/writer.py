@@ -210,9 +210,15 @@ class Writer:
         for item, answer in zip(batch, answers, strict=True):
             item.settle(answer)
         done = replace(committed, took_s=time.perf_counter() - started)
-        for listener in self.listeners:
-            listener(done)
+        self._tell(done)
         return None
+
+    def _tell(self, done: Committed) -> None:
+        for listener in self.listeners:
+            try:
+                listener(done)
+            except Exception:
+                log.exception("a listener of the ledger writer broke; the others are told")
 
     async def _patiently(self, batch: list[_Item], *, claims: bool) -> tuple[list[Any], Committed]:
         """Again and again while the database is away."""
@@ -267,8 +273,9 @@ class Writer:
         steps = [item.step for item in batch if item.step is not None]
         arrivals = [arrival for item in batch for arrival in item.arrivals]
         _lock(conn, steps, arrivals)
-        stepped = iter(take_steps(conn, self.routes, self.worker, steps) if steps else ())
+        # arrivals first: a row that another writer made since `_lock` is waited for before the books are locked, not behind
         accepted = accept(conn, self.routes, arrivals) if arrivals else []
+        stepped = iter(take_steps(conn, self.routes, self.worker, steps) if steps else ())
         mark(conn, [pk for item in batch for pk in item.marks])
         free_slots(conn, self.worker, [slot for item in batch for slot in item.frees])
         given_back = give_back(conn, self.worker, *holds) if any(item.audit for item in batch) else 0

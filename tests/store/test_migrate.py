@@ -1,0 +1,100 @@
+"""Whoever starts first migrates; everybody else waits for a moment, and says for what."""
+
+import asyncio
+import sys
+
+import asyncpg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from filelock import FileLock
+from sqlalchemy import Connection, select, text
+
+import store.migrate
+from store.database import Database, parse_url
+from store.errors import Away
+from store.migrate import head, is_current, migrate
+from store.tables import ledgers, metadata
+
+_MIGRATE = """
+import asyncio, sys
+from store.database import Database, parse_url
+from store.migrate import migrate
+asyncio.run(migrate(Database(parse_url(sys.argv[1]))))
+"""
+
+
+def _difference(conn: Connection) -> list[object]:
+    return compare_metadata(MigrationContext.configure(conn), metadata)
+
+
+def _names(conn: Connection) -> list[str]:
+    return list(conn.execute(select(ledgers.c.id)).scalars())
+
+
+async def test_the_migrated_schema_is_the_one_of_the_tables(database_url: str) -> None:
+    database = Database(parse_url(database_url))
+    await migrate(database)
+    assert await database.read(_difference) == []
+    await database.aclose()
+
+
+async def test_a_second_run_does_nothing(database_url: str) -> None:
+    database = Database(parse_url(database_url))
+    assert not await is_current(database)
+    await migrate(database)
+    first = await database.read(_names)
+    await migrate(database)
+    assert await is_current(database)
+    assert (await database.read(_names), len(first)) == (first, 1)
+    await database.aclose()
+
+
+async def test_three_processes_migrate_at_once(database_url: str) -> None:
+    children = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _MIGRATE, database_url, stderr=asyncio.subprocess.PIPE
+        )
+        for _ in range(3)
+    ]
+    ends = [
+        (child.returncode, errors.decode()) for child, (_, errors) in [(c, await c.communicate()) for c in children]
+    ]
+    assert [code for code, _ in ends] == [0, 0, 0], ends
+    database = Database(parse_url(database_url))
+    version = text("SELECT version_num FROM alembic_version")
+    assert await database.read(lambda conn: list(conn.execute(version).scalars())) == [head()]
+    assert len(await database.read(_names)) == 1
+    await database.aclose()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    "hold", ["SELECT pg_advisory_xact_lock(7305811)", "LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"]
+)
+async def test_a_held_lock_is_waited_for_shortly_and_named(
+    postgres_database: str, monkeypatch: pytest.MonkeyPatch, hold: str
+) -> None:
+    monkeypatch.setattr(store.migrate, "LOCK_TIMEOUT", "200ms")
+    holder = await asyncpg.connect(postgres_database)
+    await holder.execute("CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
+    transaction = holder.transaction()
+    await transaction.start()
+    await holder.execute(hold)
+    database = Database(parse_url(postgres_database))
+    with pytest.raises(Away, match="somebody else migrates this database, or holds one of its tables"):
+        await asyncio.wait_for(store.migrate._upgrade_shared(database), 3)
+    await transaction.rollback()
+    await migrate(database)
+    await database.aclose()
+    await holder.close()
+
+
+async def test_a_process_that_hangs_in_its_migration_is_named(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store.migrate, "FILE_LOCK_S", 0.1)
+    database = Database(parse_url(sqlite_url))
+    with FileLock(f"{database.url.database}.migrate"), pytest.raises(Away, match="another process has been migrating"):
+        await migrate(database)
+    await migrate(database)
+    assert await is_current(database)
+    await database.aclose()

@@ -1,0 +1,621 @@
+"""The state table is the specification: a state machine walks it on both databases, beside `tests.store.model`."""
+
+import functools
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from sqlalchemy import Connection, select
+
+from schemas.errors import ErrorType, Failure
+from schemas.money import from_usd
+from schemas.result import Status
+from store import tables
+from store.ledger import life, outgoing, progress, queries
+from store.ledger.accept import accept
+from store.ledger.claim import claim, ensure_slots
+from store.ledger.step import take_steps
+from store.ledger.types import (
+    Arrival,
+    Call,
+    CancelAsk,
+    Claimed,
+    Closing,
+    OutboxRow,
+    Position,
+    Retry,
+    Slot,
+    Step,
+    Stepped,
+    Unreadable,
+    Want,
+)
+from tests.store.ground import POOL, ROUTES, TOPIC, Ledger, answered, asked, call, ending, forget_durability, refusal
+from tests.store.model import Booked, Letter, Model, Row, dead_letter, results_letter, usage_letter
+
+SLOTS = 5
+CONTROL = "genai.control"
+SPENT = Failure(type=ErrorType.OVERLOADED, message="tries spent", retryable=True)
+_TOPICS = {ROUTES.results: "result", ROUTES.usage: "usage", ROUTES.dlq: "dead"}
+
+asks = st.builds(
+    asked,
+    id_=st.sampled_from("ab"),
+    tenant=st.sampled_from(["t", "u"]),
+    payload_hash=st.sampled_from([b"one", b"one", b"one", b"two"]),
+    lane=st.sampled_from([0, 1, 2, 2]),
+    paid=st.booleans(),
+    on_ambiguous=st.sampled_from(["retry", "retry", "fail", "hold"]),
+    deadline=st.sampled_from([None] * 9 + [1.0]),
+    run_id=st.sampled_from([None, None, None, "run"]),
+)
+invalid = st.builds(
+    lambda ask, unreadable: replace(ask, failure=refusal(), unreadable=unreadable),
+    asks,
+    st.sampled_from([False, False, True]),
+)
+cancels = st.builds(
+    CancelAsk, tenant=st.sampled_from(["t", "u"]), operation=st.just("summarize"), id=st.sampled_from("ab")
+)
+run_cancels = st.builds(CancelAsk, tenant=st.sampled_from(["t", "u"]), run_id=st.just("run"))
+unreadable = st.just(Unreadable(refusal()))
+_kinds = {"ask": asks, "invalid": invalid, "cancel": cancels, "run": run_cancels, "unreadable": unreadable}
+records = st.sampled_from(["ask"] * 10 + ["invalid", "cancel", "cancel", "run", "unreadable"]).flatmap(
+    _kinds.__getitem__
+)
+ways = st.sampled_from(["ok", "ok", "ok", "ok", "more", "spent", "dead", "retry", "later", "broke", "cancelled"])
+index = st.integers(0, 1000)
+
+
+@dataclass
+class Lease:
+    """What a worker believes to hold: a row, perhaps a slot, perhaps an open call."""
+
+    claim: Claimed
+    slot: Slot | None = None
+    call: Call | None = None
+
+
+@dataclass
+class Worker:
+    """A process as far as the ledger is concerned."""
+
+    name: str
+    leases: list[Lease]
+    slots: list[Slot]
+
+    def idle_slots(self, lane: int) -> list[Slot]:
+        """Those that a row of this lane may use."""
+        used = {lease.slot for lease in self.leases}
+        return [slot for slot in self.slots if slot not in used and not (lane == 2 and slot.reserved)]
+
+
+class StateTable(RuleBasedStateMachine):
+    """Every rule is one event of the table, done to the model and to the ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()
+        self.ledger = ledger
+        self.model = Model()
+        self.workers: list[Worker] = []
+        self.zombies: list[tuple[str, Lease]] = []
+        self.published: list[OutboxRow] = []
+        self.seen: set[int] = set()
+        self.made: Counter[Letter] = Counter()
+        self.fences: dict[bytes, int] = {}
+        self.names = iter(f"w{i}" for i in range(10_000))
+        ledger.empty()
+        ledger.write(lambda conn: ensure_slots(conn, [(POOL, "n", SLOTS)]))
+        self.model.slots = dict.fromkeys(range(SLOTS))
+        for _ in range(3):
+            self._join()
+
+    def _join(self) -> None:
+        worker = Worker(next(self.names), [], [])
+        self.ledger.write(lambda conn: life.register(conn, worker.name, "host", 1))
+        self.workers.append(worker)
+
+    # ---- records come in
+
+    @rule(
+        arriving=st.lists(st.tuples(records, st.integers(0, 1)), min_size=1, max_size=6),
+        twice=st.sampled_from([False, False, True]),
+        shuffle=st.randoms(),
+    )
+    def records_arrive(self, arriving: list[tuple[Any, int]], twice: bool, shuffle: random.Random) -> None:
+        """Written to Kafka and taken in with whatever else was not read yet, in one transaction; fetched twice, perhaps."""
+        for what, number in arriving:
+            topic = CONTROL if isinstance(what, CancelAsk) else TOPIC
+            where = 0 if topic == CONTROL else number
+            log = self.model.places[topic, where].log
+            position = Position(topic, where, len(log), 1_000 + len(log))
+            log.append(Arrival(what, position, b"key" if number else None, b'{"input":{}}', b"[]"))
+        self._take_in(self._unread(shuffle) * (1 + twice))
+
+    def _unread(self, shuffle: random.Random) -> list[Arrival]:
+        """Of each partition in its order; the partitions in any."""
+        queues = [p.log[p.next_offset :] for p in self.model.places.values() if len(p.log) > p.next_offset]
+        found = []
+        while queues:
+            queue = shuffle.choice(queues)
+            found.append(queue.pop(0))
+            queues = [queue for queue in queues if queue]
+        return found
+
+    def _take_in(self, arrivals: list[Arrival]) -> None:
+        expected = [self.model.accept(arrival) for arrival in arrivals]
+        decided = self.ledger.write(lambda conn: accept(conn, ROUTES, arrivals))
+        assert [found.decision for found in decided] == expected
+
+    @rule(what=records.filter(lambda what: not isinstance(what, Unreadable)))
+    def over_http(self, what: Any) -> None:
+        self._take_in([Arrival(what, None, None, b'{"input":{}}', b"[]")])
+
+    @precondition(lambda self: any(place.next_offset for place in self.model.places.values()))
+    @rule(which=index, back=st.integers(1, 5))
+    def redelivered(self, which: int, back: int) -> None:
+        """A rebalance reads again what was never committed."""
+        places = [place for place in self.model.places.values() if place.next_offset]
+        place = places[which % len(places)]
+        again = place.log[max(0, place.next_offset - back) : place.next_offset]
+        self._take_in(again + place.log[place.next_offset :])
+
+    @rule(seen=st.booleans())
+    def offsets_are_committed(self, seen: bool) -> None:
+        """And the ledger is told so, unless its process dies in between."""
+        for place in self.model.places.values():
+            place.committed = place.next_offset
+            if seen:
+                place.committed_seen = place.committed
+        if seen:
+            commits = {at: place.committed for at, place in self.model.places.items() if place.log}
+            self.ledger.write(lambda conn: progress.saw_commit(conn, commits))
+
+    @precondition(lambda self: any(place.committed_seen for place in self.model.places.values()))
+    @rule(which=index, to=index, reads=st.integers(0, 3))
+    def operator_moves_offsets_back(self, which: int, to: int, reads: int) -> None:
+        """Then only a few records are read before the next event: a crash in the middle of a replay."""
+        places = [(at, place) for at, place in self.model.places.items() if place.committed_seen]
+        at, place = places[which % len(places)]
+        place.committed = to % place.committed_seen
+        start = self._assign(at)
+        assert (start.why, start.offset) == ("reset", place.committed)
+        place.replay_until = max(place.replay_until, place.next_offset)
+        place.next_offset = place.committed_seen = place.committed
+        self._take_in(place.log[place.next_offset : place.next_offset + reads])
+
+    @precondition(lambda self: any(place.log for place in self.model.places.values()))
+    @rule(which=index)
+    def partition_is_assigned(self, which: int) -> None:
+        places = [(at, place) for at, place in self.model.places.items() if place.log]
+        at, place = places[which % len(places)]
+        start = self._assign(at)
+        assert (start.why, start.offset) == ("on", place.next_offset)
+
+    def _assign(self, at: tuple[str, int]) -> progress.Start:
+        place = self.model.places[at]
+
+        def work(conn: Connection) -> progress.Start:
+            known = progress.load(conn, *at)
+            assert known is not None
+            last = place.log[known.next_offset - 1] if known.next_offset else None
+            timestamp = last.position.timestamp if last and last.position else None
+            start = progress.decide(known, committed=place.committed, begin=0, end=len(place.log), timestamp=timestamp)
+            progress.save(conn, *at, start.progress)
+            return start
+
+        return self.ledger.write(work)
+
+    # ---- work
+
+    @rule(which=index)
+    def claims(self, which: int) -> None:
+        worker = self.workers[which % 3]
+        ready = [sum(1 for x in worker.leases if x.slot is None and x.claim.lane == lane) for lane in range(3)]
+        keys, numbers = self.model.claim(worker.name, ready)
+        want = Want(POOL, SLOTS, (ready[0], ready[1], ready[2]))
+        found = self.ledger.write(lambda conn: claim(conn, ROUTES, worker.name, [want]))
+        assert [(row.tenant, row.id) for row in found.rows] == keys
+        assert [slot.number for slot in found.slots] == numbers
+        worker.leases += [Lease(row) for row in found.rows]
+        worker.slots += found.slots
+
+    def _leases(self, wanted: Callable[[Worker, Lease], bool]) -> list[tuple[Worker, Lease]]:
+        return [(worker, lease) for worker in self.workers for lease in worker.leases if wanted(worker, lease)]
+
+    def _row(self, lease: Lease) -> Row:
+        return self.model.rows[lease.claim.tenant, lease.claim.id]
+
+    def _holds(self, lease: Lease) -> bool:
+        """Whether the ledger agrees that this lease still stands."""
+        row, mine = self._row(lease), lease.claim
+        return (row.fence, row.generation) == (mine.fence, mine.generation) and row.state in {"leased", "calling"}
+
+    def _could_call(self, worker: Worker, lease: Lease) -> bool:
+        return lease.call is None and (lease.slot is not None or bool(worker.idle_slots(lease.claim.lane)))
+
+    @precondition(lambda self: self._leases(self._could_call))
+    @rule(which=index, twice=st.booleans(), estimate=st.sampled_from([None, 1_000]))
+    def intent(self, which: int, twice: bool, estimate: int | None) -> None:
+        ready = self._leases(self._could_call)
+        worker, lease = ready[which % len(ready)]
+        claimed = lease.claim
+        lease.slot = lease.slot or worker.idle_slots(claimed.lane)[0]
+        if self._row(lease).state == "leased":
+            claimed.attempts += 1
+        number = 1 + sum(
+            past.outcome == "ok" for past in self.ledger.read(lambda conn: queries.past_calls(conn, claimed))
+        )
+        opens = call(claimed, number, attempt=f"-{claimed.attempts}", nano=estimate)
+        stepped = self._step(worker, Step(claimed, opens=opens), twice)
+        row = self._row(lease)
+        holds = self._holds(lease)
+        assert stepped == Stepped(held=holds, cancel=holds and row.cancel)
+        if not holds:
+            self._drop(worker, lease)
+        elif row.cancel:
+            self._answer(worker, lease, Step(claimed, then=ending(Status.CANCELLED, attempts=claimed.attempts)))
+        else:
+            lease.call = opens
+            row.state, row.attempts = "calling", claimed.attempts
+            self.model.calls[opens.id] = Booked(row.key, row.generation, number, claimed.paid, estimate)
+
+    @precondition(lambda self: self._leases(lambda _, lease: lease.call is not None))
+    @rule(
+        which=index,
+        how=ways,
+        cost=st.sampled_from([None, 0, 17, 1_000_000_007]),
+        twice=st.booleans(),
+    )
+    def answer(self, which: int, how: str, cost: int | None, twice: bool) -> None:
+        """`more`: the call's answer is committed, the request goes on. `broke`: after its first byte, owner alive."""
+        calling = self._leases(lambda _, lease: lease.call is not None)
+        worker, lease = calling[which % len(calling)]
+        self._answer(worker, lease, self._closing_step(lease, how, cost), twice)
+
+    @rule(which=index, how=st.lists(ways | st.none(), min_size=1, max_size=4))
+    def work_goes_on(self, which: int, how: list[str | None]) -> None:
+        """Most of what happens: a claim, some calls, and answers to some of them."""
+        self.claims(which)
+        for way in how:
+            if self._leases(self._could_call):
+                self.intent(which, twice=False, estimate=1_000)
+            if way and self._leases(lambda _, lease: lease.call is not None):
+                self.answer(which, way, cost=17, twice=False)
+
+    def _closing_step(self, lease: Lease, how: str, cost: int | None) -> Step:
+        mine, what = lease.claim, lease.call
+        assert what is not None
+        failed = ending(Status.FAILED, SPENT, attempts=mine.attempts)
+        known_unpaid = Closing(what, "error", event=False, error_type="overloaded", error="busy\0")
+        wasted = Closing(what, "wasted", event=True, input_tokens=10, output_tokens=5, estimated=True, cost_nano=cost)
+        if how == "cancelled":
+            return Step(mine, (wasted,), then=ending(Status.CANCELLED, attempts=mine.attempts))
+        if how == "broke" and mine.paid:
+            again = mine.on_ambiguous == "retry" and mine.ambiguous == 0
+            return Step(mine, (wasted,), then=Retry(0, ambiguous=True) if again else failed)
+        return {
+            "ok": Step(mine, (answered(what, cost),), then=ending(attempts=mine.attempts)),
+            "more": Step(mine, (answered(what, cost),)),
+            "spent": Step(mine, (known_unpaid,), then=replace(failed, dead_letter=False)),
+            "dead": Step(mine, (known_unpaid,), then=failed),
+            "retry": Step(mine, (known_unpaid,), then=Retry(0)),
+            "later": Step(mine, (known_unpaid,), then=Retry(3_600)),
+            "broke": Step(mine, (known_unpaid,), then=Retry(0)),
+        }[how]
+
+    def _answer(self, worker: Worker, lease: Lease, step: Step, twice: bool = False) -> None:
+        free = lease.slot if step.then is not None else None
+        row, holds = self._row(lease), self._holds(lease)
+        assert holds or not lease.call, "a call is never taken from a living owner"
+        stepped = self._step(worker, replace(step, free=free), twice)
+        cancel = row.cancel
+        for closing in step.closings:
+            self.model.book(closing.call.id, closing.outcome, closing.cost_nano, event=closing.event)
+        lease.call = None
+        if step.then is None:
+            assert stepped == Stepped(held=True, cancel=cancel)
+            return
+        if isinstance(step.then, Retry):
+            row.attempts = lease.claim.attempts
+            self.model.wait(row, delayed=step.then.delay_s > 0, ambiguous=int(step.then.ambiguous))
+            if cancel:
+                self.model.end(row, "cancelled")
+        else:
+            failure = step.then.failure
+            row.attempts = step.then.attempts
+            self.model.end(row, step.then.status, failure and failure.type.value, dead=step.then.dead_letter)
+            assert stepped.body is not None
+            assert orjson.loads(stepped.body)["generation"] == row.generation
+        assert stepped.held
+        self._drop(worker, lease)
+
+    def _step(self, worker: Worker, step: Step, twice: bool) -> Stepped:
+        """Twice: the outcome of its commit was unknown, or a stopped caller left it behind in the same batch."""
+        first = self.ledger.write(lambda conn: take_steps(conn, ROUTES, worker.name, [step] * (1 + twice)))
+        second = self.ledger.write(lambda conn: take_steps(conn, ROUTES, worker.name, [step])) if twice else first
+        for again in (*first[1:], *second):
+            assert (again.held, again.body) == (first[0].held, first[0].body)
+        return first[0]
+
+    def _drop(self, worker: Worker, lease: Lease) -> None:
+        """Done with a row: its slot is free already, or can go with nobody to use it."""
+        worker.leases.remove(lease)
+        if lease.slot is None:
+            return
+        if self.model.slots[lease.slot.number] == worker.name:
+            free = Step(lease.claim, free=lease.slot)
+            self.ledger.write(lambda conn: take_steps(conn, ROUTES, worker.name, [free]))
+        worker.slots.remove(lease.slot)
+        self.model.slots[lease.slot.number] = None
+
+    @precondition(lambda self: self._leases(lambda _, lease: lease.slot is None))
+    @rule(which=index, expire=st.booleans())
+    def ended_before_a_call(self, which: int, expire: bool) -> None:
+        """Its deadline passed while it was leased, or its worker cannot run it."""
+        leased = self._leases(lambda _, lease: lease.slot is None)
+        worker, lease = leased[which % len(leased)]
+        end = ending(
+            Status.EXPIRED if expire else Status.FAILED, None if expire else SPENT, attempts=lease.claim.attempts
+        )
+        if self._holds(lease):
+            self._answer(worker, lease, Step(lease.claim, then=end))
+        else:
+            stepped = self._step(worker, Step(lease.claim, then=end), twice=False)
+            done = self._same_end(lease, end.status)
+            assert (stepped.held, stepped.body is not None) == (done, done)
+            self._drop(worker, lease)
+
+    def _same_end(self, lease: Lease, status: str) -> bool:
+        row, mine = self._row(lease), lease.claim
+        return (row.fence, row.generation, row.state) == (mine.fence, mine.generation, status)
+
+    @rule(which=index, known=st.sets(st.integers(0, 5)))
+    def gives_back(self, which: int, known: set[int]) -> None:
+        """A claim whose outcome its worker never learnt: it does not know of some rows and slots."""
+        worker = self.workers[which % 3]
+        lost = [lease for i, lease in enumerate(worker.leases) if i not in known and lease.slot is None]
+        used = {lease.slot for lease in worker.leases}
+        stray = [slot for slot in worker.slots if slot not in used]
+        worker.leases = [lease for lease in worker.leases if lease not in lost]
+        worker.slots = [slot for slot in worker.slots if slot not in stray]
+        rows = {lease.claim.pk for lease in worker.leases}
+        held = {replace(slot, reserved=False) for slot in worker.slots}  # as it was when it was taken
+        given = self.ledger.write(lambda conn: life.give_back(conn, worker.name, rows, held))
+        standing = [lease for lease in lost if self._holds(lease) and self._row(lease).state == "leased"]
+        assert given == len(standing) + len(stray)
+        for lease in standing:
+            self.model.wait(self._row(lease), delayed=self._row(lease).delayed)
+        for slot in stray:
+            self.model.slots[slot.number] = None
+
+    # ---- death
+
+    @rule(which=index)
+    def dies(self, which: int) -> None:
+        worker = self.workers.pop(which % 3)
+        self._bury(worker)
+        self._join()
+
+    def _bury(self, worker: Worker) -> None:
+        self.zombies += [(worker.name, lease) for lease in worker.leases]
+        ambiguous = [row for row in self.model.rows.values() if row.owner == worker.name and row.paid]
+        expected = sum(1 for row in ambiguous if self.model.open_calls(row))
+        self.model.bury(worker.name)
+        assert self.ledger.write(lambda conn: life.bury(conn, ROUTES, [worker.name])) == expected
+
+    @rule(times=st.sampled_from([2, 2, 5]), calls=st.booleans())
+    def die_of_it(self, times: int, calls: bool) -> None:
+        """One worker after the other claims what there is, perhaps calls, and dies."""
+        for _ in range(times):
+            self.claims(0)
+            if calls and self._leases(self._could_call):
+                self.intent(0, twice=False, estimate=1_000)
+            self.dies(0)
+
+    @precondition(lambda self: self.zombies)
+    @rule(which=index, how=st.sampled_from(["open", "end", "claim", "beat"]))
+    def zombie_writes(self, which: int, how: str) -> None:
+        """A worker that was taken for dead goes on for a moment."""
+        name, lease = self.zombies[which % len(self.zombies)]
+        mine = lease.claim
+        if how == "claim":
+            found = self.ledger.write(lambda conn: claim(conn, ROUTES, name, [Want(POOL, SLOTS, (0, 0, 0))]))
+            assert (found.rows, found.slots) == ((), ())
+        elif how == "beat":
+            assert not self.ledger.write(lambda conn: life.beat(conn, name))
+        elif how == "open":
+            step = Step(mine, opens=call(mine, 9, attempt="-zombie"), free=lease.slot)
+            assert not self.ledger.write(lambda conn: take_steps(conn, ROUTES, name, [step]))[0].held
+        else:
+            closings = (answered(lease.call),) if lease.call else ()
+            step = Step(mine, closings, then=ending(attempts=mine.attempts), free=lease.slot)
+            stepped = self.ledger.write(lambda conn: take_steps(conn, ROUTES, name, [step]))[0]
+            assert not stepped.held
+
+    # ---- the relay
+
+    @rule(which=index, limit=st.integers(1, 20), crash=st.booleans())
+    def relays(self, which: int, limit: int, crash: bool) -> None:
+        """Published, and marked unless it crashes in between: then they come once more."""
+        worker = self.workers[which % 3]
+        self.ledger.write(lambda conn: outgoing.lease_places(conn, worker.name))
+        found = self.ledger.read(lambda conn: outgoing.pending(conn, worker.name, limit))
+        self.published += found
+        if not crash:
+            self.ledger.write(lambda conn: outgoing.mark(conn, [row.pk for row in found]))
+
+    # ---- what must be so after every event
+
+    @invariant()
+    def the_ledger_is_the_model(self) -> None:
+        self.ledger.read(self._compare)
+
+    def _compare(self, conn: Connection) -> None:
+        self._compare_rows(conn)
+        self._compare_books(conn)
+        assert {slot.number: slot.owner for slot in conn.execute(select(tables.slots))} == self.model.slots
+        for row in conn.execute(select(tables.outbox).order_by(tables.outbox.c.pk)):
+            if row.pk not in self.seen:
+                self.seen.add(row.pk)
+                self.made[_letter(row.topic, row.partition, row.value, row.headers)] += 1
+        assert self.made == self.model.letters
+
+    def _compare_rows(self, conn: Connection) -> None:
+        rows = {(row.tenant, row.id): row for row in conn.execute(select(tables.requests))}
+        assert {key: _facts(row) for key, row in rows.items()} == {k: r.facts for k, r in self.model.rows.items()}
+        for row in rows.values():
+            assert row.fence >= self.fences.get(row.identity, 0), "a fence went back"
+            self.fences[row.identity] = row.fence
+        pks = {row.pk: key for key, row in rows.items()}
+        results = conn.execute(select(tables.results)).all()
+        assert {(pks[r.request_pk], r.generation): r.status for r in results} == self.model.results
+        assert len(results) == len(self.model.results)
+        for key, row in rows.items():
+            assert ((key, row.generation) in self.model.results) == (
+                row.state in {"succeeded", "failed", "cancelled", "expired"}
+            )
+        positions = conn.execute(select(tables.positions)).all()
+        assert {(p.topic, p.partition, p.offset): p.decision for p in positions} == {
+            at: decision for at, (decision, _, _) in self.model.decided.items()
+        }
+
+    def _compare_books(self, conn: Connection) -> None:
+        calls = self.model.calls
+        found = {c.id: (c.outcome, c.cost_nano) for c in conn.execute(select(tables.executions))}
+        assert found == {id_: (call.outcome, call.cost) for id_, call in calls.items()}
+        events = [call for call in calls.values() if call.event]
+        days = conn.execute(select(tables.daily_costs)).all()
+        assert sum(day.cost_nano for day in days) == sum(call.cost or 0 for call in events)
+        assert sum(day.calls for day in days) == len(events)
+        assert sum(day.unpriced_calls for day in days) == sum(call.cost is None for call in events)
+        assert sum(conn.execute(select(tables.numbers.c.last)).scalars()) == len(events)
+        for row in self.model.rows.values():
+            paid = Counter(
+                call.number
+                for call in calls.values()
+                if (call.key, call.generation) == (row.key, row.generation)
+                and call.paid
+                and call.outcome in {"ok", "wasted"}
+            )
+            assert sum(paid.values()) - len(paid) <= row.ambiguous <= 1, "paid twice, and not counted as ambiguous"
+
+    def teardown(self) -> None:
+        """The relay comes to its end; what readers fold together is what the ledger says."""
+        if not self.workers:
+            return
+        worker = self.workers[0].name
+        for other in self.workers[1:]:
+            self._bury(other)
+        self.ledger.write(lambda conn: outgoing.lease_places(conn, worker))
+        while found := self.ledger.read(lambda conn: outgoing.pending(conn, worker, 100)):
+            self.published += found
+            self.ledger.write(lambda conn, found=found: outgoing.mark(conn, [row.pk for row in found]))
+        self._fold_results()
+        self._fold_usage()
+
+    def _fold_results(self) -> None:
+        best: dict[tuple[str, str], tuple[int, str]] = {}
+        for row in self.published:
+            if row.topic == ROUTES.results:
+                result = orjson.loads(row.value or b"")
+                key = (result["tenant"], result["id"])
+                best[key] = max(best.get(key, (0, "")), (result["generation"], result["status"]))
+        for key, row in self.model.rows.items():
+            if row.from_kafka and (key, row.generation) in self.model.results:
+                assert best[key] == (row.generation, row.state)
+
+    def _fold_usage(self) -> None:
+        """As the table behind `genai.costs.daily` does: a number that was seen is dropped, and none is ever missing."""
+        last: dict[int, int] = {}
+        folded: dict[str, int] = {}
+        for row in self.published:
+            if row.topic == ROUTES.usage:
+                number = int(dict(row.headers)["genai-number"])
+                if number > last.get(row.partition, 0):
+                    assert number == last.get(row.partition, 0) + 1, "a gap"
+                    last[row.partition] = number
+                    event = orjson.loads(row.value or b"")
+                    assert event["id"] not in folded
+                    folded[event["id"]] = from_usd(event["cost_usd"]) or 0
+        days = self.ledger.read(queries.journal_days)
+        assert sum(folded.values()) == sum(nano for _, nano in days.values())
+        assert folded.keys() == {id_ for id_, call in self.model.calls.items() if call.event}
+
+
+def _facts(row: Any) -> tuple[Any, ...]:
+    return (
+        row.state,
+        row.generation,
+        row.fence,
+        row.owner,
+        row.lane,
+        row.payload_hash,
+        row.error_type,
+        row.attempts,
+        row.deaths_calling,
+        row.deaths_leased,
+        row.ambiguous,
+        bool(row.cancel),
+        row.not_before > 0,
+        row.partition,
+    )
+
+
+def _letter(topic: str, where: int, value: bytes, headers: bytes) -> Letter:
+    if topic == ROUTES.results:
+        result = orjson.loads(value)
+        key = (result["tenant"], result["id"])
+        return results_letter(where, key, result["generation"], result["status"], replayed=result["replayed"])
+    if topic == ROUTES.usage:
+        return usage_letter(orjson.loads(value)["id"])
+    named = dict(outgoing.rows.unpack_headers(headers))
+    key = (named["genai-tenant"].decode(), named["genai-id"].decode()) if "genai-id" in named else None
+    return dead_letter(named["genai-error-type"].decode(), key)
+
+
+@pytest.fixture
+def sqlite_ledger(sqlite_url: str) -> Iterator[Ledger]:
+    ledger = Ledger(sqlite_url)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def postgres_ledger(postgres_database: str) -> Iterator[Ledger]:
+    preparing = Ledger(postgres_database)
+    preparing.write(forget_durability)
+    preparing.close()
+    ledger = Ledger(postgres_database)
+    yield ledger
+    ledger.close()
+
+
+def _walk(ledger: Ledger, **how: Any) -> None:
+    run_state_machine_as_test(
+        functools.partial(StateTable, ledger),
+        settings=settings(
+            deadline=None, suppress_health_check=list(HealthCheck), print_blob=True, database=None, **how
+        ),
+    )
+
+
+@pytest.mark.fast
+def test_a_short_walk(sqlite_ledger: Ledger) -> None:
+    _walk(sqlite_ledger, max_examples=12, stateful_step_count=30, derandomize=True)
+
+
+def test_a_walk_on_sqlite(sqlite_ledger: Ledger) -> None:
+    _walk(sqlite_ledger, max_examples=70, stateful_step_count=40)
+
+
+@pytest.mark.postgres
+def test_a_walk_on_postgres(postgres_ledger: Ledger) -> None:
+    _walk(postgres_ledger, max_examples=35, stateful_step_count=40)
