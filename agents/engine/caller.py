@@ -9,13 +9,14 @@ from typing import Any
 import orjson
 import uuid_utils
 
+from agents.engine.seat import Seat
 from prompts import Library, Rendered
 from providers.base import Broken, ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Message, Provider, ProviderError, Spent
 from providers.prices import PriceTable, upper_estimate
 from schemas.money import to_usd
 from schemas.request import Options
 from schemas.result import Totals
-from store.ledger.types import Call, Claimed, Closing, PastCall, Slot, Step, Stepped
+from store.ledger.types import Call, Claimed, Closing, PastCall, Step, Stepped
 
 Answer = ChatAnswer | EmbedAnswer
 Commit = Callable[[Step], Awaitable[Stepped]]
@@ -39,7 +40,7 @@ class LedgerCaller:
     def __init__(
         self,
         claim: Claimed,
-        slot: Slot,
+        seat: Seat,
         options: Options,
         *,
         provider: Provider,
@@ -49,7 +50,7 @@ class LedgerCaller:
         commit: Commit,
         timeout_s: float,
     ) -> None:
-        self.claim, self.slot, self.options = claim, slot, options
+        self.claim, self.seat, self.options = claim, seat, options
         self.provider, self.prices, self.library, self.commit = provider, prices, library, commit
         self.timeout_s = timeout_s
         self.traits = provider.traits
@@ -91,19 +92,19 @@ class LedgerCaller:
             seed=seed,
             tag=self.claim.id,
         )
-        answer = await self._once(call, prompt, lambda: self.provider.chat(call, self.slot.node))
+        answer = await self._once(call, prompt, lambda node: self.provider.chat(call, node))
         assert isinstance(answer, ChatAnswer)
         return answer
 
     async def embed(self, texts: Sequence[str]) -> EmbedAnswer:
         """Embeddings, in the order of the texts."""
         call = EmbedCall(self.claim.model, tuple(texts), self.timeout_s, tag=self.claim.id)
-        answer = await self._once(call, None, lambda: self.provider.embed(call, self.slot.node))
+        answer = await self._once(call, None, lambda node: self.provider.embed(call, node))
         assert isinstance(answer, EmbedAnswer)
         return answer
 
     async def _once(
-        self, call: ChatCall | EmbedCall, prompt: Rendered | None, make: Callable[[], Awaitable[Answer]]
+        self, call: ChatCall | EmbedCall, prompt: Rendered | None, make: Callable[[str], Awaitable[Answer]]
     ) -> Answer:
         self.number += 1
         digest = _digest(call)
@@ -111,11 +112,10 @@ class LedgerCaller:
         if taken is not None:
             return taken
         self._check_deadline()
-        journalled = self._journalled(call, digest, prompt)
-        await self._open(journalled)
+        journalled = await self._seated(await self._open(self._journalled(call, digest, prompt)))
         started = time.perf_counter()
         try:
-            answer = await make()
+            answer = await make(journalled.node)
         except ProviderError as error:
             self._close_failed(journalled, error, started)
             raise
@@ -124,6 +124,21 @@ class LedgerCaller:
             raise
         self._close(self._booked(journalled, "ok", answer.spent, started), answer)
         return answer
+
+    async def _seated(self, call: Call) -> Call:
+        """Wait for the slot, if it is still to come. Cancelled or too late meanwhile: the call was never made."""
+        if self.seat.slot is not None:
+            return call
+        try:
+            slot = await self.seat.taken()
+            self.begun = False
+            self._check_deadline()
+        except BaseException:
+            self.claim.attempts -= 1
+            self._close(Closing(call, "error", event=False, error="it had no slot yet"))
+            raise
+        self.begun = True
+        return replace(call, node=slot.node)
 
     def _taken_over(self, digest: bytes) -> Answer | None:
         for past in self.past:
@@ -143,7 +158,7 @@ class LedgerCaller:
             id=str(uuid_utils.uuid7()),
             number=self.number,
             kind="chat" if isinstance(call, ChatCall) else "embed",
-            node=self.slot.node,
+            node=self.seat.node,
             input_hash=digest,
             estimate_tokens=estimate.input_tokens,
             estimate_output=estimate.output_tokens,
@@ -154,16 +169,21 @@ class LedgerCaller:
             prompt_version=prompt.version if prompt else None,
         )
 
-    async def _open(self, call: Call) -> None:
+    async def _open(self, call: Call) -> Call:
         """Commit the intent, together with the answer of the call before."""
         if not self.begun:
             self.begun = True
             self.claim.attempts += 1
-        stepped = await self.commit(Step(self.claim, self.kept(), opens=call))
+        try:
+            stepped = await self.commit(Step(self.claim, self.kept(), opens=call))
+        except BaseException:  # if the intent stands all the same, it says that no call followed
+            self._close(Closing(call, "error", event=False, error="stopped before it was made"))
+            raise
         if not stepped.held:
             raise Lost
         if stepped.cancel:
             raise Stopped
+        return call
 
     def _close_failed(self, call: Call, error: ProviderError, started: float) -> None:
         if isinstance(error, Broken):

@@ -1,6 +1,7 @@
 """The engine: takes what a claim got, begins what has a slot, commits what happened, hands the slot on."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +13,7 @@ from agents.engine import task
 from agents.engine.caller import LedgerCaller
 from agents.engine.metrics import Metrics
 from agents.engine.policy import Patience
+from agents.engine.seat import Seat
 from agents.engine.shelf import Shelf
 from prompts import Library
 from providers.base import Provider
@@ -26,6 +28,8 @@ from store.ledger.types import Claimed, End, Pool, Retry, Slot, Step, Stepped
 from store.ledger.writer import Committed, Wants, Writer
 
 log = structlog.get_logger(__name__)
+AHEAD = 8
+"""One row ahead for so many slots: an intent takes some commits' time, a call much longer."""
 LANE_NAMES = ("realtime", "normal", "batch")
 
 
@@ -59,6 +63,8 @@ class Engine:
         )
         self.shelves: dict[Pool, Shelf] = {}
         self.tasks: dict[int, asyncio.Task[None]] = {}
+        self.seats: dict[int, Seat] = {}
+        """Rows that have begun before their slot was there."""
         self.stopping: set[int] = set()
         """Rows that somebody has cancelled while they were being called."""
         self.draining = False
@@ -77,9 +83,9 @@ class Engine:
         self.shelves.setdefault(pool, Shelf(pool, total, provider.nodes()))
         self.metrics.slots.labels(*pool).set(total)
 
-    def _elsewhere(self, claim: Claimed, slot: Slot) -> bool:
+    def _elsewhere(self, claim: Claimed, node: str) -> bool:
         """A node has refused at its door: it is left alone for a while. Whether another one is there."""
-        return self.shelves[claim.provider, claim.model].avoid(slot.node)
+        return self.shelves[claim.provider, claim.model].avoid(node)
 
     def look(self) -> None:
         """Something may wait in the ledger that we have not seen: claim in the next transaction."""
@@ -119,22 +125,42 @@ class Engine:
     def _start(self, shelf: Shelf) -> None:
         if not self.draining:
             for claim, slot in shelf.pair():
-                self.tasks[claim.pk] = asyncio.create_task(self._work(shelf, claim, slot), name=f"request-{claim.pk}")
+                claim.leased_at += time.monotonic() - claim.taken_at
+                seat = self.seats.pop(claim.pk, None)
+                if seat is not None:
+                    seat.give(slot)
+                else:
+                    self._task(shelf, claim, Seat(slot))
+            self._start_ahead(shelf)
         self.metrics.busy.labels(*shelf.pool).set(len(shelf.busy))
+
+    def _start_ahead(self, shelf: Shelf) -> None:
+        """The next rows for a free model begin before a slot is there, as far as their intent."""
+        if self.providers[shelf.pool[0]].traits.paid:
+            return
+        for claim in shelf.next(max(1, shelf.total // AHEAD)):
+            if claim.pk not in self.tasks:
+                self.seats[claim.pk] = Seat()
+                self._task(shelf, claim, self.seats[claim.pk])
+
+    def _task(self, shelf: Shelf, claim: Claimed, seat: Seat) -> None:
+        self.tasks[claim.pk] = asyncio.create_task(self._work(shelf, claim, seat), name=f"request-{claim.pk}")
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         done = asyncio.create_task(work)
         done.add_done_callback(lambda finished: finished.cancelled() or finished.exception())
 
-    async def _work(self, shelf: Shelf, claim: Claimed, slot: Slot) -> None:
-        self.metrics.queue_seconds.labels(LANE_NAMES[claim.lane]).observe(max(0.0, claim.leased_at - claim.accepted_at))
+    async def _work(self, shelf: Shelf, claim: Claimed, seat: Seat) -> None:
         try:
             try:
-                step = await self._run(claim, slot)
+                step = await self._run(claim, seat)
             except StoreError as error:
                 step = _refused(claim, error)
             finally:
-                freed = self._hand_on(shelf, slot)  # once: from here on the slot may be the next row's
+                freed = self._leave_seat(shelf, claim, seat)  # once: from here on the slot may be the next row's
+            self.metrics.queue_seconds.labels(LANE_NAMES[claim.lane]).observe(
+                max(0.0, claim.leased_at - claim.accepted_at)
+            )
             await self._record(claim, step, freed)
         finally:
             if self.tasks.get(claim.pk) is asyncio.current_task():  # a quick retry may have begun anew already
@@ -151,12 +177,12 @@ class Engine:
         except StoreError as error:
             await self._finish(replace(_refused(claim, error), free=freed))
 
-    async def _run(self, claim: Claimed, slot: Slot) -> Step | None:
+    async def _run(self, claim: Claimed, seat: Seat) -> Step | None:
         """The row's next step. A cancelled task says what its open call cost."""
         past = await self.database.read(lambda conn: queries.past_calls(conn, claim)) if claim.attempts else []
         holder: list[LedgerCaller] = []
         try:
-            return await task.run(claim, slot, past, self.tools, holder)
+            return await task.run(claim, seat, past, self.tools, holder)
         except asyncio.CancelledError:
             if claim.pk not in self.stopping and not self.draining:
                 raise
@@ -172,6 +198,15 @@ class Engine:
         if caller.claim.paid and caller.pending and caller.pending[-1][0].outcome == "wasted":
             return None
         return Step(caller.claim, caller.kept(), then=Retry(0.0))
+
+    def _leave_seat(self, shelf: Shelf, claim: Claimed, seat: Seat) -> Slot | None:
+        """The slot that goes back to everybody, if there was one and no row of ours can use it."""
+        if seat.slot is not None:
+            return self._hand_on(shelf, seat.slot)
+        self.seats.pop(claim.pk, None)
+        shelf.drop(claim.pk)
+        self._start(shelf)
+        return None
 
     def _hand_on(self, shelf: Shelf, slot: Slot) -> Slot | None:
         """The provider's slot is free as soon as its answer is here: the next ready row begins before this one is booked."""
@@ -232,6 +267,8 @@ class Engine:
     async def drain(self, grace_s: float) -> None:
         """No new work; running calls get `grace_s` seconds, then free ones are given back and paid ones stay open."""
         self.draining = True
+        for pk in self.seats:
+            self.tasks[pk].cancel()
         running = list(self.tasks.values())
         if running:
             await asyncio.wait(running, timeout=grace_s)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 from store.ledger.types import Claimed, Pool, Slot, Want
 
@@ -61,6 +62,10 @@ class Shelf:
                 self.busy.add(slot)
                 pairs.append((rows.pop(next(iter(rows))), slot))
         return pairs
+
+    def next(self, count: int) -> list[Claimed]:
+        """The rows that will get the next slots."""
+        return list(islice((row for lane in self.ready for row in lane.values()), count))
 
     def counts(self) -> tuple[int, int, int]:
         """Rows ready, by lane."""

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from agents.base import Operation, OperationError
 from agents.engine import policy
 from agents.engine.caller import Commit, Expired, LedgerCaller, Lost, Stopped
+from agents.engine.seat import Seat
 from prompts import Library
 from providers.base import Provider, ProviderError
 from providers.prices import PriceTable
@@ -19,7 +20,7 @@ from schemas.request import Request
 from schemas.result import Status, Totals
 from store.errors import BadData, StoreError
 from store.ledger.end import metadata_of
-from store.ledger.types import Claimed, End, PastCall, Retry, Slot, Step
+from store.ledger.types import Claimed, End, PastCall, Retry, Step
 from store.rows import plain
 
 log = structlog.get_logger(__name__)
@@ -36,12 +37,12 @@ class Tools:
     commit: Commit
     patience: policy.Patience
     timeout_s: float
-    elsewhere: Callable[[Claimed, Slot], bool]
-    """Told that a slot's node has refused at its door; whether another node may take the request now."""
+    elsewhere: Callable[[Claimed, str], bool]
+    """Told that a node has refused at its door; whether another node may take the request now."""
 
 
 async def run(
-    claim: Claimed, slot: Slot, past: list[PastCall], tools: Tools, holder: list[LedgerCaller]
+    claim: Claimed, seat: Seat, past: list[PastCall], tools: Tools, holder: list[LedgerCaller]
 ) -> Step | None:
     """The step that ends this lease; None: the row is not ours any more.
 
@@ -59,7 +60,7 @@ async def run(
         return _unrunnable(claim, str(error))
     caller = LedgerCaller(
         claim,
-        slot,
+        seat,
         request.options,
         provider=provider,
         prices=tools.prices,
@@ -110,7 +111,7 @@ def _after(error: ProviderError, caller: LedgerCaller, request: Request, tools: 
         ambiguous=claim.ambiguous,
         patience=tools.patience,
         chance=policy.jitter(),
-        elsewhere=policy.goes_elsewhere(error) and tools.elsewhere(claim, caller.slot),
+        elsewhere=policy.goes_elsewhere(error) and tools.elsewhere(claim, caller.seat.node),
     )
     if isinstance(decision, policy.TryAgain):
         log.info(

@@ -165,9 +165,12 @@ def _choose(conn: Connection, want: Want, free: int) -> tuple[list[int], bool]:
             CLAIMABLE,
             _R.provider == want.pool[0],
             _R.model == want.pool[1],
-            _R.lane == lane,
+            _R.lane.between(lane, lane),
         )
-        found = list(conn.execute(wanted.order_by(_R.pk).limit(room).with_for_update(skip_locked=True)).scalars())
+        # not `lane = :lane ORDER BY pk`: PostgreSQL takes state and lane for independent and, in a flood of another lane,
+        # walks the primary key past every row of it; only the index of what is claimable is in the order of lane and pk
+        wanted = wanted.order_by(_R.lane, _R.pk).limit(room).with_for_update(skip_locked=True)
+        found = list(conn.execute(wanted).scalars())
         full = full or len(found) == room
         held += len(found)
         chosen += found

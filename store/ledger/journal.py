@@ -85,6 +85,7 @@ def close_calls(conn: Connection, routes: Routes, owed: Sequence[Owed], at: floa
 def _closed(closing: Closing, at: float) -> dict[str, Any]:
     return {
         "the_id": closing.call.id,
+        "node": closing.call.node,
         "outcome": closing.outcome,
         "input_tokens": closing.input_tokens,
         "output_tokens": closing.output_tokens,

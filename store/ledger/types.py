@@ -1,5 +1,6 @@
 """The words between the engine, the doors and the ledger."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -162,8 +163,11 @@ class Claimed:
     requested_at: float
     accepted_at: float
     leased_at: float
+    """When it was leased; its slot's coming is added, so that queueing ends where the call can begin."""
     value: bytes
     headers: bytes
+    taken_at: float = field(default_factory=time.monotonic)
+    """This process's own clock, to measure how long the row waited here for a slot."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,34 @@
+"""The slot of one request: there from the start, or still to come."""
+
+import asyncio
+
+from store.ledger.types import Slot
+
+
+class Seat:
+    """A request for a free model may begin before it has a slot: its intent is committed while it waits, so that the slot
+    is busy again as soon as it is handed on. A paid one never does: its open intent would count as a call that was made.
+    """
+
+    def __init__(self, slot: Slot | None = None) -> None:
+        self._given: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
+        if slot is not None:
+            self._given.set_result(slot)
+
+    @property
+    def slot(self) -> Slot | None:
+        """None: it has not come yet."""
+        return self._given.result() if self._given.done() and not self._given.cancelled() else None
+
+    @property
+    def node(self) -> str:
+        """Where the call goes, as far as that is known."""
+        return "" if self.slot is None else self.slot.node
+
+    def give(self, slot: Slot) -> None:
+        """The slot is here."""
+        self._given.set_result(slot)
+
+    async def taken(self) -> Slot:
+        """The slot, once it is here; whoever waits may be cancelled without the seat being lost."""
+        return await asyncio.shield(self._given)
