@@ -13,28 +13,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Double,
-    Engine,
-    create_engine,
-    event,
-    literal,
-    literal_column,
-    text,
-)
+from sqlalchemy import Connection, Double, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, InterfaceError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from store.errors import Away, BadData, BadUrl, Full, Met
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 
-_DB_NOW = text("SELECT extract(epoch FROM clock_timestamp())::double precision")
+_EPOCH = "extract(epoch FROM clock_timestamp())::double precision"
+_DB_NOW = text(f"SELECT {_EPOCH}")
 
 
 def parse_url(url: str) -> URL:
@@ -91,11 +84,22 @@ _DRIVER_SAYS = (
 )
 
 
-def clock(conn: Connection) -> ColumnElement[float]:
-    """`now` as a column, for a statement that is sent anyway."""
-    if conn.dialect.name == "sqlite":
-        return literal(time.time(), Double)
-    return literal_column("extract(epoch FROM clock_timestamp())::double precision", Double)
+class clock(FunctionElement[float]):  # noqa: N801 - written as a function of SQL
+    """`now` as a column, for a statement that is sent anyway; null where the process's clock is the one that counts."""
+
+    name = "clock"
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(clock, "sqlite")
+def _no_clock(*_: Any, **__: Any) -> str:
+    return "NULL"
+
+
+@compiles(clock, "postgresql")
+def _clock(*_: Any, **__: Any) -> str:
+    return _EPOCH
 
 
 class Database:

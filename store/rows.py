@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -37,6 +37,12 @@ def plain(text: str) -> str:
 def upsert(conn: Connection, table: Table) -> Any:
     """An INSERT of this dialect that knows ON CONFLICT."""
     return sqlite.insert(table) if conn.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def upserting(table: Table, finish: Callable[[Any], Any]) -> Callable[[Connection], Any]:
+    """The same, finished and built once: to build a statement takes SQLAlchemy four times as long as to run it."""
+    made = {"sqlite": finish(sqlite.insert(table)), "postgresql": finish(postgresql.insert(table))}
+    return lambda conn: made[conn.dialect.name]
 
 
 def many(conn: Connection, statement: Any, rows: Iterable[Mapping[str, Any]]) -> None:

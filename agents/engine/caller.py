@@ -112,7 +112,7 @@ class LedgerCaller:
         if taken is not None:
             return taken
         self._check_deadline()
-        journalled = await self._seated(await self._open(self._journalled(call, digest, prompt)))
+        journalled = await self._begun(self._journalled(call, digest, prompt))
         started = time.perf_counter()
         try:
             answer = await make(journalled.node)
@@ -125,20 +125,27 @@ class LedgerCaller:
         self._close(self._booked(journalled, "ok", answer.spent, started), answer)
         return answer
 
-    async def _seated(self, call: Call) -> Call:
-        """Wait for the slot, if it is still to come. Cancelled or too late meanwhile: the call was never made."""
-        if self.seat.slot is not None:
-            return call
+    async def _begun(self, call: Call) -> Call:
+        """The slot is here and the intent stands. For a free model the intent comes first: nothing but a kill can come
+        between, and it costs nothing. For a paid one it comes last: it says that the call was made.
+        """
+        if call.node:
+            return await self._open(call)
+        if self.traits.paid:
+            return await self._open(replace(call, node=await self._node()))
+        await self._open(call)
         try:
-            slot = await self.seat.taken()
-            self.begun = False
-            self._check_deadline()
+            return replace(call, node=await self._node())
         except BaseException:
             self.claim.attempts -= 1
             self._close(Closing(call, "error", event=False, error="it had no slot yet"))
             raise
-        self.begun = True
-        return replace(call, node=slot.node)
+
+    async def _node(self) -> str:
+        """Where the slot is, once it is here and if it is not too late then."""
+        slot = await self.seat.taken()
+        self._check_deadline()
+        return slot.node
 
     def _taken_over(self, digest: bytes) -> Answer | None:
         for past in self.past:
@@ -148,7 +155,7 @@ class LedgerCaller:
 
     def _check_deadline(self) -> None:
         deadline = self.claim.deadline
-        if deadline is not None and not self.begun and not self.past and time.time() >= deadline:
+        if deadline is not None and not self.closed and not self.past and time.time() >= deadline:
             raise Expired
 
     def _journalled(self, call: ChatCall | EmbedCall, digest: bytes, prompt: Rendered | None) -> Call:

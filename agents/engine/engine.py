@@ -28,8 +28,8 @@ from store.ledger.types import Claimed, End, Pool, Retry, Slot, Step, Stepped
 from store.ledger.writer import Committed, Wants, Writer
 
 log = structlog.get_logger(__name__)
-AHEAD = 8
-"""One row ahead for so many slots: an intent takes some commits' time, a call much longer."""
+AHEAD = 4
+"""One row ahead for so many slots: to prepare a call takes some commits' time, to make it much longer."""
 LANE_NAMES = ("realtime", "normal", "batch")
 
 
@@ -135,9 +135,7 @@ class Engine:
         self.metrics.busy.labels(*shelf.pool).set(len(shelf.busy))
 
     def _start_ahead(self, shelf: Shelf) -> None:
-        """The next rows for a free model begin before a slot is there, as far as their intent."""
-        if self.providers[shelf.pool[0]].traits.paid:
-            return
+        """The next rows begin before a slot is there, as far as they can without one."""
         for claim in shelf.next(max(1, shelf.total // AHEAD)):
             if claim.pk not in self.tasks:
                 self.seats[claim.pk] = Seat()

@@ -6,8 +6,8 @@ from store.ledger.types import Slot
 
 
 class Seat:
-    """A request for a free model may begin before it has a slot: its intent is committed while it waits, so that the slot
-    is busy again as soon as it is handed on. A paid one never does: its open intent would count as a call that was made.
+    """A request may begin before it has a slot, so that the slot is busy again as soon as it is handed on: its prompt is
+    made, and for a free model its intent is committed. For a paid one the intent waits: it counts as a call that was made.
     """
 
     def __init__(self, slot: Slot | None = None) -> None:

@@ -320,7 +320,7 @@ class _Batch:
     def _write(self) -> None:
         conn = self.conn
         # in one order everywhere: two writers that bring the same new identities never wait for each other in a ring
-        rows.many(conn, insert(requests), sorted(self.new, key=lambda row: bytes(row["identity"])))
+        rows.many(conn, _NEW, sorted(self.new, key=lambda row: bytes(row["identity"])))
         rows.many(conn, _ANEW, self.anew)
         latest = {row["request_pk"]: row for row in self.bodies}
         old = {row["the_pk"] for row in self.anew}
@@ -329,10 +329,10 @@ class _Batch:
             delete(bodies).where(bodies.c.request_pk == bindparam("old")),
             [{"old": pk} for pk in sorted(old & latest.keys())],
         )
-        rows.many(conn, insert(bodies), latest.values())
-        rows.many(conn, insert(results), self.results)
-        rows.many(conn, insert(outbox), self.outbox)
-        rows.many(conn, rows.upsert(conn, positions).on_conflict_do_nothing(), self.positions)
+        rows.many(conn, _NEW_BODY, latest.values())
+        rows.many(conn, _NEW_RESULT, self.results)
+        rows.many(conn, _PUBLISH, self.outbox)
+        rows.many(conn, _REMEMBER(conn), self.positions)
         if self.cancelled:
             cancel_rows(conn, self.routes, self.cancelled, self.at)
         if gone := self.cancelled & self.waiting_cancels:
@@ -341,7 +341,25 @@ class _Batch:
 
 
 _REDELIVERED = Accepted("redelivered")
-_ANEW = update(requests).where(requests.c.pk == bindparam("the_pk"))
+_R = requests.c
+_P = intake_progress.c
+_ANEW = update(requests).where(_R.pk == bindparam("the_pk"))
+_NEW, _NEW_BODY, _NEW_RESULT, _PUBLISH = insert(requests), insert(bodies), insert(results), insert(outbox)
+_REMEMBER = rows.upserting(positions, lambda statement: statement.on_conflict_do_nothing())
+_PLACES = (
+    select(intake_progress)
+    .where(tuple_(_P.topic, _P.partition).in_(bindparam("places", expanding=True)))
+    .order_by(_P.topic, _P.partition)
+    .with_for_update()
+)
+_KNOWN = (
+    select(_R.identity, _R.pk, _R.state, _R.generation, _R.fence, _R.payload_hash, _R.error_type)
+    .where(_R.identity.in_(bindparam("identities", expanding=True)))
+    .order_by(_R.pk)
+    .with_for_update()
+)
+_CANCELLED = select(cancels.c.identity).where(cancels.c.identity.in_(bindparam("identities", expanding=True)))
+_LAST_PK = select(func.max(_R.pk))
 _PROGRESS = (
     update(intake_progress)
     .where(intake_progress.c.topic == bindparam("the_topic"), intake_progress.c.partition == bindparam("the_partition"))
@@ -366,11 +384,8 @@ def _progress(conn: Connection, arrivals: Iterable[Arrival]) -> dict[tuple[str, 
             first.setdefault((a.position.topic, a.position.partition), a.position.offset)
     if not first:
         return {}
-    p = intake_progress.c
-    wanted = (
-        select(intake_progress).where(tuple_(p.topic, p.partition).in_(sorted(first))).order_by(p.topic, p.partition)
-    )
-    found = {(row["topic"], row["partition"]): dict(row) for row in conn.execute(wanted.with_for_update()).mappings()}
+    locked = conn.execute(_PLACES, {"places": sorted(first)}).mappings()
+    found = {(row["topic"], row["partition"]): dict(row) for row in locked}
     for place in sorted(first.keys() - found.keys()):
         found[place] = {
             "topic": place[0],
@@ -394,16 +409,14 @@ def _advanced(reached: dict[tuple[str, int], Position]) -> list[dict[str, Any]]:
 def _known(conn: Connection, identities: set[bytes]) -> dict[bytes, Known]:
     if not identities:
         return {}
-    r = requests.c
-    wanted = select(r.identity, r.pk, r.state, r.generation, r.fence, r.payload_hash, r.error_type)
-    found = conn.execute(wanted.where(r.identity.in_(identities)).order_by(r.pk).with_for_update())
+    found = conn.execute(_KNOWN, {"identities": list(identities)})
     return {row[0]: Known(*row[1:]) for row in found}
 
 
 def _cancels(conn: Connection, identities: set[bytes]) -> set[bytes]:
     if not identities:
         return set()
-    return set(conn.execute(select(cancels.c.identity).where(cancels.c.identity.in_(identities))).scalars())
+    return set(conn.execute(_CANCELLED, {"identities": list(identities)}).scalars())
 
 
 def _result_bodies(conn: Connection, pks: set[int]) -> dict[tuple[int, int], bytes]:
@@ -419,6 +432,6 @@ def _next_pks(conn: Connection, n: int) -> list[int]:
     if n == 0:
         return []
     if conn.dialect.name == "sqlite":
-        last = conn.execute(select(func.max(requests.c.pk))).scalar() or 0
+        last = conn.execute(_LAST_PK).scalar() or 0
         return list(range(last + 1, last + 1 + n))
     return list(conn.execute(_NEXT_PKS, {"n": n}).scalars())

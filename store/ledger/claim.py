@@ -38,6 +38,34 @@ _LEASE = (
         started_at=func.coalesce(_R.started_at, bindparam("the_time")),
     )
 )
+_DUE = select(_R.pk).where(DELAYED, _R.not_before <= bindparam("the_time")).with_for_update(skip_locked=True)
+_WAKE = update(requests).where(_R.pk.in_(_DUE)).values(not_before=0)
+_LEASED = CLAIMED.where(_R.pk.in_(bindparam("the_pks", expanding=True)))
+_CHOOSE = (
+    select(_R.pk)
+    .where(
+        CLAIMABLE,
+        _R.provider == bindparam("p"),
+        _R.model == bindparam("m"),
+        _R.lane.between(bindparam("lane"), bindparam("lane")),
+    )
+    # not `lane = :lane ORDER BY pk`: PostgreSQL takes state and lane for independent and, in a flood of another lane,
+    # walks the primary key past every row of it; only the index of what is claimable is in the order of lane and pk
+    .order_by(_R.lane, _R.pk)
+    .limit(bindparam("room"))
+    .with_for_update(skip_locked=True)
+)
+_FREE = (
+    select(slots)
+    .where(_S.provider == bindparam("p"), _S.model == bindparam("m"), _S.owner.is_(None))
+    .order_by(_S.reserved.desc(), _S.number, _S.node)
+    .with_for_update(skip_locked=True)
+)
+_LIVES = (
+    select(workers.c.id)
+    .where(workers.c.id == bindparam("w"))
+    .with_for_update(read=True, key_share=True, skip_locked=True)
+)
 _TAKE = (
     update(slots)
     .where(
@@ -133,18 +161,15 @@ def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) 
 
 def _lives(conn: Connection, worker: str) -> bool:
     """Whether it has joined; the shared lock keeps whoever would bury it waiting until our claim is committed."""
-    wanted = select(workers.c.id).where(workers.c.id == worker)
-    return conn.execute(wanted.with_for_update(read=True, key_share=True, skip_locked=True)).first() is not None
+    return conn.execute(_LIVES, {"w": worker}).first() is not None
 
 
 def _wake_delayed(conn: Connection, at: float) -> None:
-    due = select(_R.pk).where(DELAYED, _R.not_before <= at).with_for_update(skip_locked=True)
-    conn.execute(update(requests).where(_R.pk.in_(due)).values(not_before=0))
+    conn.execute(_WAKE, {"the_time": at})
 
 
 def _free(conn: Connection, pool: Pool) -> list[Row[Any]]:
-    wanted = select(slots).where(_S.provider == pool[0], _S.model == pool[1], _S.owner.is_(None))
-    return list(conn.execute(wanted.order_by(_S.reserved.desc(), _S.number, _S.node).with_for_update(skip_locked=True)))
+    return list(conn.execute(_FREE, {"p": pool[0], "m": pool[1]}))
 
 
 def _choose(conn: Connection, want: Want, free: int) -> tuple[list[int], bool]:
@@ -161,16 +186,8 @@ def _choose(conn: Connection, want: Want, free: int) -> tuple[list[int], bool]:
         if room <= 0:
             full = True
             continue
-        wanted = select(_R.pk).where(
-            CLAIMABLE,
-            _R.provider == want.pool[0],
-            _R.model == want.pool[1],
-            _R.lane.between(lane, lane),
-        )
-        # not `lane = :lane ORDER BY pk`: PostgreSQL takes state and lane for independent and, in a flood of another lane,
-        # walks the primary key past every row of it; only the index of what is claimable is in the order of lane and pk
-        wanted = wanted.order_by(_R.lane, _R.pk).limit(room).with_for_update(skip_locked=True)
-        found = list(conn.execute(wanted).scalars())
+        place = {"p": want.pool[0], "m": want.pool[1], "lane": lane, "room": room}
+        found = list(conn.execute(_CHOOSE, place).scalars())
         full = full or len(found) == room
         held += len(found)
         chosen += found
@@ -181,7 +198,7 @@ def _lease(conn: Connection, worker: str, pks: Sequence[int], at: float) -> list
     if not pks:
         return []
     conn.execute(_LEASE, {"the_pks": pks, "the_owner": worker, "the_time": at})
-    found = [claimed(row) for row in conn.execute(CLAIMED.where(_R.pk.in_(pks)))]
+    found = [claimed(row) for row in conn.execute(_LEASED, {"the_pks": pks})]
     for row in found:
         row.leased_at = at
     return sorted(found, key=lambda row: (row.lane, row.pk))

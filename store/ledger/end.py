@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Select, case, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Select, bindparam, case, func, insert, select, tuple_, update
 
 from schemas.errors import Failure
 from schemas.money import to_usd
@@ -43,6 +43,15 @@ CLAIMED = select(
     bodies.c.value,
     bodies.c.headers,
 ).join_from(requests, bodies, bodies.c.request_pk == _R.pk)
+
+_CANCELLED = tuple_(_R.tenant, _R.run_id).in_(select(run_cancels.c.tenant, run_cancels.c.run_id))
+_FLAGGED = select(_R.pk).where(_R.pk.in_(bindparam("pks", expanding=True)), _R.run_id.is_not(None), _CANCELLED)
+_LATE = (
+    select(_R.pk)
+    .where(DUE, _R.deadline <= bindparam("the_time"))
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
 
 
 def claimed(row: Sequence[Any]) -> Claimed:
@@ -164,10 +173,7 @@ def cancel_rows(conn: Connection, routes: Routes, identities: Iterable[bytes], a
 
 def cancel_runs(conn: Connection, routes: Routes, at: float, pks: Sequence[int]) -> set[int]:
     """Of rows that are about to be claimed, those whose run was cancelled: ended, and returned."""
-    c = run_cancels.c
-    cancelled = tuple_(_R.tenant, _R.run_id).in_(select(c.tenant, c.run_id))
-    flagged = select(_R.pk).where(_R.pk.in_(pks), _R.run_id.is_not(None), cancelled)
-    gone = set(conn.execute(flagged).scalars())
+    gone = set(conn.execute(_FLAGGED, {"pks": list(pks)}).scalars())
     if gone:
         end_rows(conn, routes, CLAIMED.where(_R.pk.in_(gone)), Status.CANCELLED, None, at)
     return gone
@@ -175,8 +181,7 @@ def cancel_runs(conn: Connection, routes: Routes, at: float, pks: Sequence[int])
 
 def expire_rows(conn: Connection, routes: Routes, at: float, limit: int = 500) -> int:
     """End waiting rows whose deadline has passed before they cost anything."""
-    late = select(_R.pk).where(DUE, _R.deadline <= at).limit(limit)
-    due = list(conn.execute(late.with_for_update(skip_locked=True)).scalars())
+    due = list(conn.execute(_LATE, {"the_time": at, "most": limit}).scalars())
     if not due:
         return 0
     return end_rows(conn, routes, CLAIMED.where(_R.pk.in_(due), _R.state == "waiting"), Status.EXPIRED, None, at)

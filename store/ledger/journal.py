@@ -29,12 +29,35 @@ class Owed:
 
 
 _CLOSE = update(executions).where(executions.c.id == bindparam("the_id"), executions.c.outcome.is_(None))
+_OPEN = rows.upserting(executions, lambda statement: statement.on_conflict_do_nothing())
+_STILL_OPEN = (
+    select(executions.c.id)
+    .where(executions.c.id.in_(bindparam("ids", expanding=True)), executions.c.outcome.is_(None))
+    .order_by(executions.c.id)
+    .with_for_update()
+)
+_PUBLISH = insert(outbox)
+_SUMMED = ("calls", "input_tokens", "output_tokens", "cached_tokens", "cost_nano", "unpriced_calls")
+_ADD_TO_DAY = rows.upserting(
+    daily_costs,
+    lambda statement: statement.on_conflict_do_update(
+        index_elements=["date", "provider", "model", "tenant"],
+        set_={name: daily_costs.c[name] + statement.excluded[name] for name in _SUMMED},
+    ),
+)
+_COUNT_ON = rows.upserting(
+    numbers,
+    lambda statement: statement.on_conflict_do_update(
+        index_elements=["topic", "partition"], set_={"last": numbers.c.last + statement.excluded.last}
+    ).returning(numbers.c.last),
+)
 
 
 def open_calls(conn: Connection, opened: Sequence[tuple[Claimed, Call]], at: float) -> None:
     """The journal's intents; committed before the first byte leaves."""
-    statement = rows.upsert(conn, executions).on_conflict_do_nothing()  # the same commit, tried again
-    rows.many(conn, statement, (_intent(claim, call, at) for claim, call in opened))
+    rows.many(
+        conn, _OPEN(conn), (_intent(claim, call, at) for claim, call in opened)
+    )  # or the same commit, tried again
 
 
 def _intent(claim: Claimed, call: Call, at: float) -> dict[str, Any]:
@@ -67,9 +90,7 @@ def still_open(conn: Connection, ids: Sequence[str]) -> set[str]:
     """Which of these calls nobody has closed yet, locked."""
     if not ids:
         return set()
-    e = executions.c
-    found = conn.execute(select(e.id).where(e.id.in_(ids), e.outcome.is_(None)).order_by(e.id).with_for_update())
-    return set(found.scalars())
+    return set(conn.execute(_STILL_OPEN, {"ids": list(ids)}).scalars())
 
 
 def close_calls(conn: Connection, routes: Routes, owed: Sequence[Owed], at: float) -> None:
@@ -79,7 +100,7 @@ def close_calls(conn: Connection, routes: Routes, owed: Sequence[Owed], at: floa
     if not events:
         return
     _add_to_day(conn, events, at)
-    rows.many(conn, insert(outbox), _numbered(conn, [_event(routes, o, at) for o in events]))
+    rows.many(conn, _PUBLISH, _numbered(conn, [_event(routes, o, at) for o in events]))
 
 
 def _closed(closing: Closing, at: float) -> dict[str, Any]:
@@ -112,20 +133,14 @@ def _add_to_day(conn: Connection, events: Sequence[Owed], at: float) -> None:
             (1, c.input_tokens, c.output_tokens, c.cached_tokens, c.cost_nano or 0, int(unpriced))
         ):
             found[i] += more
-    statement = rows.upsert(conn, daily_costs)
-    add = {name: daily_costs.c[name] + statement.excluded[name] for name in _SUMMED}
-    statement = statement.on_conflict_do_update(index_elements=["date", "provider", "model", "tenant"], set_=add)
     rows.many(
         conn,
-        statement,
+        _ADD_TO_DAY(conn),
         (
             {"date": date, "provider": p, "model": m, "tenant": t, **dict(zip(_SUMMED, found, strict=True))}
             for (p, m, t), found in sorted(sums.items())
         ),
     )
-
-
-_SUMMED = ("calls", "input_tokens", "output_tokens", "cached_tokens", "cost_nano", "unpriced_calls")
 
 
 def _event(routes: Routes, o: Owed, at: float) -> OutRow:
@@ -170,12 +185,9 @@ def _numbered(conn: Connection, events: list[OutRow]) -> list[OutRow]:
     by_partition: dict[tuple[str, int], list[OutRow]] = defaultdict(list)
     for event in events:
         by_partition[event["topic"], event["partition"]].append(event)
-    statement = rows.upsert(conn, numbers)
-    add = statement.on_conflict_do_update(
-        index_elements=["topic", "partition"], set_={"last": numbers.c.last + statement.excluded.last}
-    ).returning(numbers.c.last)
+    count_on = _COUNT_ON(conn)
     for (topic, partition), found in sorted(by_partition.items(), key=lambda item: item[0]):
-        last = conn.execute(add, {"topic": topic, "partition": partition, "last": len(found)}).scalar_one()
+        last = conn.execute(count_on, {"topic": topic, "partition": partition, "last": len(found)}).scalar_one()
         for number, event in enumerate(found, last - len(found) + 1):
             event["number"] = number
     return events

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from store import rows
 from store.ledger.types import OutboxRow
@@ -10,6 +10,18 @@ from store.tables import ledgers, outbox, relays
 
 _O = outbox.c
 _L = relays.c
+_RELAYED = (_L.topic == _O.topic) & (_L.partition == _O.partition)
+_UNOWNED = select(_O.pk).join(relays, _RELAYED, isouter=True).where(_L.owner.is_(None)).limit(1)
+_OLDEST = (
+    select(_O.pk, func.length(_O.value))
+    .join(relays, _RELAYED)
+    .where(_L.owner == bindparam("worker"))
+    .order_by(_O.pk)
+    .limit(bindparam("most"))
+)
+_READ = select(outbox).where(_O.pk.in_(bindparam("pks", expanding=True))).order_by(_O.pk)
+_MARK = delete(outbox).where(_O.pk.in_(bindparam("pks", expanding=True)))
+_LEDGER = select(ledgers.c.id)
 
 
 def lease_places(conn: Connection, worker: str) -> None:
@@ -25,11 +37,7 @@ def lease_places(conn: Connection, worker: str) -> None:
 
 def unowned(conn: Connection) -> bool:
     """Whether a destination partition has records and no owner."""
-    there = (_L.topic == _O.topic) & (_L.partition == _O.partition)
-    return (
-        conn.execute(select(_O.pk).join(relays, there, isouter=True).where(_L.owner.is_(None)).limit(1)).first()
-        is not None
-    )
+    return conn.execute(_UNOWNED).first() is not None
 
 
 _MOST_VALUES = 10_000
@@ -39,10 +47,9 @@ MAX_BYTES = 16 * 1024 * 1024
 
 def pending(conn: Connection, worker: str, limit: int) -> list[OutboxRow]:
     """The oldest unpublished records of our partitions, in the order of their making; at most 16 MiB of them, or one."""
-    ours = select(_O.pk, func.length(_O.value)).join(relays, (_L.topic == _O.topic) & (_L.partition == _O.partition))
     chosen: list[int] = []
     total = 0
-    for pk, size in conn.execute(ours.where(_L.owner == worker).order_by(_O.pk).limit(limit)):
+    for pk, size in conn.execute(_OLDEST, {"worker": worker, "most": limit}):
         total += size or 0
         if chosen and total > MAX_BYTES:
             break
@@ -59,7 +66,7 @@ def pending(conn: Connection, worker: str, limit: int) -> list[OutboxRow]:
             row.value,
             rows.unpack_headers(row.headers) + _numbered(ledger, row.number),
         )
-        for row in conn.execute(select(outbox).where(_O.pk.in_(chosen)).order_by(_O.pk))
+        for row in conn.execute(_READ, {"pks": chosen})
     ]
 
 
@@ -71,13 +78,13 @@ def _numbered(ledger: str, number: int | None) -> list[tuple[str, bytes]]:
 
 def ledger_id(conn: Connection) -> str:
     """This ledger's name; a new database starts its numbers anew, and says so by another name."""
-    return str(conn.execute(select(ledgers.c.id)).scalar_one())
+    return str(conn.execute(_LEDGER).scalar_one())
 
 
 def mark(conn: Connection, pks: Sequence[int]) -> None:
     """Published: the rows go."""
     for i in range(0, len(pks), _MOST_VALUES):
-        conn.execute(delete(outbox).where(_O.pk.in_(pks[i : i + _MOST_VALUES])))
+        conn.execute(_MARK, {"pks": list(pks[i : i + _MOST_VALUES])})
 
 
 def replace(conn: Connection, pk: int, value: bytes) -> None:

@@ -32,13 +32,25 @@ _BACK = _OURS.values(
     attempts=bindparam("the_attempts"),
     ambiguous=_R.ambiguous + bindparam("the_ambiguous"),
 )
-_FREE = update(slots).where(
-    slots.c.provider == bindparam("p"),
-    slots.c.model == bindparam("m"),
-    slots.c.node == bindparam("n"),
-    slots.c.number == bindparam("k"),
-    slots.c.owner == bindparam("w"),
+_FREE = (
+    update(slots)
+    .where(
+        slots.c.provider == bindparam("p"),
+        slots.c.model == bindparam("m"),
+        slots.c.node == bindparam("n"),
+        slots.c.number == bindparam("k"),
+        slots.c.owner == bindparam("w"),
+    )
+    .values(owner=None)
 )
+_LOOK = (
+    select(_R.pk, _R.state, _R.fence, _R.generation, _R.cancel, clock().label("now"))
+    .where(_R.pk.in_(bindparam("pks", expanding=True)))
+    .order_by(_R.pk)
+    .with_for_update()
+)
+_KEEP_RESULT = insert(results)
+_PUBLISH = insert(outbox)
 
 
 def take_steps(conn: Connection, routes: Routes, worker: str, steps: Sequence[Step]) -> list[Stepped]:
@@ -91,13 +103,7 @@ def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[S
 
 def _look(conn: Connection, pks: set[int]) -> tuple[dict[int, Any], float]:
     """The rows, locked, and the time: asked for in the same round trip, since idle slots wait for this."""
-    wanted = (
-        select(_R.pk, _R.state, _R.fence, _R.generation, _R.cancel, clock(conn).label("now"))
-        .where(_R.pk.in_(pks))
-        .order_by(_R.pk)
-        .with_for_update()
-    )
-    found = {row.pk: row for row in conn.execute(wanted).all()}
+    found = {row.pk: row for row in conn.execute(_LOOK, {"pks": list(pks)}).all()}
     return found, next((row.now for row in found.values()), None) or now(conn)
 
 
@@ -165,7 +171,7 @@ def _end(conn: Connection, routes: Routes, held: Sequence[Step], at: float) -> d
     )
     rows.many(
         conn,
-        insert(results),
+        _KEEP_RESULT,
         (
             {
                 "request_pk": step.claim.pk,
@@ -177,9 +183,7 @@ def _end(conn: Connection, routes: Routes, held: Sequence[Step], at: float) -> d
             for step, end in ending
         ),
     )
-    rows.many(
-        conn, insert(outbox), (row for step, end in ending for row in _letters(routes, step, end, made[step.claim.pk]))
-    )
+    rows.many(conn, _PUBLISH, (row for step, end in ending for row in _letters(routes, step, end, made[step.claim.pk])))
     return made
 
 
@@ -230,6 +234,6 @@ def free_slots(conn: Connection, worker: str, freed: Sequence[Slot]) -> None:
     """Give slots back; one that was taken from us meanwhile is left alone."""
     rows.many(
         conn,
-        _FREE.values(owner=None),
+        _FREE,
         ({"p": s.provider, "m": s.model, "n": s.node, "k": s.number, "w": worker} for s in sorted(freed)),
     )

@@ -11,7 +11,7 @@ import pytest
 from streams import topics
 from tests.system.stack import make_stack
 
-pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.kafka]
+pytestmark = pytest.mark.kafka
 
 HERE = Path(__file__).parents[2] / "examples/feedspine"
 ITEMS = [json.loads(line) for line in (HERE / "items.jsonl").read_text().splitlines()]
@@ -33,15 +33,15 @@ async def ran(script: str, *arguments: str) -> str:
     return out.decode()
 
 
-async def test_every_item_becomes_silver_and_asking_again_costs_nothing(kafka_bootstrap: str, tmp_path: Path) -> None:
-    stack = await make_stack(kafka_bootstrap, tmp_path / "data")
+async def test_every_item_becomes_silver_and_asking_again_costs_nothing(spine_bootstrap: str, tmp_path: Path) -> None:
+    stack = await make_stack(spine_bootstrap, tmp_path / "data")
     async with stack.spine() as spine:
-        await ran("enrich.py", "--brokers", kafka_bootstrap)
-        silver = records(await ran("join.py", "--brokers", kafka_bootstrap, "--timeout", "50"))
+        await ran("enrich.py", "--brokers", spine_bootstrap)
+        silver = records(await ran("join.py", "--brokers", spine_bootstrap, "--timeout", "50"))
         calls = spine.providers["fake"].counts.total.started
-        await ran("enrich.py", "--brokers", kafka_bootstrap, "--lane", "batch")
+        await ran("enrich.py", "--brokers", spine_bootstrap, "--lane", "batch")
         seen = await stack.answered(2 * REQUESTS)
-        again = records(await ran("join.py", "--brokers", kafka_bootstrap, "--timeout", "50"))
+        again = records(await ran("join.py", "--brokers", spine_bootstrap, "--timeout", "50"))
         usage = await stack.until(lambda found: len(found) >= calls, topic=topics.USAGE)
         assert spine.providers["fake"].counts.total.started == calls
     assert {key: (item["feed"], item["failed"]) for key, item in silver.items()} == {

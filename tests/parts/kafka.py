@@ -64,6 +64,20 @@ def stop() -> None:
         control.stop(make_settings(data_dir=_home(), kafka_brokers=""), timeout_s=5)
 
 
+@pytest.fixture(scope="session")
+def spine_bootstrap(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`host:port` of a broker for the `genai.` topics, whose names are fixed: each worker of pytest-xdist has its own.
+
+    One that the environment or Docker gives is shared, so that such a run wants `-n 0`.
+    """
+    if os.environ.get("GENAI_TEST_KAFKA") or shared.docker_answers():
+        yield request.getfixturevalue("kafka_bootstrap")
+        return
+    settings = make_settings(data_dir=tmp_path_factory.mktemp("spine-kafka"), kafka_port=0, kafka_brokers="")
+    yield control.bootstrap(settings, start_it=True)
+    control.stop(settings, timeout_s=5)
+
+
 @pytest.fixture
 def own_broker(tmp_path: Path) -> Iterator[str]:
     """An embedded broker that this test has for itself, for what can't be shared: the `genai.` topics, an outage."""

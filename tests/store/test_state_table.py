@@ -1,4 +1,7 @@
-"""The state table is the specification: a state machine walks it on both databases, beside `tests.store.model`."""
+"""The state table is the specification: a state machine walks it on both databases, beside `tests.store.model`.
+
+One long class, since Hypothesis wants every rule of a machine in one; a rule is one row of the table.
+"""
 
 import functools
 import random

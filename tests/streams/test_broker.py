@@ -39,7 +39,6 @@ def run_code(data_dir: Path, code: str, **environment: str) -> subprocess.Popen[
 
 
 @pytest.mark.kafka
-@pytest.mark.xdist_group("broker")
 def test_the_life_of_a_broker(settings: Settings) -> None:
     """In one test, because each start costs seconds: started, adopted, killed, recovered, stopped."""
     started = control.start(settings)
@@ -69,7 +68,6 @@ def test_the_life_of_a_broker(settings: Settings) -> None:
 
 
 @pytest.mark.kafka
-@pytest.mark.xdist_group("broker")
 def test_two_starts_at_once_get_the_same_broker(settings: Settings) -> None:
     line = "print(control.start(s).pid)"
     both = [run_code(settings.data(), line) for _ in range(2)]
@@ -78,7 +76,6 @@ def test_two_starts_at_once_get_the_same_broker(settings: Settings) -> None:
 
 
 @pytest.mark.kafka
-@pytest.mark.xdist_group("broker")
 def test_it_survives_its_starter_even_when_that_is_killed_half_way(settings: Settings) -> None:
     home = Home(settings.data())
     starter = run_code(settings.data(), "control.start(s)")
@@ -94,7 +91,6 @@ def test_it_survives_its_starter_even_when_that_is_killed_half_way(settings: Set
 
 
 @pytest.mark.kafka
-@pytest.mark.xdist_group("broker")
 def test_a_taken_port_is_told_and_the_chosen_one_is_kept(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -114,7 +110,6 @@ def test_a_taken_port_is_told_and_the_chosen_one_is_kept(tmp_path: Path) -> None
 
 
 @pytest.mark.kafka
-@pytest.mark.xdist_group("broker")
 def test_a_broker_that_cannot_start_says_why_and_what_to_do(settings: Settings) -> None:
     control.start(settings)
     control.stop(settings)
@@ -269,7 +264,6 @@ def test_a_damaged_or_interrupted_fetch_is_repaired_without_fetching_what_is_goo
 
 
 @pytest.mark.kafka
-@pytest.mark.xdist_group("broker")
 async def test_it_is_started_from_inside_a_running_loop(settings: Settings) -> None:
     assert (await asyncio.to_thread(control.start, settings)).running
     with ThreadPoolExecutor(4) as pool:

@@ -12,7 +12,7 @@ from streams.broker import control
 from tests.parts.kafka import make_settings
 from tests.streams.commands import Served, ask, run, served
 
-pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("cli-kafka")]
+pytestmark = pytest.mark.kafka
 
 LINES = "\n".join(
     orjson.dumps(line).decode()

@@ -96,7 +96,6 @@ def test_every_difference_is_told_in_words_with_what_mends_it() -> None:
 
 
 @pytest.mark.kafka
-@pytest.mark.xdist_group("broker")
 async def test_a_real_cluster_is_made_grown_and_corrected(own_broker: str) -> None:
     first = make_settings(partitions=2)
     made = await topics.create(own_broker, first, ["embed"])
@@ -114,7 +113,6 @@ async def test_a_real_cluster_is_made_grown_and_corrected(own_broker: str) -> No
 
 
 @pytest.mark.kafka
-@pytest.mark.xdist_group("broker")
 async def test_an_operators_own_setting_outlives_a_correction(own_broker: str) -> None:
     settings = make_settings()
     await topics.create(own_broker, settings, ["embed"])

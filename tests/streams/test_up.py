@@ -32,7 +32,6 @@ def _until(what: object, within_s: float = 60) -> None:
 
 
 @pytest.mark.kafka
-@pytest.mark.xdist_group("up")
 @pytest.mark.timeout(300)
 def test_up_lives_through_everything_and_leaves_nothing_behind(tmp_path: Path) -> None:
     """One long life, since each start costs ten seconds: answers, a second `up`, a dead child, a dead broker, the end."""
@@ -66,7 +65,6 @@ def test_up_lives_through_everything_and_leaves_nothing_behind(tmp_path: Path) -
 
 
 @pytest.mark.kafka
-@pytest.mark.xdist_group("up")
 @pytest.mark.timeout(300)
 def test_demo_uses_the_up_that_runs_and_pays_once(tmp_path: Path) -> None:
     data = tmp_path / "data"

@@ -13,6 +13,9 @@ from streams import topics
 from tests.system.conftest import MakeStack
 from tests.system.stack import Seen, Stack, folded, request
 
+pytestmark = pytest.mark.kafka
+
+
 SUMMARIZE, CLASSIFY, EXTRACT, EMBED = (
     f"genai.requests.{name}" for name in ("summarize", "classify", "extract", "embed")
 )

@@ -5,10 +5,14 @@ import time
 
 import aiokafka
 import orjson
+import pytest
 
 from store.ledger import queries
 from tests.system.conftest import MakeStack
 from tests.system.stack import request
+
+pytestmark = pytest.mark.kafka
+
 
 FLOOD = 100_000
 REALTIME = 20

@@ -33,6 +33,9 @@ from tests.system.conftest import MakeStack
 from tests.system.killable import POINTS
 from tests.system.stack import Stack, read_all, request
 
+pytestmark = [pytest.mark.kafka, pytest.mark.chaos]
+
+
 RECORDS = 150
 SLOTS = 8
 
@@ -171,6 +174,3 @@ async def equal_totals(stack: Stack, timeout_s: float = 30) -> Mapping[str, int]
             return {"|".join(key): nano for key, nano in journal.items()}
         assert time.monotonic() < until, {"journal": journal, "days": days, "usage": folded, "table": table}
         await asyncio.sleep(0.3)
-
-
-pytestmark = pytest.mark.chaos

@@ -3,6 +3,7 @@
 import asyncio
 
 import aiokafka
+import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
@@ -12,6 +13,8 @@ from streams import topics
 from streams.app import database_url
 from tests.system.conftest import MakeStack
 from tests.system.stack import Stack, folded, request
+
+pytestmark = pytest.mark.kafka
 
 
 async def group_offsets(stack: Stack) -> dict[TopicPartition, int]:

@@ -3,18 +3,22 @@
 import asyncio
 from collections import Counter
 
+import pytest
+
 from providers import fake_server
 from providers.double.faults import Behaviour
 from tests.system.stack import make_stack, request
 
+pytestmark = pytest.mark.kafka
+
 
 async def test_two_workers_share_the_slots_and_answer_each_record_once(
-    kafka_bootstrap: str, tmp_path, postgres_database: str
+    spine_bootstrap: str, tmp_path, postgres_database: str
 ) -> None:
     n, slots = 120, 6
     async with await fake_server.start(how=Behaviour(latency_s=0.05, tail=0.05)) as double:
         stack = await make_stack(
-            kafka_bootstrap,
+            spine_bootstrap,
             tmp_path / "data",
             postgres_database,
             fake_url=double.url,
@@ -32,10 +36,10 @@ async def test_two_workers_share_the_slots_and_answer_each_record_once(
     assert len(ran) == 2
 
 
-async def test_a_worker_that_is_gone_is_taken_over(kafka_bootstrap: str, tmp_path, postgres_database: str) -> None:
+async def test_a_worker_that_is_gone_is_taken_over(spine_bootstrap: str, tmp_path, postgres_database: str) -> None:
     """It stops without a word, as a killed one; its heart does not beat any more."""
     stack = await make_stack(
-        kafka_bootstrap, tmp_path / "data", postgres_database, fake_latency_s=30.0, fake_tail=0.0, lease_s=1.0
+        spine_bootstrap, tmp_path / "data", postgres_database, fake_latency_s=30.0, fake_tail=0.0, lease_s=1.0
     )
     async with stack.spine(drain_s=0.0) as first:
         await stack.produce(request("r", options={"on_ambiguous": "fail"}))

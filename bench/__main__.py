@@ -1,0 +1,54 @@
+"""Measure the spine on this machine: `python -m bench [--only NAME] [--short] [--database sqlite|postgres]`.
+
+Each measure prints a table and writes `bench/out/NAME.json`. Only ratios within one run count: figures of another day
+differ by up to two times.
+"""
+
+import argparse
+import asyncio
+import sys
+
+from rich.console import Console
+
+from bench import ledger, report
+from bench.ground import ground, make_topics
+from bench.measures import FULL, MEASURES, SHORT
+from bench.sides import DATABASES
+from streams.logging import configure, fast_loop
+
+LEDGER = "ledger"
+
+
+def wishes(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--only", choices=[*MEASURES, LEDGER], action="append", help="this measure; may stand several times"
+    )
+    parser.add_argument("--short", action="store_true", help="two small rounds instead of five: to see that it runs")
+    parser.add_argument("--database", choices=DATABASES, help="on this one only")
+    return parser.parse_args(arguments)
+
+
+async def main(arguments: list[str]) -> None:
+    wished = wishes(arguments)
+    databases = [wished.database] if wished.database else list(DATABASES)
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(report.machine(), highlight=False)
+    names = wished.only or [*MEASURES, LEDGER]
+    size, short = (SHORT, ["--short"]) if wished.short else (FULL, [])
+    if on_the_ground := [name for name in names if name != LEDGER]:
+        with ground(postgres="postgres" in databases) as where:
+            await make_topics(where)
+            for name in on_the_ground:
+                found = await MEASURES[name](where, size, databases)
+                command = " ".join(["python -m bench --only", name, *short])
+                report.show(found, command, console)
+                report.save(found, command)
+    if LEDGER in names:
+        await ledger.main(short + (["--database", wished.database] if wished.database else []))
+
+
+if __name__ == "__main__":
+    configure("warning", "console")
+    with asyncio.Runner(loop_factory=fast_loop()) as runner:
+        runner.run(main(sys.argv[1:]))

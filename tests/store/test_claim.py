@@ -1,0 +1,83 @@
+"""A claim costs the same in a flood: it reads the small indexes of what waits, and nothing else."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event, insert, text
+
+from store import tables
+from store.database import Database
+from store.ledger.claim import claim
+from store.ledger.types import Want
+from tests.store.ground import POOL, ROUTES, opened
+
+FLOOD = 100_000
+
+
+@pytest.fixture
+async def flooded(database_url: str) -> Database:
+    """As many ended rows of the normal lane as rows that wait in the batch lane, and statistics that know of both."""
+    database = await opened(database_url, "w")
+    await database.write(_flood)
+    await database.write(lambda conn: conn.execute(text("ANALYZE")))
+    yield database
+    await database.aclose()
+
+
+def _flood(conn: Connection) -> None:
+    """One row of each kind, copied where it stands: from here these would be 200,000 times 38 values."""
+    same = {column.name: 0 for column in tables.requests.c if not column.nullable}
+    same |= {"tenant": "t", "operation": "summarize", "id": "", "provider": POOL[0], "model": POOL[1]}
+    same |= {
+        "on_ambiguous": "retry",
+        "paid": False,
+        "cancel": False,
+        "ordered": False,
+        "generation": 1,
+        "payload_hash": b"h",
+    }
+    kinds = [{"state": "succeeded", "lane": 1}, {"state": "waiting", "lane": 2}]
+    rows = [{**same, **kind, "pk": -i, "identity": b"%d" % i} for i, kind in enumerate(kinds, 1)]
+    conn.execute(insert(tables.requests), rows)
+    copied = [name for name in rows[0] if name not in {"pk", "identity"}]
+    bytes_of = "CAST({} AS BLOB)" if conn.dialect.name == "sqlite" else "convert_to(CAST({} AS text), 'UTF8')"
+    names = ", ".join(copied)
+    conn.execute(
+        text(
+            f"INSERT INTO requests (pk, identity, {names}) "
+            "WITH RECURSIVE s(n) AS (SELECT 10 UNION ALL SELECT n + 1 FROM s WHERE n < :flood) "
+            f"SELECT n - pk * :flood, {bytes_of.format('n - pk * :flood')}, {names} FROM requests, s WHERE pk < 0"
+        ),
+        {"flood": FLOOD},
+    )
+
+
+def _plans(conn: Connection) -> dict[str, str]:
+    """What the claim asks of `requests`, and how the database goes about it."""
+    asked: list[tuple[str, Any]] = []
+
+    def hear(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "requests" in statement and statement.startswith(("SELECT", "UPDATE")):
+            asked.append((statement, parameters))
+
+    event.listen(conn, "before_cursor_execute", hear)
+    claim(conn, ROUTES, "w", [Want(POOL, 5, (0, 0, 100))])
+    event.remove(conn, "before_cursor_execute", hear)
+    explain = "EXPLAIN QUERY PLAN " if conn.dialect.name == "sqlite" else "EXPLAIN "
+    return {
+        f"{statement} {parameters}": "\n".join(
+            str(row[-1]) for row in conn.exec_driver_sql(explain + statement, parameters)
+        )
+        for statement, parameters in asked
+    }
+
+
+async def test_a_claim_reads_only_the_indexes_of_what_waits(flooded: Database) -> None:
+    plans = await flooded.write(_plans)
+    lanes = [plan for statement, plan in plans.items() if "requests.lane" in statement and "LIMIT" in statement]
+    assert len(lanes) == 2, plans  # the batch lane's shelf is full: it is not asked for
+    assert all("requests_claimable" in plan for plan in lanes), lanes
+    delayed = next(plan for statement, plan in plans.items() if statement.startswith("UPDATE"))
+    overdue = next(plan for statement, plan in plans.items() if "deadline IS NOT NULL" in statement)
+    assert ("requests_delayed" in delayed, "requests_deadline" in overdue) == (True, True), (delayed, overdue)
+    assert not any("Seq Scan on requests" in plan or "SCAN requests" in plan for plan in plans.values())

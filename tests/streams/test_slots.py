@@ -1,0 +1,52 @@
+"""A pool's slots bound its calls in flight, however quickly they are handed on."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from providers.fake import FakeProvider
+from schemas.request import Lane
+from store.database import Database, parse_url
+from store.ledger import queries
+from store.ledger.types import Arrival
+from store.migrate import migrate
+from streams.app import Spine, database_url, running
+from streams.settings import Settings
+
+SLOTS, REQUESTS = 3, 60
+
+pytestmark = pytest.mark.fast
+
+
+def arrival(spine: Spine, i: int) -> Arrival:
+    value = json.dumps({"id": f"r-{i}", "input": {"content": "Apple shipped phones. It was a record."}}).encode()
+    ask = spine.decoder.ask("summarize", Lane.NORMAL, value, [], place=f"p/{i}", tenant="t")
+    return Arrival(ask, None, b"k", value, b"[]")
+
+
+async def test_never_more_calls_than_slots_and_every_slot_comes_back(tmp_path: Path):
+    settings = Settings(
+        data_dir=tmp_path,
+        default_provider="fake",
+        fake_slots=SLOTS,
+        fake_latency_s=0.005,
+        fake_tail=0.0,
+        _env_file=None,
+    )
+    database = Database(parse_url(database_url(settings)))
+    await migrate(database)
+    await database.aclose()
+    async with running(settings, bootstrap=None) as spine:
+        model = spine.providers["fake"]
+        assert isinstance(model, FakeProvider)
+        await spine.engine.ensure_pool(("fake", "fake"))
+        await spine.writer.accept([arrival(spine, i) for i in range(REQUESTS)])
+        for _ in range(400):
+            pools = await spine.database.read(queries.running)
+            if model.counts.total.finished == REQUESTS and pools[0].used == 0:
+                break
+            await asyncio.sleep(0.025)
+        found = (model.counts.max_in_flight, model.counts.total.finished, [tuple(pool) for pool in pools])
+    assert found == (SLOTS, REQUESTS, [("fake", "fake", SLOTS, 0)])
