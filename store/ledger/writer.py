@@ -31,6 +31,7 @@ MAX_BATCH = 1000
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.05, 1.0
 _MAX_MEETINGS = 5
 _INTENTS_FIRST_S = 0.025
+"""So long do answers, marks and arrivals give way to intents when both wait."""
 CHANNEL = "genai"
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, event
 
 from providers import fake_server
 from providers.double.faults import Behaviour
@@ -237,17 +238,18 @@ async def test_a_database_that_is_locked_for_a_while_stops_intake_and_loses_noth
 
 
 async def test_a_full_disk_stops_intake_says_so_and_resumes(sqlite_stack_of: MakeStack) -> None:
-    """SQLite's page limit is per connection, so it is set on the writer's own; the pool hands the same one out again."""
+    """SQLite's page limit is per connection, so it is set whenever one begins a transaction."""
     stack: Stack = await sqlite_stack_of()
     async with stack.spine() as spine:
         await stack.produce(request("before"))
         await stack.answered(1)
+        assert spine.database.sync is not None
+        most = [await spine.database.read(lambda conn: conn.exec_driver_sql("PRAGMA page_count").scalar())]
 
-        def limit(pages: str) -> Any:
-            return lambda conn: conn.exec_driver_sql(f"PRAGMA max_page_count={pages}").scalar()
+        @event.listens_for(spine.database.sync, "begin")
+        def _limit(conn: Connection) -> None:
+            conn.exec_driver_sql(f"PRAGMA max_page_count={most[0]}")
 
-        used = await spine.database.write(lambda conn: conn.exec_driver_sql("PRAGMA page_count").scalar())
-        await spine.database.write(limit(str(used)))
         await stack.produce(*[request(f"r{i}", content="long text " * 300) for i in range(60)])
         for _ in range(100):
             if not spine.writer.health.ok:
@@ -256,8 +258,6 @@ async def test_a_full_disk_stops_intake_says_so_and_resumes(sqlite_stack_of: Mak
         assert not spine.writer.health.ok
         assert "full" in spine.writer.health.why
         await asyncio.sleep(1)
-        answered = len(await stack.results())
-        assert answered < 61
-        await spine.database.write(limit("1073741823"))
-        seen = await stack.answered(61)
-        assert len(seen) == 61
+        assert len(await stack.results()) < 61
+        most[0] = 1_073_741_823
+        assert len(await stack.answered(61)) == 61

@@ -52,8 +52,9 @@ async def test_realtime_flows_past_a_flood_of_batch(stack_of: MakeStack) -> None
         waiting, _ = (await spine.database.read(queries.waiting_by_lane))[2]
         lag = spine.intake.lag()
     print({"answered": len(wanted), "after_s": round(took, 1), "batch rows waiting in the ledger": waiting, "lag": lag})
-    assert lag["batch"] > FLOOD - 4 * WINDOW
-    assert waiting <= 2 * WINDOW
+    fetched = stack.settings.intake_window + 2_000  # what Kafka's client and Faust had in their hands when it was held
+    assert waiting <= WINDOW + fetched
+    assert lag["batch"] >= FLOOD - WINDOW - 2 * fetched
     urgent = [s for s in await stack.results() if s.json()["id"].startswith(("rt", "n"))]
     assert {s.json()["status"] for s in urgent} == {"succeeded"}
 
