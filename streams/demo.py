@@ -182,7 +182,7 @@ class Screen:
         if provider == "local":
             self.say(
                 "These answers are by a tiny model (SmolLM2-135M) that is here for trying things out: expect them to be "
-                "clumsy or wrong. With an Ollama or a cloud provider the same records get real ones."
+                "clumsy or wrong. With an Ollama the same records get real ones."
             )
 
     async def costs(self, settings: Settings, at: Running) -> None:

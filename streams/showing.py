@@ -11,8 +11,8 @@ _WIDTH = 100
 def answer(result: Mapping[str, Any], width: int = _WIDTH) -> str:
     """What was answered, or why not."""
     if result["status"] != "succeeded":
-        error = result.get("error") or {}
-        return _cut(f"{error.get('type', result['status'])}: {error.get('message', '')}", width)
+        error = result.get("error")
+        return _cut(f"{error['type']}: {error['message']}" if error else str(result["status"]), width)
     return _cut(_output(result.get("output") or {}), width)
 
 
