@@ -56,7 +56,7 @@ async def started(
         yield Running(process, run, requests, results, since)
 
 
-async def _quiet(limit_s: float = 30.0) -> None:
+async def _quiet(limit_s: float = 8.0) -> None:
     """Others work on this machine too: wait for them, for a while, before a round begins."""
     until = time.monotonic() + limit_s
     while await asyncio.to_thread(psutil.cpu_percent, 1.0) > _BUSY and time.monotonic() < until:
