@@ -1,5 +1,6 @@
 """Everything is wired here, top to bottom; it is the only module that chooses implementations."""
 
+import asyncio
 import contextlib
 import gc
 import os
@@ -207,8 +208,21 @@ async def _worker_parts(spine: Spine, bootstrap: str, widths: dict[str, int], st
     )  # before the relay's last flush, which is of its results
     spine.intake.start()
     spine.faust.finalize()
-    stack.push_async_callback(
-        spine.faust.stop
-    )  # also when its start is cancelled: it leaves tasks that nothing else ends
+    # also when its start is cancelled: it leaves tasks that nothing else ends
+    stack.push_async_callback(_stop_faust, spine.faust)
     await spine.faust.start()
     stack.push_async_callback(spine.intake.aclose)
+
+
+_FAUST_STOP_S = 10.0
+
+
+async def _stop_faust(faust: SpineApp) -> None:
+    """Faust's stop may wait for ever, for a commit that its consumer's thread took with it; offsets that were not committed
+    are delivered again, which the ledger answers with nothing.
+    """
+    stopping = asyncio.ensure_future(faust.stop())
+    done, _ = await asyncio.wait({stopping}, timeout=_FAUST_STOP_S)
+    if not done:
+        log.warning("Faust does not stop; it is left behind", seconds=_FAUST_STOP_S)
+        stopping.cancel()
