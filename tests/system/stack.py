@@ -64,7 +64,22 @@ async def widths(bootstrap: str) -> dict[str, int]:
 
 
 async def read_all(bootstrap: str, topic: str) -> list[Seen]:
-    """Everything in a topic up to its present end, in the order of each partition."""
+    """Everything in a topic up to its present end, in the order of each partition.
+
+    Asked anew when the client does not come to an end: one that met a topic while it was made may wait for ever for a
+    leader that is not there any more.
+    """
+    for attempt in range(5):
+        try:
+            async with asyncio.timeout(10 * (attempt + 1)):
+                return await _read_once(bootstrap, topic)
+        except (TimeoutError, aiokafka.errors.KafkaError):
+            if attempt == 4:
+                raise
+    raise AssertionError(topic)
+
+
+async def _read_once(bootstrap: str, topic: str) -> list[Seen]:
     consumer = aiokafka.AIOKafkaConsumer(
         bootstrap_servers=bootstrap, auto_offset_reset="earliest", max_partition_fetch_bytes=32 * 1024 * 1024
     )
