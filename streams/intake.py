@@ -23,8 +23,9 @@ from store.ledger.types import Arrival, Ask, Position, Unreadable
 from store.ledger.writer import Writer
 from store.rows import pack_headers
 from streams import topics
+from streams.consumer import SpineConsumer
 from streams.decode import Decoder, cancel
-from streams.kafka import SpineApp, SpineConsumer
+from streams.kafka import SpineApp
 
 log = structlog.get_logger(__name__)
 
@@ -211,7 +212,7 @@ class Intake:
                 if tp.topic in state.topics:
                     read = consumer._read_offset.get(tp)  # noqa: SLF001 - Faust has no accessor
                     end = consumer.highwater(tp) or 0
-                    found[state.name] += max(0, end - (read or 0) - 1) if read is not None else 0
+                    found[state.name] += max(0, end - read) if read is not None else 0
         return found
 
 

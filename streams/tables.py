@@ -23,11 +23,14 @@ EMPTY: Mapping[str, Any] = {
 }
 
 
-def fold(total: Mapping[str, Any] | None, event: Mapping[str, Any], place: str, number: int) -> dict[str, Any] | None:
+def fold(
+    total: Mapping[str, Any] | None, event: Mapping[str, Any], place: str, number: int, position: tuple[int, int]
+) -> dict[str, Any] | None:
     """The running total after one usage event; None: this event was counted before.
 
     `place` is `<ledger>/<partition>`: events are numbered there before they are sent, without gaps and in order, so
-    whatever is not above the last number seen is a repetition.
+    whatever is not above the last number seen is a repetition. `position` is
+    the partition and the offset where the event stands: the topic is read on from the last one that a total has kept.
     """
     before = total or EMPTY
     if number <= before["seen"].get(place, 0):
@@ -41,6 +44,7 @@ def fold(total: Mapping[str, Any] | None, event: Mapping[str, Any], place: str, 
         "cost_usd": to_usd((from_usd(before["cost_usd"]) or 0) + (cost or 0)),
         "unpriced_calls": before["unpriced_calls"] + (cost is None),
         "seen": {**before["seen"], place: number},
+        "position": list(position),
     }
 
 
@@ -68,8 +72,17 @@ class Costs:
             maxsize=131_072,
         )
         self.table = app.Table("costs-daily", partitions=partitions, changelog_topic=changelog, key_type=bytes)
+        app.positions = self.positions
         self.folded = 0
         app.agent(usage, name="costs", concurrency=1)(self._fold)
+
+    def positions(self) -> dict[tuple[str, int], int]:
+        """Where each partition of `genai.usage` must be read on from, at the latest, for the totals to be whole."""
+        found: dict[tuple[str, int], int] = {}
+        for total in list(self.table.values()):
+            partition, offset = total.get("position", (0, -1))
+            found[topics.USAGE, partition] = max(found.get((topics.USAGE, partition), 0), offset + 1)
+        return found
 
     async def _fold(self, stream: Any) -> None:
         async for event in stream.events():
@@ -80,11 +93,12 @@ class Costs:
 
     def _one(self, event: Any) -> None:
         headers = dict(event.headers or {})
-        place = f"{(headers.get('genai-ledger') or b'?').decode()}/{event.message.partition}"
-        number = int(headers.get("genai-number") or event.message.offset + 1)
+        partition, offset = event.message.partition, event.message.offset
+        place = f"{(headers.get('genai-ledger') or b'?').decode()}/{partition}"
+        number = int(headers.get("genai-number") or offset + 1)
         usage = orjson.loads(event.value)
         key = key_of(usage).encode()  # as bytes: Faust would write a str as JSON, in quotes
-        total = fold(self.table.get(key), usage, place, number)
+        total = fold(self.table.get(key), usage, place, number, (partition, offset))
         if total is not None:
             self.table[key] = total
             self.folded += 1
