@@ -8,6 +8,7 @@ to deliver is known for each partition, and whatever comes after it out of turn 
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
@@ -42,54 +43,51 @@ class SpineConsumer(driver.Consumer):
         self.held: set[TP] = set()
         """Partitions that stay paused whatever Faust says: their start is not decided yet, or their lane is full."""
         self.unplanned: set[TP] = set()
-        self._planning: asyncio.Task[None] | None = None
+        self._planning: list[asyncio.Future[None]] = []
+        self._flows = asyncio.Event()
         self._sent_back: dict[TP, int] = {}
         """Where a partition was last sent back to: what is missing there a second time is not in the topic."""
+        self._seeks: Counter[TP] = Counter()
         self._unsure_until = 0.0
 
     # where to read on
 
     async def perform_seek(self) -> None:
-        """Every way of Faust's to (re)start reading ends here."""
+        """Every way of Faust's to (re)start reading ends here. Our partitions and the agents' wait until it is decided where."""
+        self._wait_for_a_plan()
+        self._flows.clear()
         await super().perform_seek()
-        await self._from_the_beginning()
-        await self._back_to_tables()
-        ours = {tp for tp in self.assignment() if self.is_ours(tp.topic)}
-        self.unplanned = ours
-        super().pause_partitions(ours)
-        self._be_unsure()
-        if self._planning is not None:
-            self._planning.cancel()
-        self._planning = asyncio.ensure_future(self._plan(ours))
+        tps = self._wait_for_a_plan()
+        for planning in self._planning:
+            planning.cancel()
+        ours = {tp for tp in tps if self.is_ours(tp.topic)}
+        self._planning = [
+            asyncio.ensure_future(self._begin(ours, self.planner)),
+            asyncio.ensure_future(self._begin(tps - ours, self._where_tables_are)),
+        ]
 
-    async def _from_the_beginning(self) -> None:
-        """A partition of which nothing was ever committed."""
-        new = {tp for tp in self.assignment() if self._is_acked(tp) and self._read_offset[tp] is None}
-        if new:
-            for tp, offset in (await self.earliest_offsets(*new)).items():
-                self._read_offset[TP(*tp)] = offset
+    def _wait_for_a_plan(self) -> set[TP]:
+        self.unplanned = {tp for tp in self.assignment() if self._is_acked(tp)}
+        super().pause_partitions(self.unplanned)
+        return set(self.unplanned)
 
-    async def _back_to_tables(self) -> None:
-        """Faust commits what an agent has folded although the table's record of it may still be on its way (its flush gives
-        up after 0.1 s): what a kill has cost then is read again.
-        """
-        for (topic, partition), offset in self.tables().items():
-            tp = TP(topic, partition)
-            committed = self._committed_offset[tp]
-            if tp in self.assignment() and committed is not None and offset < committed:
-                log.info("a table is behind its commit; reading again", topic=topic, start=offset, committed=committed)
-                await self.seek_wait({tp: offset})
-                self._start_at(tp, offset)
+    def resume_flow(self) -> None:
+        """The last thing that Faust does at an assignment, just after it has emptied the agents' queues."""
+        super().resume_flow()
+        self._flows.set()
 
-    async def _plan(self, ours: set[TP]) -> None:
+    async def _begin(self, tps: set[TP], planner: Planner) -> None:
+        if not tps:
+            return
         try:
-            starts = await self.planner(ours)
+            starts = await planner(tps)
+            await self._flows.wait()
             live = {tp: offset for tp, offset in starts.items() if tp in self.assignment()}
             if live:
                 await self.seek_wait(live)
             for tp, offset in live.items():
                 self._start_at(tp, offset)
-            self.unplanned -= ours
+            self.unplanned -= tps
             self._be_unsure()
             self.resume_partitions(live)
         except asyncio.CancelledError:
@@ -98,9 +96,26 @@ class SpineConsumer(driver.Consumer):
             if self.should_stop:
                 return
             log.exception("could not decide where to read on; the partitions stay paused until the next assignment")
-            await self.app.crash(RuntimeError("no start for the request partitions"))
+            await self.app.crash(RuntimeError("no start for the partitions"))
+
+    async def _where_tables_are(self, tps: set[TP]) -> Mapping[TP, int]:
+        """What the group has committed; less where a table has not got so far, all where nothing was committed.
+
+        Faust commits what an agent has folded although the table's record of it may still be on its way (its flush gives
+        up after 0.1 s): what a kill has cost then is read again.
+        """
+        committed = {tp: self._committed_offset[tp] for tp in tps}
+        earliest = await self.earliest_offsets(*tps)
+        starts = {tp: earliest[tp] if found is None else found for tp, found in committed.items()}
+        for (topic, partition), offset in self.tables().items():
+            tp = TP(topic, partition)
+            if tp in starts and offset < starts[tp]:
+                log.info("a table is behind its commit; reading again", topic=topic, start=offset, committed=starts[tp])
+                starts[tp] = max(offset, earliest[tp])
+        return starts
 
     def _start_at(self, tp: TP, offset: int) -> None:
+        self._seeks[tp] += 1
         self._read_offset[tp] = offset
         self._committed_offset[tp] = offset or None
         self._acked[tp].clear()
@@ -183,9 +198,9 @@ class SpineConsumer(driver.Consumer):
             if self._commit_every is not None and self._n_acked >= self._commit_every:
                 self._n_acked = 0
                 await self.commit()
-            before = self._read_offset[tp]
+            seeks = self._seeks[tp]
             await self.callback(self._to_message(tp, record))
-            if self._read_offset[tp] == before:  # else a seek came between: it decides
+            if self._seeks[tp] == seeks:  # else a seek came between, and its start holds
                 self._read_offset[tp] = record.offset + 1
 
     def _is_acked(self, tp: TP) -> bool:
