@@ -115,7 +115,9 @@ class Side:
 
     async def _relay(self) -> None:
         await self.database.write(lambda conn: outgoing.lease_places(conn, "w"))
-        while found := await self.database.read(lambda conn: outgoing.pending(conn, "w", 500)):
+        while found := await self.database.read(
+            lambda conn: outgoing.pending(conn, "w", 500, outgoing.ledger_id(conn))
+        ):
             await self.writer.mark([row.pk for row in found])
 
     async def close(self) -> None:

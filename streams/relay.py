@@ -46,6 +46,7 @@ class Relay:
         self.bootstrap, self.max_bytes, self.poll_s = bootstrap, max_bytes, poll_s
         self.ok, self.why, self.since = False, "not connected yet", time.time()
         self.published = 0
+        self._ledger = ""
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._producer: aiokafka.AIOKafkaProducer | None = None
@@ -69,12 +70,12 @@ class Relay:
 
     async def _left(self) -> bool:
         try:
-            return bool(await self.database.read(lambda conn: outgoing.pending(conn, self.writer.worker, 1)))
+            return await self.database.read(lambda conn: outgoing.waits(conn, self.writer.worker))
         except StoreError:
             return False
 
     def _committed(self, done: Committed) -> None:
-        if done.ended or done.arrived or done.claims is not None:
+        if done.published:
             self._wake.set()
 
     async def _run(self) -> None:
@@ -94,6 +95,8 @@ class Relay:
                 await asyncio.sleep(_RETRY_S)
 
     async def _connect(self) -> None:
+        if not self._ledger:
+            self._ledger = await self.database.read(outgoing.ledger_id)
         if self._producer is None:
             made = producer(self.bootstrap, self.max_bytes)
             try:
@@ -113,15 +116,15 @@ class Relay:
 
     async def _round(self) -> bool:
         """One batch; False: nothing waits."""
-        worker = self.writer.worker
-        free, rows = await self.database.read(
-            lambda conn: (outgoing.unowned(conn), outgoing.pending(conn, worker, BATCH))
-        )
-        if free:
-            await self.database.write(lambda conn: outgoing.lease_places(conn, worker))
+        worker, ledger = self.writer.worker, self._ledger
+        rows = await self.database.read(lambda conn: outgoing.pending(conn, worker, BATCH, ledger))
         if rows:
             await self._publish(rows)
-        return bool(rows or free)
+            return True
+        free = await self.database.read(outgoing.unowned)
+        if free:
+            await self.database.write(lambda conn: outgoing.lease_places(conn, worker))
+        return free
 
     async def _publish(self, rows: Sequence[OutboxRow]) -> None:
         assert self._producer is not None

@@ -26,6 +26,8 @@ class Claims:
     asked: frozenset[Pool]
     more: frozenset[Pool]
     """Pools that may have rows left which would fit once what was leased has begun."""
+    ended: bool = False
+    """Rows ended instead of being leased: expired, or of a cancelled run."""
 
 
 _LEASE = (
@@ -141,7 +143,7 @@ def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) 
         return Claims((), (), asked, frozenset())
     at = now(conn)
     _wake_delayed(conn, at)
-    expire_rows(conn, routes, at)
+    ended = expire_rows(conn, routes, at) > 0
     leased: list[Claimed] = []
     taken: list[Slot] = []
     more: set[Pool] = set()
@@ -150,13 +152,14 @@ def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) 
         pks, full = _choose(conn, want, len(free))
         if pks and (gone := cancel_runs(conn, routes, at, pks)):
             pks = [pk for pk in pks if pk not in gone]
+            ended = True
         rows_ = _lease(conn, worker, pks, at)
         leased += rows_
         if full:
             more.add(want.pool)
         lanes = [want.ready[lane] + sum(1 for row in rows_ if row.lane == lane) for lane in range(LANES)]
         taken += _take(conn, worker, free, lanes)
-    return Claims(tuple(leased), tuple(taken), asked, frozenset(more))
+    return Claims(tuple(leased), tuple(taken), asked, frozenset(more), ended)
 
 
 def _lives(conn: Connection, worker: str) -> bool:

@@ -1,8 +1,9 @@
 """The relay's side: which destination partitions are ours, what waits there, what was published."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 
 from store import rows
 from store.ledger.types import OutboxRow
@@ -19,6 +20,8 @@ _OLDEST = (
     .order_by(_O.pk)
     .limit(bindparam("most"))
 )
+_FEW = 8
+_FIRST = select(outbox).join(relays, _RELAYED).where(_L.owner == bindparam("worker")).order_by(_O.pk).limit(_FEW)
 _READ = select(outbox).where(_O.pk.in_(bindparam("pks", expanding=True))).order_by(_O.pk)
 _MARK = delete(outbox).where(_O.pk.in_(bindparam("pks", expanding=True)))
 _LEDGER = select(ledgers.c.id)
@@ -40,23 +43,24 @@ def unowned(conn: Connection) -> bool:
     return conn.execute(_UNOWNED).first() is not None
 
 
+def waits(conn: Connection, worker: str) -> bool:
+    """Whether anything of our partitions is unpublished."""
+    return conn.execute(_OLDEST, {"worker": worker, "most": 1}).first() is not None
+
+
 _MOST_VALUES = 10_000
 """In one statement; both databases stop at 32,767."""
 MAX_BYTES = 16 * 1024 * 1024
 
 
-def pending(conn: Connection, worker: str, limit: int) -> list[OutboxRow]:
-    """The oldest unpublished records of our partitions, in the order of their making; at most 16 MiB of them, or one."""
-    chosen: list[int] = []
-    total = 0
-    for pk, size in conn.execute(_OLDEST, {"worker": worker, "most": limit}):
-        total += size or 0
-        if chosen and total > MAX_BYTES:
-            break
-        chosen.append(pk)
-    if not chosen:
-        return []
-    ledger = ledger_id(conn)
+def pending(conn: Connection, worker: str, limit: int, ledger: str) -> list[OutboxRow]:
+    """The oldest unpublished records of our partitions, in the order of their making; at most 16 MiB of them, or one.
+
+    `ledger` is its name (`ledger_id`). A few are read in one round trip: somebody waits for each.
+    """
+    found = conn.execute(_FIRST, {"worker": worker}).all()
+    if len(found) == _FEW < limit:
+        found = _up_to(conn, worker, limit)
     return [
         OutboxRow(
             row.pk,
@@ -66,8 +70,19 @@ def pending(conn: Connection, worker: str, limit: int) -> list[OutboxRow]:
             row.value,
             rows.unpack_headers(row.headers) + _numbered(ledger, row.number),
         )
-        for row in conn.execute(_READ, {"pks": chosen})
+        for row in found[:limit]
     ]
+
+
+def _up_to(conn: Connection, worker: str, limit: int) -> Sequence[Row[Any]]:
+    chosen: list[int] = []
+    total = 0
+    for pk, size in conn.execute(_OLDEST, {"worker": worker, "most": limit}):
+        total += size or 0
+        if chosen and total > MAX_BYTES:
+            break
+        chosen.append(pk)
+    return conn.execute(_READ, {"pks": chosen}).all()
 
 
 def _numbered(ledger: str, number: int | None) -> list[tuple[str, bytes]]:

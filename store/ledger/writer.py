@@ -33,6 +33,8 @@ _MAX_MEETINGS = 5
 _INTENTS_FIRST_S = 0.025
 """So long do answers, marks and arrivals give way to intents when both wait."""
 CHANNEL = "genai"
+_SILENT = frozenset({"accepted", "again", "redelivered"})
+"""Arrivals that put nothing into the outbox."""
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
 
@@ -71,7 +73,8 @@ class Committed:
 
     accepted: int = 0
     """Rows that wait now."""
-    arrived: int = 0
+    published: bool = False
+    """Something may have been put into the outbox."""
     ended: tuple[int, ...] = ()
     claims: Claims | None = None
     took_s: float = 0.0
@@ -304,7 +307,12 @@ class Writer:
         )
         if conn.dialect.name != "sqlite" and (accepted or ended):
             conn.execute(_NOTIFY, {"channel": CHANNEL, "payload": self.worker})
-        return answers, Committed(len(new), len(accepted), ended, claims, items=len(batch))
+        published = (
+            any(found.decision not in _SILENT for found in accepted)
+            or any(step.closings or step.then is not None for step in steps)
+            or (claims is not None and claims.ended)
+        )
+        return answers, Committed(len(new), published, ended, claims, items=len(batch))
 
     def _is_away(self, error: Away) -> None:
         if self.health.ok:

@@ -450,7 +450,7 @@ class StateTable(RuleBasedStateMachine):
         """Published, and marked unless it crashes in between: then they come once more."""
         worker = self.workers[which % 3]
         self.ledger.write(lambda conn: outgoing.lease_places(conn, worker.name))
-        found = self.ledger.read(lambda conn: outgoing.pending(conn, worker.name, limit))
+        found = self.ledger.read(lambda conn: outgoing.pending(conn, worker.name, limit, outgoing.ledger_id(conn)))
         self.published += found
         if not crash:
             self.ledger.write(lambda conn: outgoing.mark(conn, [row.pk for row in found]))
@@ -518,7 +518,7 @@ class StateTable(RuleBasedStateMachine):
         for other in self.workers[1:]:
             self._bury(other)
         self.ledger.write(lambda conn: outgoing.lease_places(conn, worker))
-        while found := self.ledger.read(lambda conn: outgoing.pending(conn, worker, 100)):
+        while found := self.ledger.read(lambda conn: outgoing.pending(conn, worker, 100, outgoing.ledger_id(conn))):
             self.published += found
             self.ledger.write(lambda conn, found=found: outgoing.mark(conn, [row.pk for row in found]))
         self._fold_results()
