@@ -5,7 +5,6 @@ differ by up to two times.
 """
 
 import argparse
-import asyncio
 import sys
 
 from rich.console import Console
@@ -14,7 +13,8 @@ from bench import ledger, report
 from bench.ground import ground, make_topics
 from bench.measures import FULL, MEASURES, SHORT
 from bench.sides import DATABASES
-from streams.logging import configure, fast_loop
+from streams import runtime
+from streams.logging import configure
 
 LEDGER = "ledger"
 
@@ -50,5 +50,5 @@ async def main(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     configure("warning", "console")
-    with asyncio.Runner(loop_factory=fast_loop()) as runner:
+    with runtime.runner() as runner:
         runner.run(main(sys.argv[1:]))

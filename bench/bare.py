@@ -21,7 +21,7 @@ from bench.ground import REQUESTS, RESULTS, SLOTS, USAGE
 from prompts import Library
 from providers import fake
 from providers.base import ChatCall, messages
-from streams.logging import fast_loop
+from streams import runtime
 
 _COMMIT_S = 0.5
 _SENTENCES = 3
@@ -138,5 +138,5 @@ async def main(bootstrap: str, url: str, group: str) -> None:
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=fast_loop()) as runner:
+    with runtime.runner() as runner:
         runner.run(main(*sys.argv[1:]))

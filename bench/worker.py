@@ -6,9 +6,9 @@ import signal
 from agents import OPERATIONS
 from store.database import Database, parse_url
 from store.migrate import migrate
-from streams import topics
+from streams import runtime, topics
 from streams.app import database_url, running
-from streams.logging import configure, fast_loop
+from streams.logging import configure
 from streams.settings import Settings, load
 
 _ASKING_S = 0.02
@@ -36,5 +36,5 @@ async def main(settings: Settings) -> None:
 if __name__ == "__main__":
     found = load()
     configure(found.log_level, "json")
-    with asyncio.Runner(loop_factory=fast_loop()) as runner:
+    with runtime.runner() as runner:
         runner.run(main(found))

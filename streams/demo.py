@@ -19,7 +19,7 @@ from rich.table import Table
 from agents import OPERATIONS
 from providers import http
 from schemas.request import Lane
-from streams import logging, showing, submit, up, upfile
+from streams import logging, runtime, showing, submit, up, upfile
 from streams.commands.books import table as costs_table
 from streams.errors import SpineError
 from streams.settings import Settings
@@ -35,7 +35,7 @@ _PLAIN_WIDTH = 120
 def demo(settings: Settings) -> int:
     """The exit code: 0 when every record of the sample got its answer. Raises SpineError."""
     logging.configure("warning", settings.log_format)
-    with asyncio.Runner(loop_factory=logging.fast_loop()) as runner:
+    with runtime.runner() as runner:
         return runner.run(_demo(settings))
 
 

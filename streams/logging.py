@@ -4,12 +4,10 @@ Lines carry ids and counts, never what a user sent. Faust, aiokafka and mode log
 themselves while a broker is away: they speak from `warning` on, and the same words come once in a while.
 """
 
-import asyncio
 import json
 import logging
 import sys
 import time
-from collections.abc import Callable
 from typing import Any, TextIO
 
 import structlog
@@ -81,13 +79,3 @@ class Seldom(logging.Filter):
             return False
         self._said[key] = now
         return True
-
-
-def fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Uvloop's event loop where there is one; None: asyncio's own."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    found: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return found

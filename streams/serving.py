@@ -18,7 +18,7 @@ import structlog
 
 from providers import PROVIDERS
 from store.errors import StoreError
-from streams import logging, postgres, waiting, watchdog, where
+from streams import logging, postgres, runtime, waiting, watchdog, where
 from streams.app import Spine, running
 from streams.errors import SpineError
 from streams.settings import Settings
@@ -55,7 +55,7 @@ def serve(settings: Settings, doors: Doors) -> int:
     _check(settings, doors)
     settings = postgres.resolved(settings)
     bootstrap = where.bootstrap(settings) if doors.kafka else None
-    with asyncio.Runner(loop_factory=logging.fast_loop()) as runner:
+    with runtime.runner() as runner:
         code = runner.run(_live(settings, doors, bootstrap))
         _no_longer_than(_LAST_S, code)
         return code

@@ -20,7 +20,7 @@ import structlog
 
 from providers import http
 from providers.base import ProviderError
-from streams import logging, postgres, upfile
+from streams import logging, postgres, runtime, upfile
 from streams.broker import control
 from streams.errors import SpineError
 from streams.settings import Settings
@@ -44,7 +44,7 @@ _ASK_S = 2.0
 def up(settings: Settings) -> int:
     """Until a signal; the exit code. Raises SpineError."""
     logging.configure(settings.log_level, settings.log_format)
-    with asyncio.Runner(loop_factory=logging.fast_loop()) as runner:
+    with runtime.runner() as runner:
         return runner.run(_up(settings))
 
 

@@ -1,14 +1,13 @@
 """Records come in: the first half of the state table, in one transaction for a whole batch."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, text, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, insert, update
 
 from schemas.errors import ErrorType, Failure
 from store import rows
-from store.database import now
-from store.ledger import answers
+from store.ledger import answers, look
 from store.ledger.end import cancel_rows
 from store.ledger.policy import Known, on_known
 from store.ledger.types import Accepted, Arrival, Ask, CancelAsk, Position, Routes, Unreadable
@@ -16,7 +15,17 @@ from store.tables import bodies, cancels, intake_progress, outbox, positions, re
 
 CANCEL_KEPT_S = 86_400.0
 
-_NEXT_PKS = text("SELECT nextval('requests_pk_seq') FROM generate_series(1, :n)")
+_R = requests.c
+_P = intake_progress.c
+_ANEW = update(requests).where(_R.pk == bindparam("the_pk"))
+_NEW, _NEW_BODY, _NEW_RESULT, _PUBLISH = insert(requests), insert(bodies), insert(results), insert(outbox)
+_REMEMBER = rows.upserting(positions, lambda statement: statement.on_conflict_do_nothing())
+_PROGRESS = (
+    update(intake_progress)
+    .where(_P.topic == bindparam("the_topic"), _P.partition == bindparam("the_partition"))
+    .values(next_offset=bindparam("the_next"), last_timestamp=bindparam("the_timestamp"))
+)
+_REDELIVERED = Accepted("redelivered")
 
 
 def accept(conn: Connection, routes: Routes, arrivals: Sequence[Arrival]) -> list[Accepted]:
@@ -32,7 +41,8 @@ class _Batch:
 
     def __init__(self, conn: Connection, routes: Routes, arrivals: Sequence[Arrival]) -> None:
         self.conn, self.routes, self.arrivals = conn, routes, arrivals
-        self.at = now(conn)
+        begun = look.begin(conn, sum(1 for arrival in arrivals if isinstance(arrival.what, Ask)))
+        self.at, self.pks, self.any_cancels = begun.at, iter(begun.pks), begun.cancels
         self.new: list[dict[str, Any]] = []
         self.anew: list[dict[str, Any]] = []
         self.bodies: list[dict[str, Any]] = []
@@ -44,23 +54,23 @@ class _Batch:
 
     def run(self) -> list[Accepted]:
         """Decides as far as it can: a request behind its own cancel is for the next batch, which sees the cancel done."""
-        progress = _progress(self.conn, self.arrivals)
-        live = [arrival for arrival in self.arrivals if not _redelivered(progress, arrival)]
-        past = self._past_positions(live, progress)
+        progress = look.places_of(self.conn, self.arrivals)
+        live = [arrival for arrival in self.arrivals if not look.is_redelivered(progress, arrival)]
+        past = look.decided_before(self.conn, live, progress)
         self._look(live, past)
         decided: list[Accepted] = []
         for arrival in self.arrivals:
             if self.cancelled and isinstance(arrival.what, Ask) and _identity(arrival.what) in self.cancelled:
                 break
-            decided.append(_REDELIVERED if _redelivered(progress, arrival) else self._one(arrival, past))
+            decided.append(_REDELIVERED if look.is_redelivered(progress, arrival) else self._one(arrival, past))
             self._reach(arrival, progress)
         self._write()
         return decided
 
-    def _reach(self, arrival: Arrival, progress: dict[tuple[str, int], Any]) -> None:
+    def _reach(self, arrival: Arrival, progress: look.Places) -> None:
         """A position that stands twice in this batch (it was fetched again while the first waited) counts once."""
         p = arrival.position
-        if p is not None and not _redelivered(progress, arrival):
+        if p is not None and not look.is_redelivered(progress, arrival):
             progress[p.topic, p.partition]["next_offset"] = p.offset + 1
             self.reached[p.topic, p.partition] = p
 
@@ -69,32 +79,13 @@ class _Batch:
         identities = {
             _identity(a.what) for a in live if isinstance(a.what, Ask | CancelAsk) and getattr(a.what, "id", None)
         }
-        self.known: dict[bytes, Known] = _known(self.conn, identities)
-        self.waiting_cancels = _cancels(self.conn, identities)
-        fresh = len({_identity(a.what) for a in live if isinstance(a.what, Ask)} - self.known.keys())
-        self.pks = iter(_next_pks(self.conn, fresh))
+        self.known: dict[bytes, Known] = look.known(self.conn, identities)
+        self.waiting_cancels = look.waiting_cancels(self.conn, identities) if self.any_cancels else set()
         replays = {
             known.pk for known in self.known.values() if known.state not in {"waiting", "leased", "calling", "held"}
         }
         replays |= {row.request_pk for row in past.values() if row.request_pk is not None}
-        self.bodies_of = _result_bodies(self.conn, replays)
-
-    def _past_positions(self, live: Sequence[Arrival], progress: dict[tuple[str, int], Any]) -> dict[Position, Any]:
-        """What was decided of positions that an operator has moved back over."""
-        asked = [
-            a.position
-            for a in live
-            if a.position is not None
-            and a.position.offset < progress[a.position.topic, a.position.partition]["replay_until"]
-        ]
-        if not asked:
-            return {}
-        p = positions.c
-        wanted = [(x.topic, x.partition, x.offset, x.timestamp) for x in asked]
-        found = self.conn.execute(
-            select(positions).where(tuple_(p.topic, p.partition, p.offset, p.timestamp).in_(wanted))
-        )
-        return {Position(row.topic, row.partition, row.offset, row.timestamp): row for row in found}
+        self.bodies_of = look.answers_of(self.conn, replays)
 
     def _one(self, arrival: Arrival, past: dict[Position, Any]) -> Accepted:
         seen = past.get(arrival.position) if arrival.position is not None else None
@@ -336,67 +327,12 @@ class _Batch:
         if self.cancelled:
             cancel_rows(conn, self.routes, self.cancelled, self.at)
         if gone := self.cancelled & self.waiting_cancels:
-            conn.execute(delete(cancels).where(cancels.c.identity.in_(gone)))
+            conn.execute(delete(cancels).where(cancels.c.identity.in_(rows.padded(gone))))
         rows.many(conn, _PROGRESS, _advanced(self.reached))
-
-
-_REDELIVERED = Accepted("redelivered")
-_R = requests.c
-_P = intake_progress.c
-_ANEW = update(requests).where(_R.pk == bindparam("the_pk"))
-_NEW, _NEW_BODY, _NEW_RESULT, _PUBLISH = insert(requests), insert(bodies), insert(results), insert(outbox)
-_REMEMBER = rows.upserting(positions, lambda statement: statement.on_conflict_do_nothing())
-_PLACES = (
-    select(intake_progress)
-    .where(tuple_(_P.topic, _P.partition).in_(bindparam("places", expanding=True)))
-    .order_by(_P.topic, _P.partition)
-    .with_for_update()
-)
-_KNOWN = (
-    select(_R.identity, _R.pk, _R.state, _R.generation, _R.fence, _R.payload_hash, _R.error_type)
-    .where(_R.identity.in_(bindparam("identities", expanding=True)))
-    .order_by(_R.pk)
-    .with_for_update()
-)
-_CANCELLED = select(cancels.c.identity).where(cancels.c.identity.in_(bindparam("identities", expanding=True)))
-_LAST_PK = select(func.max(_R.pk))
-_PROGRESS = (
-    update(intake_progress)
-    .where(intake_progress.c.topic == bindparam("the_topic"), intake_progress.c.partition == bindparam("the_partition"))
-    .values(next_offset=bindparam("the_next"), last_timestamp=bindparam("the_timestamp"))
-)
 
 
 def _identity(what: Any) -> bytes:
     return rows.identity(what.tenant, what.operation, what.id)
-
-
-def _redelivered(progress: dict[tuple[str, int], Any], arrival: Arrival) -> bool:
-    p = arrival.position
-    return p is not None and p.offset < progress[p.topic, p.partition]["next_offset"]
-
-
-def _progress(conn: Connection, arrivals: Iterable[Arrival]) -> dict[tuple[str, int], Any]:
-    """The partitions of this batch, locked in one order; a partition never seen before starts at its first record."""
-    first: dict[tuple[str, int], int] = {}
-    for a in arrivals:
-        if a.position is not None:
-            first.setdefault((a.position.topic, a.position.partition), a.position.offset)
-    if not first:
-        return {}
-    locked = conn.execute(_PLACES, {"places": sorted(first)}).mappings()
-    found = {(row["topic"], row["partition"]): dict(row) for row in locked}
-    for place in sorted(first.keys() - found.keys()):
-        found[place] = {
-            "topic": place[0],
-            "partition": place[1],
-            "next_offset": first[place],
-            "last_timestamp": -1,
-            "committed_seen": first[place],
-            "replay_until": 0,
-        }
-        conn.execute(insert(intake_progress), found[place])
-    return found
 
 
 def _advanced(reached: dict[tuple[str, int], Position]) -> list[dict[str, Any]]:
@@ -404,34 +340,3 @@ def _advanced(reached: dict[tuple[str, int], Position]) -> list[dict[str, Any]]:
         {"the_topic": topic, "the_partition": partition, "the_next": p.offset + 1, "the_timestamp": p.timestamp}
         for (topic, partition), p in sorted(reached.items(), key=lambda item: item[0])
     ]
-
-
-def _known(conn: Connection, identities: set[bytes]) -> dict[bytes, Known]:
-    if not identities:
-        return {}
-    found = conn.execute(_KNOWN, {"identities": list(identities)})
-    return {row[0]: Known(*row[1:]) for row in found}
-
-
-def _cancels(conn: Connection, identities: set[bytes]) -> set[bytes]:
-    if not identities:
-        return set()
-    return set(conn.execute(_CANCELLED, {"identities": list(identities)}).scalars())
-
-
-def _result_bodies(conn: Connection, pks: set[int]) -> dict[tuple[int, int], bytes]:
-    if not pks:
-        return {}
-    r = results.c
-    found = conn.execute(select(r.request_pk, r.generation, r.body).where(r.request_pk.in_(pks)))
-    return {(row.request_pk, row.generation): row.body for row in found}
-
-
-def _next_pks(conn: Connection, n: int) -> list[int]:
-    """Keys in order of arrival: SQLite has one writer, PostgreSQL a sequence."""
-    if n == 0:
-        return []
-    if conn.dialect.name == "sqlite":
-        last = conn.execute(_LAST_PK).scalar() or 0
-        return list(range(last + 1, last + 1 + n))
-    return list(conn.execute(_NEXT_PKS, {"n": n}).scalars())

@@ -1,16 +1,32 @@
 """Rows are leased and slots taken, best lane first, in the same transaction as whatever else waits."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Double,
+    Integer,
+    Row,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal,
+    select,
+    union_all,
+    update,
+)
 
 from store import rows
-from store.database import now
-from store.ledger.end import CLAIMED, cancel_runs, claimed, expire_rows
+from store.database import clock
+from store.ledger.end import CLAIMED_COLUMNS, cancel_runs, claimed, expire_rows
 from store.ledger.types import Claimed, Pool, Routes, Slot, Want
-from store.tables import CLAIMABLE, DELAYED, requests, slots, workers
+from store.tables import CLAIMABLE, DELAYED, DUE, bodies, requests, slots, workers
 
 _R = requests.c
 _S = slots.c
@@ -30,6 +46,8 @@ class Claims:
     """Rows ended instead of being leased: expired, or of a cancelled run."""
 
 
+_BODY = select(bodies.c.value).where(bodies.c.request_pk == _R.pk).scalar_subquery()
+_HEADERS = select(bodies.c.headers).where(bodies.c.request_pk == _R.pk).scalar_subquery()
 _LEASE = (
     update(requests)
     .where(_R.pk.in_(bindparam("the_pks", expanding=True)), _R.state == "waiting")
@@ -39,35 +57,59 @@ _LEASE = (
         fence=_R.fence + 1,
         started_at=func.coalesce(_R.started_at, bindparam("the_time")),
     )
+    .returning(*CLAIMED_COLUMNS, _BODY.label("value"), _HEADERS.label("headers"))
 )
 _DUE = select(_R.pk).where(DELAYED, _R.not_before <= bindparam("the_time")).with_for_update(skip_locked=True)
 _WAKE = update(requests).where(_R.pk.in_(_DUE)).values(not_before=0)
-_LEASED = CLAIMED.where(_R.pk.in_(bindparam("the_pks", expanding=True)))
-_CHOOSE = (
-    select(_R.pk)
-    .where(
-        CLAIMABLE,
-        _R.provider == bindparam("p"),
-        _R.model == bindparam("m"),
-        _R.lane.between(bindparam("lane"), bindparam("lane")),
+
+
+def _in_lane(lane: int, better: Sequence[Any]) -> Any:
+    """The lane's rows, as many as its room holds beside those of better lanes."""
+    room: ColumnElement[int] = bindparam(f"room{lane}", type_=Integer()) - sum(
+        (select(func.count()).select_from(one).scalar_subquery() for one in better), literal(0)
     )
-    # not `lane = :lane ORDER BY pk`: PostgreSQL takes state and lane for independent and, in a flood of another lane,
-    # walks the primary key past every row of it; only the index of what is claimable is in the order of lane and pk
-    .order_by(_R.lane, _R.pk)
-    .limit(bindparam("room"))
-    .with_for_update(skip_locked=True)
-)
+    return (
+        select(_R.pk, _R.lane, _R.run_id)
+        .where(
+            CLAIMABLE,
+            _R.provider == bindparam("p"),
+            _R.model == bindparam("m"),
+            _R.lane.between(literal(lane), literal(lane)),
+        )
+        # not `lane = :lane ORDER BY pk`: PostgreSQL takes state and lane for independent and, in a flood of another lane,
+        # walks the primary key past every row of it; only the index of what is claimable is in the order of lane and pk
+        .order_by(_R.lane, _R.pk)
+        .limit(case((room > 0, room), else_=0))
+        .with_for_update(skip_locked=True)
+        .cte(f"lane{lane}")
+    )
+
+
+def _choice() -> CompoundSelect[Any]:
+    lanes: list[Any] = []
+    for lane in range(LANES):
+        lanes.append(_in_lane(lane, lanes))
+    return union_all(*(select(one) for one in lanes))
+
+
+_CHOOSE = _choice()
 _FREE = (
     select(slots)
     .where(_S.provider == bindparam("p"), _S.model == bindparam("m"), _S.owner.is_(None))
     .order_by(_S.reserved.desc(), _S.number, _S.node)
     .with_for_update(skip_locked=True)
 )
-_LIVES = (
-    select(workers.c.id)
+_TIME = func.coalesce(clock(), bindparam("the_time", type_=Double()))
+_STATE = (
+    select(
+        _TIME.label("now"),
+        exists().where(DELAYED, _R.not_before <= _TIME).label("wakes"),
+        exists().where(DUE, _R.deadline <= _TIME).label("expires"),
+    )
     .where(workers.c.id == bindparam("w"))
-    .with_for_update(read=True, key_share=True, skip_locked=True)
+    .with_for_update(read=True, key_share=True, skip_locked=True, of=workers)
 )
+"""Nothing: it was declared dead. The shared lock keeps whoever would bury it waiting until our claim is committed."""
 _TAKE = (
     update(slots)
     .where(
@@ -139,20 +181,22 @@ def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) 
     A worker that was declared dead, and does not know it yet, gets nothing: nobody would ever take it back from it.
     """
     asked = frozenset(want.pool for want in wants)
-    if not _lives(conn, worker):
+    state = conn.execute(_STATE, {"w": worker, "the_time": time.time()}).first()
+    if state is None:
         return Claims((), (), asked, frozenset())
-    at = now(conn)
-    _wake_delayed(conn, at)
-    ended = expire_rows(conn, routes, at) > 0
+    at = state.now
+    if state.wakes:
+        conn.execute(_WAKE, {"the_time": at})
+    ended = state.expires and expire_rows(conn, routes, at) > 0
     leased: list[Claimed] = []
     taken: list[Slot] = []
     more: set[Pool] = set()
     for want in wants:
         free = [row for row in _free(conn, want.pool) if row.node not in want.avoid]
-        pks, full = _choose(conn, want, len(free))
-        if pks and (gone := cancel_runs(conn, routes, at, pks)):
-            pks = [pk for pk in pks if pk not in gone]
-            ended = True
+        chosen, full = _choose(conn, want, len(free))
+        gone = cancel_runs(conn, routes, at, [row.pk for row in chosen if row.run_id is not None])
+        ended = ended or bool(gone)
+        pks = [row.pk for row in chosen if row.pk not in gone]
         rows_ = _lease(conn, worker, pks, at)
         leased += rows_
         if full:
@@ -162,46 +206,28 @@ def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) 
     return Claims(tuple(leased), tuple(taken), asked, frozenset(more), ended)
 
 
-def _lives(conn: Connection, worker: str) -> bool:
-    """Whether it has joined; the shared lock keeps whoever would bury it waiting until our claim is committed."""
-    return conn.execute(_LIVES, {"w": worker}).first() is not None
-
-
-def _wake_delayed(conn: Connection, at: float) -> None:
-    conn.execute(_WAKE, {"the_time": at})
-
-
 def _free(conn: Connection, pool: Pool) -> list[Row[Any]]:
     return list(conn.execute(_FREE, {"p": pool[0], "m": pool[1]}))
 
 
-def _choose(conn: Connection, want: Want, free: int) -> tuple[list[int], bool]:
-    """Per lane, what the free slots and one pool's worth ahead can hold beside what is ready in it and in better lanes.
+def _choose(conn: Connection, want: Want, free: int) -> tuple[list[Row[Any]], bool]:
+    """Per lane, what the free slots and one pool's worth ahead can hold beside what is ready in it and in better lanes;
+    and whether there may be more.
 
     A full shelf of batch rows never hides a realtime row: its lane's room is counted without them.
     """
-    chosen: list[int] = []
-    held = 0
-    full = False
-    for lane in range(LANES):
-        held += want.ready[lane]
-        room = free + want.total - held
-        if room <= 0:
-            full = True
-            continue
-        place = {"p": want.pool[0], "m": want.pool[1], "lane": lane, "room": room}
-        found = list(conn.execute(_CHOOSE, place).scalars())
-        full = full or len(found) == room
-        held += len(found)
-        chosen += found
-    return chosen, full
+    rooms = [free + want.total - sum(want.ready[: lane + 1]) for lane in range(LANES)]
+    place = {f"room{lane}": room for lane, room in enumerate(rooms)}
+    chosen = list(conn.execute(_CHOOSE, {"p": want.pool[0], "m": want.pool[1], **place}))
+    found = [sum(1 for row in chosen if row.lane <= lane) for lane in range(LANES)]
+    return chosen, any(count >= room for count, room in zip(found, rooms, strict=True))
 
 
 def _lease(conn: Connection, worker: str, pks: Sequence[int], at: float) -> list[Claimed]:
     if not pks:
         return []
-    conn.execute(_LEASE, {"the_pks": pks, "the_owner": worker, "the_time": at})
-    found = [claimed(row) for row in conn.execute(_LEASED, {"the_pks": pks})]
+    told = {"the_pks": rows.padded(pks), "the_owner": worker, "the_time": at}
+    found = [claimed(row) for row in conn.execute(_LEASE, told)]
     for row in found:
         row.leased_at = at
     return sorted(found, key=lambda row: (row.lane, row.pk))

@@ -16,7 +16,7 @@ from store.tables import DUE, bodies, executions, outbox, requests, results, run
 
 _R = requests.c
 
-CLAIMED = select(
+CLAIMED_COLUMNS = (
     _R.pk,
     _R.tenant,
     _R.operation,
@@ -40,12 +40,13 @@ CLAIMED = select(
     _R.requested_at,
     _R.accepted_at,
     func.coalesce(_R.started_at, _R.accepted_at).label("leased_at"),
-    bodies.c.value,
-    bodies.c.headers,
-).join_from(requests, bodies, bodies.c.request_pk == _R.pk)
+)
+CLAIMED = select(*CLAIMED_COLUMNS, bodies.c.value, bodies.c.headers).join_from(
+    requests, bodies, bodies.c.request_pk == _R.pk
+)
 
 _CANCELLED = tuple_(_R.tenant, _R.run_id).in_(select(run_cancels.c.tenant, run_cancels.c.run_id))
-_FLAGGED = select(_R.pk).where(_R.pk.in_(bindparam("pks", expanding=True)), _R.run_id.is_not(None), _CANCELLED)
+_FLAGGED = select(_R.pk).where(_R.pk.in_(bindparam("pks", expanding=True)), _CANCELLED)
 _LATE = (
     select(_R.pk)
     .where(DUE, _R.deadline <= bindparam("the_time"))
@@ -55,7 +56,7 @@ _LATE = (
 
 
 def claimed(row: Sequence[Any]) -> Claimed:
-    """A row of `CLAIMED`."""
+    """A row of `CLAIMED`, or of `CLAIMED_COLUMNS` with value and headers."""
     return Claimed(*row)
 
 
@@ -107,7 +108,7 @@ def end_rows(
         "completed_at": at,
         "error_type": failure.type.value if failure else None,
     }
-    conn.execute(update(requests).where(_R.pk.in_([claim.pk for claim in ending])).values(change))
+    conn.execute(update(requests).where(_R.pk.in_(rows.padded(claim.pk for claim in ending))).values(change))
     rows.many(conn, insert(results), kept)
     rows.many(conn, insert(outbox), letters)
     return len(ending)
@@ -145,7 +146,7 @@ def totals_of(conn: Connection, pks: Sequence[int]) -> dict[tuple[int, int], Tot
             func.sum(case((e.cost_nano.is_(None), 1), else_=0)),
             func.count(),
         )
-        .where(e.request_pk.in_(pks), counted)
+        .where(e.request_pk.in_(rows.padded(pks)), counted)
         .group_by(e.request_pk, e.generation)
     )
     return {
@@ -164,7 +165,7 @@ def totals_of(conn: Connection, pks: Sequence[int]) -> dict[tuple[int, int], Tot
 
 def cancel_rows(conn: Connection, routes: Routes, identities: Iterable[bytes], at: float) -> None:
     """Known and not begun: ended at once. Calling: flagged, for its holder to abort. Ended: nothing."""
-    wanted = _R.identity.in_(list(identities))
+    wanted = _R.identity.in_(rows.padded(identities))
     conn.execute(update(requests).where(wanted, _R.state == "calling").values(cancel=True))
     end_rows(
         conn, routes, CLAIMED.where(wanted, _R.state.in_(["waiting", "leased", "held"])), Status.CANCELLED, None, at
@@ -172,10 +173,12 @@ def cancel_rows(conn: Connection, routes: Routes, identities: Iterable[bytes], a
 
 
 def cancel_runs(conn: Connection, routes: Routes, at: float, pks: Sequence[int]) -> set[int]:
-    """Of rows that are about to be claimed, those whose run was cancelled: ended, and returned."""
-    gone = set(conn.execute(_FLAGGED, {"pks": list(pks)}).scalars())
+    """Of rows that are about to be claimed and belong to a run, those whose run was cancelled: ended, and returned."""
+    if not pks:
+        return set()
+    gone = set(conn.execute(_FLAGGED, {"pks": rows.padded(pks)}).scalars())
     if gone:
-        end_rows(conn, routes, CLAIMED.where(_R.pk.in_(gone)), Status.CANCELLED, None, at)
+        end_rows(conn, routes, CLAIMED.where(_R.pk.in_(rows.padded(gone))), Status.CANCELLED, None, at)
     return gone
 
 
@@ -184,4 +187,6 @@ def expire_rows(conn: Connection, routes: Routes, at: float, limit: int = 500) -
     due = list(conn.execute(_LATE, {"the_time": at, "most": limit}).scalars())
     if not due:
         return 0
-    return end_rows(conn, routes, CLAIMED.where(_R.pk.in_(due), _R.state == "waiting"), Status.EXPIRED, None, at)
+    return end_rows(
+        conn, routes, CLAIMED.where(_R.pk.in_(rows.padded(due)), _R.state == "waiting"), Status.EXPIRED, None, at
+    )

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from schemas.money import to_usd
 from schemas.usage import Price, UsageEvent
 from store import rows
 from store.ledger.answers import OutRow, moment
 from store.ledger.types import Call, Claimed, Closing, Routes
-from store.tables import daily_costs, executions, numbers, outbox
+from store.tables import daily_costs, executions, numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,6 @@ _STILL_OPEN = (
     .order_by(executions.c.id)
     .with_for_update()
 )
-_PUBLISH = insert(outbox)
 _SUMMED = ("calls", "input_tokens", "output_tokens", "cached_tokens", "cost_nano", "unpriced_calls")
 _ADD_TO_DAY = rows.upserting(
     daily_costs,
@@ -90,17 +89,17 @@ def still_open(conn: Connection, ids: Sequence[str]) -> set[str]:
     """Which of these calls nobody has closed yet, locked."""
     if not ids:
         return set()
-    return set(conn.execute(_STILL_OPEN, {"ids": list(ids)}).scalars())
+    return set(conn.execute(_STILL_OPEN, {"ids": rows.padded(ids)}).scalars())
 
 
-def close_calls(conn: Connection, routes: Routes, owed: Sequence[Owed], at: float) -> None:
-    """Close open calls: journal, the day's costs and usage events, together."""
+def close_calls(conn: Connection, routes: Routes, owed: Sequence[Owed], at: float) -> list[OutRow]:
+    """Close open calls: journal and the day's costs; and the usage events that are to be published with them."""
     rows.many(conn, _CLOSE, (_closed(o.closing, at) for o in owed))
     events = [o for o in owed if o.closing.event]
     if not events:
-        return
+        return []
     _add_to_day(conn, events, at)
-    rows.many(conn, _PUBLISH, _numbered(conn, [_event(routes, o, at) for o in events]))
+    return _numbered(conn, [_event(routes, o, at) for o in events])
 
 
 def _closed(closing: Closing, at: float) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from store.ledger.accept import CANCEL_KEPT_S
 from store.ledger.end import CLAIMED, end_rows
 from store.ledger.policy import on_death
 from store.ledger.types import Call, Closing, Routes, Slot
-from store.tables import cancels, executions, relays, requests, slots, workers
+from store.tables import cancels, executions, outbox, relays, requests, slots, workers
 
 _R = requests.c
 _W = workers.c
@@ -59,7 +59,7 @@ def give_back(conn: Connection, worker: str, pks: Collection[int], held: Collect
     mine = conn.execute(select(_R.pk, _R.state).where(_R.owner == worker, _R.state == "leased")).all()
     lost = [row.pk for row in mine if row.pk not in pks]
     if lost:
-        still = _R.pk.in_(lost) & (_R.owner == worker) & (_R.state == "leased")
+        still = _R.pk.in_(rows.padded(lost)) & (_R.owner == worker) & (_R.state == "leased")
         conn.execute(update(requests).where(still).values(state="waiting", owner=None))
     s = slots.c
     ours = conn.execute(select(slots).where(s.owner == worker)).all()
@@ -93,7 +93,8 @@ def bury(conn: Connection, routes: Routes, dead: Sequence[str]) -> int:
     conn.execute(select(_W.id).where(_W.id.in_(dead)).order_by(_W.id).with_for_update()).all()  # no claim meanwhile
     orphans = conn.execute(select(requests).where(_R.owner.in_(dead)).order_by(_R.pk).with_for_update()).all()
     opened = _open_calls(conn, [row.pk for row in orphans])
-    journal.close_calls(conn, routes, [_lost(call, row) for row in orphans for call in opened.get(row.pk, ())], at)
+    lost = [_lost(call, row) for row in orphans for call in opened.get(row.pk, ())]
+    rows.many(conn, insert(outbox), journal.close_calls(conn, routes, lost, at))
     ends: dict[str, list[int]] = {"poison": [], "ambiguous_fail": [], "cancelled": []}
     back: list[dict[str, Any]] = []
     for row in orphans:
@@ -147,16 +148,24 @@ def _end_orphans(conn: Connection, routes: Routes, ends: dict[str, list[int]], a
     )
     for fate, failure in (("poison", poison), ("ambiguous_fail", ambiguous)):
         if ends[fate]:
-            end_rows(conn, routes, CLAIMED.where(_R.pk.in_(ends[fate])), Status.FAILED, failure, at, dead_letter=True)
+            end_rows(
+                conn,
+                routes,
+                CLAIMED.where(_R.pk.in_(rows.padded(ends[fate]))),
+                Status.FAILED,
+                failure,
+                at,
+                dead_letter=True,
+            )
     if ends["cancelled"]:
-        end_rows(conn, routes, CLAIMED.where(_R.pk.in_(ends["cancelled"])), Status.CANCELLED, None, at)
+        end_rows(conn, routes, CLAIMED.where(_R.pk.in_(rows.padded(ends["cancelled"]))), Status.CANCELLED, None, at)
 
 
 def _open_calls(conn: Connection, pks: Sequence[int]) -> dict[int, list[Row[Any]]]:
     e = executions.c
     found: dict[int, list[Row[Any]]] = {}
     if pks:
-        wanted = select(executions).where(e.request_pk.in_(pks), e.outcome.is_(None)).order_by(e.id)
+        wanted = select(executions).where(e.request_pk.in_(rows.padded(pks)), e.outcome.is_(None)).order_by(e.id)
         for row in conn.execute(wanted.with_for_update()):
             found.setdefault(row.request_pk, []).append(row)
     return found

@@ -82,7 +82,7 @@ def _up_to(conn: Connection, worker: str, limit: int) -> Sequence[Row[Any]]:
         if chosen and total > MAX_BYTES:
             break
         chosen.append(pk)
-    return conn.execute(_READ, {"pks": chosen}).all()
+    return conn.execute(_READ, {"pks": rows.padded(chosen)}).all()
 
 
 def _numbered(ledger: str, number: int | None) -> list[tuple[str, bytes]]:
@@ -99,7 +99,7 @@ def ledger_id(conn: Connection) -> str:
 def mark(conn: Connection, pks: Sequence[int]) -> None:
     """Published: the rows go."""
     for i in range(0, len(pks), _MOST_VALUES):
-        conn.execute(_MARK, {"pks": list(pks[i : i + _MOST_VALUES])})
+        conn.execute(_MARK, {"pks": rows.padded(pks[i : i + _MOST_VALUES])})
 
 
 def replace(conn: Connection, pk: int, value: bytes) -> None:

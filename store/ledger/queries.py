@@ -44,7 +44,7 @@ def requests_named(conn: Connection, id_: str, tenants: Sequence[str], operation
     joined = select(requests, results.c.body).join_from(
         requests, results, and_(results.c.request_pk == _R.pk, results.c.generation == _R.generation), isouter=True
     )
-    return list(conn.execute(joined.where(_R.identity.in_(wanted))))
+    return list(conn.execute(joined.where(_R.identity.in_(rows.padded(wanted)))))
 
 
 def result_of(conn: Connection, pk: int, generation: int) -> bytes | None:
@@ -143,8 +143,8 @@ def results_of(conn: Connection, places: Sequence[tuple[int, int]]) -> dict[tupl
     """(pk, generation) -> the published result, of those that have ended."""
     found: dict[tuple[int, int], bytes] = {}
     r = results.c
-    for start in range(0, len(places), 200):
-        wanted = tuple_(r.request_pk, r.generation).in_(places[start : start + 200])
+    for start in range(0, len(places), 256):
+        wanted = tuple_(r.request_pk, r.generation).in_(rows.padded(places[start : start + 256]))
         chosen = select(r.request_pk, r.generation, r.body).where(wanted)
         found.update({(row[0], row[1]): row[2] for row in conn.execute(chosen)})
     return found

@@ -85,9 +85,10 @@ def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[S
         for closing in step.closings
         if closing.call.id in opened
     ]
-    journal.close_calls(conn, routes, owed, at)
+    events = journal.close_calls(conn, routes, owed, at)
     _open(conn, found, held, at)
-    bodies = _end(conn, routes, held, at)
+    bodies, letters = _end(conn, routes, held, at)
+    rows.many(conn, _PUBLISH, events + letters)
     bodies |= _ended_before(conn, [step for step, verdict in zip(steps, verdicts, strict=True) if verdict == "done"])
     _retry(conn, routes, found, held, at)
     free_slots(conn, worker, [step.free for step in steps if step.free is not None])
@@ -103,7 +104,7 @@ def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[S
 
 def _look(conn: Connection, pks: set[int]) -> tuple[dict[int, Any], float]:
     """The rows, locked, and the time: asked for in the same round trip, since idle slots wait for this."""
-    found = {row.pk: row for row in conn.execute(_LOOK, {"pks": list(pks)}).all()}
+    found = {row.pk: row for row in conn.execute(_LOOK, {"pks": rows.padded(pks)}).all()}
     return found, next((row.now for row in found.values()), None) or now(conn)
 
 
@@ -150,10 +151,13 @@ def _open(conn: Connection, found: dict[int, Any], held: Sequence[Step], at: flo
     rows.many(conn, _CALLING, ({**_fence(step), "the_attempts": step.claim.attempts} for step in opening))
 
 
-def _end(conn: Connection, routes: Routes, held: Sequence[Step], at: float) -> dict[int, bytes]:
+def _end(
+    conn: Connection, routes: Routes, held: Sequence[Step], at: float
+) -> tuple[dict[int, bytes], list[answers.OutRow]]:
+    """The bodies of the answers, by row, and what is to be published."""
     ending = [(step, step.then) for step in held if isinstance(step.then, End)]
     if not ending:
-        return {}
+        return {}, []
     made = {step.claim.pk: answers.finished(step.claim, end, at).model_dump_json().encode() for step, end in ending}
     rows.many(
         conn,
@@ -183,8 +187,7 @@ def _end(conn: Connection, routes: Routes, held: Sequence[Step], at: float) -> d
             for step, end in ending
         ),
     )
-    rows.many(conn, _PUBLISH, (row for step, end in ending for row in _letters(routes, step, end, made[step.claim.pk])))
-    return made
+    return made, [row for step, end in ending for row in _letters(routes, step, end, made[step.claim.pk])]
 
 
 def _letters(routes: Routes, step: Step, end: End, body: bytes) -> list[answers.OutRow]:
@@ -201,7 +204,9 @@ def _ended_before(conn: Connection, steps: Sequence[Step]) -> dict[int, bytes]:
     if not wanted:
         return {}
     r = results.c
-    found = conn.execute(select(r.request_pk, r.body).where(tuple_(r.request_pk, r.generation).in_(wanted)))
+    found = conn.execute(
+        select(r.request_pk, r.body).where(tuple_(r.request_pk, r.generation).in_(rows.padded(wanted)))
+    )
     return {row.request_pk: row.body for row in found}
 
 
@@ -223,7 +228,7 @@ def _retry(conn: Connection, routes: Routes, found: dict[int, Any], held: Sequen
     )
     unwanted = [step.claim.pk for step in held if isinstance(step.then, Retry) and found[step.claim.pk].cancel]
     if unwanted:
-        end_rows(conn, routes, CLAIMED.where(_R.pk.in_(unwanted)), Status.CANCELLED, None, at)
+        end_rows(conn, routes, CLAIMED.where(_R.pk.in_(rows.padded(unwanted))), Status.CANCELLED, None, at)
 
 
 def _fence(step: Step) -> dict[str, int]:

@@ -334,8 +334,8 @@ def _lock(conn: Connection, steps: Sequence[Step], arrivals: Sequence[Arrival]) 
     identities = {
         rows.identity(w.tenant, w.operation, w.id) for w in named if w.operation is not None and w.id is not None
     }
-    ours = requests.c.pk.in_({step.claim.pk for step in steps})
-    wanted = select(requests.c.pk).where(ours | requests.c.identity.in_(identities))
+    ours = requests.c.pk.in_(rows.padded({step.claim.pk for step in steps}))
+    wanted = select(requests.c.pk).where(ours | requests.c.identity.in_(rows.padded(identities)))
     conn.execute(wanted.order_by(requests.c.pk).with_for_update()).all()
 
 
