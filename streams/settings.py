@@ -19,7 +19,10 @@ class PriceEntry(BaseModel):
 class Settings(BaseSettings):
     """Every setting, its default and its meaning; `.env.example` lists the same."""
 
-    model_config = SettingsConfigDict(env_prefix="GENAI_", env_file=".env", extra="ignore", frozen=True)
+    # an empty value is none: `GENAI_API_KEY=` must not pass for a key
+    model_config = SettingsConfigDict(
+        env_prefix="GENAI_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
     # HTTP
     api_host: str = "127.0.0.1"
