@@ -61,7 +61,7 @@ ENTRYPOINT ["genai-spine"]
 CMD ["worker"]
 
 FROM base AS models
-USER root
+USER 0:0
 # OpenMP, for llama.cpp; Debian keeps one version of it per release
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*

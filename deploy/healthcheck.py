@@ -5,7 +5,7 @@
 
 import os
 import sys
-from urllib.error import URLError
+from http.client import HTTPException
 from urllib.request import urlopen
 
 PORTS = {"GENAI_API_PORT": "8100", "GENAI_WORKER_PORT": "8101"}
@@ -17,7 +17,7 @@ def answers(port: str, path: str) -> bool:
     try:
         with urlopen(f"http://127.0.0.1:{port}{path}", timeout=_WITHIN_S):
             return True
-    except (URLError, OSError, ValueError):
+    except (HTTPException, OSError):
         return False
 
 

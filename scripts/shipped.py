@@ -4,6 +4,7 @@
 walk goes over the metadata of what is installed here, so it needs no index, and nobody keeps a second lock.
 """
 
+import functools
 import re
 import sys
 import tomllib
@@ -86,9 +87,14 @@ def closure(roots: Iterable[Requirement]) -> list[Package]:
 
 
 def _needs(name: str, extras: Iterable[str]) -> list[Requirement]:
-    said = [Requirement(text) for text in _distribution(name).requires or []]
+    said = _said(name)
     asked = ["", *sorted(extras)]
     return [one for one in said if one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in asked)]
+
+
+@functools.cache
+def _said(name: str) -> tuple[Requirement, ...]:
+    return tuple(Requirement(text) for text in _distribution(name).requires or ())
 
 
 def _package(name: str, extras: Iterable[str]) -> Package:
@@ -96,6 +102,7 @@ def _package(name: str, extras: Iterable[str]) -> Package:
     return Package(name, _distribution(name).version, tuple(needs))
 
 
+@functools.cache
 def _distribution(name: str) -> metadata.Distribution:
     try:
         return metadata.distribution(name)

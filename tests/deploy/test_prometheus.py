@@ -124,9 +124,3 @@ def test_promtool_sees_every_alert_fire_when_it_should_and_only_then() -> None:
 
 def test_promtool_accepts_the_configuration() -> None:
     assert "SUCCESS" in promtool("check", "config", "--syntax-only", HERE / "prometheus.yml")
-
-
-def test_promtool_can_ask_for_health() -> None:
-    command = compose(COMPOSE)["services"]["prometheus"]["healthcheck"]["test"]
-    assert command == ["CMD", "promtool", "check", "healthy"]
-    assert "Check if the Prometheus server is healthy" in promtool("check", "healthy", "--help")
