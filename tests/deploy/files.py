@@ -31,7 +31,7 @@ def variables(path: Path) -> dict[str, set[str]]:
 
 
 def compose(path: Path, given: Mapping[str, str] = FILLED) -> dict[str, Any]:
-    """The file as Compose reads it: variables filled in, `extends` taken over, two dollars one."""
+    """The file as Compose reads it: variables filled in, two dollars one."""
 
     def value(match: re.Match[str]) -> str:
         name, how, rest = match["name"], match["how"] or "", match["rest"] or ""
@@ -41,21 +41,11 @@ def compose(path: Path, given: Mapping[str, str] = FILLED) -> dict[str, Any]:
         return rest
 
     found: dict[str, Any] = yaml.safe_load(_VARIABLE.sub(value, _without_comments(path)).replace("$$", "$"))
-    for name, service in found["services"].items():
-        if base := service.pop("extends", None):
-            theirs = compose(path.parent / base["file"], {**FILLED, **given})["services"][base["service"]]
-            found["services"][name] = _merged(theirs, service)
     return found
 
 
 def _without_comments(path: Path) -> str:
     return re.sub(r"^\s*#.*\n", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
-
-
-def _merged(base: Any, above: Any) -> Any:
-    if isinstance(base, dict) and isinstance(above, dict):
-        return {**base, **{name: _merged(base.get(name), value) for name, value in above.items()}}
-    return above
 
 
 def documents(path: Path) -> list[dict[str, Any]]:

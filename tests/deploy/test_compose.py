@@ -155,6 +155,13 @@ def test_ollama_gets_the_gpu_and_nobody_does_in_development() -> None:
     assert "devices" not in json.dumps(compose(COMPOSE_DEV))
 
 
+def test_development_has_the_same_kafka() -> None:
+    there, here = (compose(path)["services"]["kafka"] for path in (COMPOSE, COMPOSE_DEV))
+    assert {name: here[name] for name in ("image", "environment", "healthcheck", "volumes")} == {
+        name: there[name] for name in ("image", "environment", "healthcheck", "volumes")
+    }
+
+
 @BOTH
 def test_kafka_is_the_one_that_is_tested_and_is_found_where_it_listens(path: Path) -> None:
     services = compose(path)["services"]
