@@ -1,9 +1,9 @@
 """The one reader of the environment: `GENAI_*`, read once, into a typed value."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -19,10 +19,7 @@ class PriceEntry(BaseModel):
 class Settings(BaseSettings):
     """Every setting, its default and its meaning; `.env.example` lists the same."""
 
-    # an empty value is none: `GENAI_API_KEY=` must not pass for a key
-    model_config = SettingsConfigDict(
-        env_prefix="GENAI_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix="GENAI_", env_file=".env", extra="ignore", frozen=True)
 
     # HTTP
     api_host: str = "127.0.0.1"
@@ -82,6 +79,12 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_is_not_set(cls, value: Any, info: ValidationInfo) -> Any:
+        """`GENAI_API_KEY=` must not pass for a key; nor must other settings that may be left out."""
+        return None if value == "" and cls.model_fields[info.field_name or ""].default is None else value
 
     def ollama_nodes(self) -> tuple[str, ...]:
         """The base URLs, without a trailing slash."""

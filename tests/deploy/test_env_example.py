@@ -51,3 +51,19 @@ def test_it_knows_what_the_compose_files_ask_for() -> None:
         name: "".join(how - {"?"}) for name, how in others.items()
     }
     assert set(variables(COMPOSE_DEV)) | {name for name in asked if name.startswith("GENAI_")} <= set(LISTED)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "README.md",
+        "docs/how-to/deploy-with-compose.md",
+        "docs/how-to/kubernetes.md",
+        "docs/how-to/answer-alerts.md",
+        "docs/explanation/capacity.md",
+    ],
+)
+def test_a_page_about_deployment_names_only_variables_that_there_are(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"\b(?:GENAI|SPINE|POSTGRES|GRAFANA|PROMETHEUS|KAFKA)_[A-Z_]+[A-Z]\b", text))
+    assert named - set(LISTED) == set()

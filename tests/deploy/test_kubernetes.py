@@ -1,5 +1,6 @@
 """The plain manifests: what they name exists, and probes, drains and selectors fit together."""
 
+import re
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from streams.settings import Settings
 from streams.web.app import make_api, make_small
 from streams.web.front import Front
 from tests.deploy import served
-from tests.deploy.files import DEPLOY, commands, documents, settings_named
+from tests.deploy.files import DEPLOY, ROOT, commands, documents, settings_named
 from tests.parts.kafka import make_settings
 
 pytestmark = pytest.mark.fast
@@ -94,3 +95,10 @@ def test_the_scaler_asks_for_what_is_served_and_stays_within_the_partitions() ->
     for trigger in spec["triggers"]:
         assert served.problems(trigger["metadata"]["query"], served.labels()) == []
         assert all(isinstance(value, str) for value in trigger["metadata"].values())
+
+
+def test_the_secret_of_the_how_to_is_the_one_that_is_asked_for() -> None:
+    page = (ROOT / "docs/how-to/kubernetes.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"--from-literal=(\w+)=", page)) == set(SECRET)
+    asked = {one["secretRef"]["name"] for name in PODS for one in container(name)["envFrom"] if "secretRef" in one}
+    assert asked == set(re.findall(r"kubectl create secret generic (\S+)", page))
