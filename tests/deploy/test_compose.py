@@ -119,10 +119,17 @@ def test_a_process_is_given_longer_to_end_than_it_takes(path: Path) -> None:
 @BOTH
 def test_no_secret_is_written_down(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    written = re.findall(r"^\s+(\w*(?:PASSWORD|SECRET|TOKEN|API_KEY)): (?!\$\{)(.+)$", text, re.MULTILINE)
+    written = re.findall(r"^\s+(\w*(?:PASSWORD|SECRET|TOKEN|API_KEY)): (?!\$\{|\"\"$)(.+)$", text, re.MULTILINE)
     assert written == []
     if path == COMPOSE:
         assert {name for name, how in variables(path).items() if "?" in how} == set(FILLED)
+
+
+@BOTH
+def test_our_processes_are_not_given_what_others_need(path: Path) -> None:
+    services = compose(path)["services"]
+    others = {name for name in variables(COMPOSE) if name.endswith("PASSWORD")}
+    assert {name for each in OURS for name in others if services[each]["environment"].get(name) != ""} == set()
 
 
 def test_every_service_restarts_is_bounded_and_pinned() -> None:
