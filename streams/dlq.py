@@ -7,7 +7,7 @@ from typing import Any
 
 import aiokafka
 
-from streams import reading, topics
+from streams import reading, security, topics
 from streams.errors import SpineError
 from streams.reading import Record
 from streams.settings import Settings
@@ -93,7 +93,7 @@ async def replay(settings: Settings, bootstrap: str, wanted: Sequence[Letter]) -
     if missing:
         raise SpineError(f"There is no topic {', '.join(missing)}. Run `genai-spine topics create` first.")
     producer = aiokafka.AIOKafkaProducer(
-        bootstrap_servers=bootstrap,
+        **security.client(bootstrap),
         enable_idempotence=True,
         acks="all",
         max_request_size=settings.request_max_bytes + 131_072,

@@ -13,6 +13,7 @@ from faust.types import TP
 from store.database import Database
 from store.errors import StoreError
 from store.ledger import progress
+from streams import security
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +78,7 @@ class _Facts:
 async def _facts(bootstrap: str, group: str, last: Mapping[TP, int]) -> dict[TP, _Facts]:
     """What the broker says of each partition, by a consumer of our own that joins no group."""
     consumer = aiokafka.AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
+        **security.client(bootstrap),
         group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
