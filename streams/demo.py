@@ -34,7 +34,7 @@ _PLAIN_WIDTH = 120
 
 def demo(settings: Settings) -> int:
     """The exit code: 0 when every record of the sample got its answer. Raises SpineError."""
-    logging.configure("warning", settings.log_format)
+    logging.configure("warning", settings.log_format, redact=settings.redact)
     with runtime.runner() as runner:
         return runner.run(_demo(settings))
 
@@ -211,7 +211,7 @@ class Screen:
 def _plain(text: str) -> Any:
     from rich.text import Text
 
-    return Text(text)
+    return Text(showing.plain(text))
 
 
 def try_lines(at: Running) -> list[str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiokafka
@@ -10,6 +10,7 @@ import aiokafka
 from streams import reading, security, topics
 from streams.errors import SpineError
 from streams.reading import Record
+from streams.redact import Redactor
 from streams.settings import Settings
 
 SAID = frozenset(
@@ -52,6 +53,23 @@ class Letter:
             "key": None if self.record.key is None else self.record.key.decode(errors="replace"),
             "value": None if value is None else value.decode(errors="replace"),
         }
+
+
+def masked(letter: Letter, redactor: Redactor) -> Letter:
+    """The letter as it may be shown; the one in the topic, which a replay sends, is untouched."""
+    record = letter.record
+    return Letter(
+        replace(
+            record,
+            key=None if record.key is None else redactor.record(record.key),
+            value=None if record.value is None else redactor.record(record.value),
+            headers=tuple((name, _header(redactor, name, value)) for name, value in record.headers),
+        )
+    )
+
+
+def _header(redactor: Redactor, name: str, value: bytes) -> bytes:
+    return str(redactor.field(name, value.decode(errors="replace"))).encode()
 
 
 async def letters(bootstrap: str) -> list[Letter]:

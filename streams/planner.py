@@ -57,6 +57,14 @@ class Planner:
         if changed:
             await self.database.write(save)
         for tp, start in starts.items():
+            if start.missed:
+                log.error(
+                    "retention has deleted records that nobody had read; they get no answer",
+                    partition=str(tp),
+                    records=start.missed,
+                    reading_on_at=start.offset,
+                    mend="produce them again; raise GENAI_RETENTION_HOURS, or add workers",
+                )
             if start.why in {"reset", "hole", "anew"} or (start.why == "lost" and start.offset > facts[tp].begin):
                 log.warning(
                     "reading on elsewhere than the group's offset says",

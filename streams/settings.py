@@ -95,6 +95,7 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
+    redact: str = ""  # email, card, iban, names of fields, /patterns/; masked in logs, views of dead letters, pages
 
     def ollama_nodes(self) -> tuple[str, ...]:
         """The base URLs, without a trailing slash."""

@@ -43,7 +43,7 @@ _ASK_S = 2.0
 
 def up(settings: Settings) -> int:
     """Until a signal; the exit code. Raises SpineError."""
-    logging.configure(settings.log_level, settings.log_format)
+    logging.configure(settings.log_level, settings.log_format, redact=settings.redact)
     with runtime.runner() as runner:
         return runner.run(_up(settings))
 
