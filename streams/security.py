@@ -202,7 +202,8 @@ def credentials(bootstrap: str) -> Any:
 
 _LOGIN = {"PLAIN": "plain.PlainLoginModule"}
 _SCRAM_LOGIN = "scram.ScramLoginModule"
-_PKCS8 = ("BEGIN PRIVATE KEY", "BEGIN ENCRYPTED PRIVATE KEY")
+_LOCKED = "BEGIN ENCRYPTED PRIVATE KEY"
+_PKCS8 = ("BEGIN PRIVATE KEY", _LOCKED)
 
 
 def java_properties(security: Security) -> str:
@@ -218,13 +219,14 @@ def java_properties(security: Security) -> str:
     if security.ca_file:
         table |= {"ssl.truststore.type": "PEM", "ssl.truststore.certificates": Path(security.ca_file).read_text()}
     if security.cert_file:
+        key = _key(security.key_file or security.cert_file)
         table |= {
             "ssl.keystore.type": "PEM",
             "ssl.keystore.certificate.chain": Path(security.cert_file).read_text(),
-            "ssl.keystore.key": _key(security.key_file or security.cert_file),
+            "ssl.keystore.key": key,
         }
-    if security.key_password is not None:
-        table["ssl.key.password"] = _secret(security.key_password)
+        if _LOCKED in key:  # a password for a key that has none is refused there
+            table["ssl.key.password"] = _secret(security.key_password)
     return "".join(f"{key}={escaped(value)}\n" for key, value in table.items())
 
 
@@ -275,7 +277,7 @@ async def _asked(connection: Any, security: Security) -> str:
 
     try:
         await connection.send(MetadataRequest([]))
-    except (KafkaError, TimeoutError):
+    except (KafkaError, OSError, TimeoutError):
         return "" if security.sasl else _HANGS_UP.format(protocol=security.protocol)
     finally:
         connection.close()
