@@ -25,6 +25,8 @@ ENVIRONMENT = {
     "GENAI_ANTHROPIC_API_KEY": KEYS[3],
 }
 HOSTILE = "[red]not red[/red] \x1b[2J\u202egnp.exe"
+NAME = "[red]not red[/red]\x9b2J\u202egnp.exe"
+"""A name may not hold the older control characters; these it may."""
 OBEYED = {"\x1b", "\u202e", "\x00", "\x9b"}
 
 
@@ -39,12 +41,8 @@ def lines() -> str:
         {"operation": "summarize", "id": "dead", "input": {"content": f"{CONTENT} [fake:refused*1]"}},
         {"operation": "summarize", "id": "again", "input": {"content": f"{CONTENT} [fake:overloaded*1]"}},
         {"operation": "summarize", "id": "invalid", "input": {"content": [CONTENT]}},
-        {
-            "operation": "summarize",
-            "id": HOSTILE,
-            "tenant": HOSTILE,
-            "input": {"content": f"{HOSTILE} [fake:refused*1]"},
-        },
+        {"operation": "summarize", "id": NAME, "tenant": NAME, "content": f"{HOSTILE} [fake:refused*1]"},
+        {"operation": "complete", "id": "echo", "tenant": NAME, "prompt": HOSTILE},
         {"operation": "complete", "id": "nul", "prompt": f"{CONTENT} \x00 and a zero byte"},
     ]
     return "\n".join(orjson.dumps(one).decode() for one in asked)
@@ -73,7 +71,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             worker.said("ready")
             web = stack.enter_context(served(folder, "web", GENAI_LOG_LEVEL="info", **ENVIRONMENT))
             web.said("ready")
-            sent = run(folder, "submit", "-", "--wait", "--timeout", "60", given=lines(), **ENVIRONMENT)
+            sent = run(folder, "submit", "-", "--wait", "--timeout", "50", given=lines(), **ENVIRONMENT)
             (folder / "submit.out").write_text(sent.stdout + sent.stderr)
             malformed(folder)
             yield Run(folder, worker, web)
@@ -156,7 +154,7 @@ def test_views_of_dead_letters_mask_what_the_setting_names(whole: Run) -> None:
 
 @pytest.mark.parametrize("line", [["results", "-n", "50"], ["dlq", "list"], ["costs"]])
 def test_a_terminal_obeys_nothing_that_a_producer_wrote(whole: Run, line: list[str]) -> None:
-    shown = run(whole.folder, *line, **ENVIRONMENT).stdout
+    shown = run(whole.folder, *line, COLUMNS="300", **ENVIRONMENT).stdout
     assert (OBEYED & set(shown), "[red]not red[/red]" in shown or line == ["dlq", "list"]) == (set(), True)
 
 
