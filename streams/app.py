@@ -121,6 +121,8 @@ def _settle() -> None:
 
 async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.AsyncExitStack) -> Spine:
     worker = f"{platform.node()}-{os.getpid()}-{str(uuid_utils.uuid7())[-12:]}"
+    structlog.contextvars.bind_contextvars(worker=worker)
+    stack.callback(structlog.contextvars.unbind_contextvars, "worker")
     database = Database(parse_url(database_url(settings)))
     stack.push_async_callback(database.aclose)
     routes = make_routes(settings, widths)

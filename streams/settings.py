@@ -3,8 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
 
 
 class PriceEntry(BaseModel):
@@ -67,6 +71,18 @@ class Settings(BaseSettings):
     kafka_brokers: str = ""  # empty: the embedded broker
     kafka_port: Annotated[int, Field(ge=0, le=65535)] = 9092  # wished for by the embedded broker
     kafka_group: str = "genai-spine"
+    kafka_security_protocol: Annotated[
+        Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], BeforeValidator(_upper)
+    ] = "PLAINTEXT"
+    kafka_sasl_mechanism: Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], BeforeValidator(_upper)] = (
+        "PLAIN"
+    )
+    kafka_username: str = ""
+    kafka_password: SecretStr | None = None
+    kafka_ca_file: str = ""  # empty: the authorities that the system trusts
+    kafka_cert_file: str = ""  # a client certificate, with what leads up to its authority
+    kafka_key_file: str = ""  # empty: the key is in the certificate's file
+    kafka_key_password: SecretStr | None = None
     kafka_session_timeout_s: Annotated[float, Field(gt=0)] = 10.0
     partitions: Annotated[int, Field(ge=1)] = 4
     replication_factor: Annotated[int, Field(ge=1)] = 1
@@ -79,6 +95,7 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
+    redact: str = ""  # email, card, iban, names of fields, /patterns/; masked in logs, views of dead letters, pages
 
     @field_validator("*", mode="before")
     @classmethod

@@ -89,7 +89,12 @@ class Costs:
             try:
                 self._one(event)
             except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-                log.warning("a usage event that cannot be folded", offset=event.message.offset, error=str(error))
+                log.warning(
+                    "a usage event cannot be folded",
+                    partition=event.message.partition,
+                    offset=event.message.offset,
+                    error=type(error).__name__,
+                )
 
     def _one(self, event: Any) -> None:
         headers = dict(event.headers or {})

@@ -18,11 +18,10 @@ _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for 
 def create(as_json: _Json = False) -> None:
     """Make what is missing, widen what is too narrow, correct settings; nothing is shrunk or deleted."""
     from agents import OPERATIONS
-    from streams import settings, topics
-    from streams.broker import control
+    from streams import settings, topics, where
 
     chosen = settings.load()
-    done = asyncio.run(topics.create(control.bootstrap(chosen), chosen, OPERATIONS))
+    done = asyncio.run(topics.create(where.bootstrap(chosen), chosen, OPERATIONS))
     if as_json:
         typer.echo(json.dumps(done.as_json()))
         return
@@ -33,10 +32,9 @@ def create(as_json: _Json = False) -> None:
 @app.command("list")
 def list_(as_json: _Json = False) -> None:
     """Print the `genai.` topics as they are."""
-    from streams import settings, topics
-    from streams.broker import control
+    from streams import settings, topics, where
 
-    found = asyncio.run(topics.list_topics(control.bootstrap(settings.load())))
+    found = asyncio.run(topics.list_topics(where.bootstrap(settings.load())))
     if as_json:
         typer.echo(json.dumps({name: topic.as_json() for name, topic in found.items()}))
         return
@@ -52,11 +50,10 @@ def list_(as_json: _Json = False) -> None:
 def check(as_json: _Json = False) -> None:
     """Compare the cluster's topics with the settings; exit code 1 when they differ."""
     from agents import OPERATIONS
-    from streams import settings, topics
-    from streams.broker import control
+    from streams import settings, topics, where
 
     chosen = settings.load()
-    found = asyncio.run(topics.check(control.bootstrap(chosen), chosen, OPERATIONS))
+    found = asyncio.run(topics.check(where.bootstrap(chosen), chosen, OPERATIONS))
     if as_json:
         typer.echo(json.dumps({"ok": not found, "findings": [finding.as_json() for finding in found]}))
     else:

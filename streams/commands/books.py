@@ -54,6 +54,9 @@ async def _costs(settings: "Settings", first: str | None, last: str | None) -> d
 def table(told: dict[str, Any]) -> Any:
     """The days as a table for people."""
     from rich.table import Table
+    from rich.text import Text
+
+    from streams.showing import plain
 
     made = Table(title=f"Costs from {told['from']} to {told['to']} (UTC days)", title_justify="left")
     made.add_column("day", no_wrap=True)
@@ -63,7 +66,7 @@ def table(told: dict[str, Any]) -> Any:
         made.add_column(name, justify="right", no_wrap=True)
     for day in told["days"]:
         names = (day["date"], day["provider"], day["model"], day["tenant"])
-        made.add_row(*names, *_figures(day))
+        made.add_row(*(Text(plain(name)) for name in names), *_figures(day))
     made.add_section()
     made.add_row("all", "", "", "", *_figures(told["totals"]))
     return made
@@ -80,6 +83,7 @@ def _check(settings: "Settings", as_json: bool) -> None:
     from schemas.money import to_usd
     from streams import where
     from streams.audit import audit, differences
+    from streams.showing import plain
 
     books = asyncio.run(audit(settings, where.bootstrap(settings)))
     found = differences(books)
@@ -90,7 +94,7 @@ def _check(settings: "Settings", as_json: bool) -> None:
         for name, dollars in sums.items():
             typer.echo(f"{name:<12} {dollars} dollars")
         for words in found:
-            typer.echo(words)
+            typer.echo(plain(words))
         typer.echo(f"{len(found)} differences." if found else "All four books agree.")
     if found:
         raise typer.Exit(1)

@@ -20,35 +20,53 @@ _HOPELESS = "invalid_request"
 @app.command("list")
 def list_(error_type: _Type = None, as_json: _Json = False) -> None:
     """Print the dead letters, oldest first."""
-    found = [letter for letter in _all() if error_type in {None, letter.header("genai-error-type")}]
+    found = [_shown(letter) for letter in _all() if error_type in {None, letter.header("genai-error-type")}]
     if as_json:
         for letter in found:
             typer.echo(json.dumps(letter.as_json(), ensure_ascii=False))
         return
     for letter in found:
-        said = letter.header("genai-error")[:80]
-        typer.echo(f"{letter.place:<9} {letter.header('genai-error-type'):<18} {letter.header('genai-source')}  {said}")
+        typer.echo(line(letter))
     typer.echo(f"{len(found)} dead letters." if found else "There are no dead letters.", err=True)
 
 
 @app.command()
 def show(
-    place: Annotated[str, typer.Argument(help="PARTITION/OFFSET, as `list` prints it.")], as_json: _Json = False
+    place: Annotated[str, typer.Argument(help="PARTITION/OFFSET, as `list` prints it.")],
+    raw: Annotated[bool, typer.Option("--raw", help="Only the record's value, byte for byte, for a file.")] = False,
+    as_json: _Json = False,
 ) -> None:
-    """Print one dead letter: its headers, then the untouched record."""
+    """Print one dead letter: its headers, then its record. Control characters are written out; GENAI_REDACT masks."""
     import sys
 
     from streams.dlq import chosen
 
     (letter,) = chosen(_all(), [place])
+    if raw:
+        sys.stdout.buffer.write(letter.record.value or b"")
+        return
+    letter = _shown(letter)
     if as_json:
         typer.echo(json.dumps(letter.as_json(), ensure_ascii=False))
         return
-    for name, value in letter.record.headers:
-        typer.echo(f"{name}: {value.decode(errors='replace')}")
-    typer.echo(f"key: {letter.record.key!r}\n")
-    sys.stdout.flush()
-    sys.stdout.buffer.write((letter.record.value or b"") + b"\n")
+    typer.echo(whole(letter))
+
+
+def line(letter: "Letter") -> str:
+    """Place, error type, source and message, as text that no terminal obeys."""
+    from streams.showing import plain
+
+    kind, source = letter.header("genai-error-type"), letter.header("genai-source")
+    return plain(f"{letter.place:<9} {kind:<18} {source}  {letter.header('genai-error')[:80]}")
+
+
+def whole(letter: "Letter") -> str:
+    """Headers, key and value, likewise; the value keeps its lines."""
+    from streams.showing import plain
+
+    told = [plain(f"{name}: {value.decode(errors='replace')}") for name, value in letter.record.headers]
+    value = plain((letter.record.value or b"").decode(errors="replace"), keep="\n\t")
+    return "\n".join([*told, f"key: {letter.record.key!r}", "", value])
 
 
 @app.command()
@@ -81,6 +99,13 @@ def replay(
 def _fits(letter: "Letter", error_type: str | None) -> bool:
     kind = letter.header("genai-error-type")
     return kind == error_type if error_type else kind != _HOPELESS
+
+
+def _shown(letter: "Letter") -> "Letter":
+    from streams import dlq, redact, settings
+
+    masks = redact.of(settings.load().redact)
+    return dlq.masked(letter, masks) if masks else letter
 
 
 def _all() -> "list[Letter]":

@@ -26,11 +26,12 @@ def submit(
     import asyncio
 
     from streams import settings, where
+    from streams.showing import plain
 
     chosen, into = settings.load(), _lane(lane)
     good, bad = _parsed(chosen, file, operation)
     for found in bad:
-        typer.echo(f"Line {found.number} {found.why}.", err=True)
+        typer.echo(f"Line {found.number} {plain(found.why)}.", err=True)
     bootstrap = where.bootstrap(chosen)
     failed = asyncio.run(_submit(chosen, bootstrap, good, into, wait, timeout, as_json))
     if failed or bad:
