@@ -4,16 +4,15 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agents import OPERATIONS
 from agents.engine.engine import LANE_NAMES
 from store.database import Work
 from store.errors import StoreError
-from store.ledger import pages, queries
+from store.ledger import pages
 from streams.app import Spine
+from streams.finding import named
 from streams.web import showing
 from streams.web.asking import status_url
 from streams.web.front import Front
@@ -36,14 +35,7 @@ async def one_request(front: Front, request: Request) -> Response:
     id_ = request.path_params["request_id"]
     given = told(request, ("tenant", "operation"))
     tenant, operation = given.get("tenant"), given.get("operation")
-    operations = [operation.replace("-", "_")] if operation else sorted(OPERATIONS)
-
-    def look(conn: Any) -> list[Row[Any]]:
-        defaults = spine.decoder.defaults
-        known = {defaults.tenant, *defaults.tenants.values()} | queries.tenants(conn)
-        return queries.requests_named(conn, id_, [tenant] if tenant else sorted(known), operations)
-
-    found = await read(spine, look)
+    found = await read(spine, lambda conn: named(conn, spine.settings, id_, tenant, operation))
     if not found:
         raise Problem(404, f"No request has the id {id_!r}{_narrowed(tenant, operation)}.")
     if len(found) > 1:
