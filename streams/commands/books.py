@@ -67,7 +67,7 @@ def table(told: dict[str, Any]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    from streams.plain import plain
+    from streams.showing import plain
 
     days = [{"day": day["date"], **day} for day in told.get("days", ())]
     names = told["by"].split(",") if "by" in told else ["day", "provider", "model", "tenant"]

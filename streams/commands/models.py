@@ -58,7 +58,7 @@ def _print(told: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from streams.plain import plain
+    from streams.showing import plain
     from streams.tabling import Row, listed
 
     rows = [

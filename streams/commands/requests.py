@@ -191,7 +191,7 @@ async def _watch(settings: "Settings", wanted: "Wanted", number: int, every_s: f
 def _print_change(item: dict[str, Any], as_json: bool) -> None:
     import sys
 
-    from streams.plain import plain
+    from streams.showing import plain
 
     if as_json:
         typer.echo(json.dumps(item, ensure_ascii=False))
@@ -205,7 +205,7 @@ def _print_change(item: dict[str, Any], as_json: bool) -> None:
 def _print(found: list[dict[str, Any]]) -> None:
     from rich.console import Console
 
-    from streams.plain import plain
+    from streams.showing import plain
     from streams.tabling import Row, listed
 
     rows = [
@@ -230,8 +230,7 @@ def _print_one(found: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from streams.plain import plain
-    from streams.showing import answer
+    from streams.showing import answer, plain
     from streams.tabling import Row, listed
 
     console = Console(highlight=False)
