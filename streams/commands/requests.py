@@ -1,6 +1,7 @@
 """`requests list|show|watch`: the ledger, read beside whoever works on it."""
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -130,8 +131,7 @@ async def _newest(database: "Database", wanted: "Wanted", number: int) -> "Async
 
     after, left = None, number
     while left:
-        size = min(left, _AT_ONCE)
-        found = await database.read(lambda conn, after=after, size=size: pages.page(conn, wanted, after, size))
+        found = await database.read(partial(pages.page, wanted=wanted, after=after, limit=min(left, _AT_ONCE)))
         for row in found.rows:
             yield item(row)
         left -= len(found.rows)

@@ -61,7 +61,7 @@ def make_api(front: Front) -> FastAPI:
                 openapi_extra=asked(operation),
             )
     app.add_api_route("/v1/{operation}", _no_such_operation, methods=["POST"], include_in_schema=False)
-    app.openapi = describer(app, OPERATIONS)  # type: ignore[method-assign] - as FastAPI's own documentation does
+    app.openapi = describer(app, OPERATIONS)  # type: ignore[method-assign]  # as FastAPI's own documentation does
     return app
 
 

@@ -1,5 +1,6 @@
 """The API's own description, as OpenAPI 3.1: each route's parameters, bodies, answers and refusals, with examples."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from schemas.result import Result
 from store.ledger.books import GROUPS
 from streams.web import examples
 
+_BRACED = re.compile(r"{(\w+)}")
 _REF = "#/components/schemas/{model}"
 _DAY = {"type": "string", "format": "date"}
 _NAME = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
@@ -82,14 +84,22 @@ def describer(app: FastAPI, operations: dict[str, Operation]) -> Callable[[], di
                 "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             }
             made["security"] = [{}, {"bearer": []}, {"header": []}]
-            for methods in made["paths"].values():
+            for path, methods in made["paths"].items():
                 for route in methods.values():
+                    route["parameters"] = _in_path(path) + route.get("parameters", [])
                     route["responses"].pop("422", None)
                     route["responses"]["default"] = _REFUSAL
             app.openapi_schema = made
         return app.openapi_schema
 
     return describe
+
+
+def _in_path(path: str) -> list[dict[str, Any]]:
+    """FastAPI sees none: our handlers take the request as it is."""
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in _BRACED.findall(path)
+    ]
 
 
 _REFUSAL = {
