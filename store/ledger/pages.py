@@ -17,9 +17,9 @@ from store.tables import executions, requests, results
 _R = requests.c
 _E = executions.c
 
-SCAN = 10_000
-"""Rows of an index that one page looks at."""
-MOST = 100_000
+SCAN = 2_000
+"""Rows of an index that one page looks at; each may lie on another leaf of the table."""
+MOST = 50_000
 """Counting stops here: more is told as `at least so many`."""
 STATES = ("waiting", "leased", "calling", "held", "succeeded", "failed", "cancelled", "expired")
 
@@ -75,7 +75,9 @@ class Page:
 
 def page(conn: Connection, wanted: Wanted, after: Place | None, limit: int) -> Page:
     """At most `limit` requests behind `after`. Several states are several lists, merged."""
-    parts = [_part(conn, _Part(wanted, state), after, limit) for state in wanted.states or (None,)]
+    states = wanted.states or (None,)
+    scan = max(limit, SCAN // len(states))
+    parts = [_part(conn, _Part(wanted, state), after, limit, scan) for state in states]
     floor = max((part.next for part in parts if part.next is not None), default=None)
     found = [row for part in parts for row in part.rows if floor is None or place_of(row) >= floor]
     found.sort(key=place_of, reverse=True)
@@ -139,18 +141,18 @@ class _Part:
             yield literal(pk, _R.pk.type)
 
 
-def _part(conn: Connection, part: _Part, after: Place | None, limit: int) -> Page:
+def _part(conn: Connection, part: _Part, after: Place | None, limit: int, scan: int) -> Page:
     rest = part.rest()
     if not rest:
         found = conn.execute(part.rows(_SHOWN, after).limit(limit + 1)).all()
         return _cut(found, limit)
-    looked_at = part.rows(_SHOWN, after).limit(SCAN).subquery()
+    looked_at = part.rows(_SHOWN, after).limit(scan).subquery()
     fitting = select(looked_at).where(*(looked_at.c[name] == value for name, value in rest.items()))
     in_order = fitting.order_by(looked_at.c.accepted_at.desc(), looked_at.c.pk.desc())
     found = conn.execute(in_order.limit(limit + 1)).all()
     if len(found) > limit:
         return _cut(found, limit)
-    last = conn.execute(part.rows((_R.accepted_at, _R.pk), after).offset(SCAN - 1).limit(1)).first()
+    last = conn.execute(part.rows((_R.accepted_at, _R.pk), after).offset(scan - 1).limit(1)).first()
     return Page(tuple(found), None if last is None else place_of(last))
 
 

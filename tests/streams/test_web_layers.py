@@ -31,7 +31,7 @@ async def front(tmp_path: Path) -> AsyncIterator[Front]:
 def routes() -> list[tuple[str, str]]:
     app = make_api(Front(make_settings(), "web"))
     return sorted(
-        {(route.path, method) for route in app.routes for method in route.methods}  # type: ignore[attr-defined]
+        {(route.path, method) for route in app.routes for method in route.methods if method != "HEAD"}  # type: ignore[attr-defined]
     )
 
 
@@ -68,7 +68,7 @@ async def test_a_request_id_is_taken_over_when_it_is_sane_and_always_answered(fr
 
 
 async def test_a_defect_answers_with_the_request_id_too(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(*_: object) -> None:
+    def broken(*_: object) -> None:
         raise RuntimeError("secret")
 
     monkeypatch.setattr(looking, "named", broken)
