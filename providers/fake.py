@@ -13,9 +13,11 @@ from providers.base import (
     EmbedAnswer,
     EmbedCall,
     Kind,
+    Model,
     ModelNotFound,
     Provider,
     ProviderError,
+    Shelf,
     Spent,
     TimedOut,
     Traits,
@@ -52,6 +54,10 @@ class FakeProvider:
 
     async def models(self) -> tuple[str, ...]:
         return (CHAT_MODEL, EMBED_MODEL)
+
+    async def shelf(self) -> Shelf:
+        context = self._how.context_tokens
+        return Shelf((Model(CHAT_MODEL, "chat", True, context), Model(EMBED_MODEL, "embed", True, context)))
 
     async def chat(self, call: ChatCall, node: str) -> ChatAnswer:  # noqa: ARG002 - it has one node
         texts = tuple(message.content for message in call.messages)

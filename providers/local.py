@@ -19,7 +19,9 @@ from providers.base import (
     EmbedAnswer,
     EmbedCall,
     Kind,
+    Model,
     ModelNotFound,
+    Shelf,
     Spent,
     TimedOut,
     Traits,
@@ -70,6 +72,14 @@ class LocalProvider:
     async def models(self) -> tuple[str, ...]:
         """Those whose files are installed."""
         return tuple(name for name, (_, files) in _MODELS.items() if all(wheels.find(*file) for file in files))
+
+    async def shelf(self) -> Shelf:
+        """`loaded`: by this process."""
+        known = {
+            llama.NAME: Model(llama.NAME, "chat", self._llama.is_loaded, llama.CONTEXT),
+            minilm.NAME: Model(minilm.NAME, "embed", self._minilm.is_loaded, minilm.CONTEXT),
+        }
+        return Shelf(tuple(known[name] for name in await self.models()))
 
     async def chat(self, call: ChatCall, node: str) -> ChatAnswer:  # noqa: ARG002 - it has one node
         _check(call.model, "chat")

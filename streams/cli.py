@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from streams.broker import commands as broker
-from streams.commands import books, check, letters, records, servers
+from streams.commands import books, check, letters, models, records, requests, servers
 from streams.errors import SpineError
 from streams.topics_commands import app as topics
 
@@ -41,6 +41,8 @@ app.command(context_settings=broker.PASS_THROUGH)(broker.kafka)
 app.command()(records.submit)
 app.command()(records.results)
 app.command()(books.costs)
+app.add_typer(requests.app, name="requests")
+app.add_typer(models.app, name="models")
 app.add_typer(letters.app, name="dlq")
 app.command()(check.doctor)
 

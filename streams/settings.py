@@ -1,10 +1,13 @@
 """The one reader of the environment: `GENAI_*`, read once, into a typed value."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 
 
 def _upper(value: object) -> object:
@@ -30,6 +33,7 @@ class Settings(BaseSettings):
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8100
     api_key: SecretStr | None = None
     allow_insecure: bool = False
+    cors_origins: str = ""  # comma-separated, such as https://app.example.org; "*": every page of the web
     worker_host: str = "127.0.0.1"
     worker_port: Annotated[int, Field(ge=0, le=65535)] = 8101
 
@@ -103,6 +107,20 @@ class Settings(BaseSettings):
         """`GENAI_API_KEY=` must not pass for a key; nor must other settings that may be left out."""
         return None if value == "" and cls.model_fields[info.field_name or ""].default is None else value
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, told: str) -> str:
+        for origin in _parts(told):
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r} is no origin; write scheme, host and port, such as https://app.example.org"
+                )
+        return told
+
+    def origins(self) -> tuple[str, ...]:
+        """The origins whose pages may read our answers; none by default."""
+        return _parts(self.cors_origins)
+
     def ollama_nodes(self) -> tuple[str, ...]:
         """The base URLs, without a trailing slash."""
         return tuple(url.strip().rstrip("/") for url in self.ollama_url.split(",") if url.strip())
@@ -114,6 +132,10 @@ class Settings(BaseSettings):
     def cache(self) -> Path:
         """The absolute cache directory; not created here."""
         return self.cache_dir.expanduser().resolve()
+
+
+def _parts(told: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in told.split(",") if part.strip())
 
 
 def load() -> Settings:
