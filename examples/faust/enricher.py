@@ -20,7 +20,7 @@ results = app.topic("genai.results", key_type=bytes, key_serializer="raw", value
 
 
 @app.agent(clean)
-async def ask(items):
+async def ask(items: faust.StreamT) -> None:
     """An item delivered twice asks for the same request, which is run and paid once."""
     async for item in items:
         digest = hashlib.sha256(item["text"].encode()).hexdigest()[:12]
@@ -34,7 +34,7 @@ async def ask(items):
 
 
 @app.agent(results)
-async def join(found):
+async def join(found: faust.StreamT) -> None:
     """The metadata comes back untouched, so the item is there without a lookup. A failure is a result too."""
     async for result in found:
         if result["tenant"] != TENANT:
