@@ -19,6 +19,7 @@ from schemas.result import Result
 from streams.settings import Settings
 from streams.web import asking, looking, metrics
 from streams.web.auth import Keyed
+from streams.web.described import Described
 from streams.web.front import Front
 from streams.web.health import health_response, ready_response
 from streams.web.problems import Problem, on_defect, on_http, on_problem
@@ -28,7 +29,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 def make_api(front: Front) -> FastAPI:
     """Everything over HTTP; works from the first moment, and says 503 until the parts are there."""
-    app = FastAPI(
+    app = Described(
         title="GenAI Spine",
         version=_version(),
         description="Requests in, answers and their exact costs out.",

@@ -156,3 +156,11 @@ def test_the_code_that_the_way_over_shows_stands_in_the_examples() -> None:
     ]
     assert len(after) == 4
     assert [line for code in after for line in code.splitlines() if line.strip() and line.strip() not in lines] == []
+
+
+def test_the_index_names_every_page() -> None:
+    docs = ROOT / "docs"
+    named = set(re.findall(r"\]\(([^)#\s]+)\)", (docs / "README.md").read_text(encoding="utf-8")))
+    pages = {str(path.relative_to(docs)) for path in docs.rglob("*.md")}
+    single = {page for page in pages if not page.startswith("decisions/") or page == "decisions/README.md"}
+    assert single - {"README.md"} - named == set(), "add them to docs/README.md, under the kind that they are"
