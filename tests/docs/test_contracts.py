@@ -91,8 +91,12 @@ def test_each_schema_is_a_json_schema_of_2020_12(stem: str) -> None:
 @pytest.mark.fast
 def test_the_topics_are_described_as_asyncapi_wants_it() -> None:
     document = yaml.safe_load((REFERENCE / "asyncapi.yaml").read_text(encoding="utf-8"))
-    jsonschema_rs.Draft7Validator(official("asyncapi-3.0.0.json")).validate(document)
+    judge = jsonschema_rs.Draft7Validator(official("asyncapi-3.0.0.json"))
+    judge.validate(document)
     assert leads_nowhere(document) == set()
+    document["channels"]["results"]["bindings"]["kafka"]["partitions"] = "four"
+    document["operations"]["send.results"]["action"] = "shout"
+    assert len(list(judge.iter_errors(document))) >= 2  # it looks that deep
 
 
 @pytest.mark.fast
@@ -108,8 +112,11 @@ def test_every_topic_is_a_channel_with_its_own_settings() -> None:
 @pytest.mark.fast
 def test_the_routes_are_described_as_openapi_wants_it() -> None:
     document = json.loads((REFERENCE / "openapi.json").read_text(encoding="utf-8"))
-    jsonschema_rs.Draft202012Validator(official("openapi-3.1.json")).validate(document)
+    judge = jsonschema_rs.Draft202012Validator(official("openapi-3.1.json"))
+    judge.validate(document)
     assert leads_nowhere(document) == set()
+    document["paths"]["/v1/summarize"]["post"]["requestBody"] = {"required": True}
+    assert not judge.is_valid(document)  # it looks that deep
 
 
 @pytest.mark.fast
