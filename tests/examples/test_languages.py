@@ -14,14 +14,14 @@ import pytest
 
 from streams.broker import jars
 from tests.parts.kafka import make_settings
-from tests.system.stack import Stack, make_stack, read_all
+from tests.system.stack import Stack, make_stack
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ITEMS = EXAMPLES / "feedspine/items.jsonl"
 ITEM = [json.loads(line) for line in ITEMS.read_text().splitlines()]
 
 
-def java() -> list[str]:
+def java(_: Path) -> list[str]:
     """The packaged runtime has no compiler, and a single file wants one."""
     found = shutil.which("java")
     modules = subprocess.check_output([found, "--list-modules"], text=True) if found else ""
@@ -33,7 +33,7 @@ def java() -> list[str]:
     return [found, "-cp", f"{jars.fetch(cache)}/*", str(EXAMPLES / "java/Ask.java")]
 
 
-def node() -> list[str]:
+def node(_: Path) -> list[str]:
     found = shutil.which("node")
     if not found:
         pytest.skip("needs Node")
@@ -42,15 +42,16 @@ def node() -> list[str]:
     return [found, str(EXAMPLES / "node/ask.js")]
 
 
-def go() -> list[str]:
+def go(folder: Path) -> list[str]:
     found = shutil.which("go")
     if not found:
         pytest.skip("needs Go")
-    folder = EXAMPLES / "go"
-    there = subprocess.run([found, "list", "-deps", "."], cwd=folder, env=offline(), capture_output=True, check=False)
+    here = EXAMPLES / "go"
+    there = subprocess.run([found, "list", "-deps", "."], cwd=here, env=offline(), capture_output=True, check=False)
     if there.returncode != 0:
         pytest.skip("needs franz-go: go mod download in examples/go")
-    return [found, "-C", str(folder), "run", "."]
+    subprocess.run([found, "build", "-o", str(folder / "ask"), "."], cwd=here, env=offline(), check=True)
+    return [str(folder / "ask")]
 
 
 def offline() -> dict[str, str]:
@@ -72,11 +73,12 @@ async def ran(command: list[str], bootstrap: str) -> list[dict[str, object]]:
 
 
 @pytest.mark.kafka
+@pytest.mark.timeout(600)  # Go compiles its modules the first time
 @pytest.mark.parametrize("language", [java, node, go], ids=["java", "node", "go"])
 async def test_it_asks_joins_and_asks_again_for_nothing(
-    language: Callable[[], list[str]], spine_bootstrap: str, tmp_path: Path
+    language: Callable[[Path], list[str]], spine_bootstrap: str, tmp_path: Path
 ) -> None:
-    command = language()
+    command = language(tmp_path)
     stack = await make_stack(spine_bootstrap, tmp_path / "data")
     async with stack.spine() as spine:
         lines = await ran(command, spine_bootstrap)
@@ -91,12 +93,13 @@ async def test_it_asks_joins_and_asks_again_for_nothing(
 
 
 @pytest.mark.kafka
+@pytest.mark.timeout(600)  # Go compiles its modules the first time
 @pytest.mark.parametrize("language", [java, node, go], ids=["java", "node", "go"])
 async def test_a_higher_generation_replaces_an_older_one(
-    language: Callable[[], list[str]], spine_bootstrap: str, tmp_path: Path
+    language: Callable[[Path], list[str]], spine_bootstrap: str, tmp_path: Path
 ) -> None:
     """A failure, its redriven success, and the failure once more, as an at-least-once topic may give them."""
-    command = language()
+    command = language(tmp_path)
     stack = await make_stack(spine_bootstrap, tmp_path / "data")
     async with stack.spine():
         await ran(command, spine_bootstrap)
@@ -120,16 +123,15 @@ async def test_the_faust_app_makes_silver_of_what_is_clean(spine_bootstrap: str,
         await feed(stack)
         app = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "faust", "-A", "enricher", "worker", "--without-web", "-l", "warning"),
+            *("-m", "faust", "-A", "enricher", "worker", "--without-web", "-l", "warn"),
             cwd=EXAMPLES / "faust",
             env=os.environ | {"SILVER_BROKERS": spine_bootstrap, "FAUST_DATADIR": str(tmp_path / "faust")},
         )
         try:
-            found = await stack.until(lambda seen: len({s.key for s in seen}) == len(ITEM), 60, topic="feed.silver")
+            silver = await silvered(spine_bootstrap)
         finally:
             app.terminate()
             await asyncio.wait_for(app.wait(), 30)
-    silver = {record.json()["key"]: record.json() for record in found}
     assert {key: (item["feed"], item["error"]) for key, item in silver.items()} == {
         item["key"]: (item["feed"], None) for item in ITEM
     }
@@ -153,4 +155,18 @@ async def feed(stack: Stack) -> None:
             await producer.send_and_wait("feed.clean", json.dumps(item).encode(), item["key"].encode())
     finally:
         await producer.stop()
-    await read_all(stack.bootstrap, "feed.clean")
+
+
+async def silvered(bootstrap: str) -> dict[str, dict[str, object]]:
+    """Each item's record, once all are there."""
+    consumer = aiokafka.AIOKafkaConsumer("feed.silver", bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    await consumer.start()
+    found: dict[str, dict[str, object]] = {}
+    try:
+        async with asyncio.timeout(120):
+            while len(found) < len(ITEM):
+                record = await consumer.getone()
+                found[record.key.decode()] = json.loads(record.value)
+    finally:
+        await consumer.stop()
+    return found
