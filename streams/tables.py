@@ -6,21 +6,14 @@ from typing import Any
 import orjson
 import structlog
 
+from schemas.costs import DailyTotals
 from schemas.money import from_usd, to_usd
 from streams import topics
 from streams.kafka import SpineApp
 
 log = structlog.get_logger(__name__)
 
-EMPTY: Mapping[str, Any] = {
-    "calls": 0,
-    "input_tokens": 0,
-    "output_tokens": 0,
-    "cached_tokens": 0,
-    "cost_usd": "0.000000",
-    "unpriced_calls": 0,
-    "seen": {},
-}
+EMPTY: Mapping[str, Any] = DailyTotals().model_dump(exclude_none=True)
 
 
 def fold(
