@@ -30,7 +30,7 @@ Look = Callable[[Front, Request], Awaitable[Response]]
 
 def make_api(front: Front) -> FastAPI:
     """Everything over HTTP; works from the first moment, and says 503 until the parts are there."""
-    app = Described(
+    app = FastAPI(
         title="GenAI Spine",
         version=_version(),
         description="Requests in, answers and their exact costs out.",
