@@ -104,8 +104,8 @@ async def test_an_entitys_offsets_are_those_of_the_whole_content(settings: Setti
 
 
 async def test_a_second_attempt_takes_over_the_parts_that_were_paid(settings: Settings, double: FakeServer) -> None:
-    """The last fifth of the text makes the double break off: the fifth call of the request at the latest."""
-    broken = TEXT.replace("Acme sold 190 pumps", "[fake:disconnected*6] Acme sold 190 pumps")
+    """The third part makes the double break off, the first time."""
+    broken = TEXT.replace("Acme sold 60 pumps", "[fake:disconnected*4] Acme sold 60 pumps")
     async with running(settings, bootstrap=None) as spine:
         await accept(spine, "summarize", "long", content=broken)
         result = await ended(spine)
