@@ -80,8 +80,10 @@ async def read(content: str, ask: Callable[[str], Awaitable[T]], space: Space) -
     parts, and the provider's own ContextTooLong where smaller parts cannot help.
     """
     room = space.room()
-    whole = room is None or room < LEAST_ROOM or tokens.estimate(content, room) <= room
-    waiting = deque([Part(0, content)] if whole else await _parts(content, 0, room * _SURE, space))
+    if room is None or room < LEAST_ROOM or tokens.estimate(content, room) <= room:
+        waiting = deque([Part(0, content)])
+    else:
+        waiting = deque(await _parts(content, 0, room * _SURE, space))
     done: list[Read[T]] = []
     while waiting:
         part = waiting.popleft()

