@@ -19,10 +19,10 @@ from providers import tokens
 from providers.base import ContextTooLong
 from schemas.compare import Input, Output
 
-_MOST = 4
+_MOST = 3
 _POINT = 160
 _VERDICT = 300
-_MAX_TOKENS = 700
+_MAX_TOKENS = 600
 _FENCE = 12
 """Tokens of one text's number and delimiters, about."""
 _SUMMARY = 10

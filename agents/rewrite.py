@@ -16,6 +16,8 @@ from schemas.rewrite import Input, Output
 _TOKENS_ALWAYS = 100
 _TOKENS_A_WORD = 3
 """Room for long words, and for what JSON escapes."""
+_CHARACTERS_A_WORD = 10
+"""Of a language with long words, the blank included."""
 _LONGER = 1.5
 """How much longer than the text its rewriting may be where no number of words was asked for."""
 
@@ -31,12 +33,23 @@ class _Answer(BaseModel):
         return text
 
 
-_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {"content": {"type": "string", "minLength": 1}},
-    "required": ["content"],
-    "additionalProperties": False,
-}
+def _schema(bound: int | None) -> dict[str, Any]:
+    """The length keeps a tiny model from repeating itself until `max_tokens` cuts its JSON."""
+    content: dict[str, Any] = {"type": "string", "minLength": 1}
+    if bound is not None:
+        content["maxLength"] = bound
+    return {
+        "type": "object",
+        "properties": {"content": content},
+        "required": ["content"],
+        "additionalProperties": False,
+    }
+
+
+def _bound(asked: Input) -> int | None:
+    """Characters of the answer at most; None: no grammar can bound so many."""
+    most = 100 + 2 * len(asked.content) if asked.max_words is None else 20 + _CHARACTERS_A_WORD * asked.max_words
+    return most if most <= structured.BOUNDED else None
 
 
 async def rewrite(asked: Input, caller: Caller) -> Output:
@@ -87,10 +100,11 @@ def _max_tokens(asked: Input) -> int:
 
 
 async def _ask(asked: Input, caller: Caller) -> str:
+    bound = _bound(asked)
     question = structured.question(
-        _prompt(asked, caller), _SCHEMA, _Answer.model_validate, max_tokens=_max_tokens(asked)
+        _prompt(asked, caller), _schema(bound), _Answer.model_validate, max_tokens=_max_tokens(asked)
     )
-    return (await structured.ask(caller, question)).value.content
+    return sentences.finished((await structured.ask(caller, question)).value.content, bound)
 
 
 OPERATION = Operation("rewrite", Input, Output, rewrite)

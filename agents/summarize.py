@@ -21,8 +21,6 @@ _PART_SENTENCES = 5
 """Of the summary of one part of a content above the context, however few the whole one may have."""
 _SHRINKS = 0.8
 """Summaries of parts that are together longer than this share of the content would be summarised for ever."""
-_BOUNDED = 1500
-"""Characters beyond which the schema bounds no length: llama.cpp's grammars take no more repetitions than 2000."""
 
 
 class _Answer(BaseModel):
@@ -40,7 +38,7 @@ class _Answer(BaseModel):
 def _schema(max_sentences: int) -> dict[str, Any]:
     """The lengths keep a tiny model from repeating itself until `max_tokens` cuts its JSON."""
     summary: dict[str, Any] = {"type": "string", "minLength": 1}
-    if max_sentences * _SENTENCE <= _BOUNDED:
+    if max_sentences * _SENTENCE <= structured.BOUNDED:
         summary["maxLength"] = max_sentences * _SENTENCE
     points = {
         "type": "array",
@@ -118,7 +116,7 @@ async def _ask(asked: Input, caller: Caller) -> _Answer:
 
 def _within(answer: _Answer, most: int) -> tuple[str, int]:
     """The summary's first `most` sentences, and how many more it had."""
-    bound = most * _SENTENCE if most * _SENTENCE <= _BOUNDED else None
+    bound = most * _SENTENCE if most * _SENTENCE <= structured.BOUNDED else None
     return sentences.cut(sentences.finished(answer.summary, bound), most)
 
 

@@ -45,6 +45,16 @@ async def test_the_wishes_reach_the_model_and_the_content_is_fenced():
     assert "At most" not in sent
 
 
+async def test_the_schema_bounds_the_length_and_what_it_cut_loses_its_half_sentence():
+    caller = ScriptedCaller([{"content": ("Acme did well. " * 9)[:70]}])
+    answer = await rewrite(SHORT.model_copy(update={"max_words": 5}), caller)
+    bounds = [call.schema["properties"]["content"].get("maxLength") for call in caller.chats]
+    assert (answer.content, bounds) == ("Acme did well.", [70])
+    long = ScriptedCaller([{"content": "Yes."}])
+    await rewrite(Input(content="Acme did well. " * 100, tone="dry"), long)
+    assert "maxLength" not in long.chats[0].schema["properties"]["content"]
+
+
 async def test_a_blank_text_is_no_answer():
     with pytest.raises(InvalidAnswer, match="is blank; write the whole text anew"):
         await rewrite(SHORT, ScriptedCaller([{"content": " "}] * 2))
