@@ -94,8 +94,8 @@ async def _by_pair(items: Items, asked: Input, caller: Caller, space: Space) -> 
     return Output(
         similarities=[_of(pair, each) for pair, one in found.items() for each in one.similarities],
         differences=[_of(pair, each) for pair, one in found.items() for each in one.differences],
-        verdict=" ".join(_of(pair, one.verdict) for pair, one in found.items()),
-        similarity=sum(one.similarity for one in found.values()) / len(found),
+        verdict="\n".join(_of(pair, one.verdict) for pair, one in found.items()),
+        similarity=round(sum(one.similarity for one in found.values()) / len(found), 4),
     )
 
 

@@ -57,7 +57,7 @@ async def test_above_the_context_each_pair_is_compared_and_told_by_its_numbers()
     assert answer == Output(
         similarities=["Texts 1 and 2: Both sell.", "Texts 1 and 3: Both sell.", "Texts 2 and 3: Both sell."],
         differences=["Texts 1 and 2: The goods.", "Texts 1 and 3: The goods.", "Texts 2 and 3: The goods."],
-        verdict="Texts 1 and 2: Alike. Texts 1 and 3: Alike. Texts 2 and 3: Alike.",
+        verdict="Texts 1 and 2: Alike.\nTexts 1 and 3: Alike.\nTexts 2 and 3: Alike.",
         similarity=0.5,
     )
     assert ["Text 1:" in call.messages[-1].content for call in caller.chats] == [True, True, False]

@@ -1,12 +1,16 @@
 """extract publishes what stands in the text, under the types asked for."""
 
+import asyncio
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agents.base import InvalidInput, OperationError
 from agents.extract import OPERATION, extract
 from providers.base import Traits
 from schemas.extract import Entity, Input, Output
-from tests.agents.doubles import ScriptedCaller
+from tests.agents.doubles import ScriptedCaller, said
 
 pytestmark = pytest.mark.fast
 
@@ -98,6 +102,31 @@ async def test_above_the_context_offsets_are_those_of_the_whole_content():
     assert [found.text for found in answer.entities] == ["Tim Cook", "Apple", "Ann Lee", "Apple"]
     assert answer.entities[2].start >= len(FIRST)
     assert caller.warnings == ["2 entities that do not occur in the text were dropped", IN_TWO]
+
+
+class Naming(ScriptedCaller):
+    """A model that names every third word of what it is given, and one that is not there."""
+
+    async def chat(self, messages, **_wishes):
+        text = messages[-1].content.split("<text>\n")[1].split("\n</text>")[0]
+        return said({"entities": {"ORG": [*text.split()[::3], "Nobody & Sons"]}})
+
+
+@given(
+    words=st.lists(
+        st.sampled_from(["Acme", "sold.", "İstanbul", "e\u0301t\u00e9", "👩🏽‍🚀!", "中国。", "It", "3.5%"]), min_size=5
+    ),
+    gap=st.sampled_from([" ", "\n\n", "  "]),
+    context=st.integers(240, 400),
+)
+def test_every_offset_holds_its_text_wherever_the_content_is_cut(words, gap, context):
+    content = gap.join(words * 8)
+    caller = Naming(traits=Traits(paid=False, context_tokens=context))
+    answer = asyncio.run(extract(Input(content=content, entity_types=["ORG"]), caller))
+    assert answer.entities
+    assert all(content[found.start : found.end] == found.text for found in answer.entities)
+    spans = [(found.start, found.end) for found in answer.entities]
+    assert spans == sorted(set(spans))
 
 
 async def test_key_points_of_the_parts_are_merged_and_reduced_when_they_are_too_many():
