@@ -99,10 +99,14 @@ class Traits:
 
     `paid`: a second call costs money, so an ambiguous one is governed by `on_ambiguous`.
     `classify_by_embedding`: its chat model cannot classify, its embedding model can (SmolLM2 2/8, MiniLM 8/8).
+    `context_tokens`: what its chat models read and write at most in one call; `embed_context_tokens`: what its embedding
+    models read. None: not known beforehand; a call that is too long is refused with `ContextTooLong`, which says it.
     """
 
     paid: bool
     classify_by_embedding: bool = False
+    context_tokens: int | None = None
+    embed_context_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,8 @@ class FakeProvider:
     name = "fake"
 
     def __init__(self, how: Behaviour, *, slots: int = 4, paid: bool = True) -> None:
-        self.traits = Traits(paid=paid)
+        context = how.context_tokens
+        self.traits = Traits(paid=paid, context_tokens=context, embed_context_tokens=context)
         self.counts = Counts()
         self._how = how
         self._slots = slots

@@ -48,7 +48,12 @@ class LocalProvider:
     """Loads a model at its first call. Its chat model cannot classify (2 of 8 right), its embedding model can (8 of 8)."""
 
     name = "local"
-    traits = Traits(paid=False, classify_by_embedding=True)
+    traits = Traits(
+        paid=False,
+        classify_by_embedding=True,
+        context_tokens=llama.CONTEXT,
+        embed_context_tokens=minilm.CONTEXT,
+    )
 
     def __init__(self, *, slots: int = 1, threads: int = 0) -> None:
         """`threads` 0: all cores but one."""

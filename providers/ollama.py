@@ -5,6 +5,7 @@ reached has not run the call, and nothing was paid: another node can have it at 
 """
 
 import asyncio
+from dataclasses import replace
 
 import httpx
 
@@ -50,7 +51,7 @@ class OllamaProvider:
         traits: Traits = Traits(paid=False),  # noqa: B008 - frozen
     ) -> None:
         self.name = name
-        self.traits = traits
+        self.traits = replace(traits, context_tokens=num_ctx)
         known = [http.address(_with_scheme(url)) for url in urls]
         self._nodes = {each.name: each for each in known}
         self._slots = slots

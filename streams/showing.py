@@ -40,7 +40,7 @@ def _output(output: Mapping[str, Any]) -> str:
         return f"{count} vector{'s' if count != 1 else ''} of {output['dimensions']} numbers"
     if output.get("categories"):
         return ", ".join(output["categories"])
-    return str(output.get("category") or output.get("content") or output)
+    return str(output.get("category") or output.get("content") or output.get("verdict") or output)
 
 
 def _cut(text: str, width: int) -> str:
