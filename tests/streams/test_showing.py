@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from streams import demo, dlq, settings, showing
-from streams.commands import letters, records
+from streams import demo, dlq, showing
+from streams.commands import letters
 from streams.commands.books import table
 from streams.reading import Record
 
@@ -83,12 +83,3 @@ def hostile_letter() -> dlq.Letter:
 def test_a_dead_letter_is_shown_as_text(view: Callable[[dlq.Letter], str]) -> None:
     shown = view(hostile_letter())
     assert (OBEYED & set(shown), "[red]not red[/red]" in shown) == (set(), True)
-
-
-def test_a_line_that_submit_refuses_is_told_as_text(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
-    from streams.submit import Bad
-
-    file = tmp_path / "lines.jsonl"
-    file.write_bytes(b'{"operation": "\\u202e\\u001b[2J"}\n')
-    (_, bad) = records._parsed(settings.Settings(_env_file=None), str(file), None)  # type: ignore[call-arg]
-    assert [isinstance(one, Bad) and not OBEYED & set(showing.plain(one.why)) for one in bad] == [True]
