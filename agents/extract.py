@@ -184,15 +184,17 @@ async def _data(content: str, schema: dict[str, Any], caller: Caller) -> Any:
 
     async def ask(text: str) -> Any:
         if len(text) < len(content):
-            merging.check(schema)
+            merging.check(schema, space.figures(content))
         question = structured.question(prompt(text), schema, accept, max_tokens=_max_tokens(text))
         return (await structured.ask(caller, question)).value
 
-    done = await reading.read(content, ask, reading.space(caller, prompt(""), _max_tokens(content)))
+    room = _max_tokens(content) if merging.can(schema) else 0  # a single value is short, and cannot be read in parts
+    space = reading.space(caller, prompt(""), room)
+    done = await reading.read(content, ask, space)
     if len(done) == 1:
         return done[0].found
     caller.warn(reading.in_parts(len(done)))
-    return merging.merge([read.found for read in done], accept, caller)
+    return merging.merge([read.found for read in done], accept, caller, space.figures(content))
 
 
 OPERATION = Operation("extract", Input, Output, extract, check=check)

@@ -5,7 +5,7 @@ counts, and a warning names the fields on which the parts disagree. What comes o
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agents.base import Caller
@@ -15,18 +15,23 @@ _NAMED = 10
 """Fields that a warning names."""
 
 
-def check(schema: dict[str, Any]) -> None:
-    """Raises TooLong for a schema of a single value: of one answer per part nobody can say which is right."""
+def can(schema: dict[str, Any]) -> bool:
+    """Not a schema of a single value: of one answer per part nobody can say which is right."""
     kinds = schema.get("type")
-    kinds = kinds if isinstance(kinds, list) else [kinds]
-    if not {None, "object", "array"} & set(kinds):
+    return bool({None, "object", "array"} & set(kinds if isinstance(kinds, list) else [kinds]))
+
+
+def check(schema: dict[str, Any], figures: Mapping[str, Any]) -> None:
+    """Raises TooLong, with `figures` in its details, for a schema whose answers cannot be merged."""
+    if not can(schema):
         raise TooLong(
-            f"The content is longer than the model's context, and answers of the type {', '.join(map(str, kinds))} cannot be "
-            "merged from parts. Ask for an object or an array, send a shorter text, or use a model with a longer context."
+            "The content is longer than the model's context, and single values, one of each part, cannot be merged. Ask for "
+            "an object or an array, send a shorter text, or use a model with a longer context.",
+            **figures,
         )
 
 
-def merge(values: Sequence[Any], accept: Callable[[Any], Any], caller: Caller) -> Any:
+def merge(values: Sequence[Any], accept: Callable[[Any], Any], caller: Caller, figures: Mapping[str, Any]) -> Any:
     """The parts' values, in the order of the text, as one that `accept` takes."""
     disagreed: list[str] = []
     merged = values[0]
@@ -38,6 +43,7 @@ def merge(values: Sequence[Any], accept: Callable[[Any], Any], caller: Caller) -
         raise TooLong(
             f"The content was read in {len(values)} parts, and what they say together does not fit the schema: {error}. "
             "Loosen the schema, send a shorter text, or use a model with a longer context.",
+            **figures,
             parts=len(values),
         ) from error
     fields = list(dict.fromkeys(disagreed))

@@ -60,6 +60,10 @@ class Space:
             return None
         return int((self.context - min(self.answer, self.context // 2)) / self.scale) - self.around
 
+    def figures(self, content: str) -> dict[str, int | None]:
+        """Of an error about `content`; the contract promises both."""
+        return {"prompt_tokens": round(tokens.weigh(content)) + self.around, "context_tokens": self.context}
+
 
 @dataclass(frozen=True, slots=True)
 class Read(Generic[T]):

@@ -78,14 +78,14 @@ async def _answer(asked: Input, caller: Caller, *, reduced: bool = False) -> _An
     whole, first = done[0].found
     if whole:
         return first
-    if not reduced:
+    if not reduced and len(done) > 1:  # the others may have been blank
         caller.warn(reading.in_parts(len(done)))
     joined = "\n".join(_within(read.found[1], _PART_SENTENCES)[0] for read in done)
     if len(joined) > len(asked.content) * _SHRINKS:
         raise reading.TooLong(
             f"The summaries of the content's {len(done)} parts are about as long as the content. "
             "Use a model with a longer context.",
-            context_tokens=space.context,
+            **space.figures(asked.content),
             parts=len(done),
         )
     return await _answer(asked.model_copy(update={"content": joined}), caller, reduced=True)

@@ -257,6 +257,12 @@ class LedgerCaller:
             calls=len(booked),
         )
 
+    def progressed(self) -> bool:
+        """Whether this attempt got an answer that no earlier one had. Of a request of sixty calls one may break off now and
+        then: its tries are spent only by those that bring nothing new.
+        """
+        return any(closing.outcome == "ok" for closing in self.closed)
+
     def latency_ms(self) -> int:
         """Time spent in calls."""
         return sum(closing.latency_ms for closing in self.closed)

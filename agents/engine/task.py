@@ -111,7 +111,7 @@ def _after(error: ProviderError, caller: LedgerCaller, request: Request, tools: 
     claim = caller.claim
     decision = policy.after(
         error,
-        attempts=claim.attempts,
+        attempts=1 if caller.progressed() else claim.attempts,
         paid=claim.paid,
         on_ambiguous=claim.on_ambiguous,
         ambiguous=claim.ambiguous,

@@ -178,6 +178,12 @@ async def test_a_merged_form_that_breaks_the_schema_is_an_error():
 
 async def test_a_single_value_cannot_be_merged_which_is_said_before_the_first_call():
     caller = ScriptedCaller(traits=SMALL)
-    with pytest.raises(OperationError, match="of the type string, null cannot be merged") as caught:
-        await extract(Input(content=LONG, schema={"type": ["string", "null"]}), caller)
+    with pytest.raises(OperationError, match="single values, one of each part, cannot be merged") as caught:
+        await extract(Input(content=LONG * 2, schema={"type": ["string", "null"]}), caller)
     assert (caught.value.failure.type, caller.chats) == ("context_too_long", [])
+    assert caught.value.failure.details["prompt_tokens"] > caught.value.failure.details["context_tokens"] == 800
+
+
+async def test_a_single_value_needs_no_room_for_a_long_answer():
+    caller = ScriptedCaller(['"Apple"'], traits=SMALL)
+    assert (await extract(Input(content=LONG, schema={"type": "string"}), caller)).data == "Apple"

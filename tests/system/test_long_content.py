@@ -116,6 +116,19 @@ async def test_a_second_attempt_takes_over_the_parts_that_were_paid(settings: Se
     assert sorted(number for number, outcome in journal if outcome == "ok") == list(range(2, calls + 2))
 
 
+async def test_a_try_that_brings_a_new_part_does_not_count(settings: Settings, double: FakeServer) -> None:
+    """Four parts break off once each, where three tries are the most for a call that ran and failed."""
+    broken = TEXT
+    for sentence, call in ((55, 4), (78, 7), (100, 10), (122, 13)):  # each try begins with one that is refused
+        broken = broken.replace(f"Acme sold {sentence} ", f"[fake:server_error*{call}] Acme sold {sentence} ")
+    async with running(settings.model_copy(update={"fake_paid": False}), bootstrap=None) as spine:
+        await accept(spine, "summarize", "long", content=broken)
+        result = await ended(spine)
+    tally = double.counts.requests["long"]
+    assert (result["status"], result["attempts"], tally.broken) == ("succeeded", 5, 4)
+    assert tally.finished == parts_of(result) + 1
+
+
 POINTS = [  # where a worker is killed in the middle of the parts, and how many calls may be made twice
     ("after_intent", 4, 0),  # the fourth call's first byte has not left
     ("after_answer", 3, 1),  # answered and paid, not recorded: nobody can know
