@@ -40,7 +40,10 @@ def costs(
         return
     from rich.console import Console
 
-    Console().print(table(told))
+    from streams.tabling import NARROW
+
+    console = Console(highlight=False)
+    console.print(table(told) if console.width >= NARROW else blocks(told))
 
 
 async def _costs(settings: "Settings", first: str | None, last: str | None, by: str | None) -> dict[str, Any]:
@@ -69,18 +72,43 @@ def table(told: dict[str, Any]) -> Any:
 
     from streams.showing import plain
 
-    days = [{"day": day["date"], **day} for day in told.get("days", ())]
-    names = told["by"].split(",") if "by" in told else ["day", "provider", "model", "tenant"]
+    names, rows = _rows(told)
     made = Table(title=f"Costs from {told['from']} to {told['to']} (UTC days)", title_justify="left")
     for name in names:
         made.add_column(name, no_wrap=name == "day", overflow="fold")
     for name in ("calls", "in", "out", "dollars"):
         made.add_column(name, justify="right", no_wrap=True)
-    for row in days or told.get("items", ()):
+    for row in rows:
         made.add_row(*(Text(plain(row[name] or "-")) for name in names), *_figures(row))
     made.add_section()
     made.add_row("all", *[""] * (len(names) - 1), *_figures(told["totals"]))
     return made
+
+
+def blocks(told: dict[str, Any]) -> Any:
+    """The same for a narrow terminal."""
+    from streams.showing import plain
+    from streams.tabling import Row, listed
+
+    names, rows = _rows(told)
+    figures = ("calls", "in", "out", "dollars")
+    found = [
+        Row(
+            {"name": " ".join(plain(row[name] or "-") for name in names)}
+            | dict(zip(figures, _figures(row), strict=True))
+        )
+        for row in rows
+    ]
+    whole = {"name": f"all, {told['from']} to {told['to']} (UTC)"}
+    totals = Row(whole | dict(zip(figures, _figures(told["totals"]), strict=True)))
+    return listed([*found, totals], 0)
+
+
+def _rows(told: dict[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
+    """What names a row, and the rows: those of the days, or of the groups asked for."""
+    if "by" in told:
+        return told["by"].split(","), told["items"]
+    return ["day", "provider", "model", "tenant"], [{"day": day["date"], **day} for day in told["days"]]
 
 
 def _figures(row: dict[str, Any]) -> tuple[str, ...]:

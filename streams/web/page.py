@@ -29,6 +29,8 @@ _MOST_BYTES = 65_536
 _WIDTH = 300
 _FRESH_S = 1.0
 _PARTS = ("main",)
+_QUEUED = frozenset({"waiting", "leased"})
+"""A leased one waits too: for a slot, at a worker."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,8 @@ class Page:
 
 def view(facts: Facts) -> dict[str, Any]:
     """Facts as the template shows them: words and figures, nothing left to decide."""
-    waiting = sum(count for (state, _), (count, _) in facts.standing.items() if state == "waiting")
-    running = sum(count for (state, _), (count, _) in facts.standing.items() if state in {"leased", "calling"})
+    waiting = sum(count for (state, _), (count, _) in facts.standing.items() if state in _QUEUED)
+    running = sum(count for (state, _), (count, _) in facts.standing.items() if state == "calling")
     failed = facts.ended.get("failed", 0)
     others = {name: facts.ended[name] for name in ("cancelled", "expired") if facts.ended.get(name)}
     nano = sum(int(row.cost_nano) for row in facts.costs)
@@ -129,16 +131,16 @@ def _lane(facts: Facts, lane: int, name: str) -> dict[str, str]:
     counts = {state: facts.standing.get((state, lane), (0, 0.0))[0] for state in pages.STATES[:4]}
     return {
         "name": name,
-        "waiting": _figure(counts["waiting"]),
+        "waiting": _figure(counts["waiting"] + counts["leased"]),
         "oldest": _oldest(facts, lane),
-        "running": _figure(counts["leased"] + counts["calling"]),
+        "running": _figure(counts["calling"]),
         "held": _figure(counts["held"]),
     }
 
 
 def _oldest(facts: Facts, only: int | None) -> str:
     """How long the oldest has waited."""
-    since = [at for (state, lane), (_, at) in facts.standing.items() if state == "waiting" and only in {None, lane}]
+    since = [at for (state, lane), (_, at) in facts.standing.items() if state in _QUEUED and only in {None, lane}]
     if not since:
         return ""
     seconds = max(0.0, facts.at - min(since))

@@ -45,7 +45,7 @@ def _route(method: str, path: str, route: Mapping[str, Any], described: Mapping[
         "id": f"{method.lower()}{path.replace('/', '-').replace('{', '').replace('}', '')}",
         "method": method,
         "path": path,
-        "summary": route.get("summary") or route.get("description") or "",
+        "summary": (route.get("summary") or route.get("description") or "").replace("`", ""),
         "parameters": [_parameter(each) for each in route.get("parameters", ())],
         "fields": _fields(body.get("schema", {}), described),
         "curl": _curl(method, path, body.get("example"), base),
@@ -55,7 +55,11 @@ def _route(method: str, path: str, route: Mapping[str, Any], described: Mapping[
 
 def _parameter(given: Mapping[str, Any]) -> dict[str, str]:
     where = "in the path" if given["in"] == "path" else ""
-    return {"name": given["name"], "type": _type(given.get("schema", {})), "says": given.get("description") or where}
+    return {
+        "name": given["name"],
+        "type": _type(given.get("schema", {})),
+        "says": (given.get("description") or where).replace("`", ""),
+    }
 
 
 def _fields(schema: Mapping[str, Any], described: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -96,4 +100,9 @@ def _answer(status: str, answer: Mapping[str, Any]) -> dict[str, str]:
     content = answer.get("content", {})
     example = content.get("application/json", {}).get("example")
     shown = "" if example is None else json.dumps(example, indent=2, ensure_ascii=False)
-    return {"status": status, "says": answer["description"], "kinds": ", ".join(content), "example": shown}
+    return {
+        "status": status,
+        "says": answer["description"].replace("`", ""),
+        "kinds": ", ".join(content),
+        "example": shown,
+    }

@@ -40,7 +40,7 @@ def requests(conn: Connection, many: int) -> None:
     conn.execute(
         text(
             f"INSERT INTO requests ({', '.join((*made, *copied))}) "
-            "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < :many) "
+            "WITH RECURSIVE s(n) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT n + 1 FROM s WHERE n < :many) "
             f"SELECT {', '.join((*made.values(), *copied_from(copied)))} FROM requests, s WHERE pk = -1"
         ),
         {"many": many},

@@ -26,6 +26,8 @@ COMMANDS = (
     "fake-provider",
     "kafka",
     "migrate",
+    "models",
+    "requests",
     "results",
     "submit",
     "topics",
