@@ -15,6 +15,7 @@ from pathlib import Path
 
 import orjson
 
+from streams import upfile
 from streams.broker import control
 from tests.docs.pages import Command, printed
 from tests.parts.kafka import make_settings
@@ -117,12 +118,19 @@ class Terminals:
     def _missing(self, command: Command, output: str) -> list[str]:
         return [line for line in map(self._here, command.expected) if not printed(line, output)]
 
-    def leave(self) -> int | None:
-        """Ctrl-C in the first terminal; its exit code."""
-        if self._serving is None:
-            return None
+    def leave(self) -> bool:
+        """Ctrl-C in the first terminal; whether nothing runs any more. `make` ends at once, what it started a little later."""
+        assert self._serving is not None
         os.killpg(self._serving.pid, signal.SIGINT)
-        return self._serving.wait(60)
+        self._serving.wait(60)
+        until = time.monotonic() + 60
+        while self._runs() and time.monotonic() < until:
+            time.sleep(0.2)
+        return not self._runs()
+
+    def _runs(self) -> bool:
+        settings = make_settings(data_dir=self.folder / "data", kafka_brokers="")
+        return upfile.find(settings) is not None or control.status(settings).running
 
     def close(self) -> None:
         """Nothing that a block has left in the background stays."""

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import aiokafka
 import pytest
 from sqlalchemy import Connection, event
 
@@ -273,3 +274,19 @@ async def test_a_full_disk_stops_intake_says_so_and_resumes(sqlite_stack_of: Mak
         assert len(await stack.results()) < 61
         most[0] = 1_073_741_823
         assert len(await stack.answered(61)) == 61
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_a_record_may_be_compressed_as_its_producer_likes(sqlite_stack_of: MakeStack, codec: str) -> None:
+    """Go's franz-go compresses with snappy unless told otherwise; one record that cannot be opened would stop its topic."""
+    stack = await sqlite_stack_of()
+    producer = aiokafka.AIOKafkaProducer(bootstrap_servers=stack.bootstrap, compression_type=codec)
+    await producer.start()
+    try:
+        async with stack.spine():
+            value = json.dumps(request("packed", "The same words again. " * 50)).encode()
+            await producer.send_and_wait("genai.requests.summarize", value)
+            (seen,) = await stack.answered(1)
+    finally:
+        await producer.stop()
+    assert seen.json()["status"] == "succeeded"
