@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from streams import terminal
 from streams.broker import commands as broker
-from streams.commands import books, check, letters, records, servers
+from streams.commands import books, check, letters, records, servers, submitting
 from streams.errors import SpineError
 from streams.topics_commands import app as topics
 
@@ -15,7 +16,6 @@ app = typer.Typer(
     name="genai-spine",
     help="An event-driven LLM service: requests in from Kafka, answers and their exact costs out.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -38,7 +38,7 @@ app.command("fake-provider")(servers.fake_provider)
 app.add_typer(broker.app, name="broker")
 app.add_typer(topics, name="topics")
 app.command(context_settings=broker.PASS_THROUGH)(broker.kafka)
-app.command()(records.submit)
+app.command()(submitting.submit)
 app.command()(records.results)
 app.command()(books.costs)
 app.add_typer(letters.app, name="dlq")
@@ -47,6 +47,7 @@ app.command()(check.doctor)
 
 def main() -> None:
     """The console script: one sentence for what went wrong, no traceback without --debug."""
+    terminal.prepare()
     try:
         app()
     except SystemExit:

@@ -11,10 +11,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from agents import OPERATIONS
 from streams import audit, dlq, reading, showing
 from streams.logging import Seldom
-from streams.submit import Bad, Line, parse
 from tests.streams.commands import SCRIPT, ask, environment, run, served
 
 COMMANDS = (
@@ -172,29 +170,6 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
         ["bash", "-c", command], env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert ("Traceback" in found.stderr, "BrokenPipe" in found.stderr) == (False, False)
-
-
-@pytest.mark.fast
-def test_lines_are_taken_whole_or_flat_and_bad_ones_are_named() -> None:
-    given = [
-        b'{"operation": "summarize", "id": "a", "input": {"content": "x"}}',
-        b"",
-        b'{"content": "x", "tenant": "t"}',
-        b"{",
-        b"[1]",
-        b'{"operation": "dance", "content": "x"}',
-        b'{"operation": 3, "content": "x"}',
-        orjson.dumps({"content": "x" * 300}),
-    ]
-    assert list(parse(given, OPERATIONS, "embed", 200)) == [
-        Line(1, "summarize", None, "a", b'{"id":"a","input":{"content":"x"}}'),
-        Line(3, "embed", "t", None, b'{"tenant":"t","input":{"content":"x"}}'),
-        Bad(4, "is not JSON (unexpected end of data: line 1 column 2 (char 1))"),
-        Bad(5, 'is no JSON object; write {"operation": …, "input": {…}}'),
-        Bad(6, "names the operation 'dance'; there are classify, complete, embed, extract, summarize"),
-        Bad(7, "names no operation; add one to the line, or give --operation"),
-        Bad(8, "has 324 bytes; at most 200 fit into its topic (GENAI_REQUEST_MAX_BYTES)"),
-    ]
 
 
 def _record(offset: int, key: bytes | None, value: object, headers: dict[str, str] | None = None) -> reading.Record:
