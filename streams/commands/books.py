@@ -18,7 +18,10 @@ def costs(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for a program.")] = False,
 ) -> None:
-    """Print what each day cost, from the ledger."""
+    """Print what each day cost, from the ledger.
+
+    Example: `genai-spine costs --from 2026-11-01 --json`
+    """
     import asyncio
 
     from streams import postgres, settings

@@ -19,7 +19,10 @@ _HOPELESS = "invalid_request"
 
 @app.command("list")
 def list_(error_type: _Type = None, as_json: _Json = False) -> None:
-    """Print the dead letters, oldest first."""
+    """Print the dead letters, oldest first.
+
+    Example: `genai-spine dlq list --type rate_limited`
+    """
     found = [letter for letter in _all() if error_type in {None, letter.header("genai-error-type")}]
     if as_json:
         for letter in found:
@@ -35,7 +38,10 @@ def list_(error_type: _Type = None, as_json: _Json = False) -> None:
 def show(
     place: Annotated[str, typer.Argument(help="PARTITION/OFFSET, as `list` prints it.")], as_json: _Json = False
 ) -> None:
-    """Print one dead letter: its headers, then the untouched record."""
+    """Print one dead letter: its headers, then the untouched record.
+
+    Example: `genai-spine dlq show 0/17`
+    """
     import sys
 
     from streams.dlq import chosen
@@ -58,7 +64,10 @@ def replay(
     error_type: _Type = None,
     as_json: _Json = False,
 ) -> None:
-    """Send dead letters back to the topics they came from. One that has succeeded since costs nothing again."""
+    """Send dead letters back to the topics they came from. One that has succeeded since costs nothing again.
+
+    Example: `genai-spine dlq replay 0/17 0/18`
+    """
     import asyncio
 
     from streams import dlq, settings, where

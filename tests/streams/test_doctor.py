@@ -31,7 +31,8 @@ async def _one(part: str, folder: Path, **changes: Any) -> Finding:
         ("provider", {}, "ok", ""),
         ("provider", {"default_provider": "zz"}, "bad", "GENAI_DEFAULT_PROVIDER"),
         ("provider", {"default_provider": "ollama", "ollama_url": "http://127.0.0.1:1"}, "bad", "genai-spine up"),
-        ("provider", {"default_model": "zz"}, "bad", "GENAI_DEFAULT_MODEL"),
+        ("model", {}, "ok", ""),
+        ("model", {"default_model": "zz"}, "bad", "GENAI_DEFAULT_MODEL"),
     ],
 )
 async def test_each_part_is_judged_and_its_mend_named(

@@ -20,7 +20,10 @@ def test_a_character_is_escaped_as_json_does() -> None:
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_json_stays_json_where_the_locale_is_not_utf_8(stream: str) -> None:
-    code = f"import json, sys\nfrom streams import terminal\nterminal.prepare()\nprint(json.dumps({_SAID!r}, ensure_ascii=False), file=sys.{stream})"
+    code = (
+        "import json, sys\nfrom streams import terminal\nterminal.prepare()\n"
+        f"print(json.dumps({_SAID!r}, ensure_ascii=False), file=sys.{stream})"
+    )
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, env={"LC_ALL": "C", "PYTHONIOENCODING": "ascii"}, check=True
     )
