@@ -8,7 +8,7 @@ import typer
 
 from streams import terminal
 from streams.broker import commands as broker
-from streams.commands import books, check, letters, records, servers, submitting
+from streams.commands import bench, books, check, letters, records, servers, submitting
 from streams.errors import SpineError
 from streams.topics_commands import app as topics
 
@@ -43,6 +43,7 @@ app.command()(records.results)
 app.command()(books.costs)
 app.add_typer(letters.app, name="dlq")
 app.command()(check.doctor)
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:

@@ -144,6 +144,7 @@ class Job:
     async def _run(self, lines: "Iterator[Line]") -> None:
         from streams import submit as sending
         from streams import where
+        from streams.commands.bars import bar
 
         bootstrap = where.bootstrap(self.settings)
         self.sent = sending.Sent()
@@ -151,7 +152,7 @@ class Job:
         if not self.waits:
             return
         wanted = self.sent.identities
-        with _bar(len(wanted)) as step:
+        with bar(len(wanted)) as step:
             async for result in sending.results(bootstrap, wanted, self.sent.starts, self.timeout_s):
                 self._take(result)
                 step()
@@ -195,32 +196,6 @@ def _interrupt(*_: object) -> None:
 
 def _tell(words: str) -> None:
     typer.echo(words, err=True)
-
-
-def _bar(total: int) -> Any:
-    """A context that gives what is to be called with each result: a bar on a terminal, else nothing."""
-    import contextlib
-
-    if not sys.stderr.isatty():
-        return contextlib.nullcontext(lambda: None)
-    return _drawn(total)
-
-
-def _drawn(total: int) -> Any:
-    import contextlib
-
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
-
-    @contextlib.contextmanager
-    def drawing() -> Any:
-        columns = (BarColumn(bar_width=None), MofNCompleteColumn(), TimeElapsedColumn())
-        console = Console(stderr=True)
-        with Progress(*columns, console=console, redirect_stdout=sys.stdout.isatty(), transient=True) as bar:
-            task = bar.add_task("", total=total)
-            yield lambda: bar.advance(task)
-
-    return drawing()
 
 
 def show(result: dict[str, Any], *, as_json: bool) -> None:
