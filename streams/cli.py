@@ -8,7 +8,7 @@ import typer
 
 from streams import terminal
 from streams.broker import commands as broker
-from streams.commands import bench, books, check, letters, records, servers, submitting
+from streams.commands import bench, books, check, database, letters, records, servers, submitting
 from streams.errors import SpineError
 from streams.topics_commands import app as topics
 
@@ -37,6 +37,7 @@ app.command()(servers.migrate)
 app.command("fake-provider")(servers.fake_provider)
 app.add_typer(broker.app, name="broker")
 app.add_typer(topics, name="topics")
+app.add_typer(database.app, name="database")
 app.command(context_settings=broker.PASS_THROUGH)(broker.kafka)
 app.command()(submitting.submit)
 app.command()(records.results)

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streams.errors import Exit
+
 if TYPE_CHECKING:
     from streams.broker import control
 
 app = typer.Typer(help="The embedded Kafka broker.", no_args_is_help=True)
 
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for a program.")]
-_NOT_RUNNING = 3
 
 
 @app.command()
@@ -53,7 +54,7 @@ def status(as_json: _Json = False) -> None:
     found = control.status(settings.load())
     _show(found, as_json, _sentence(found))
     if not found.running and not as_json:
-        raise typer.Exit(_NOT_RUNNING)
+        raise typer.Exit(Exit.NOT_RUNNING)
 
 
 @app.command()

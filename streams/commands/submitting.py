@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from streams.errors import Exit
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from streams.submit import Sent
 
 _SHOWN = 20
-_STOPPED = 130
 
 
 def submit(
@@ -58,7 +59,7 @@ def submit(
         job = Job(chosen, into, kept, waits=wait or out is not None, timeout_s=timeout, as_json=as_json)
         job.run(file, form, wish)
     if not job.well:
-        raise typer.Exit(1)
+        raise typer.Exit(Exit.FAILED)
 
 
 def _lane(name: str) -> "Lane":
@@ -115,7 +116,7 @@ class Job:
         except KeyboardInterrupt:
             self._summary()
             _tell("Stopped by Ctrl-C. Run the same command again to go on: nothing is paid twice.")
-            raise typer.Exit(_STOPPED) from None
+            raise typer.Exit(Exit.INTERRUPTED) from None
         self._summary()
 
     @property
