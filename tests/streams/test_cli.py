@@ -16,8 +16,10 @@ from streams.logging import Seldom
 from tests.streams.commands import SCRIPT, ask, environment, run, served
 
 COMMANDS = (
+    "bench",
     "broker",
     "costs",
+    "database",
     "demo",
     "dlq",
     "doctor",
@@ -36,7 +38,8 @@ COMMANDS = (
 def test_help_names_every_command_and_imports_nothing_heavy(tmp_path: Path) -> None:
     code = (
         "import sys; from streams import cli\n"
-        "heavy = {'faust', 'aiokafka', 'sqlalchemy', 'fastapi', 'pydantic', 'httpx', 'alembic'} & set(sys.modules)\n"
+        "named = 'faust aiokafka sqlalchemy fastapi pydantic pydantic_settings httpx alembic asyncio psutil orjson structlog'\n"
+        "heavy = set(named.split()) & set(sys.modules)\n"
         "sys.exit(repr(heavy) if heavy else 0)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -68,6 +71,15 @@ def test_each_command_explains_itself(name: str, tmp_path: Path) -> None:
         (["submit", "/nowhere.jsonl"], {}, 1, "Cannot read /nowhere.jsonl"),
         (["submit", "-", "--lane", "fast"], {"GENAI_KAFKA_BROKERS": "127.0.0.1:1"}, 2, "realtime, normal or batch"),
         (["submit", "-"], {"GENAI_KAFKA_BROKERS": "127.0.0.1:1"}, 1, "No Kafka broker answers at 127.0.0.1:1"),
+        (["submit", "-", "--format", "text"], {}, 2, "--operation"),
+        (["submit", "-", "--input", "[1]"], {}, 2, "--input is no JSON object"),
+        (["submit", "-", "--options", "{"], {}, 2, "--options is not JSON"),
+        (["submit", "-", "--format", "xml"], {}, 2, "--format"),
+        (["submit", "-", "--out", "/"], {}, 1, "Cannot write / (Is a directory)"),
+        (["submit", "-", "--timeout", "soon"], {}, 2, "--timeout"),
+        (["nonsense"], {}, 2, "nonsense"),
+        (["database", "status"], {}, 3, ""),
+        (["database", "status"], {"GENAI_DATABASE_URL": "embedded"}, 3, ""),
         (["dlq", "replay"], {}, 2, "--all"),
         (["kafka", "nonsense"], {}, 2, "console-consumer"),
     ],
@@ -75,7 +87,8 @@ def test_each_command_explains_itself(name: str, tmp_path: Path) -> None:
 def test_errors_are_one_sentence_that_says_what_to_do(
     tmp_path: Path, arguments: list[str], changes: dict[str, str], code: int, says: str
 ) -> None:
-    found = run(tmp_path / "data", *arguments, given="", **changes)
+    line = '{"operation": "embed", "content": "x"}'
+    found = run(tmp_path / "data", *arguments, given=line, **changes)
     assert (found.returncode, "Traceback" in found.stderr, "secret" in found.stderr) == (code, False, False)
     assert says in found.stderr
 
@@ -162,6 +175,56 @@ def test_fake_provider_serves_and_ends_at_sigterm(tmp_path: Path) -> None:
         assert ask(f"{url}/api/version")[0] == 200
         double.send_signal(signal.SIGTERM)
         assert double.wait(10) == 0
+
+
+@pytest.mark.parametrize("given", ["", "\n \n"])
+def test_nothing_to_send_is_told(tmp_path: Path, given: str) -> None:
+    found = run(tmp_path, "submit", "-", given=given)
+    assert (found.returncode, found.stderr) == (1, "There is nothing in standard input to send.\n")
+
+
+def test_broken_lines_alone_are_named_without_a_broker(tmp_path: Path) -> None:
+    (tmp_path / "feed.jsonl").write_text("{\n[1]\n" * 12)
+    found = run(tmp_path, "submit", "feed.jsonl")
+    said = found.stderr.splitlines()
+    assert (found.returncode, said[0].partition(" (")[0], said[-1]) == (1, "Line 1 is not JSON", "4 more like these.")
+
+
+def test_ctrl_c_while_it_reads_says_how_to_go_on(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [SCRIPT, "submit", "-"],
+        env=environment(tmp_path),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as command:
+        assert command.stdin is not None
+        command.stdin.write("{\n")  # a line that is told at the end, so that what was read is seen
+        command.stdin.flush()
+        until = time.monotonic() + 30
+        while not _waits_for_input(command.pid) and time.monotonic() < until:
+            time.sleep(0.1)
+        command.send_signal(signal.SIGINT)
+        _, said = command.communicate(timeout=30)
+    assert (command.returncode, "Traceback" in said, "nothing is paid twice" in said) == (130, False, True)
+
+
+def _waits_for_input(pid: int) -> bool:
+    """Whether it has got so far as to take signals by its own handler."""
+    import psutil
+
+    status = Path(f"/proc/{pid}/status").read_text() if sys.platform == "linux" else ""
+    caught = int(status.split("SigCgt:")[1].split()[0], 16) if status else 0
+    return bool(caught >> (signal.SIGINT - 1) & 1) and psutil.Process(pid).status() == psutil.STATUS_SLEEPING
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands(shell: str, tmp_path: Path) -> None:
+    asked = {"_GENAI_SPINE_COMPLETE": f"complete_{shell}", "COMP_WORDS": "genai-spine do", "COMP_CWORD": "1"}
+    more = {"_TYPER_COMPLETE_ARGS": "genai-spine do", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    found = run(tmp_path, **asked, **more)
+    assert ("doctor" in found.stdout, "submit" in found.stdout) == (True, False)
 
 
 def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
