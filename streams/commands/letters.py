@@ -31,8 +31,7 @@ def list_(error_type: _Type = None, all_: _All = False, as_json: _Json = False) 
     if as_json:
         for letter in found:
             typer.echo(json.dumps({**letter.as_json(), "now": now[letter.place]}, ensure_ascii=False))
-        return
-    for letter in found:
+    for letter in [] if as_json else found:
         said = letter.header("genai-error")[:80]
         state = f"{now[letter.place]:<9} " if all_ else ""
         typer.echo(
@@ -42,7 +41,8 @@ def list_(error_type: _Type = None, all_: _All = False, as_json: _Json = False) 
 
 
 def _tell_rest(shown: int, of: int) -> None:
-    typer.echo(f"{shown} dead letters." if shown else "There are no dead letters.", err=True)
+    none = "No dead letter is open." if of else "There are no dead letters."
+    typer.echo(f"{shown} dead letters." if shown else none, err=True)
     if shown < of:
         words = "were answered since, run again, or died again as a newer letter; --all shows them"
         typer.echo(f"{of - shown} more {words}.", err=True)

@@ -284,6 +284,29 @@ def test_a_dead_letter_goes_back_where_it_came_from(source: str, topic: str) -> 
     assert dlq.target(dlq.Letter(_record(0, None, b"x", {"genai-source": source}))) == topic
 
 
+def _letter(offset: int, id_: str, source: str = "genai.requests.embed/0/1") -> dlq.Letter:
+    names = {"genai-source": source, "genai-tenant": "t"} | ({"genai-id": id_} if id_ else {})
+    return dlq.Letter(_record(offset, None, b"x", names))
+
+
+@pytest.mark.fast
+def test_what_became_of_a_dead_letter_is_told_by_the_ledger_and_by_newer_letters() -> None:
+    ids = ("again", "done", "", "runs", "again", "http", "strange")
+    sources = {"http": "http/embed/0", "strange": "nowhere/0/1"}
+    found = [_letter(n, id_, sources.get(id_, "genai.requests.embed/0/1")) for n, id_ in enumerate(ids)]
+    states = {("t", "embed", "done"): "succeeded", ("t", "embed", "runs"): "calling", ("t", "embed", "again"): "failed"}
+    states |= {("t", "embed", "http"): "succeeded", ("t", "embed", "strange"): "succeeded"}
+    assert list(dlq.became(found, states).values()) == [
+        "newer",
+        "answered",
+        "open",  # nobody could read whose it was
+        "under way",
+        "open",
+        "answered",
+        "open",  # nor here of which operation
+    ]
+
+
 @pytest.mark.fast
 def test_an_answer_is_one_line() -> None:
     result = {"status": "succeeded", "output": {"summary": "One\ntwo  three"}}
@@ -297,6 +320,11 @@ def test_repeated_words_of_a_library_come_once_in_a_while() -> None:
     seldom = Seldom(every_s=60)
     record = logging.LogRecord("aiokafka", logging.ERROR, "", 0, "no broker", None, None)
     assert [seldom.filter(record) for _ in range(3)] == [True, False, False]
+
+
+def test_the_speed_bench_of_the_checkout_gets_its_own_options(tmp_path: Path) -> None:
+    found = run(tmp_path, "bench", "speed", "--help")
+    assert (found.returncode, "--short" in found.stdout, "python -m bench" in found.stdout) == (0, True, True)
 
 
 def test_the_script_is_installed() -> None:
