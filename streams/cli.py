@@ -86,11 +86,13 @@ def _others(error: Exception) -> str:
 
 
 def _flush() -> None:
-    """Whoever read our output may have gone; Python would complain at exit."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Whoever read our output may have gone; Python would complain at exit. Click has put a wrapper around the stream then."""
+    for stream in (sys.__stdout__, sys.__stderr__):
+        try:
+            if stream is not None:
+                stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":

@@ -129,12 +129,12 @@ async def _database(settings: Settings) -> list[Finding]:
     from store import migrate
     from store.database import Database, parse_url
     from streams import postgres, waiting
-    from streams.app import database_url
+    from streams.where import ledger_url
 
     if settings.database_url == postgres.EMBEDDED and not (settings.data() / "postgres" / "PG_VERSION").exists():
         return [Finding("database", "note", "the packaged PostgreSQL, not made yet", "The first start makes it.")]
     chosen = await asyncio.to_thread(postgres.resolved, settings)
-    url = parse_url(database_url(chosen))
+    url = parse_url(ledger_url(chosen))
     where = url.render_as_string(hide_password=True)
     if not waiting.is_made(url):
         return [Finding("database", "note", f"{where} is not made yet", "The first start makes it.")]

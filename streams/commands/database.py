@@ -1,6 +1,7 @@
 """`database status|stop`."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -44,30 +45,32 @@ def _named(settings: "Settings") -> dict[str, Any]:
     """A SQLite file, or a PostgreSQL somewhere."""
     import asyncio
 
-    from store.database import Database, now, parse_url
+    from store.database import parse_url
+    from streams import where
+
+    url = parse_url(where.ledger_url(settings))
+    name, kind = url.render_as_string(hide_password=True), url.drivername.partition("+")[0]
+    if kind == "sqlite" and not Path(url.database or "").exists():
+        words = f"{name} is not made yet; the first start makes it."
+        return {"kind": kind, "running": False, "where": name, "pid": None, "words": words}
+    why = asyncio.run(_silence(url))
+    words = f"{name} does not answer ({why}). Start it, or mend GENAI_DATABASE_URL." if why else f"{name} answers."
+    return {"kind": kind, "running": not why, "where": name, "pid": None, "words": words}
+
+
+async def _silence(url: Any) -> str:
+    """Why it does not answer; empty when it does."""
+    from store.database import Database, now
     from store.errors import StoreError
-    from streams import waiting
-    from streams.app import database_url
 
-    url = parse_url(database_url(settings))
-    where, kind = url.render_as_string(hide_password=True), url.drivername.partition("+")[0]
-    if not waiting.is_made(url):
-        words = f"{where} is not made yet; the first start makes it."
-        return {"kind": kind, "running": False, "where": where, "pid": None, "words": words}
-
-    async def ask() -> str:
-        database = Database(url)
-        try:
-            await database.read(now)
-        except StoreError as error:
-            return str(error)
-        finally:
-            await database.aclose()
-        return ""
-
-    why = asyncio.run(ask())
-    words = f"{where} does not answer ({why}). Start it, or mend GENAI_DATABASE_URL." if why else f"{where} answers."
-    return {"kind": kind, "running": not why, "where": where, "pid": None, "words": words}
+    database = Database(url)
+    try:
+        await database.read(now)
+    except StoreError as error:
+        return str(error)
+    finally:
+        await database.aclose()
+    return ""
 
 
 @app.command()
