@@ -99,6 +99,7 @@ class Job:
     sent: "Sent | None" = None
     bad: "list[Bad]" = field(default_factory=list)
     had: int = 0
+    told: bool = False
     came: int = 0
     failed: dict[str, int] = field(default_factory=dict)
 
@@ -150,6 +151,7 @@ class Job:
         bootstrap = where.bootstrap(self.settings)
         self.sent = sending.Sent()
         await sending.send(self.settings, bootstrap, lines, self.lane, self.sent)
+        self._tell_sent()
         if not self.waits:
             return
         wanted = self.sent.identities
@@ -171,15 +173,21 @@ class Job:
     def _missing(self) -> int:
         return len(self.sent.identities) - self.came if self.waits and self.sent else 0
 
+    def _tell_sent(self) -> None:
+        """Once: before the answers, or at an early end."""
+        if not self.told:
+            self.told = True
+            had = f" {self.had} had their result already." if self.had else ""
+            records = self.sent.records if self.sent else 0
+            typer.echo(f"Sent {records} records.{had}", err=self.waits or self.as_json)
+
     def _summary(self) -> None:
         for found in self.bad[:_SHOWN]:
             begin = "Left out: " if found.left_out else ""
             _tell(f"{begin}{found.where[:1].upper()}{found.where[1:]} {found.why}.")
         if len(self.bad) > _SHOWN:
             _tell(f"{len(self.bad) - _SHOWN} more like these.")
-        records = self.sent.records if self.sent else 0
-        had = f" {self.had} had their result already." if self.had else ""
-        typer.echo(f"Sent {records} records.{had}", err=self.waits or self.as_json)
+        self._tell_sent()
         if self.waits and self.sent is not None:
             _tell(self._outcome(self.came - sum(self.failed.values())))
 

@@ -1,6 +1,7 @@
 """The command line, without a broker."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 
 from streams import audit, dlq, reading, showing
 from streams.logging import Seldom
-from tests.streams.commands import SCRIPT, ask, environment, run, served
+from tests.streams.commands import SCRIPT, ask, environment, on_a_terminal, run, served
 
 COMMANDS = (
     "bench",
@@ -217,6 +218,25 @@ def _waits_for_input(pid: int) -> bool:
     status = Path(f"/proc/{pid}/status").read_text() if sys.platform == "linux" else ""
     caught = int(status.split("SigCgt:")[1].split()[0], 16) if status else 0
     return bool(caught >> (signal.SIGINT - 1) & 1) and psutil.Process(pid).status() == psutil.STATUS_SLEEPING
+
+
+@pytest.mark.parametrize(("changes", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_a_terminal_has_colours_unless_they_are_not_wanted(
+    tmp_path: Path, changes: dict[str, str], coloured: bool
+) -> None:
+    shown, code = on_a_terminal(tmp_path, "submit", "--help", **changes)
+    assert (code, re.search(r"\x1b\[[0-9;]*3[0-7]m", shown) is not None) == (0, coloured)
+
+
+def test_a_table_fits_into_40_columns_of_ascii(tmp_path: Path) -> None:
+    run(tmp_path, "migrate")
+    shown, code = on_a_terminal(tmp_path, "costs", columns=40, LC_ALL="C", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert (code, shown.isascii(), max(map(len, shown.splitlines())) <= 40, "Traceback" in shown) == (
+        0,
+        True,
+        True,
+        False,
+    )
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
