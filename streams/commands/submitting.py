@@ -144,6 +144,8 @@ class Job:
             raise SpineError(f"There is nothing in {'standard input' if file == given.STDIN else file} to send.")
 
     async def _run(self, lines: "Iterator[Line]") -> None:
+        import contextlib
+
         from streams import submit as sending
         from streams import where
         from streams.commands.bars import bar
@@ -155,10 +157,12 @@ class Job:
         if not self.waits:
             return
         wanted = self.sent.identities
-        with bar(len(wanted)) as step:
-            async for result in sending.results(bootstrap, wanted, self.sent.starts, self.timeout_s):
-                self._take(result)
-                step()
+        results = sending.results(bootstrap, wanted, self.sent.starts, self.timeout_s)
+        async with contextlib.aclosing(results) as coming:  # type: ignore[type-var]
+            with bar(len(wanted)) as step:
+                async for result in coming:
+                    self._take(result)
+                    step()
 
     def _take(self, result: dict[str, Any]) -> None:
         self.came += 1

@@ -169,7 +169,7 @@ def test_what_cannot_be_measured_is_told(tmp_path: Path, arguments: list[str], c
 
 @pytest.mark.model
 def test_the_local_model_keeps_the_promises(tmp_path: Path) -> None:
-    arguments = ("--provider", "local", "--limit", "3", "-o", "classify", "-o", "extract", "--json")
+    arguments = ("--provider", "local", "--limit", "1", "-o", "classify", "-o", "extract", "--json")
     told = orjson.loads(run(tmp_path, "bench", "quality", *arguments, within_s=250).stdout)
     figures = {each["operation"]: each["figures"] for each in told["scores"]}
     assert (figures["classify"]["asked for"]["share"], figures["extract"]["grounded"]["share"]) in {
