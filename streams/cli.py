@@ -87,10 +87,9 @@ def _others(error: Exception) -> str:
 
 def _flush() -> None:
     """Whoever read our output may have gone; Python would complain at exit. Click has put a wrapper around the stream then."""
-    for stream in (sys.__stdout__, sys.__stderr__):
+    for stream in filter(None, (sys.__stdout__, sys.__stderr__)):
         try:
-            if stream is not None:
-                stream.flush()
+            stream.flush()
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 

@@ -37,7 +37,7 @@ def submit(
     lane: Annotated[str, typer.Option(help="realtime, normal or batch.")] = "normal",
     wait: Annotated[bool, typer.Option("--wait", help="Print each result; exit code 1 if any failed.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Wait, and write results into this file.")] = None,
-    timeout: Annotated[float, typer.Option(help="Of the wait: give up after so many seconds; 0: never.")] = 0.0,
+    timeout: Annotated[float, typer.Option(min=0, help="Of the wait: give up after so many seconds; 0: never.")] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for a program.")] = False,
 ) -> None:
     """Send requests to Kafka: a text, JSON, JSON Lines or a folder. The same again costs nothing.
