@@ -147,7 +147,7 @@ def speed(context: typer.Context) -> None:
     from streams.errors import SpineError
 
     root = Path(__file__).parents[2]
-    if not (root / "bench" / "__main__.py").is_file():
+    if not all((root / name).is_file() for name in ("pyproject.toml", "bench/__main__.py")):
         raise SpineError(
             "The speed bench is in the source tree and not in the package, since it measures against other programs. "
             "Clone the repository, run `make setup`, then `genai-spine bench speed` there."
