@@ -1,6 +1,6 @@
 # Everything runs from .venv, made by `make setup`; `make PYTHON=python3.12 setup` chooses another interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench clean
+.PHONY: help setup run test check bench sbom clean
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -28,6 +28,9 @@ check: setup ## lint, types, import rules and the tests that need nothing
 
 bench: setup ## measure, and print the tables of docs/performance.md
 	$(BIN)/python -m bench
+
+sbom: setup ## what is shipped, as CycloneDX, into dist/sbom.cdx.json
+	$(BIN)/python -m scripts.sbom dist/sbom.cdx.json
 
 clean: ## remove what was made here; the data directory and the user's cache stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist bench/out

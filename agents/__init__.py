@@ -4,13 +4,15 @@ Topic names, CLI verbs and HTTP routes derive from it. Adding an operation touch
 `schemas/`, its prompt in `prompts/library/`, its test, and one line below.
 """
 
-from agents import classify, complete, embed, extract, summarize
+from agents import classify, compare, complete, embed, extract, rewrite, summarize
 from agents.base import Operation
 
 OPERATIONS: dict[str, Operation] = {
     "summarize": summarize.OPERATION,
     "extract": extract.OPERATION,
     "classify": classify.OPERATION,
+    "compare": compare.OPERATION,
+    "rewrite": rewrite.OPERATION,
     "complete": complete.OPERATION,
     "embed": embed.OPERATION,
 }

@@ -7,8 +7,14 @@ a sentence. When in doubt it does not end: a summary that keeps half a sentence 
 
 # ruff: noqa: RUF001, SIM905 - typographic marks are the subject here; word lists read best as prose
 import re
+from collections.abc import Iterator
+from itertools import islice
 
-_END = re.compile(r"""[.!?…]+["'”’»)\]]*(?=\s|$)|[。！？]+["'”’»」』）]*|\n\s*\n""")
+_END = re.compile(r"""(?<![.!?…])[.!?…]++["'”’»)\]]*+(?=\s|$)|[。！？]++["'”’»」』）]*+|\n\s*\n""")
+_SIGNS = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_WORD = re.compile(rf"[{_SIGNS}]|[^\s…\u3000-\u303f\uff01-\uff0f{_SIGNS}]+")
+_NUMBERING = 40
+"""Characters within which a list's number stands, the white space before it among them."""
 _LAST_WORD = re.compile(r"(\S+)$")
 _NEXT_WORD = re.compile(r"""\s*["'“‘«(\[]*(\w+)""")
 
@@ -28,12 +34,21 @@ _STARTERS = frozenset(
 def split(text: str) -> list[str]:
     """The sentences of `text`, stripped, in order; joined they hold everything but the white space between them."""
     sentences, start = [], 0
-    for match in _END.finditer(text):
-        if not _numbers_a_list(text[start : match.start()]) and _ends(text, match):
-            sentences.append(text[start : match.end()].strip())
-            start = match.end()
+    for end in ends(text):
+        sentences.append(text[start:end].strip())
+        start = end
     sentences.append(text[start:].strip())
     return [sentence for sentence in sentences if sentence]
+
+
+def ends(text: str) -> Iterator[int]:
+    """The position behind each sentence but the last, in time that grows with the text and not with its square."""
+    start = 0
+    for match in _END.finditer(text):
+        numbers = match.start() - start <= _NUMBERING and _numbers_a_list(text[start : match.start()])
+        if not numbers and _ends(text, match):
+            yield match.end()
+            start = match.end()
 
 
 def _ends(text: str, match: re.Match[str]) -> bool:
@@ -83,3 +98,22 @@ def finished(text: str, bound: int | None) -> str:
     if whole:
         return cut(text, len(whole))[0]
     return text.rsplit(maxsplit=1)[0].rstrip(",;:") + "…"
+
+
+def count_words(text: str) -> int:
+    """What stands between blanks; in Chinese and Japanese, which have none, characters."""
+    return sum(1 for _ in _WORD.finditer(text))
+
+
+def cut_words(text: str, most: int) -> str:
+    """The whole sentences of `text` that together have at most `most` words; when even the first has more, its beginning."""
+    text, kept, words = text.strip(), 0, 0
+    for end in (*ends(text), len(text)):
+        words += count_words(text[kept:end])
+        if words > most:
+            break
+        kept = end
+    if kept:
+        return text[:kept].strip()
+    last = next(islice(_WORD.finditer(text), most - 1, None)).end()
+    return text if last == len(text) else text[:last].rstrip(",;:") + "…"

@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 MAX_REPAIRED = 50_000
 """Characters beyond which broken JSON is not mended: `json_repair` is slow on long texts."""
+BOUNDED = 1500
+"""Characters beyond which a schema should bound no length: llama.cpp's grammars take no more repetitions than 2000."""
 MAX_SHOWN = 2_000
 """Characters of an unusable answer that are shown, to the model and in an error's details."""
 

@@ -21,7 +21,7 @@ An error says two things to whoever decides: `maybe_paid`, and `another_try_may_
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from schemas.errors import ErrorType
 
@@ -99,10 +99,43 @@ class Traits:
 
     `paid`: a second call costs money, so an ambiguous one is governed by `on_ambiguous`.
     `classify_by_embedding`: its chat model cannot classify, its embedding model can (SmolLM2 2/8, MiniLM 8/8).
+    `context_tokens`: what its chat models read and write at most in one call; `embed_context_tokens`: what its embedding
+    models read. None: not known beforehand; a call that is too long is refused with `ContextTooLong`, which says it.
     """
 
     paid: bool
     classify_by_embedding: bool = False
+    context_tokens: int | None = None
+    embed_context_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a provider knows of one of its models; None: it does not say.
+
+    `loaded`: the next call need not wait for it. `context_tokens`: how much a call may hold, prompt and answer together.
+    """
+
+    name: str
+    kind: Kind | None = None
+    loaded: bool | None = None
+    context_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The models that can be called now, and a sentence for each node that did not answer."""
+
+    models: tuple[Model, ...]
+    away: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A provider that knows more of its models than their names."""
+
+    async def shelf(self) -> Shelf:
+        """Never raises `ProviderError`: a node that does not answer within some seconds is `away`."""
 
 
 class Provider(Protocol):

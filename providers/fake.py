@@ -13,9 +13,11 @@ from providers.base import (
     EmbedAnswer,
     EmbedCall,
     Kind,
+    Model,
     ModelNotFound,
     Provider,
     ProviderError,
+    Shelf,
     Spent,
     TimedOut,
     Traits,
@@ -36,7 +38,8 @@ class FakeProvider:
     name = "fake"
 
     def __init__(self, how: Behaviour, *, slots: int = 4, paid: bool = True) -> None:
-        self.traits = Traits(paid=paid)
+        context = how.context_tokens
+        self.traits = Traits(paid=paid, context_tokens=context, embed_context_tokens=context)
         self.counts = Counts()
         self._how = how
         self._slots = slots
@@ -52,6 +55,10 @@ class FakeProvider:
 
     async def models(self) -> tuple[str, ...]:
         return (CHAT_MODEL, EMBED_MODEL)
+
+    async def shelf(self) -> Shelf:
+        context = self._how.context_tokens
+        return Shelf((Model(CHAT_MODEL, "chat", True, context), Model(EMBED_MODEL, "embed", True, context)))
 
     async def chat(self, call: ChatCall, node: str) -> ChatAnswer:  # noqa: ARG002 - it has one node
         texts = tuple(message.content for message in call.messages)

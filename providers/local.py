@@ -19,7 +19,9 @@ from providers.base import (
     EmbedAnswer,
     EmbedCall,
     Kind,
+    Model,
     ModelNotFound,
+    Shelf,
     Spent,
     TimedOut,
     Traits,
@@ -46,7 +48,12 @@ class LocalProvider:
     """Loads a model at its first call. Its chat model cannot classify (2 of 8 right), its embedding model can (8 of 8)."""
 
     name = "local"
-    traits = Traits(paid=False, classify_by_embedding=True)
+    traits = Traits(
+        paid=False,
+        classify_by_embedding=True,
+        context_tokens=llama.CONTEXT,
+        embed_context_tokens=minilm.CONTEXT,
+    )
 
     def __init__(self, *, slots: int = 1, threads: int = 0) -> None:
         """`threads` 0: all cores but one."""
@@ -70,6 +77,14 @@ class LocalProvider:
     async def models(self) -> tuple[str, ...]:
         """Those whose files are installed."""
         return tuple(name for name, (_, files) in _MODELS.items() if all(wheels.find(*file) for file in files))
+
+    async def shelf(self) -> Shelf:
+        """`loaded`: by this process."""
+        known = {
+            llama.NAME: Model(llama.NAME, "chat", self._llama.is_loaded, llama.CONTEXT),
+            minilm.NAME: Model(minilm.NAME, "embed", self._minilm.is_loaded, minilm.CONTEXT),
+        }
+        return Shelf(tuple(known[name] for name in await self.models()))
 
     async def chat(self, call: ChatCall, node: str) -> ChatAnswer:  # noqa: ARG002 - it has one node
         _check(call.model, "chat")

@@ -5,6 +5,7 @@ reached has not run the call, and nothing was paid: another node can have it at 
 """
 
 import asyncio
+from dataclasses import replace
 
 import httpx
 
@@ -16,8 +17,10 @@ from providers.base import (
     EmbedAnswer,
     EmbedCall,
     Kind,
+    Model,
     ModelNotFound,
     ProviderError,
+    Shelf,
     Traits,
 )
 from providers.config import Config
@@ -48,7 +51,7 @@ class OllamaProvider:
         traits: Traits = Traits(paid=False),  # noqa: B008 - frozen
     ) -> None:
         self.name = name
-        self.traits = traits
+        self.traits = replace(traits, context_tokens=num_ctx)
         known = [http.address(_with_scheme(url)) for url in urls]
         self._nodes = {each.name: each for each in known}
         self._slots = slots
@@ -86,6 +89,23 @@ class OllamaProvider:
         """Over all nodes. A node that does not answer within 5 s adds nothing."""
         answers = await asyncio.gather(*map(self._tags, self._nodes))
         return tuple(sorted({name for names in answers for name in names}))
+
+    async def shelf(self) -> Shelf:
+        """Over all nodes; a model is loaded where one of them has it in memory."""
+        told = await asyncio.gather(*map(self._told, self._nodes))
+        found: dict[str, Model] = {}
+        for each in told:
+            for model in each.models:
+                if model.loaded or model.name not in found:
+                    found[model.name] = model
+        return Shelf(tuple(found[name] for name in sorted(found)), tuple(why for each in told for why in each.away))
+
+    async def _told(self, node: str) -> Shelf:
+        try:
+            tags, loaded = await asyncio.gather(self._get(node, "/api/tags"), self._get(node, "/api/ps"))
+        except ProviderError as error:
+            return Shelf((), (str(error),))
+        return Shelf(ollama_wire.read_shelf(tags.content, loaded.content))
 
     async def aclose(self) -> None:
         await self._http.aclose()

@@ -19,6 +19,8 @@ from providers.base import (
     ContextTooLong,
     EmbedAnswer,
     EmbedCall,
+    Kind,
+    Model,
     ModelNotFound,
     Overloaded,
     ProviderError,
@@ -232,3 +234,30 @@ def read_models(body: bytes) -> tuple[str, ...]:
         return tuple(str(model["name"]) for model in orjson.loads(body)["models"])
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return ()
+
+
+_EMBEDS = ("bert", "embed")
+
+
+def read_shelf(tags: bytes, loaded: bytes) -> tuple[Model, ...]:
+    """The models of `/api/tags`, with what `/api/ps` says of those that are in memory."""
+    families = _families(tags)
+    contexts = {name: read_context(loaded, name) for name in read_models(loaded)}
+    return tuple(
+        Model(name, _kind(name, families.get(name, "")), name in contexts, contexts.get(name))
+        for name in read_models(tags)
+    )
+
+
+def _families(tags: bytes) -> dict[str, str]:
+    try:
+        return {str(each["name"]): str(each["details"]["family"]) for each in orjson.loads(tags)["models"]}
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return {}
+
+
+def _kind(name: str, family: str) -> Kind | None:
+    """Ollama's list does not say what a model is for; its family and its name mostly do."""
+    if any(word in family or word in name for word in _EMBEDS):
+        return "embed"
+    return "chat" if family else None

@@ -63,13 +63,16 @@ class PriceTable:
 
     def of(self, provider: str, model: str, spent: Spent) -> Priced:
         """The cost of one call; None where no line prices it, or a line by GPU-seconds prices a call that tells none."""
+        found = self.line(provider, model)
+        return Priced(None, None) if found is None else _priced(found[0], spent, found[1])
+
+    def line(self, provider: str, model: str) -> tuple[Entry, Price] | None:
+        """The line that prices this model, and where it stands."""
         for name in (f"{provider}/{model}", f"{provider}/*"):
             if name in self.entries:
-                return _priced(self.entries[name], spent, Price(source=self.source, version=self.version))
+                return self.entries[name], Price(source=self.source, version=self.version)
         default = DEFAULTS.get(f"{provider}/*")
-        if default is None:
-            return Priced(None, None)
-        return _priced(default, spent, Price(source="default", version=DEFAULTS_VERSION))
+        return None if default is None else (default, Price(source="default", version=DEFAULTS_VERSION))
 
 
 def table(entries: Mapping[str, Mapping[str, Any]], version: str) -> PriceTable:

@@ -4,16 +4,20 @@ One module per noun; nothing here imports another room. The contract they write 
 """
 
 from schemas.control import Cancel
+from schemas.costs import DailyTotals
 from schemas.errors import ErrorType, Failure
+from schemas.letter import LetterHeaders
 from schemas.request import Lane, Options, Request
 from schemas.result import Result, Source, Status, Totals
 from schemas.usage import Price, UsageEvent
 
 __all__ = [
     "Cancel",
+    "DailyTotals",
     "ErrorType",
     "Failure",
     "Lane",
+    "LetterHeaders",
     "Options",
     "Price",
     "Request",

@@ -13,7 +13,15 @@ class Input(BaseModel):
     """`categories`: names, or {name: description}; each name once."""
 
     content: Content
-    categories: list[ShortText] | dict[ShortText, str]
+    categories: (
+        Annotated[
+            list[ShortText],
+            Field(json_schema_extra={"minItems": 1, "maxItems": MAX_CATEGORIES, "uniqueItems": True}),
+        ]
+        | Annotated[
+            dict[ShortText, str], Field(json_schema_extra={"minProperties": 1, "maxProperties": MAX_CATEGORIES})
+        ]
+    )
     multi_label: Annotated[bool, Field(strict=True)] = False
 
     @field_validator("categories")

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from schemas.text import Content
+from schemas.text import Content, exactly_one
 
 
 class Turn(BaseModel):
@@ -16,6 +16,8 @@ class Turn(BaseModel):
 
 class Input(BaseModel):
     """Either `messages` or `prompt`."""
+
+    model_config = ConfigDict(json_schema_extra=exactly_one("messages", "prompt"))
 
     messages: Annotated[list[Turn], Field(min_length=1, max_length=1000)] | None = None
     prompt: Content | None = None

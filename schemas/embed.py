@@ -2,15 +2,17 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from schemas.text import Content
+from schemas.text import Content, exactly_one
 
 MAX_TEXTS = 2048
 
 
 class Input(BaseModel):
     """Either `texts` or one `content`."""
+
+    model_config = ConfigDict(json_schema_extra=exactly_one("texts", "content"))
 
     texts: Annotated[list[Content], Field(min_length=1, max_length=MAX_TEXTS)] | None = None
     content: Content | None = None

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
+from pydantic.config import JsonDict, JsonValue
 
 
 def _not_blank(text: str) -> str:
@@ -11,8 +12,16 @@ def _not_blank(text: str) -> str:
     return text
 
 
-Content = Annotated[str, Field(strict=True), AfterValidator(_not_blank)]
+Content = Annotated[str, Field(strict=True, json_schema_extra={"pattern": r"\S"}), AfterValidator(_not_blank)]
 """The text to work on."""
 
-ShortText = Annotated[str, Field(strict=True, max_length=2000), AfterValidator(_not_blank)]
+ShortText = Annotated[
+    str, Field(strict=True, max_length=2000, json_schema_extra={"pattern": r"\S"}), AfterValidator(_not_blank)
+]
 """A wish in words: a style, a focus, a description."""
+
+
+def exactly_one(*names: str) -> JsonDict:
+    """For a model's published schema: one of these fields is given and is not null, as its validator demands."""
+    given: list[JsonValue] = [{"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in names]
+    return {"oneOf": given}

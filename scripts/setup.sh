@@ -60,3 +60,5 @@ cache=${GENAI_CACHE_DIR:-$HOME/.cache/genai-spine}
 pins=streams/broker/kafka-jars.sha256
 version=$(sed -n 's/^VERSION = "\(.*\)"$/\1/p' streams/broker/jars.py)
 cmp -s "$pins" "$cache/kafka-$version/kafka-jars.sha256" || kafka || fail "Kafka's jars are missing; run it again with a network."
+# optional, and tried once: without it the tests that ask promtool are skipped
+fresh promtool tried || { bash scripts/promtool.sh >/dev/null 2>&1 || printf 'promtool is not there; its tests will be skipped.\n' >&2; stamp promtool tried; }

@@ -35,9 +35,7 @@ def parse_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError:
-        raise BadUrl(
-            f"GENAI_DATABASE_URL is no address of a database: {url!r}; write sqlite:///path or postgresql://…"
-        ) from None
+        raise BadUrl("GENAI_DATABASE_URL is no address of a database; write sqlite:///path or postgresql://…") from None
     kind = parsed.drivername.partition("+")[0]
     if kind == "sqlite":
         return _sqlite_url(parsed)
@@ -118,7 +116,12 @@ class Database:
             self._read = ThreadPoolExecutor(4, "ledger-read")
         else:
             self.asynchronous = create_async_engine(
-                pg_url(url), pool_size=8, max_overflow=8, pool_reset_on_return=None, connect_args=pg_args(url)
+                pg_url(url),
+                pool_size=8,
+                max_overflow=8,
+                pool_reset_on_return=None,
+                hide_parameters=True,
+                connect_args=pg_args(url),
             )
 
     async def write(self, work: Work[T]) -> T:
@@ -168,7 +171,9 @@ def sqlite_engine(url: URL) -> Engine:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BadUrl(f"the folder of GENAI_DATABASE_URL cannot be made: {error}") from error
-    engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": 5.0}, pool_size=8)
+    engine = create_engine(
+        url, connect_args={"check_same_thread": False, "timeout": 5.0}, pool_size=8, hide_parameters=True
+    )
 
     @event.listens_for(engine, "connect")
     def _connect(raw: sqlite3.Connection, _record: Any) -> None:

@@ -88,6 +88,14 @@ Index("requests_deadline", requests.c.deadline, sqlite_where=DUE, postgresql_whe
 _RUN = text("run_id IS NOT NULL")
 Index("requests_run", requests.c.run_id, sqlite_where=_RUN, postgresql_where=_RUN)
 
+# lists, newest first; behind the key stands the lane, so that counting by state and lane reads the index alone
+_AGE = (requests.c.accepted_at, requests.c.pk)
+Index("requests_accepted", *_AGE)
+Index("requests_state", requests.c.state, *_AGE, requests.c.lane)
+Index("requests_tenant", requests.c.tenant, *_AGE)
+Index("requests_operation", requests.c.operation, *_AGE)
+Index("requests_run_accepted", requests.c.run_id, *_AGE, sqlite_where=_RUN, postgresql_where=_RUN)
+
 bodies = Table(
     "bodies",
     metadata,
@@ -104,6 +112,7 @@ results = Table(
     Column("status", Text, nullable=False),
     Column("body", LargeBinary, nullable=False, comment="the published result, JSON"),
     Column("completed_at", Double, nullable=False),
+    Index("results_completed", "completed_at", "status"),
 )
 
 executions = Table(
@@ -143,6 +152,9 @@ executions = Table(
     Column("opened_at", Double, nullable=False),
     Column("closed_at", Double),
 )
+
+_CLOSED = text("closed_at IS NOT NULL")
+Index("executions_closed", executions.c.closed_at, sqlite_where=_CLOSED, postgresql_where=_CLOSED)
 
 daily_costs = Table(
     "daily_costs",

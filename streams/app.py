@@ -22,6 +22,7 @@ from prompts import Library
 from providers import PROVIDERS, Provider
 from providers import Config as ProviderConfig
 from providers.double.faults import Behaviour
+from providers.prices import PriceTable
 from providers.prices import table as price_table
 from store.database import Database, parse_url
 from store.ledger.types import Routes
@@ -86,6 +87,12 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
     return {name: make(config) for name, make in PROVIDERS.items()}
 
 
+def make_prices(settings: Settings) -> PriceTable:
+    """The table of the settings; what it does not name is priced by the defaults, or not at all."""
+    entries = {name: entry.model_dump() for name, entry in settings.prices.items()}
+    return price_table(entries, settings.prices_version)
+
+
 def make_routes(settings: Settings, widths: dict[str, int]) -> Routes:
     """`widths`: how many partitions each destination topic has now."""
 
@@ -121,6 +128,8 @@ def _settle() -> None:
 
 async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.AsyncExitStack) -> Spine:
     worker = f"{platform.node()}-{os.getpid()}-{str(uuid_utils.uuid7())[-12:]}"
+    structlog.contextvars.bind_contextvars(worker=worker)
+    stack.callback(structlog.contextvars.unbind_contextvars, "worker")
     database = Database(parse_url(database_url(settings)))
     stack.push_async_callback(database.aclose)
     routes = make_routes(settings, widths)
@@ -136,9 +145,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
         database,
         operations=OPERATIONS,
         providers=providers,
-        prices=price_table(
-            {name: entry.model_dump() for name, entry in settings.prices.items()}, settings.prices_version
-        ),
+        prices=make_prices(settings),
         library=Library.load(),
         metrics=metrics,
         limits=Limits(

@@ -8,7 +8,7 @@ import typer
 
 from streams import terminal
 from streams.broker import commands as broker
-from streams.commands import bench, books, check, database, letters, records, servers, submitting
+from streams.commands import bench, books, check, database, letters, models, records, requests, servers, submitting
 from streams.errors import SpineError
 from streams.topics_commands import app as topics
 
@@ -42,6 +42,8 @@ app.command(context_settings=broker.PASS_THROUGH)(broker.kafka)
 app.command()(submitting.submit)
 app.command()(records.results)
 app.command()(books.costs)
+app.add_typer(requests.app, name="requests")
+app.add_typer(models.app, name="models")
 app.add_typer(letters.app, name="dlq")
 app.command()(check.doctor)
 app.add_typer(bench.app, name="bench")

@@ -219,9 +219,22 @@ class SpineConsumer(driver.Consumer):
         if self._sent_back.get(tp) != wanted:
             await self._send_back(tp, wanted)
             return False
+        await self._tell_of_a_loss(tp, wanted)
         await self._add_gap(tp, wanted, offset - 1)
         self._read_offset[tp] = offset
         return True
+
+    async def _tell_of_a_loss(self, tp: TP, wanted: int) -> None:
+        """A gap is retention's only where the log begins behind it; else a transaction's marker stood there."""
+        begin = (await self.earliest_offsets(tp)).get(tp) or 0
+        if self.is_ours(tp.topic) and begin > wanted:
+            log.error(
+                "retention has deleted records that nobody had read; they get no answer",
+                partition=str(tp),
+                records=begin - wanted,
+                reading_on_at=begin,
+                mend="produce them again; raise GENAI_RETENTION_HOURS, or add workers",
+            )
 
     async def _send_back(self, tp: TP, offset: int) -> None:
         log.debug("fetched and dropped; reading again", topic=tp.topic, partition=tp.partition, offset=offset)

@@ -24,7 +24,7 @@ Headers = Sequence[tuple[str, bytes]]
 ENVELOPE = frozenset({"id", "options", "tenant", "idempotency_key", "supersede_key", "run_id", "deadline", "metadata"})
 """Fields of the envelope; over HTTP, where bodies are flat, whatever else there is belongs to `input`."""
 
-_STAND_INS = {"genai-id": "id", "genai-tenant": "tenant", "genai-deadline": "deadline"}
+STAND_INS = {"genai-id": "id", "genai-tenant": "tenant", "genai-deadline": "deadline"}
 _name: TypeAdapter[str] = TypeAdapter(Name)
 
 
@@ -197,7 +197,7 @@ def _lenient(value: bytes) -> dict[str, Any]:
 
 def _with_stand_ins(fields: dict[str, Any], headers: Headers) -> dict[str, Any]:
     for header, content in headers:
-        name = _STAND_INS.get(header)
+        name = STAND_INS.get(header)
         if name is not None and fields.get(name) is None and content:
             fields = {**fields, name: content.decode(errors="replace")}
     return fields

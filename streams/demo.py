@@ -19,7 +19,7 @@ from rich.table import Table
 from agents import OPERATIONS
 from providers import http
 from schemas.request import Lane
-from streams import given, logging, runtime, showing, submit, up, upfile
+from streams import given, logging, runtime, security, showing, submit, up, upfile
 from streams.commands.books import table as costs_table
 from streams.errors import SpineError
 from streams.settings import Settings
@@ -34,7 +34,7 @@ _PLAIN_WIDTH = 120
 
 def demo(settings: Settings) -> int:
     """The exit code: 0 when every record of the sample got its answer. Raises SpineError."""
-    logging.configure("warning", settings.log_format)
+    logging.configure("warning", settings.log_format, redact=settings.redact)
     with runtime.runner() as runner:
         return runner.run(_demo(settings))
 
@@ -87,11 +87,12 @@ async def _unless(stop: asyncio.Event, work: Callable[[], Awaitable[int]]) -> in
 
 async def _show(settings: Settings, at: Running, screen: "Screen", lines: list[given.Line]) -> int:
     began = time.monotonic()
-    sent = await submit.send(settings, at.bootstrap, lines, Lane.NORMAL)
+    bootstrap = security.brokers(settings, at.bootstrap)
+    sent = await submit.send(settings, bootstrap, lines, Lane.NORMAL)
     wanted = set(sent.identities)
     tally, first = Tally(len(wanted)), 0.0
     with screen.progress(tally) as step:
-        async for result in _patiently(submit.results(at.bootstrap, wanted, sent.starts)):
+        async for result in _patiently(submit.results(bootstrap, wanted, sent.starts)):
             tally.add(result)
             first = first or time.time() - psutil.Process().create_time()
             step(result)
@@ -210,7 +211,7 @@ class Screen:
 def _plain(text: str) -> Any:
     from rich.text import Text
 
-    return Text(text)
+    return Text(showing.plain(text))
 
 
 def try_lines(at: Running) -> list[str]:

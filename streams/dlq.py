@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import aiokafka
 
-from streams import reading, topics
+from streams import reading, security, topics
 from streams.errors import SpineError
 from streams.reading import Record
+from streams.redact import Redactor
 from streams.settings import Settings
 from streams.submit import Identity
 
@@ -63,6 +64,23 @@ class Letter:
             "key": None if self.record.key is None else self.record.key.decode(errors="replace"),
             "value": None if value is None else value.decode(errors="replace"),
         }
+
+
+def masked(letter: Letter, redactor: Redactor) -> Letter:
+    """The letter as it may be shown; the one in the topic, which a replay sends, is untouched."""
+    record = letter.record
+    return Letter(
+        replace(
+            record,
+            key=None if record.key is None else redactor.record(record.key),
+            value=None if record.value is None else redactor.record(record.value),
+            headers=tuple((name, _header(redactor, name, value)) for name, value in record.headers),
+        )
+    )
+
+
+def _header(redactor: Redactor, name: str, value: bytes) -> bytes:
+    return str(redactor.field(name, value.decode(errors="replace"))).encode()
 
 
 Now = Literal["open", "answered", "under way", "newer"]
@@ -139,7 +157,7 @@ async def replay(settings: Settings, bootstrap: str, wanted: Sequence[Letter]) -
     if missing:
         raise SpineError(f"There is no topic {', '.join(missing)}. Run `genai-spine topics create` first.")
     producer = aiokafka.AIOKafkaProducer(
-        bootstrap_servers=bootstrap,
+        **security.client(bootstrap),
         enable_idempotence=True,
         acks="all",
         max_request_size=settings.request_max_bytes + 131_072,

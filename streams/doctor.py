@@ -106,9 +106,10 @@ async def _java(settings: Settings) -> list[Finding]:
 
 async def _broker(settings: Settings) -> list[Finding]:
     from agents import OPERATIONS
-    from streams import topics
+    from streams import security, topics
     from streams.broker import control
 
+    known = security.of(settings)
     found = await asyncio.to_thread(control.status, settings)
     if not found.running or found.bootstrap is None:
         if settings.kafka_brokers:
@@ -116,9 +117,11 @@ async def _broker(settings: Settings) -> list[Finding]:
             return [Finding("broker", "bad", words, "Start that Kafka, or mend GENAI_KAFKA_BROKERS.")]
         mend = "Start it with `genai-spine broker start`, or everything with `genai-spine up`."
         return [Finding("broker", "note", "the embedded one does not run", mend)]
-    said = [Finding("broker", "ok", f"Kafka {found.version or ''} at {found.bootstrap}".replace("  ", " "))]
-    said.append(_clock("the records in Kafka", await _ahead(found.bootstrap)))
-    differing = await topics.check(found.bootstrap, settings, OPERATIONS)
+    how = f", {known.shown}" if settings.kafka_brokers else ""
+    said = [Finding("broker", "ok", f"Kafka {found.version or ''} at {found.bootstrap}{how}".replace("  ", " "))]
+    brokers = security.Brokers(found.bootstrap, known)
+    said.append(_clock("the records in Kafka", await _ahead(brokers)))
+    differing = await topics.check(brokers, settings, OPERATIONS)
     if not differing:
         return [*said, Finding("topics", "ok", "as the settings say")]
     words = f"{len(differing)} differences, the first: {differing[0].message}"

@@ -145,7 +145,9 @@ class Intake:
                 operation, lane = topics.parse_request_topic(message.topic)
                 what = self.decoder.record(operation, lane, position, message.value, headers)
         except Exception as error:
-            log.exception("a record broke the decoder", topic=message.topic, offset=message.offset)
+            log.exception(
+                "a record broke the decoder", topic=message.topic, partition=message.partition, offset=message.offset
+            )
             what = Unreadable(Failure(type=ErrorType.INTERNAL, message=f"a defect in decoding: {type(error).__name__}"))
         return Arrival(what, position, message.key, message.value, pack_headers(headers))
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import faust
 
+from streams import security
 from streams.consumer import Planner, SpineConsumer, Tables
 from streams.settings import Settings
 
@@ -19,6 +20,7 @@ class SpineApp(faust.App):
         super().__init__(
             settings.kafka_group,
             broker=[f"kafka://{address.strip()}" for address in bootstrap.split(",")],
+            broker_credentials=security.credentials(bootstrap),
             store="memory://",
             datadir=str(settings.data() / "faust"),
             web_enabled=False,

@@ -13,6 +13,7 @@ from faust.types import TP
 from store.database import Database
 from store.errors import StoreError
 from store.ledger import progress
+from streams import security
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +57,14 @@ class Planner:
         if changed:
             await self.database.write(save)
         for tp, start in starts.items():
+            if start.missed:
+                log.error(
+                    "retention has deleted records that nobody had read; they get no answer",
+                    partition=str(tp),
+                    records=start.missed,
+                    reading_on_at=start.offset,
+                    mend="produce them again; raise GENAI_RETENTION_HOURS, or add workers",
+                )
             if start.why in {"reset", "hole", "anew"} or (start.why == "lost" and start.offset > facts[tp].begin):
                 log.warning(
                     "reading on elsewhere than the group's offset says",
@@ -77,7 +86,7 @@ class _Facts:
 async def _facts(bootstrap: str, group: str, last: Mapping[TP, int]) -> dict[TP, _Facts]:
     """What the broker says of each partition, by a consumer of our own that joins no group."""
     consumer = aiokafka.AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
+        **security.client(bootstrap),
         group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",

@@ -8,7 +8,7 @@ from typing import Any
 import aiokafka
 from aiokafka.errors import KafkaConnectionError
 
-from streams import topics
+from streams import security, topics
 from streams.topics_admin import Unreachable
 
 _POLL_MS = 500
@@ -29,9 +29,9 @@ class Record:
 
 @contextlib.asynccontextmanager
 async def consumer(bootstrap: str) -> AsyncIterator[Any]:
-    """One that joins no group and commits nothing. Raises Unreachable."""
+    """One that joins no group and commits nothing. Raises Unreachable, NotLetIn."""
     made = aiokafka.AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
+        **security.client(bootstrap),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=16 * 1024 * 1024,
@@ -40,6 +40,8 @@ async def consumer(bootstrap: str) -> AsyncIterator[Any]:
         await made.start()
         yield made
     except KafkaConnectionError as error:
+        if (refusal := await security.refusal(bootstrap)) is not None:
+            raise refusal from error
         raise Unreachable(
             f"No Kafka broker answers at {bootstrap}. Start one with `genai-spine broker start`, or mend "
             "GENAI_KAFKA_BROKERS."

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import aiokafka
 import orjson
 import structlog
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordTooLargeError
+from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError, RecordTooLargeError
 
 from schemas.errors import ErrorType, Failure
 from store.database import Database
@@ -18,6 +18,8 @@ from store.errors import StoreError
 from store.ledger import outgoing
 from store.ledger.types import OutboxRow, Routes
 from store.ledger.writer import Committed, Writer
+from streams import security
+from streams.errors import SpineError
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +30,7 @@ _RETRY_S = 0.5
 def producer(bootstrap: str, max_bytes: int) -> aiokafka.AIOKafkaProducer:
     """Idempotent, acknowledged by all, no linger: batches form by themselves under load."""
     return aiokafka.AIOKafkaProducer(
-        bootstrap_servers=bootstrap,
+        **security.client(bootstrap),
         enable_idempotence=True,
         acks="all",
         linger_ms=0,
@@ -86,7 +88,7 @@ class Relay:
                     pass
                 self._healthy(None)
                 await self._rest()
-            except (KafkaError, StoreError, OSError) as error:
+            except (KafkaError, StoreError, SpineError, OSError) as error:
                 self._healthy(error)
                 await asyncio.sleep(_RETRY_S)
             except Exception as error:
@@ -101,6 +103,11 @@ class Relay:
             made = producer(self.bootstrap, self.max_bytes)
             try:
                 await made.start()
+            except KafkaConnectionError:
+                await made.stop()
+                if (refusal := await security.refusal(self.bootstrap)) is not None:
+                    raise refusal from None
+                raise
             except BaseException:
                 await made.stop()
                 raise

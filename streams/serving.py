@@ -51,7 +51,7 @@ class Doors:
 
 def serve(settings: Settings, doors: Doors) -> int:
     """Run until a signal; the exit code: 0 after a drain, 1 when a new process is needed. Raises SpineError."""
-    logging.configure(settings.log_level, settings.log_format)
+    logging.configure(settings.log_level, settings.log_format, redact=settings.redact)
     _check(settings, doors)
     settings = postgres.resolved(settings)
     bootstrap = where.bootstrap(settings) if doors.kafka else None

@@ -1,10 +1,17 @@
 """The one reader of the environment: `GENAI_*`, read once, into a typed value."""
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
 
 
 class PriceEntry(BaseModel):
@@ -26,6 +33,7 @@ class Settings(BaseSettings):
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8100
     api_key: SecretStr | None = None
     allow_insecure: bool = False
+    cors_origins: str = ""  # comma-separated, such as https://app.example.org; "*": every page of the web
     worker_host: str = "127.0.0.1"
     worker_port: Annotated[int, Field(ge=0, le=65535)] = 8101
 
@@ -67,6 +75,18 @@ class Settings(BaseSettings):
     kafka_brokers: str = ""  # empty: the embedded broker
     kafka_port: Annotated[int, Field(ge=0, le=65535)] = 9092  # wished for by the embedded broker
     kafka_group: str = "genai-spine"
+    kafka_security_protocol: Annotated[
+        Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], BeforeValidator(_upper)
+    ] = "PLAINTEXT"
+    kafka_sasl_mechanism: Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], BeforeValidator(_upper)] = (
+        "PLAIN"
+    )
+    kafka_username: str = ""
+    kafka_password: SecretStr | None = None
+    kafka_ca_file: str = ""  # empty: the authorities that the system trusts
+    kafka_cert_file: str = ""  # a client certificate, with what leads up to its authority
+    kafka_key_file: str = ""  # empty: the key is in the certificate's file
+    kafka_key_password: SecretStr | None = None
     kafka_session_timeout_s: Annotated[float, Field(gt=0)] = 10.0
     partitions: Annotated[int, Field(ge=1)] = 4
     replication_factor: Annotated[int, Field(ge=1)] = 1
@@ -79,6 +99,27 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
+    redact: str = ""  # email, card, iban, names of fields, /patterns/; masked in logs, views of dead letters, pages
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_is_not_set(cls, value: Any, info: ValidationInfo) -> Any:
+        """`GENAI_API_KEY=` must not pass for a key; nor must other settings that may be left out."""
+        return None if value == "" and cls.model_fields[info.field_name or ""].default is None else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, told: str) -> str:
+        for origin in _parts(told):
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r} is no origin; write scheme, host and port, such as https://app.example.org"
+                )
+        return told
+
+    def origins(self) -> tuple[str, ...]:
+        """The origins whose pages may read our answers; none by default."""
+        return _parts(self.cors_origins)
 
     def ollama_nodes(self) -> tuple[str, ...]:
         """The base URLs, without a trailing slash."""
@@ -91,6 +132,10 @@ class Settings(BaseSettings):
     def cache(self) -> Path:
         """The absolute cache directory; not created here."""
         return self.cache_dir.expanduser().resolve()
+
+
+def _parts(told: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in told.split(",") if part.strip())
 
 
 def load() -> Settings:

@@ -9,10 +9,10 @@ from typing import Any
 
 import aiokafka
 import orjson
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from schemas.request import Lane
-from streams import reading, topics
+from streams import reading, security, topics
 from streams.errors import SpineError
 from streams.given import Line
 from streams.settings import Settings
@@ -62,7 +62,7 @@ async def send(settings: Settings, bootstrap: str, lines: Iterable[Line], lane: 
 @contextlib.asynccontextmanager
 async def _producer(bootstrap: str, settings: Settings) -> AsyncIterator[Any]:
     made = aiokafka.AIOKafkaProducer(
-        bootstrap_servers=bootstrap,
+        **security.client(bootstrap),
         enable_idempotence=True,
         acks="all",
         max_request_size=settings.request_max_bytes + 65_536,
@@ -71,6 +71,8 @@ async def _producer(bootstrap: str, settings: Settings) -> AsyncIterator[Any]:
         await made.start()
         yield made
     except KafkaError as error:
+        if isinstance(error, KafkaConnectionError) and (why := await security.refusal(bootstrap)) is not None:
+            raise why from error
         raise Unreachable(
             f"Kafka at {bootstrap} did not take the records ({error}). Some may be there: sending the same again costs "
             "nothing."

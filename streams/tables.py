@@ -6,21 +6,14 @@ from typing import Any
 import orjson
 import structlog
 
+from schemas.costs import DailyTotals
 from schemas.money import from_usd, to_usd
 from streams import topics
 from streams.kafka import SpineApp
 
 log = structlog.get_logger(__name__)
 
-EMPTY: Mapping[str, Any] = {
-    "calls": 0,
-    "input_tokens": 0,
-    "output_tokens": 0,
-    "cached_tokens": 0,
-    "cost_usd": "0.000000",
-    "unpriced_calls": 0,
-    "seen": {},
-}
+EMPTY: Mapping[str, Any] = DailyTotals().model_dump(exclude_none=True)
 
 
 def fold(
@@ -89,7 +82,12 @@ class Costs:
             try:
                 self._one(event)
             except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-                log.warning("a usage event that cannot be folded", offset=event.message.offset, error=str(error))
+                log.warning(
+                    "a usage event cannot be folded",
+                    partition=event.message.partition,
+                    offset=event.message.offset,
+                    error=type(error).__name__,
+                )
 
     def _one(self, event: Any) -> None:
         headers = dict(event.headers or {})

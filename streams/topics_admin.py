@@ -21,6 +21,7 @@ from aiokafka.errors import (
     for_code,
 )
 
+from streams import security
 from streams.errors import SpineError
 
 _OVERRIDE = 1  # config_source of a setting that was made on the topic itself
@@ -51,12 +52,17 @@ class Existing:
 
 @asynccontextmanager
 async def connected(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    """An admin client, closed in every case; the cluster's refusals come out as sentences."""
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="genai-spine")
+    """An admin client, closed in every case; the cluster's refusals come out as sentences.
+
+    Raises Unreachable, NotLetIn, Refused.
+    """
+    client = AIOKafkaAdminClient(**security.client(bootstrap), client_id="genai-spine")
     try:
         await client.start()
         yield client
     except KafkaConnectionError as error:
+        if (refusal := await security.refusal(bootstrap)) is not None:
+            raise refusal from error
         raise Unreachable(
             f"No Kafka broker answers at {bootstrap}. Start the embedded one with `genai-spine broker start`, "
             "or mend GENAI_KAFKA_BROKERS."

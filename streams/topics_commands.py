@@ -22,11 +22,10 @@ def create(as_json: _Json = False) -> None:
     import asyncio
 
     from agents import OPERATIONS
-    from streams import settings, topics
-    from streams.broker import control
+    from streams import settings, topics, where
 
     chosen = settings.load()
-    done = asyncio.run(topics.create(control.bootstrap(chosen), chosen, OPERATIONS))
+    done = asyncio.run(topics.create(where.bootstrap(chosen), chosen, OPERATIONS))
     if as_json:
         typer.echo(json.dumps(done.as_json()))
         return
@@ -42,10 +41,9 @@ def list_(as_json: _Json = False) -> None:
     """
     import asyncio
 
-    from streams import settings, topics
-    from streams.broker import control
+    from streams import settings, topics, where
 
-    found = asyncio.run(topics.list_topics(control.bootstrap(settings.load())))
+    found = asyncio.run(topics.list_topics(where.bootstrap(settings.load())))
     if as_json:
         typer.echo(json.dumps({name: topic.as_json() for name, topic in found.items()}))
         return
@@ -66,11 +64,10 @@ def check(as_json: _Json = False) -> None:
     import asyncio
 
     from agents import OPERATIONS
-    from streams import settings, topics
-    from streams.broker import control
+    from streams import settings, topics, where
 
     chosen = settings.load()
-    found = asyncio.run(topics.check(control.bootstrap(chosen), chosen, OPERATIONS))
+    found = asyncio.run(topics.check(where.bootstrap(chosen), chosen, OPERATIONS))
     if as_json:
         typer.echo(json.dumps({"ok": not found, "findings": [finding.as_json() for finding in found]}))
     else:

@@ -20,7 +20,7 @@ import structlog
 
 from providers import http
 from providers.base import ProviderError
-from streams import logging, postgres, runtime, upfile
+from streams import logging, postgres, runtime, security, upfile
 from streams.broker import control
 from streams.errors import SpineError
 from streams.settings import Settings
@@ -43,7 +43,7 @@ _ASK_S = 2.0
 
 def up(settings: Settings) -> int:
     """Until a signal; the exit code. Raises SpineError."""
-    logging.configure(settings.log_level, settings.log_format)
+    logging.configure(settings.log_level, settings.log_format, redact=settings.redact)
     with runtime.runner() as runner:
         return runner.run(_up(settings))
 
@@ -79,6 +79,7 @@ async def started(
     """
     check_host(settings.api_host, "GENAI_API_HOST", settings)
     check_host(settings.worker_host, "GENAI_WORKER_HOST", settings)
+    security.of(settings)
     with upfile.locked(settings) as file:
         settings = await with_provider(settings, tell)
         supervised = Supervised(settings, tell, stop, child_log)

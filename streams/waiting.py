@@ -16,6 +16,7 @@ from store.database import Database, parse_url
 from store.errors import StoreError
 from streams import topics
 from streams.errors import SpineError
+from streams.security import NotLetIn
 from streams.settings import Settings
 from streams.topics_admin import Refused, Unreachable
 from streams.where import ledger_url
@@ -56,6 +57,8 @@ async def for_topics(settings: Settings, bootstrap: str, tell: Tell) -> dict[str
             return {name: found.partitions for name, found in (await topics.list_topics(bootstrap)).items()}
         except Unreachable:
             tell(f"waiting for Kafka at {bootstrap}")
+        except NotLetIn as error:
+            tell(f"waiting for Kafka: {error}")
         except (Refused, KafkaError, OSError, TimeoutError) as error:
             tell(f"waiting for Kafka at {bootstrap}, which says: {error}")
         await asyncio.sleep(RETRY_S)

@@ -1,5 +1,6 @@
 """Where Kafka and the ledger are; light to import, since most commands need nothing more."""
 
+from streams import security
 from streams.broker import control
 from streams.broker.errors import NotRunning
 from streams.settings import Settings
@@ -10,10 +11,10 @@ def ledger_url(settings: Settings) -> str:
     return settings.database_url or f"sqlite:///{settings.data() / 'genai.db'}"
 
 
-def bootstrap(settings: Settings) -> str:
-    """Where Kafka is. Raises SpineError when nothing names a broker and no embedded one runs. Blocking."""
+def bootstrap(settings: Settings) -> security.Brokers:
+    """Where Kafka is, and how one is let in. Raises SpineError when nothing names a broker and no embedded one runs. Blocking."""
     try:
-        return control.bootstrap(settings)
+        return security.brokers(settings, control.bootstrap(settings))
     except NotRunning as error:
         raise NotRunning(
             f"No Kafka broker runs on {settings.data() / 'kafka'}. Start one with `genai-spine broker start`, start "

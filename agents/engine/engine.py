@@ -235,6 +235,7 @@ class Engine:
             m.stale.inc()
         elif isinstance(step.then, End):
             m.requests.labels(claim.operation, step.then.status.value, LANE_NAMES[claim.lane]).inc()
+            log.debug("request ended", **task.ids(claim), status=step.then.status.value, attempt=claim.attempts)
             if step.then.status is Status.FAILED and step.then.failure is not None:
                 m.errors.labels(claim.operation, step.then.failure.type.value).inc()
         elif isinstance(step.then, Retry):
@@ -278,5 +279,5 @@ class Engine:
 
 
 def _refused(claim: Claimed, error: StoreError) -> Step:
-    log.error("the ledger refused the last word about a request", request_id=claim.id, exc_info=error)
+    log.error("the ledger refused the last word about a request", **task.ids(claim), exc_info=error)
     return task.refused(claim, error)

@@ -16,7 +16,7 @@ from prompts import Library
 from providers.base import Provider, ProviderError
 from providers.prices import PriceTable
 from schemas.errors import ErrorType, Failure
-from schemas.request import Request
+from schemas.request import Lane, Request
 from schemas.result import Status, Totals
 from store.errors import BadData, StoreError
 from store.ledger.end import metadata_of
@@ -39,6 +39,12 @@ class Tools:
     timeout_s: float
     elsewhere: Callable[[Claimed, str], bool]
     """Told that a node has refused at its door; whether another node may take the request now."""
+
+
+def ids(claim: Claimed) -> dict[str, Any]:
+    """Whose line it is; on every line of a log that is about one request."""
+    lane = Lane(claim.lane).name.lower()
+    return {"request_id": claim.id, "tenant": claim.tenant, "operation": claim.operation, "lane": lane}
 
 
 async def run(
@@ -94,7 +100,7 @@ async def _attempt(  # noqa: PLR0911 - one per way to end
     except BadData as error:
         return _internal(caller, request, f"the database refuses what this call needs: {error}")
     except Exception as error:
-        log.exception("an operation broke", operation=claim.operation, request_id=claim.id)
+        log.exception("an operation broke", **ids(claim))
         return _internal(caller, request, f"a defect in {claim.operation}: {type(error).__name__}")
     if claim.deadline is not None and time.time() > claim.deadline:
         caller.warn("late: the answer came after its deadline")
@@ -116,7 +122,7 @@ def _after(error: ProviderError, caller: LedgerCaller, request: Request, tools: 
     if isinstance(decision, policy.TryAgain):
         log.info(
             "another try",
-            request_id=claim.id,
+            **ids(claim),
             attempt=claim.attempts,
             error=error.type.value,
             delay_s=round(decision.delay_s, 2),

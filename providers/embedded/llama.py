@@ -47,6 +47,11 @@ class Llama:
             raise Rejected(f"llama.cpp refuses the call: {error}.") from None
         return _read(chunks)
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the first call has been."""
+        return self._server is not None
+
     def _loaded(self) -> Any:
         with self._lock:
             if self._server is None:

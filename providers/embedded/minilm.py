@@ -48,6 +48,11 @@ class MiniLM:
         units = mean / numpy.linalg.norm(mean, axis=1, keepdims=True)
         return [tuple(unit) for unit in units.astype(numpy.float64).tolist()]
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the first call has been."""
+        return self._parts is not None
+
     def _loaded(self) -> tuple[Any, Any, Any]:
         with self._lock:
             if self._parts is None:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from schemas.errors import ErrorType, Failure
+from schemas.letter import LetterHeaders
 from schemas.result import Result, Source, Status, Totals
 from store.ledger.types import Arrival, Ask, Claimed, End, Routes
 from store.rows import pack_headers, unpack_headers
@@ -119,15 +120,16 @@ def to_dlq(
     identity: Mapping[str, str],
 ) -> OutRow:
     """The untouched record with our headers; those of an earlier stay among the dead letters give way."""
-    ours = {
-        "genai-error-type": failure.type.value,
-        "genai-error": failure.message[:2000],
-        "genai-source": source,
-        "genai-attempts": str(attempts),
-        "genai-failed-at": moment(time.time()).isoformat(),
-        "x-original-topic": source.rsplit("/", 2)[0],
-        **identity,
-    }
+    ours = LetterHeaders(
+        error_type=failure.type,
+        error=failure.message[:2000],
+        source=source,
+        attempts=str(attempts),
+        failed_at=moment(time.time()),
+        original_topic=source.rsplit("/", 2)[0],
+        id=identity.get("genai-id"),
+        tenant=identity.get("genai-tenant"),
+    ).on_the_wire()
     kept = [(name, content) for name, content in unpack_headers(headers) if name not in ours]
     packed = pack_headers(kept + [(name, content.encode()) for name, content in ours.items()])
     return {

@@ -22,11 +22,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where to read on, and why. `progress` is what the ledger must hold before the first record."""
+    """Where to read on, and why. `progress` is what the ledger must hold before the first record; `missed` counts records
+    that retention deleted before anybody read them: their producers never get an answer.
+    """
 
     why: Literal["new", "on", "reset", "hole", "lost", "anew"]
     offset: int
     progress: Progress
+    missed: int = 0
 
 
 def decide(known: Progress | None, *, committed: int | None, begin: int, end: int, timestamp: int | None) -> Start:
@@ -38,21 +41,23 @@ def decide(known: Progress | None, *, committed: int | None, begin: int, end: in
     """
     if known is None:
         start = begin if committed is None or committed > end else max(committed, begin)
-        return Start("new", start, Progress(start, -1, start, 0))
+        missed = 0 if committed is None or committed > end else max(0, begin - committed)
+        return Start("new", start, Progress(start, -1, start, 0), missed)
     replaced = timestamp is not None and known.last_timestamp >= 0 and timestamp != known.last_timestamp
     if known.next_offset > end or replaced:
         return Start("anew", begin, Progress(begin, -1, begin, 0))
+    missed = max(0, begin - known.next_offset)
     if committed is None:
         at = max(known.next_offset, begin)
-        return Start("lost", at, _at(known, at))
+        return Start("lost", at, _at(known, at), missed)
     if committed < known.committed_seen:
         at = max(committed, begin)
         until = max(known.replay_until, known.next_offset)
-        return Start("reset", at, Progress(at, -1, at, until))
+        return Start("reset", at, Progress(at, -1, at, until), missed)
     at = max(known.next_offset, begin)
     if committed > known.next_offset:
-        return Start("hole", at, _at(known, at))
-    return Start("on", at, _at(known, at))
+        return Start("hole", at, _at(known, at), missed)
+    return Start("on", at, _at(known, at), missed)
 
 
 def _at(known: Progress, offset: int) -> Progress:

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Row, and_, case, func, select, tuple_
 
 from store import rows
 from store.database import now
+from store.ledger.books import utc_day
 from store.ledger.types import Claimed, PastCall
 from store.tables import daily_costs, executions, outbox, requests, results, slots
 
@@ -84,30 +85,6 @@ def journal_days(conn: Connection) -> dict[tuple[str, str, str], tuple[int, int]
     return {(row[0], row[1], row[2]): (int(row[3]), int(row[4])) for row in found}
 
 
-def usage_by(conn: Connection, column: str, first: float, last: float) -> list[Row[Any]]:
-    """Booked calls grouped by `provider`, `model`, `tenant` or `operation` between two moments."""
-    group = {"provider": _E.provider, "model": _E.model, "tenant": _E.tenant, "operation": _E.operation}[column]
-    booked = _E.outcome.is_not(None) & (_E.closed_at >= first) & (_E.closed_at < last)
-    return list(
-        conn.execute(
-            select(
-                group.label("name"),
-                func.count().label("calls"),
-                func.sum(_E.input_tokens).label("input_tokens"),
-                func.sum(_E.output_tokens).label("output_tokens"),
-                func.sum(_E.cached_tokens).label("cached_tokens"),
-                func.sum(case((_E.outcome == "wasted", 1), else_=0)).label("wasted"),
-                func.sum(case((_E.outcome == "error", 1), else_=0)).label("errors"),
-                func.sum(case((_E.cost_nano.is_(None), 1), else_=0)).label("unpriced_calls"),
-                func.sum(func.coalesce(_E.cost_nano, 0)).label("cost_nano"),
-            )
-            .where(booked)
-            .group_by(group)
-            .order_by(group)
-        )
-    )
-
-
 def waiting_by_lane(conn: Connection) -> dict[int, tuple[int, float]]:
     """Lane -> (rows that wait, age of the oldest in seconds)."""
     at = now(conn)
@@ -157,11 +134,7 @@ def tenants(conn: Connection) -> set[str]:
 
 def journal_by_day(conn: Connection) -> dict[tuple[str, str, str, str], int]:
     """(UTC day, provider, model, tenant) -> nano-dollars, summed from the journal."""
-    if conn.dialect.name == "sqlite":
-        day = func.date(_E.closed_at, "unixepoch")
-    else:
-        day = func.to_char(func.timezone("UTC", func.to_timestamp(_E.closed_at)), "YYYY-MM-DD")
-    group = (day, _E.provider, _E.model, _E.tenant)
+    group = (utc_day(conn, _E.closed_at), _E.provider, _E.model, _E.tenant)
     found = select(*group, func.sum(func.coalesce(_E.cost_nano, 0))).where(_E.outcome.is_not(None)).group_by(*group)
     return {(row[0], row[1], row[2], row[3]): int(row[4]) for row in conn.execute(found)}
 

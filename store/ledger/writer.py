@@ -257,7 +257,7 @@ class Writer:
             middle = len(item.arrivals) // 2
             parts = [item.arrivals[:middle], item.arrivals[middle:]]
         elif item.arrivals and (instead := _refused(item.arrivals[0], error)) is not None:
-            log.warning("the database refuses a value", error=str(error))
+            log.warning("the database refuses a value", error=type(error).__name__, **_ids(item.arrivals[0]))
             parts = [[instead]]
         else:
             item.fail(error)
@@ -369,6 +369,13 @@ def _refused(arrival: Arrival, error: Exception) -> Arrival | None:
         asked = Ask(what.tenant, what.operation, what.id, what.payload_hash, failure=failure)
         return replace(arrival, what=asked)
     return None if isinstance(what, Unreadable) else replace(arrival, what=Unreadable(failure))
+
+
+def _ids(arrival: Arrival) -> dict[str, str]:
+    """What its line in the log is told by; what the database said may quote the value itself, and is not logged."""
+    what, at = arrival.what, arrival.position
+    named = {"request_id": what.id, "tenant": what.tenant} if isinstance(what, Ask) else {}
+    return named | ({} if at is None else {"place": f"{at.topic}/{at.partition}/{at.offset}"})
 
 
 def _kept(names: Iterable[str]) -> bool:

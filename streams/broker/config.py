@@ -70,10 +70,10 @@ def server_properties(ports: Ports, log_dir: Path, max_bytes: int) -> str:
         "background.threads": 4,
         "num.recovery.threads.per.data.dir": 2,
     }
-    return "".join(f"{key}={_escaped(str(value))}\n" for key, value in table.items())
+    return "".join(f"{key}={escaped(str(value))}\n" for key, value in table.items())
 
 
-def _escaped(value: str) -> str:
+def escaped(value: str) -> str:
     """Java's properties files are Latin-1 with backslash escapes; a data directory may hold anything."""
     escaped = value.replace("\\", "\\\\")
     if escaped[:1] == " ":

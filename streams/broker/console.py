@@ -6,10 +6,13 @@ so its input, output, signals and exit code are its own, and it stands in a pipe
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from streams.broker import config, control, jars, process
+from streams import where
+from streams.broker import config, jars, process
 from streams.errors import SpineError
+from streams.security import Security, java_properties, security_of
 from streams.settings import Settings
 
 _HEAP = "-Xmx256m"
@@ -53,6 +56,7 @@ TOOLS = {
     "verifiable-producer": Tool("org.apache.kafka.tools.VerifiableProducer"),
 }
 
+_SECURED_BY = ("--command-config", "--producer.config", "--consumer.config", "--admin.config")
 _NAMED_BY = ("--bootstrap-server", "--bootstrap-controller", "--broker-list", "--bootstrap-servers", "-b")
 _ASKS_NOTHING = ("--help", "-h", "--version")
 
@@ -80,11 +84,25 @@ def with_address(tool: Tool, arguments: Sequence[str], bootstrap: str) -> list[s
     return [*arguments[:first], tool.address, bootstrap, *arguments[first:]]
 
 
+def with_security(tool: Tool, arguments: Sequence[str], file: str) -> list[str]:
+    """The arguments, with the client's properties file unless one was given. All tools of this Kafka know that option."""
+    if {argument.partition("=")[0] for argument in arguments}.intersection(_SECURED_BY):
+        return list(arguments)
+    first = 1 if tool.verb else 0
+    return [*arguments[:first], "--command-config", file, *arguments[first:]]
+
+
 def command(settings: Settings, name: str, arguments: Sequence[str]) -> list[str]:
-    """The Java command line; asks for the broker's address only when the tool needs it."""
+    """The Java command line; asks for the broker's address only when the tool needs it.
+
+    Our user and password go along with our own address only, and in a file: a command line is for everyone to read.
+    """
     tool = find(name)
     needs_address = with_address(tool, arguments, "") != list(arguments)
-    address = control.bootstrap(settings) if needs_address else ""
+    address = where.bootstrap(settings) if needs_address else ""
+    completed = with_address(tool, arguments, address)
+    if needs_address and security_of(address).protocol != "PLAINTEXT":
+        completed = with_security(tool, completed, str(_properties(settings, security_of(address))))
     jar_folder = jars.fetch(settings.cache())
     return [
         str(process.java()),
@@ -94,8 +112,24 @@ def command(settings: Settings, name: str, arguments: Sequence[str]) -> list[str
         "-cp",
         f"{jar_folder}/*",
         tool.main_class,
-        *with_address(tool, arguments, address),
+        *completed,
     ]
+
+
+def _properties(settings: Settings, security: Security) -> Path:
+    """Written anew each time, for this user only, whole or not at all."""
+    text = java_properties(security)
+    file = settings.data() / "kafka-client.properties"
+    fresh = file.with_suffix(f".{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+            out.write(text)
+        fresh.replace(file)
+    except OSError as error:
+        raise SpineError(f"Cannot write {file} ({error.strerror}). Choose another GENAI_DATA_DIR.") from error
+    return file
 
 
 def become(settings: Settings, name: str, arguments: Sequence[str]) -> NoReturn:

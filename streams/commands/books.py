@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 def costs(
     first: Annotated[str | None, typer.Option("--from", help="A UTC day, YYYY-MM-DD; default: 29 days ago.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="A UTC day; default: today.")] = None,
+    by: Annotated[
+        str | None,
+        typer.Option("--by", help="Group by some of day, provider, model, tenant, operation, run; by commas."),
+    ] = None,
     check: Annotated[
         bool,
         typer.Option("--check", help="Compare SQL, journal, usage topic and Faust table; exit code 1 if they differ."),
@@ -20,7 +24,7 @@ def costs(
 ) -> None:
     """Print what each day cost, from the ledger.
 
-    Example: `genai-spine costs --from 2026-11-01 --json`
+    Example: `genai-spine costs --by model,tenant --from 2026-11-01`
     """
     import asyncio
 
@@ -30,7 +34,7 @@ def costs(
     if check:
         _check(chosen, as_json)
         return
-    told = asyncio.run(_costs(chosen, first, last))
+    told = asyncio.run(_costs(chosen, first, last, by))
     if as_json:
         typer.echo(json.dumps(told))
         return
@@ -39,36 +43,43 @@ def costs(
     Console().print(table(told))
 
 
-async def _costs(settings: "Settings", first: str | None, last: str | None) -> dict[str, Any]:
-    from store.ledger import queries
-    from streams import waiting
+async def _costs(settings: "Settings", first: str | None, last: str | None, by: str | None) -> dict[str, Any]:
+    from store.ledger import books, queries
+    from streams import bookkeeping, days, waiting
     from streams.errors import SpineError
-    from streams.web.looking import costs_told, span
 
     try:
-        start, end = span(first, last)
+        start, end = days.span(first, last)
+        groups = bookkeeping.groups(by) if by is not None else ()
+        async with waiting.ledger(settings) as database:
+            if not groups:
+                found = await database.read(lambda conn: queries.days(conn, str(start), str(end)))
+                return bookkeeping.daily(found, start, end)
+            most = bookkeeping.MOST + 1
+            found = await database.read(lambda conn: books.costs_by(conn, groups, start, end, most))
+        return bookkeeping.grouped(groups, found, start, end)
     except ValueError as error:
         raise SpineError(str(error), exit_code=2) from None
-    async with waiting.ledger(settings) as database:
-        found = await database.read(lambda conn: queries.days(conn, str(start), str(end)))
-    return costs_told(found, start, end)
 
 
 def table(told: dict[str, Any]) -> Any:
-    """The days as a table for people."""
+    """The days, or the groups, as a table for people."""
     from rich.table import Table
+    from rich.text import Text
 
+    from streams.showing import plain
+
+    days = [{"day": day["date"], **day} for day in told.get("days", ())]
+    names = told["by"].split(",") if "by" in told else ["day", "provider", "model", "tenant"]
     made = Table(title=f"Costs from {told['from']} to {told['to']} (UTC days)", title_justify="left")
-    made.add_column("day", no_wrap=True)
-    for name in ("provider", "model", "tenant"):
-        made.add_column(name, overflow="fold")
+    for name in names:
+        made.add_column(name, no_wrap=name == "day", overflow="fold")
     for name in ("calls", "in", "out", "dollars"):
         made.add_column(name, justify="right", no_wrap=True)
-    for day in told["days"]:
-        names = (day["date"], day["provider"], day["model"], day["tenant"])
-        made.add_row(*names, *_figures(day))
+    for row in days or told.get("items", ()):
+        made.add_row(*(Text(plain(row[name] or "-")) for name in names), *_figures(row))
     made.add_section()
-    made.add_row("all", "", "", "", *_figures(told["totals"]))
+    made.add_row("all", *[""] * (len(names) - 1), *_figures(told["totals"]))
     return made
 
 
@@ -83,6 +94,7 @@ def _check(settings: "Settings", as_json: bool) -> None:
     from schemas.money import to_usd
     from streams import where
     from streams.audit import audit, differences
+    from streams.showing import plain
 
     books = asyncio.run(audit(settings, where.bootstrap(settings)))
     found = differences(books)
@@ -93,7 +105,7 @@ def _check(settings: "Settings", as_json: bool) -> None:
         for name, dollars in sums.items():
             typer.echo(f"{name:<12} {dollars} dollars")
         for words in found:
-            typer.echo(words)
+            typer.echo(plain(words))
         typer.echo(f"{len(found)} differences." if found else "All four books agree.")
     if found:
         raise typer.Exit(1)

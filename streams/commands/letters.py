@@ -28,15 +28,11 @@ def list_(error_type: _Type = None, all_: _All = False, as_json: _Json = False) 
     now = _now(everything)
     of_type = [letter for letter in everything if error_type in {None, letter.header("genai-error-type")}]
     found = [letter for letter in of_type if all_ or now[letter.place] == "open"]
-    if as_json:
-        for letter in found:
+    for letter in map(_shown, found):
+        if as_json:
             typer.echo(json.dumps({**letter.as_json(), "now": now[letter.place]}, ensure_ascii=False))
-    for letter in [] if as_json else found:
-        said = letter.header("genai-error")[:80]
-        state = f"{now[letter.place]:<9} " if all_ else ""
-        typer.echo(
-            f"{letter.place:<9} {state}{letter.header('genai-error-type'):<18} {letter.header('genai-source')}  {said}"
-        )
+        else:
+            typer.echo(f"{now[letter.place]:<9} {line(letter)}" if all_ else line(letter))
     _tell_rest(len(found), len(of_type))
 
 
@@ -50,9 +46,11 @@ def _tell_rest(shown: int, of: int) -> None:
 
 @app.command()
 def show(
-    place: Annotated[str, typer.Argument(help="PARTITION/OFFSET, as `list` prints it.")], as_json: _Json = False
+    place: Annotated[str, typer.Argument(help="PARTITION/OFFSET, as `list` prints it.")],
+    raw: Annotated[bool, typer.Option("--raw", help="Only the record's value, byte for byte, for a file.")] = False,
+    as_json: _Json = False,
 ) -> None:
-    """Print one dead letter: its headers, then the untouched record.
+    """Print one dead letter: its headers, then its record. Control characters are written out; GENAI_REDACT masks.
 
     Example: `genai-spine dlq show 0/17`
     """
@@ -61,14 +59,31 @@ def show(
     from streams.dlq import chosen
 
     (letter,) = chosen(_all(), [place])
+    if raw:
+        sys.stdout.buffer.write(letter.record.value or b"")
+        return
+    letter = _shown(letter)
     if as_json:
         typer.echo(json.dumps(letter.as_json(), ensure_ascii=False))
         return
-    for name, value in letter.record.headers:
-        typer.echo(f"{name}: {value.decode(errors='replace')}")
-    typer.echo(f"key: {letter.record.key!r}\n")
-    sys.stdout.flush()
-    sys.stdout.buffer.write((letter.record.value or b"") + b"\n")
+    typer.echo(whole(letter))
+
+
+def line(letter: "Letter") -> str:
+    """Place, error type, source and message, as text that no terminal obeys."""
+    from streams.showing import plain
+
+    kind, source = letter.header("genai-error-type"), letter.header("genai-source")
+    return plain(f"{letter.place:<9} {kind:<18} {source}  {letter.header('genai-error')[:80]}")
+
+
+def whole(letter: "Letter") -> str:
+    """Headers, key and value, likewise; the value keeps its lines."""
+    from streams.showing import plain
+
+    told = [plain(f"{name}: {value.decode(errors='replace')}") for name, value in letter.record.headers]
+    value = plain((letter.record.value or b"").decode(errors="replace"), keep="\n\t")
+    return "\n".join([*told, f"key: {letter.record.key!r}", "", value])
 
 
 @app.command()
@@ -128,6 +143,13 @@ def _now(found: "list[Letter]") -> "dict[str, Now]":
         typer.echo(f"The ledger cannot say what became of them ({error}).", err=True)
         states = {}
     return dlq.became(found, states)
+
+
+def _shown(letter: "Letter") -> "Letter":
+    from streams import dlq, redact, settings
+
+    masks = redact.of(settings.load().redact)
+    return dlq.masked(letter, masks) if masks else letter
 
 
 def _all() -> "list[Letter]":

@@ -187,8 +187,7 @@ class Job:
 
     def _summary(self) -> None:
         for found in self.bad[:_SHOWN]:
-            begin = "Left out: " if found.left_out else ""
-            _tell(f"{begin}{found.where[:1].upper()}{found.where[1:]} {found.why}.")
+            _tell(told(found))
         if len(self.bad) > _SHOWN:
             _tell(f"{len(self.bad) - _SHOWN} more like these.")
         self._tell_sent()
@@ -201,6 +200,14 @@ class Job:
         late = f", {self._missing()} did not come" if self._missing() else ""
         within = f" within {self.timeout_s:g} s" if late and self.timeout_s else ""
         return f"{succeeded} succeeded, {failed}{late}{within}."
+
+
+def told(found: "Bad") -> str:
+    """What is wrong with an item, as text that no terminal obeys."""
+    from streams.showing import plain
+
+    begin = "Left out: " if found.left_out else ""
+    return plain(f"{begin}{found.where[:1].upper()}{found.where[1:]} {found.why}.")
 
 
 def _interrupt(*_: object) -> None:

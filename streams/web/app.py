@@ -13,17 +13,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from agents import OPERATIONS
-from agents.base import Operation
-from schemas.request import Options
-from schemas.result import Result
-from streams.settings import Settings
-from streams.web import asking, looking, metrics
-from streams.web.auth import Keyed
+from streams.web import asking, books, examples, listing, looking, metrics, models
+from streams.web.describing import answered, asked, describer
 from streams.web.front import Front
 from streams.web.health import health_response, ready_response
+from streams.web.ids import Identified
+from streams.web.layers import keyed, layers
+from streams.web.page import Page
 from streams.web.problems import Problem, on_defect, on_http, on_problem
+from streams.web.reference import page_of
+from streams.web.rendering import FILES, asset
 
 Handler = Callable[[Request], Awaitable[Response]]
+Look = Callable[[Front, Request], Awaitable[Response]]
 
 
 def make_api(front: Front) -> FastAPI:
@@ -32,20 +34,20 @@ def make_api(front: Front) -> FastAPI:
         title="GenAI Spine",
         version=_version(),
         description="Requests in, answers and their exact costs out.",
-        middleware=[_keyed(front.settings)],
+        middleware=layers(front.settings),
         exception_handlers={Problem: on_problem, HTTPException: on_http, Exception: on_defect},
+        docs_url=None,
         redoc_url=None,
     )
     for path, handler in _common(front).items():
-        app.add_api_route(path, handler, methods=["GET"], tags=["state"], summary=handler.__doc__)
-    app.add_api_route("/v1/usage", _get(front, looking.usage), tags=["books"], openapi_extra=_query("by", "from", "to"))
-    app.add_api_route("/v1/costs", _get(front, looking.costs), tags=["books"], openapi_extra=_query("from", "to"))
-    app.add_api_route(
-        "/v1/requests/{request_id:path}",
-        _get(front, looking.one_request),
-        tags=["requests"],
-        openapi_extra=_query("tenant", "operation"),
-    )
+        described = answered(path) if path in examples.ANSWERS else {}
+        app.add_api_route(
+            path, handler, methods=["GET"], tags=["state"], summary=handler.__doc__, openapi_extra=described
+        )
+    _pages(app, front)
+    for path, (tag, look, described) in _LOOKS.items():
+        handler = _get(front, look)
+        app.add_api_route(path, handler, methods=["GET"], tags=[tag], summary=look.__doc__, openapi_extra=described)
     for name, operation in OPERATIONS.items():
         handler = asking.route(front, name)
         for number, path in enumerate(dict.fromkeys((name, name.replace("_", "-")))):
@@ -54,18 +56,44 @@ def make_api(front: Front) -> FastAPI:
                 handler,
                 methods=["POST"],
                 tags=["operations"],
+                summary=handler.__doc__,
                 include_in_schema=number == 0,
-                openapi_extra=_described(operation),
+                openapi_extra=asked(operation),
             )
     app.add_api_route("/v1/{operation}", _no_such_operation, methods=["POST"], include_in_schema=False)
+    app.openapi = describer(app, OPERATIONS)  # type: ignore[method-assign]  # as FastAPI's own documentation does
     return app
+
+
+_LOOKS: dict[str, tuple[str, Look, dict[str, Any]]] = {
+    "/v1/usage": ("books", books.usage, answered("/v1/usage", *books.PARAMETERS, csv=True)),
+    "/v1/costs": ("books", books.costs, answered("/v1/costs", *books.PARAMETERS, csv=True)),
+    "/v1/models": ("models", models.models, answered("/v1/models")),
+    "/v1/models/{model:path}": ("models", models.one_model, {}),
+    "/v1/requests": ("requests", listing.requests, answered("/v1/requests", *listing.PARAMETERS)),
+    "/v1/requests/{request_id:path}": (
+        "requests",
+        looking.one_request,
+        answered("/v1/requests/{request_id}", "tenant", "operation"),
+    ),
+}
+"""What can be looked at: path to its tag, its handler and its description."""
+
+
+def _pages(app: FastAPI, front: Front) -> None:
+    """For people."""
+    shown = {"/": Page(front, _version()).page, "/docs": page_of(app)}
+    for path, handler in shown.items():
+        app.add_api_route(path, handler, methods=["GET"], include_in_schema=False)
+    for name in FILES:
+        app.add_api_route(f"/assets/{name}", asset, methods=["GET"], include_in_schema=False)
 
 
 def make_small(front: Front) -> Starlette:
     """The worker's own door: its state and its metrics."""
     return Starlette(
         routes=[Route(path, handler, methods=["GET"]) for path, handler in _common(front).items()],
-        middleware=[_keyed(front.settings)],
+        middleware=[Middleware(Identified), keyed(front.settings)],
         exception_handlers={Problem: on_problem, HTTPException: on_http, Exception: on_defect},
     )
 
@@ -86,7 +114,7 @@ def _common(front: Front) -> dict[str, Handler]:
     return {"/health": health, "/ready": ready, "/metrics": figures}
 
 
-def _get(front: Front, look: Callable[[Front, Request], Awaitable[Response]]) -> Handler:
+def _get(front: Front, look: Look) -> Handler:
     async def handler(request: Request) -> Response:
         return await look(front, request)
 
@@ -99,36 +127,8 @@ async def _no_such_operation(request: Request) -> Response:
     raise asking.unknown(request.path_params["operation"])
 
 
-def _keyed(settings: Settings) -> Middleware:
-    return Middleware(Keyed, key=settings.api_key.get_secret_value() if settings.api_key else None)
-
-
 def _version() -> str:
     try:
         return version("genai-spine")
     except PackageNotFoundError:
         return "0"
-
-
-def _query(*names: str) -> dict[str, Any]:
-    return {"parameters": [{"name": name, "in": "query", "schema": {"type": "string"}} for name in names]}
-
-
-def _described(operation: Operation) -> dict[str, Any]:
-    """The flat body, for /docs: the operation's input beside the envelope."""
-    shape = operation.input.model_json_schema()
-    fields = dict(shape.get("properties", {})) | {
-        "id": {"type": "string"},
-        "tenant": {"type": "string"},
-        "options": Options.model_json_schema(),
-        "metadata": {"type": "object"},
-    }
-    body = {"type": "object", "properties": fields, "required": shape.get("required", [])}
-    if "$defs" in shape:
-        body["$defs"] = shape["$defs"]
-    answer = {"description": "The result.", "content": {"application/json": {"schema": Result.model_json_schema()}}}
-    return {
-        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
-        "responses": {"200": answer, "202": {"description": "Not finished yet; ask again at `status_url`."}},
-        **_query("wait", "lane"),
-    }

@@ -1,5 +1,7 @@
 """Who may ask: on loopback everybody, elsewhere whoever has the key."""
 
+import base64
+import binascii
 import hmac
 import ipaddress
 from collections.abc import Iterable
@@ -12,7 +14,7 @@ from streams.errors import SpineError
 from streams.settings import Settings
 from streams.web.problems import Problem
 
-OPEN = ("/health", "/ready", "/docs", "/openapi.json")
+OPEN = ("/health", "/ready", "/docs", "/openapi.json", "/assets/page.css", "/assets/page.js")
 """Paths that need no key: probes have none, and these hold nothing of a user."""
 
 
@@ -45,12 +47,31 @@ class Keyed:
             await self.app(scope, receive, send)
             return
         words = "This needs the key of GENAI_API_KEY, as `Authorization: Bearer …` or `X-API-Key: …`."
-        refusal = Problem(401, words, error=ErrorType.REFUSED, headers={"WWW-Authenticate": "Bearer"})
+        refusal = Problem(401, words, error=ErrorType.REFUSED, headers={"WWW-Authenticate": _challenge(scope)})
         await refusal.response()(scope, receive, send)
 
     def _fits(self, scope: Scope) -> bool:
         headers = Headers(scope=scope)
         scheme, _, token = headers.get("authorization", "").partition(" ")
         given = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+        if scheme.lower() == "basic" and scope["method"] in _READS:
+            given = _password(token)
         assert self.key is not None
         return hmac.compare_digest(given.encode("latin-1", "replace"), self.key)
+
+
+_READS = ("GET", "HEAD")
+"""A browser sends a password that it knows with every request, also one that another site's page makes: so only to look."""
+
+
+def _challenge(scope: Scope) -> str:
+    """A person who looks at a page is asked for the key by the browser: any name, the key as password."""
+    looks = scope["method"] in _READS and "text/html" in Headers(scope=scope).get("accept", "")
+    return 'Basic realm="GenAI Spine", charset="UTF-8"' if looks else "Bearer"
+
+
+def _password(token: str) -> str:
+    try:
+        return base64.b64decode(token.strip(), validate=True).decode("latin-1").partition(":")[2]
+    except (binascii.Error, ValueError):
+        return ""

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from streams.app import Spine
 from streams.web.front import Front, Part
-from streams.web.looking import json
+from streams.web.replies import json
 
 _HINT = {"Retry-After": "2"}
 

@@ -1,29 +1,24 @@
-"""`GET`: one request, what was used, what it cost."""
+"""`GET /v1/requests/{id}`: one request, with its calls."""
 
 import time
-from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-from sqlalchemy import Row
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agents import OPERATIONS
 from agents.engine.engine import LANE_NAMES
-from schemas.money import to_usd
 from store.database import Work
 from store.errors import StoreError
-from store.ledger import queries
+from store.ledger import pages
 from streams.app import Spine
+from streams.finding import named
+from streams.web import showing
 from streams.web.asking import status_url
 from streams.web.front import Front
 from streams.web.problems import Problem, unavailable
-
-_USUAL_DAYS = 30
-GROUPS = ("provider", "model", "tenant", "operation")
-_SUMS = ("calls", "input_tokens", "output_tokens", "cached_tokens", "unpriced_calls", "cost_nano")
+from streams.web.queries import told
+from streams.web.replies import json, tagged
 
 
 async def read(spine: Spine, work: Work[Any]) -> Any:
@@ -34,24 +29,13 @@ async def read(spine: Spine, work: Work[Any]) -> Any:
         raise unavailable(f"The database is away ({error}); ask again.") from error
 
 
-def json(value: Any, status: int = 200) -> Response:
-    """A plain JSON answer."""
-    return Response(orjson.dumps(value), status, media_type="application/json")
-
-
 async def one_request(front: Front, request: Request) -> Response:
-    """Unfinished: state, lane, attempts, age. Finished: its result, with 200 whatever the result says."""
+    """Unfinished: state, lane, attempts, age. Finished: its result, with 200 whatever the result says. Both with the calls."""
     spine = front.parts()
     id_ = request.path_params["request_id"]
-    tenant, operation = request.query_params.get("tenant"), request.query_params.get("operation")
-    operations = [operation.replace("-", "_")] if operation else sorted(OPERATIONS)
-
-    def look(conn: Any) -> list[Row[Any]]:
-        defaults = spine.decoder.defaults
-        known = {defaults.tenant, *defaults.tenants.values()} | queries.tenants(conn)
-        return queries.requests_named(conn, id_, [tenant] if tenant else sorted(known), operations)
-
-    found = await read(spine, look)
+    given = told(request, ("tenant", "operation"))
+    tenant, operation = given.get("tenant"), given.get("operation")
+    found = await read(spine, lambda conn: named(conn, spine.settings, id_, tenant, operation))
     if not found:
         raise Problem(404, f"No request has the id {id_!r}{_narrowed(tenant, operation)}.")
     if len(found) > 1:
@@ -68,9 +52,10 @@ async def one_request(front: Front, request: Request) -> Response:
             ],
         )
     row = found[0]
+    calls = [showing.call(each) for each in await read(spine, lambda conn: pages.calls_of(conn, row.pk))]
     if row.body is not None:
-        return Response(row.body, media_type="application/json")
-    return json(unfinished(row, time.time()))
+        return tagged(request, showing.with_calls(row.body, calls))
+    return json(unfinished(row, time.time()) | {"calls": calls})
 
 
 def _narrowed(tenant: str | None, operation: str | None) -> str:
@@ -94,83 +79,3 @@ def unfinished(row: Any, now: float) -> dict[str, Any]:
         "age_s": round(max(0.0, now - row.accepted_at), 3),
         "requested_at": datetime.fromtimestamp(row.requested_at, UTC).isoformat(),
     }
-
-
-async def usage(front: Front, request: Request) -> Response:
-    """`?by=provider|model|tenant|operation&from=&to=`: calls, tokens and money between two moments."""
-    spine = front.parts()
-    by = request.query_params.get("by", "provider")
-    if by not in GROUPS:
-        raise Problem(422, f"by={by[:100]!r} is not known; choose one of {', '.join(GROUPS)}.")
-    first, last = _span(request)
-    start, end = _epoch(first), _epoch(last + timedelta(days=1))
-    found = await read(spine, lambda conn: queries.usage_by(conn, by, start, end))
-    items = [_priced(_columns(row)) for row in found]
-    return json(
-        {
-            "by": by,
-            "from": str(first),
-            "to": str(last),
-            "items": items,
-            "totals": _totals(map(_columns, found)),
-        }
-    )
-
-
-async def costs(front: Front, request: Request) -> Response:
-    """`?from=&to=`: the days' costs, exact decimal strings."""
-    spine = front.parts()
-    first, last = _span(request)
-    return json(costs_told(await read(spine, lambda conn: queries.days(conn, str(first), str(last))), first, last))
-
-
-def costs_told(found: list[Row[Any]], first: date, last: date) -> dict[str, Any]:
-    """Rows of daily_costs as the door and `genai-spine costs --json` show them."""
-    days = [_priced(_columns(row)) for row in found]
-    totals = _totals(map(_columns, found))
-    return {"from": str(first), "to": str(last), "days": days, "totals": totals}
-
-
-def _columns(row: Row[Any]) -> dict[str, Any]:
-    return {str(name): value for name, value in row._mapping.items()}  # noqa: SLF001 - SQLAlchemy's public name for it
-
-
-def _priced(row: dict[str, Any]) -> dict[str, Any]:
-    """Sums come as Decimal from PostgreSQL; money leaves as a string."""
-    nano = int(row.pop("cost_nano"))
-    return {name: value if isinstance(value, str) else int(value) for name, value in row.items()} | {
-        "cost_usd": to_usd(nano)
-    }
-
-
-def _totals(found: Any) -> dict[str, Any]:
-    rows: list[Mapping[str, Any]] = list(found)
-    return _priced({name: sum(int(row[name]) for row in rows) for name in _SUMS})
-
-
-def _span(request: Request) -> tuple[date, date]:
-    """Two UTC days, both included; by default the last thirty."""
-    try:
-        return span(request.query_params.get("from"), request.query_params.get("to"))
-    except ValueError as error:
-        raise Problem(422, str(error)) from None
-
-
-def span(first: str | None, last: str | None) -> tuple[date, date]:
-    """The same for any door. Raises ValueError with a sentence."""
-    end = _day("to", last) if last else datetime.now(UTC).date()
-    start = _day("from", first) if first else end - timedelta(days=_USUAL_DAYS - 1)
-    if start > end:
-        raise ValueError(f"from={start} is after to={end}; exchange them.")
-    return start, end
-
-
-def _day(name: str, text: str) -> date:
-    try:
-        return date.fromisoformat(text[:10])
-    except ValueError:
-        raise ValueError(f"{name}={text[:100]!r} is no day; write YYYY-MM-DD.") from None
-
-
-def _epoch(day: date) -> float:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()

@@ -93,6 +93,9 @@ async def on_http(request: Request, error: Exception) -> Response:
     return Problem(error.status_code, told, headers=error.headers).response()
 
 
-async def on_defect(_request: Request, error: Exception) -> Response:
+async def on_defect(request: Request, error: Exception) -> Response:
     """A defect of ours; what it says stays in the log, since it may name what nobody outside should know."""
-    return Problem(500, f"A defect: {type(error).__name__}. The log says more.", error=ErrorType.INTERNAL).response()
+    words = f"A defect: {type(error).__name__}. The log says more."
+    id_ = request.scope.get("x_request_id")  # this handler stands outside of all layers
+    headers = {"x-request-id": id_} if id_ else None
+    return Problem(500, words, error=ErrorType.INTERNAL, headers=headers).response()

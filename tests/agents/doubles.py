@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from prompts import Library, Rendered
-from providers.base import ChatAnswer, EmbedAnswer, Message, Spent, Traits
+from providers.base import ChatAnswer, EmbedAnswer, Message, ProviderError, Spent, Traits
 
 
 @cache
@@ -42,7 +42,7 @@ def said(answer: Any) -> ChatAnswer:
 
 @dataclass
 class ScriptedCaller:
-    """A `Caller` that gives `answers` in their order, and vectors from `meanings`; it keeps what it was asked."""
+    """A `Caller` that gives `answers` in their order (an error is raised), and vectors from `meanings`; it keeps what it was asked."""
 
     answers: Sequence[Any] = ()
     meanings: dict[str, tuple[float, ...]] = field(default_factory=dict)
@@ -65,11 +65,15 @@ class ScriptedCaller:
         seed: int | None = None,
     ) -> ChatAnswer:
         self.chats.append(Asked(tuple(messages), prompt, schema, max_tokens, tuple(stop), seed))
-        return said(self.answers[len(self.chats) - 1])
+        answer = self.answers[len(self.chats) - 1]
+        if isinstance(answer, ProviderError):
+            raise answer
+        return said(answer)
 
     async def embed(self, texts: Sequence[str]) -> EmbedAnswer:
         self.embeds.append(tuple(texts))
         return EmbedAnswer(tuple(self.meanings.get(text, (1.0, 0.0)) for text in texts), Spent())
 
     def warn(self, text: str) -> None:
-        self.warnings.append(text)
+        if text not in self.warnings:
+            self.warnings.append(text)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.base import InvalidAnswer
-from agents.classify import TEMPERATURE, classify, softmax
+from agents.classify import TEMPERATURE, classify, softmax, vote
 from providers.base import Traits
 from schemas.classify import Input, Output
 from tests.agents.doubles import ScriptedCaller
@@ -103,3 +103,46 @@ def test_scores_are_shares_in_the_order_of_the_cosines(cosines):
     assert sum(scores) == pytest.approx(1)
     assert all(0 <= score <= 1 for score in scores)
     assert scores[cosines.index(max(cosines))] == max(scores)
+
+
+VOTES = [  # length and answer of each part; the categories, their scores
+    ([(3, Output(category="apple")), (1, Output(category="pear"))], ["apple"], {}),
+    ([(1, Output(category="pear")), (1, Output(category="apple"))], ["apple"], {}),  # a tie: the first one asked for
+    (
+        [(1, Output(category="pear", scores={"pear": 1})), (3, Output(category="apple", scores={"apple": 0.2}))],
+        ["pear"],  # 1/4 · 1 against 3/4 · 0.2
+        {"apple": 0.15, "pear": 0.25},
+    ),
+    ([(1, Output(categories=["pear", "apple"])), (1, Output(categories=["pear"]))], ["apple", "pear"], {}),
+    ([(1, Output(categories=["apple"])), (3, Output(categories=["pear"]))], ["pear"], {}),  # 1/4 is below half of 3/4
+    ([(1, Output(categories=[])), (1, Output(categories=[]))], [], {}),
+]
+
+
+@pytest.mark.parametrize(("parts", "names", "scores"), VOTES)
+def test_parts_vote_by_length_and_confidence(parts, names, scores):
+    several = parts[0][1].categories is not None
+    answer = vote(parts, FRUIT.model_copy(update={"multi_label": several}))
+    assert (answer.categories if several else [answer.category], answer.scores) == (names, pytest.approx(scores))
+    assert answer.confidence == (pytest.approx(min(scores[name] for name in names)) if scores else None)
+
+
+async def test_above_the_context_the_parts_vote_and_the_winners_reason_is_kept():
+    said = [("pear", "round"), ("apple", "red"), ("apple", "sweet")]
+    caller = ScriptedCaller(
+        [{"category": name, "confidence": 1, "rationale": why} for name, why in said],
+        traits=Traits(paid=False, context_tokens=700),
+    )
+    answer = await classify(FRUIT.model_copy(update={"content": "It is red and sweet and round. " * 130}), caller)
+    assert (answer.category, answer.rationale in ("red", "sweet")) == ("apple", True)
+    assert caller.warnings == ["the content is longer than the model's context and was read in 3 parts"]
+
+
+async def test_above_an_embedding_models_context_the_labels_are_embedded_once():
+    caller = ScriptedCaller(
+        meanings={"apple: the fruit": (1.0, 0.0), "Apple: the company": (0.0, 1.0), "pear": (0.0, -1.0)},
+        traits=Traits(paid=False, classify_by_embedding=True, context_tokens=4096, embed_context_tokens=256),
+    )
+    answer = await classify(FRUIT.model_copy(update={"content": "It is red and sweet and round. " * 130}), caller)
+    assert (answer.category, [len(texts) for texts in caller.embeds]) == ("apple", [4, *[1] * (len(caller.embeds) - 1)])
+    assert sum(answer.scores.values()) == pytest.approx(1)

@@ -88,7 +88,7 @@ def test_no_command_ends_with_another_code() -> None:
 
 @pytest.mark.parametrize(("name", "command"), list(commands(typer.main.get_command(cli.app))), ids=str)
 def test_every_command_shows_an_example_of_itself(name: str, command: Any) -> None:
-    assert re.search(rf"Example: `[A-Z_a-z=:0-9 ]*{re.escape(name)}\b", command.help or "")
+    assert re.search(rf"Example: `?[A-Z_a-z=:0-9 ]*{re.escape(name)}\b", command.help or "")
 
 
 def metric_names() -> set[str]:
@@ -161,3 +161,24 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
     assert [link for link in links if link and not (page.parent / link).exists()] == []
+
+
+def test_the_code_that_the_way_over_shows_stands_in_the_examples() -> None:
+    page = (ROOT / "docs/how-to/come-from-a-loop.md").read_text(encoding="utf-8")
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "examples").rglob("*.py")]
+    lines = {line.strip() for source in sources for line in source.splitlines()}
+    after = [
+        code
+        for before, code in re.findall(r"\n(\S[^\n]*)\n\n```python\n(.*?)```", page, re.DOTALL)
+        if "efore," not in before
+    ]
+    assert len(after) == 4
+    assert [line for code in after for line in code.splitlines() if line.strip() and line.strip() not in lines] == []
+
+
+def test_the_index_names_every_page() -> None:
+    docs = ROOT / "docs"
+    named = set(re.findall(r"\]\(([^)#\s]+)\)", (docs / "README.md").read_text(encoding="utf-8")))
+    pages = {str(path.relative_to(docs)) for path in docs.rglob("*.md")}
+    single = {page for page in pages if not page.startswith("decisions/") or page == "decisions/README.md"}
+    assert single - {"README.md"} - named == set(), "add them to docs/README.md, under the kind that they are"

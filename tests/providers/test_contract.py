@@ -157,14 +157,16 @@ async def test_a_prompt_above_the_context_is_refused_with_both_figures(subject: 
 
 
 async def _refused(subject: Subject, text: str) -> None:
-    for attempt in (
-        subject.provider.chat(subject.call(text), subject.node),
-        subject.provider.embed(subject.vectors("short", text), subject.node),
+    traits = subject.provider.traits
+    for attempt, known in (
+        (subject.provider.chat(subject.call(text), subject.node), traits.context_tokens),
+        (subject.provider.embed(subject.vectors("short", text), subject.node), traits.embed_context_tokens),
     ):
         with pytest.raises(ContextTooLong) as caught:
             await attempt
         figures = caught.value.details
         assert figures["prompt_tokens"] > figures["context_tokens"] > 0
+        assert known is None or figures["context_tokens"] <= known  # a model's own may be below its server's setting
         assert str(figures["prompt_tokens"]) in str(caught.value)
         assert str(figures["context_tokens"]) in str(caught.value)
 

@@ -20,7 +20,7 @@ REPLAYING = Progress(next_offset=60, last_timestamp=5, committed_seen=40, replay
         # never seen, but the group was here (a new ledger): it goes on
         (None, 20, 10, 50, None, Start("new", 20, Progress(20, -1, 20, 0))),
         # its offset is older than what the log still has
-        (None, 5, 10, 50, None, Start("new", 10, Progress(10, -1, 10, 0))),
+        (None, 5, 10, 50, None, Start("new", 10, Progress(10, -1, 10, 0), missed=5)),
         # its offset is beyond the log's end: of a topic that was deleted
         (None, 90, 10, 50, None, Start("new", 10, Progress(10, -1, 10, 0))),
         # all agree
@@ -39,8 +39,10 @@ REPLAYING = Progress(next_offset=60, last_timestamp=5, committed_seen=40, replay
         # the group's offsets expired: the ledger knows
         (KNOWN, None, 0, 120, 7, Start("lost", 100, KNOWN)),
         # retention went past us, and took the record that would prove the topic the same
-        (KNOWN, 90, 105, 120, None, Start("on", 105, Progress(105, -1, 90, 0))),
-        (KNOWN, None, 105, 120, None, Start("lost", 105, Progress(105, -1, 90, 0))),
+        (KNOWN, 90, 105, 120, None, Start("on", 105, Progress(105, -1, 90, 0), missed=5)),
+        (KNOWN, None, 105, 120, None, Start("lost", 105, Progress(105, -1, 90, 0), missed=5)),
+        # an operator's reset to what is not there any more, and 100..104 were never read
+        (KNOWN, 10, 105, 120, None, Start("reset", 105, Progress(105, -1, 105, 100), missed=5)),
         # shorter than what was read: another topic of the same name
         (KNOWN, None, 0, 30, None, Start("anew", 0, Progress(0, -1, 0, 0))),
         (KNOWN, 90, 0, 99, None, Start("anew", 0, Progress(0, -1, 0, 0))),

@@ -17,8 +17,8 @@ from tests.system.stack import Seen, Stack, folded, request
 pytestmark = pytest.mark.kafka
 
 
-SUMMARIZE, CLASSIFY, EXTRACT, EMBED = (
-    f"genai.requests.{name}" for name in ("summarize", "classify", "extract", "embed")
+SUMMARIZE, CLASSIFY, EXTRACT, EMBED, COMPARE, REWRITE = (
+    f"genai.requests.{name}" for name in ("summarize", "classify", "extract", "embed", "compare", "rewrite")
 )
 
 
@@ -79,6 +79,18 @@ TABLE = {
     ),
     "broken schema": Bad(
         body("schema", **content("x", schema={"type": "strange"})), "schema", words=("schema",), topic=EXTRACT
+    ),
+    "one text to compare": Bad(
+        body("lone-item", input={"items": ["x"]}), "lone-item", words=("items", "at least 2"), topic=COMPARE
+    ),
+    "a blank text to compare": Bad(
+        body("blank-item", input={"items": ["x", " "]}), "blank-item", words=("items.1", "blank"), topic=COMPARE
+    ),
+    "nothing to rewrite for": Bad(
+        body("no-wish", **content("x")), "no-wish", words=("instructions", "tone", "max_words"), topic=REWRITE
+    ),
+    "no words at all": Bad(
+        body("no-words", **content("x", max_words=0)), "no-words", words=("max_words",), topic=REWRITE
     ),
     "no texts": Bad(body("notexts", input={"texts": []}), "notexts", words=("texts",), topic=EMBED),
     "id of 10 kB": Bad(body(LONG_ID, **content("x")), "<place>", words=("id",)),

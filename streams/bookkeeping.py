@@ -1,0 +1,83 @@
+"""The books by group, as HTTP and the command line show them: exact decimal strings, whole numbers, totals below."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Row
+
+from schemas.money import to_usd
+from store.ledger.books import GROUPS
+
+MOST = 10_000
+"""Groups of one answer."""
+_SUMS = ("calls", "input_tokens", "output_tokens", "cached_tokens", "unpriced_calls", "cost_nano")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def groups(told: str) -> tuple[str, ...]:
+    """`day,model` to the groups that it names. Raises ValueError with a sentence."""
+    found = tuple(word.strip() for word in told.split(","))
+    for word in found:
+        if word not in GROUPS:
+            raise ValueError(
+                f"by={word[:100]!r} is not known; choose some of {', '.join(GROUPS)}, separated by commas."
+            )
+    if len(set(found)) < len(found):
+        raise ValueError(f"by={told[:100]!r} names a group twice; name each once.")
+    return found
+
+
+def grouped(by: Sequence[str], found: Sequence[Row[Any]], first: date, last: date) -> dict[str, Any]:
+    """Rows of `store.ledger.books`. Raises ValueError when there are more groups than `MOST`."""
+    if len(found) > MOST:
+        raise ValueError(
+            f"There are more than {MOST} groups by {', '.join(by)}; ask for fewer days, or for fewer groups."
+        )
+    items = [_named(by, priced(columns(row))) for row in found]
+    span = {"by": ",".join(by), "from": str(first), "to": str(last)}
+    return span | {"items": items, "totals": totals(map(columns, found))}
+
+
+def _named(by: Sequence[str], row: dict[str, Any]) -> dict[str, Any]:
+    """By one thing alone its value is the item's `name` too."""
+    return {"name": row[by[0]]} | row if len(by) == 1 else row
+
+
+def daily(found: list[Row[Any]], first: date, last: date) -> dict[str, Any]:
+    """Rows of `daily_costs`, one by one."""
+    days = [priced(columns(row)) for row in found]
+    return {"from": str(first), "to": str(last), "days": days, "totals": totals(map(columns, found))}
+
+
+def columns(row: Row[Any]) -> dict[str, Any]:
+    return {str(name): value for name, value in row._mapping.items()}  # noqa: SLF001 - SQLAlchemy's public name for it
+
+
+def priced(row: dict[str, Any]) -> dict[str, Any]:
+    """Sums come as Decimal from PostgreSQL; money leaves as a string."""
+    nano = int(row.pop("cost_nano"))
+    plain = {name: value if isinstance(value, str | None) else int(value) for name, value in row.items()}
+    return plain | {"cost_usd": to_usd(nano)}
+
+
+def totals(found: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    rows = list(found)
+    return priced({name: sum(int(row[name]) for row in rows) for name in _SUMS})
+
+
+def as_csv(items: Sequence[Mapping[str, Any]], names: Sequence[str]) -> bytes:
+    """RFC 4180, with a line of names. A text that a spreadsheet would take for a formula gets an apostrophe in front."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(names)
+    writer.writerows([[_cell(each[name]) for name in names] for each in items])
+    return text.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

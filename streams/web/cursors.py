@@ -1,0 +1,38 @@
+"""Where a page ended, as a word that a client hands back; it fits the list that it came from, and no other."""
+
+import base64
+import binascii
+import hashlib
+import math
+import struct
+
+from store.ledger.pages import Place
+
+_SHAPE = struct.Struct(">8sdq")
+
+
+class Foreign(ValueError):
+    """The cursor is none, or it belongs to another list or to other filters."""
+
+
+def cursor(list_: str, place: Place) -> str:
+    """`list_` names the list together with its filters."""
+    packed = _SHAPE.pack(_mark(list_), place.accepted_at, place.pk)
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def place(list_: str, given: str) -> Place:
+    """Raises `Foreign` with a sentence."""
+    try:
+        mark, accepted_at, pk = _SHAPE.unpack(base64.b64decode(given + "=" * (-len(given) % 4), b"-_", validate=True))
+    except (ValueError, binascii.Error, struct.error):
+        raise Foreign(f"cursor={given[:100]!r} is no cursor; hand back what `next` said, or leave it out.") from None
+    if mark != _mark(list_) or not math.isfinite(accepted_at):
+        raise Foreign(
+            "This cursor belongs to another list or to other filters; ask with the same ones, or leave it out."
+        )
+    return Place(accepted_at, pk)
+
+
+def _mark(list_: str) -> bytes:
+    return hashlib.blake2b(list_.encode(), digest_size=8).digest()

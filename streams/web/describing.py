@@ -1,0 +1,149 @@
+"""The API's own description, as OpenAPI 3.1: each route's parameters, bodies, answers and refusals, with examples."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+
+from agents.base import Operation
+from schemas.request import MAX_NAME, Lane, Options
+from schemas.result import Result
+from store.ledger.books import GROUPS
+from streams.web import examples
+
+_BRACED = re.compile(r"{(\w+)}")
+_REF = "#/components/schemas/{model}"
+_DAY = {"type": "string", "format": "date"}
+_NAME = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
+_LANES = {"type": "string", "enum": [lane.name.lower() for lane in Lane]}
+
+PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
+    "by": ({"type": "string"}, f"What to group by: some of {', '.join(GROUPS)}, separated by commas."),
+    "from": (_DAY, "The first UTC day."),
+    "to": (_DAY, "The last UTC day, included."),
+    "format": ({"type": "string", "enum": ["json", "csv"]}, "Goes before the header `Accept`."),
+    "state": ({"type": "string"}, "Some of `unfinished`, `finished` and the states, separated by commas."),
+    "status": ({"type": "string"}, "Another name of `state`."),
+    "operation": (_NAME, "Only this operation."),
+    "tenant": (_NAME, "Only this tenant."),
+    "run_id": (_NAME, "Only this run."),
+    "lane": (_LANES, "How urgent."),
+    "limit": ({"type": "integer", "minimum": 1, "maximum": 500, "default": 50}, "How many at most."),
+    "cursor": ({"type": "string"}, "What `next` said on the page before."),
+    "wait": ({"type": "number", "minimum": 0, "maximum": 3600}, "Seconds to wait for the result; then 202."),
+    "part": ({"type": "string", "enum": ["main"]}, "Only what changes."),
+}
+
+
+def query(*names: str) -> dict[str, Any]:
+    """Parameters of a route, by name."""
+    return {
+        "parameters": [
+            {"name": name, "in": "query", "schema": PARAMETERS[name][0], "description": PARAMETERS[name][1]}
+            for name in names
+        ]
+    }
+
+
+def answered(path: str, *names: str, csv: bool = False) -> dict[str, Any]:
+    """A `GET` with an example of its answer."""
+    content: dict[str, Any] = {"application/json": {"schema": {"type": "object"}, "example": examples.ANSWERS[path]}}
+    if csv:
+        content["text/csv"] = {"schema": {"type": "string"}}
+    return {**query(*names), "responses": {"200": {"description": "The answer.", "content": content}}}
+
+
+def asked(operation: Operation) -> dict[str, Any]:
+    """A `POST` of an operation: its flat body and its result."""
+    body = {"schema": {"$ref": _REF.format(model=_body_name(operation))}}
+    example = examples.INPUTS.get(operation.name)
+    shown = body if example is None else body | {"example": example}
+    result = {"schema": {"$ref": _REF.format(model="Result")}, "example": examples.result(operation.name)}
+    return {
+        "requestBody": {"required": True, "content": {"application/json": shown}},
+        "responses": {
+            "200": {"description": "The result.", "content": {"application/json": result}},
+            "202": {"description": "Not finished yet; ask again at `status_url`."},
+        },
+        **query("wait", "lane"),
+    }
+
+
+def describer(app: FastAPI, operations: dict[str, Operation]) -> Callable[[], dict[str, Any]]:
+    """What `app.openapi` becomes: FastAPI's own, with our schemas among the components and the refusals on each route."""
+
+    def describe() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            made.setdefault("components", {})["schemas"] = _schemas(operations)
+            made["components"]["securitySchemes"] = {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            }
+            made["security"] = [{}, {"bearer": []}, {"header": []}]
+            for path, methods in made["paths"].items():
+                for route in methods.values():
+                    route["parameters"] = _in_path(path) + route.get("parameters", [])
+                    route["responses"].pop("422", None)
+                    route["responses"]["default"] = _REFUSAL
+            app.openapi_schema = made
+        return app.openapi_schema
+
+    return describe
+
+
+def _in_path(path: str) -> list[dict[str, Any]]:
+    """FastAPI sees none: our handlers take the request as it is."""
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in _BRACED.findall(path)
+    ]
+
+
+_REFUSAL = {
+    "description": "A refusal, as RFC 9457 says.",
+    "content": {
+        "application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}, "example": examples.PROBLEM}
+    },
+}
+_PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "error"],
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "error": {"type": "object", "properties": {"type": {"type": "string"}, "message": {"type": "string"}}},
+    },
+}
+
+
+def _schemas(operations: dict[str, Operation]) -> dict[str, Any]:
+    found: dict[str, Any] = {"Problem": _PROBLEM}
+    _add(found, "Result", Result, "serialization")
+    for operation in operations.values():
+        name = _body_name(operation)
+        shape = _add(found, name, operation.input, "validation")
+        options = Options.model_json_schema(ref_template=_REF)
+        for below, schema in options.pop("$defs", {}).items():
+            found.setdefault(below, schema)
+        envelope = {"id": _NAME, "tenant": _NAME, "run_id": _NAME, "options": options, "metadata": {"type": "object"}}
+        shape["properties"] = shape.get("properties", {}) | envelope
+        shape["title"] = name
+    return found
+
+
+def _add(found: dict[str, Any], name: str, model: type[BaseModel], mode: Any) -> dict[str, Any]:
+    """A model under a name of its own, and what it is made of."""
+    shape = model.model_json_schema(ref_template=_REF, mode=mode)
+    for below, schema in shape.pop("$defs", {}).items():
+        found.setdefault(below, schema)
+    found[name] = shape
+    return shape
+
+
+def _body_name(operation: Operation) -> str:
+    return "".join(part.capitalize() for part in operation.name.split("_"))

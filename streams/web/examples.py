@@ -1,0 +1,168 @@
+"""One request and its output per operation, for the API's description; a test holds them against the schemas."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_TEXT = "The ferry Aurora was delayed by fog on Friday. It left Bergen four hours late."
+
+INPUTS: Mapping[str, dict[str, Any]] = {
+    "summarize": {"content": _TEXT, "max_sentences": 1},
+    "extract": {"content": _TEXT, "entity_types": ["ship", "place"]},
+    "classify": {"content": "I was charged twice.", "categories": ["billing", "shipping", "praise"]},
+    "compare": {"items": ["Fares rise by 4% in May.", "From May on, a ticket costs 4% more."], "aspects": ["amount"]},
+    "rewrite": {"content": _TEXT, "tone": "plain", "max_words": 15},
+    "complete": {"messages": [{"role": "user", "content": "Name three Norwegian ports."}]},
+    "embed": {"texts": ["fog in Bergen", "a late ferry"]},
+    "execute_prompt": {"prompt": "summarize", "variables": {"content": _TEXT, "max_sentences": 1}},
+}
+
+OUTPUTS: Mapping[str, dict[str, Any]] = {
+    "summarize": {"summary": "Fog delayed the ferry Aurora by four hours.", "key_points": ["four hours late"]},
+    "extract": {
+        "entities": [
+            {"text": "Aurora", "type": "ship", "start": 10, "end": 16},
+            {"text": "Bergen", "type": "place", "start": 55, "end": 61},
+        ],
+        "data": None,
+        "key_points": [],
+    },
+    "classify": {
+        "category": "billing",
+        "confidence": 0.97,
+        "scores": {"billing": 0.97, "shipping": 0.02, "praise": 0.01},
+    },
+    "compare": {
+        "similarities": ["Both announce 4% from May on."],
+        "differences": [],
+        "verdict": "They say the same.",
+        "similarity": 0.95,
+    },
+    "rewrite": {"content": "Fog held the ferry Aurora in Bergen for four hours on Friday."},
+    "complete": {"content": "Bergen, Stavanger and Tromsø.", "finish_reason": "stop"},
+    "embed": {"embeddings": [[0.6, 0.8], [0.8, 0.6]], "dimensions": 2},
+    "execute_prompt": {
+        "content": "Fog delayed the ferry Aurora by four hours.",
+        "prompt": {"id": "summarize", "slug": "summarize", "version": 1},
+    },
+}
+
+
+def result(operation: str) -> dict[str, Any]:
+    """A result as the door answers it."""
+    return {
+        "id": "ferry-1",
+        "operation": operation,
+        "status": "succeeded",
+        "output": OUTPUTS.get(operation),
+        "error": None,
+        "warnings": [],
+        "provider": "ollama",
+        "model": "llama3.2:latest",
+        "usage": {
+            "input_tokens": 61,
+            "output_tokens": 14,
+            "cached_tokens": 0,
+            "estimated": False,
+            "cost_usd": "0.000000",
+            "unpriced_calls": 0,
+            "calls": 1,
+        },
+        "latency_ms": 412,
+        "queue_ms": 3,
+        "attempts": 1,
+        "generation": 1,
+        "replayed": False,
+        "tenant": "default",
+        "run_id": None,
+        "metadata": {},
+        "source": None,
+        "requested_at": "2026-11-21T10:00:00Z",
+        "completed_at": "2026-11-21T10:00:00.415Z",
+    }
+
+
+PROBLEM: dict[str, Any] = {
+    "type": "urn:genai-spine:error:invalid_request",
+    "title": "Unprocessable Content",
+    "status": 422,
+    "detail": "limit='0' is no whole number from 1 to 500.",
+    "error": {"type": "invalid_request", "message": "limit='0' is no whole number from 1 to 500.", "retryable": False},
+}
+_REQUEST = {
+    "request_id": "ferry-1",
+    "tenant": "default",
+    "operation": "summarize",
+    "status": "succeeded",
+    "state": "succeeded",
+    "lane": "normal",
+    "provider": "ollama",
+    "model": "llama3.2:latest",
+    "attempts": 1,
+    "generation": 1,
+    "run_id": None,
+    "error_type": None,
+    "requested_at": "2026-11-21T10:00:00.000+00:00",
+    "accepted_at": "2026-11-21T10:00:00.003+00:00",
+    "completed_at": "2026-11-21T10:00:00.415+00:00",
+    "took_s": 0.412,
+    "status_url": "/v1/requests/ferry-1?tenant=default&operation=summarize",
+}
+_SUMS = {"calls": 201, "input_tokens": 9844, "output_tokens": 4623, "cached_tokens": 0}
+_MONEY = {"unpriced_calls": 0, "cost_usd": "0.006000"}
+
+ANSWERS: Mapping[str, dict[str, Any]] = {
+    "/health": {"status": "ok", "process": "web", "uptime_s": 12.3},
+    "/ready": {
+        "ready": True,
+        "process": "web",
+        "parts": {"database": {"ok": True, "why": "", "since": "2026-11-21T10:00:00+00:00", "needed": True}},
+    },
+    "/v1/requests": {"items": [_REQUEST], "next": None},
+    "/v1/requests/{request_id}": result("summarize") | {"calls": []},
+    "/v1/usage": {
+        "by": "provider",
+        "from": "2026-11-01",
+        "to": "2026-11-21",
+        "items": [{"name": "ollama", "provider": "ollama", **_SUMS, "wasted": 0, "errors": 0, **_MONEY}],
+        "totals": {**_SUMS, **_MONEY},
+    },
+    "/v1/costs": {
+        "from": "2026-11-01",
+        "to": "2026-11-21",
+        "days": [
+            {
+                "date": "2026-11-21",
+                "provider": "ollama",
+                "model": "llama3.2:latest",
+                "tenant": "default",
+                **_SUMS,
+                **_MONEY,
+            }
+        ],
+        "totals": {**_SUMS, **_MONEY},
+    },
+    "/v1/models": {
+        "object": "list",
+        "data": [
+            {
+                "id": "llama3.2:latest",
+                "object": "model",
+                "created": 0,
+                "owned_by": "ollama",
+                "kind": "chat",
+                "loaded": True,
+                "context_tokens": 8192,
+                "price": {
+                    "input_per_million": "0",
+                    "output_per_million": "0",
+                    "cached_per_million": "0",
+                    "per_gpu_second": "0",
+                    "source": "default",
+                    "version": "1",
+                },
+            }
+        ],
+        "providers": [{"name": "ollama", "ok": True, "why": ""}],
+    },
+}
+"""Path to what it answers with 200."""

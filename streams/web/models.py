@@ -1,0 +1,38 @@
+"""`GET /v1/models`, as OpenAI's clients ask for it."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from schemas.errors import ErrorType
+from streams import catalogue
+from streams.app import make_prices
+from streams.web.front import Front
+from streams.web.problems import Problem
+from streams.web.queries import told
+from streams.web.replies import json
+
+
+async def models(front: Front, request: Request) -> Response:
+    """What can be called now, in OpenAI's list shape; a provider that does not answer is named under `providers`."""
+    told(request, ())
+    return json(await _list(front))
+
+
+async def one_model(front: Front, request: Request) -> Response:
+    """One of them."""
+    told(request, ())
+    name = request.path_params["model"]
+    listed = await _list(front)
+    for model in listed["data"]:
+        if model["id"] in {name, f"{name}:latest"}:
+            return json(model)
+    away = "".join(f" {each['why']}" for each in listed["providers"] if each["why"])
+    known = ", ".join(model["id"] for model in listed["data"][:50])
+    raise Problem(404, f"There is no model {name!r}; there are {known}.{away}", error=ErrorType.MODEL_NOT_FOUND)
+
+
+async def _list(front: Front) -> dict[str, Any]:
+    spine = front.parts()
+    return catalogue.told(await catalogue.sections(spine.providers), make_prices(spine.settings))

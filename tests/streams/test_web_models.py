@@ -1,0 +1,87 @@
+"""`GET /v1/models`: whoever answers is listed, whoever does not is named."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from providers.double.faults import Behaviour
+from providers.fake_server import FakeServer
+from streams import catalogue
+from tests.streams.webs import client, opened, web_settings
+
+pytestmark = pytest.mark.fast
+
+NOBODY = "http://127.0.0.1:1"
+
+
+async def listed(tmp_path: Path, path: str = "/v1/models", **changes: object) -> httpx.Response:
+    async with opened(web_settings(tmp_path, **{"ollama_url": NOBODY, **changes})) as (front, _):
+        async with client(front) as api:
+            return await api.get(path)
+
+
+async def test_a_provider_that_is_away_is_told_and_the_others_are_listed(tmp_path: Path) -> None:
+    reply = await listed(tmp_path)
+    told = reply.json()
+    assert (reply.status_code, told["object"], {each["object"] for each in told["data"]}) == (200, "list", {"model"})
+    assert {"fake", "smollm2-135m"} <= {each["id"] for each in told["data"]}
+    by_name = {each["name"]: each for each in told["providers"]}
+    assert (by_name["fake"]["ok"], by_name["ollama"]["ok"]) == (True, False)
+    assert f"No connection to {NOBODY}" in by_name["ollama"]["why"]
+
+
+async def test_what_is_known_of_a_model(tmp_path: Path) -> None:
+    prices = {"fake/fake": {"input_per_million": "2"}}
+    data = {each["id"]: each for each in (await listed(tmp_path, prices=prices)).json()["data"]}
+    model = data["fake"]
+    assert (model["owned_by"], model["kind"], model["loaded"], model["context_tokens"]) == ("fake", "chat", True, 8192)
+    assert (model["price"]["input_per_million"], model["price"]["source"]) == ("2", "settings")
+    local = data["all-minilm-l6-v2"]
+    assert (local["kind"], local["loaded"], local["context_tokens"]) == ("embed", False, 256)
+    assert local["price"]["source"] == "default"
+
+
+async def test_nodes_of_ollama_are_asked_one_by_one(tmp_path: Path) -> None:
+    async with FakeServer(Behaviour(), slots=0, models=("llama3.2:latest", "nomic-embed-text:latest")) as server:
+        await server.listen("127.0.0.1", 0)
+        told = (await listed(tmp_path, ollama_url=f"{server.url},{NOBODY}")).json()
+    found = {each["id"]: each for each in told["data"] if each["owned_by"] == "ollama"}
+    assert {name: (each["kind"], each["loaded"]) for name, each in found.items()} == {
+        "llama3.2:latest": (None, True),  # the double tells no family
+        "nomic-embed-text:latest": ("embed", True),
+    }
+    (why,) = [each["why"] for each in told["providers"] if each["name"] == "ollama"]
+    assert NOBODY in why and server.url not in why
+
+
+async def test_one_model(tmp_path: Path) -> None:
+    assert (await listed(tmp_path, "/v1/models/fake-embed")).json()["kind"] == "embed"
+    reply = await listed(tmp_path, "/v1/models/no/such")
+    assert (reply.status_code, reply.json()["error"]["type"]) == (404, "model_not_found")
+    assert "'no/such'" in reply.json()["detail"] and NOBODY in reply.json()["detail"]
+
+
+class Broken:
+    """A provider that knows only names, and one that falls over."""
+
+    def __init__(self, name: str, names: tuple[str, ...] | None) -> None:
+        self.name, self._names = name, names
+
+    async def models(self) -> tuple[str, ...]:
+        if self._names is None:
+            raise RuntimeError("secret")
+        return self._names
+
+    def nodes(self) -> tuple[str, ...]:
+        return ("n",)
+
+
+async def test_a_provider_that_falls_over_is_nobody_elses_trouble() -> None:
+    asked = {"a": Broken("a", ("m",)), "b": Broken("b", None), "c": Broken("c", ())}
+    found = await catalogue.sections(asked)  # type: ignore[arg-type]
+    assert [(each.provider, [model.name for model in each.models], each.why) for each in found] == [
+        ("a", ["m"], ""),
+        ("b", [], "b does not answer (RuntimeError)."),
+        ("c", [], "c has no model at n."),
+    ]
