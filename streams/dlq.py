@@ -1,9 +1,9 @@
 """Dead letters: listed, shown, and sent back where they came from."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import aiokafka
 
@@ -12,6 +12,7 @@ from streams.errors import SpineError
 from streams.reading import Record
 from streams.redact import Redactor
 from streams.settings import Settings
+from streams.submit import Identity
 
 SAID = frozenset(
     {"genai-error-type", "genai-error", "genai-source", "genai-attempts", "genai-failed-at", "x-original-topic"}
@@ -37,6 +38,16 @@ class Letter:
         """The last header of that name; empty when it has none."""
         found = [value for key, value in self.record.headers if key == name]
         return found[-1].decode(errors="replace") if found else ""
+
+    @property
+    def identity(self) -> Identity | None:
+        """Whose request it was; None: nobody could read that."""
+        try:
+            operation, _ = topics.parse_request_topic(target(self))
+        except (SpineError, ValueError):
+            return None
+        tenant, id_ = self.header("genai-tenant"), self.header("genai-id")
+        return (tenant, operation, id_) if tenant and id_ else None
 
     def as_json(self) -> dict[str, Any]:
         """For `--json`; the value as text, since most are JSON."""
@@ -70,6 +81,41 @@ def masked(letter: Letter, redactor: Redactor) -> Letter:
 
 def _header(redactor: Redactor, name: str, value: bytes) -> bytes:
     return str(redactor.field(name, value.decode(errors="replace"))).encode()
+
+
+Now = Literal["open", "answered", "under way", "newer"]
+"""What became of a letter's request: nothing yet; it has succeeded since; it runs again; it died again, as a newer letter."""
+
+_UNDER_WAY = frozenset({"waiting", "leased", "calling", "held"})
+
+
+def became(all_: Sequence[Letter], states: Mapping[Identity, str]) -> dict[str, Now]:
+    """Place to what became of it, from the oldest letter to the newest. `states`: what the ledger says of each request."""
+    newest = {letter.identity: letter.place for letter in all_ if letter.identity}
+    return {letter.place: _became(letter, newest, states) for letter in all_}
+
+
+def _became(letter: Letter, newest: Mapping[Identity, str], states: Mapping[Identity, str]) -> Now:
+    whose = letter.identity
+    if whose is None:
+        return "open"
+    if newest[whose] != letter.place:
+        return "newer"
+    state = states.get(whose, "")
+    return "answered" if state == "succeeded" else "under way" if state in _UNDER_WAY else "open"
+
+
+async def states(settings: Settings, all_: Sequence[Letter]) -> dict[Identity, str]:
+    """The ledger's state of each letter's request. Raises SpineError, StoreError when there is no ledger to ask."""
+    from store.ledger import queries
+    from streams import postgres, waiting
+
+    if settings.database_url == postgres.EMBEDDED and not postgres.is_running(settings):
+        raise SpineError("The packaged PostgreSQL does not run.")
+    wanted = {letter.identity for letter in all_ if letter.identity}
+    chosen = await asyncio.to_thread(postgres.resolved, settings)
+    async with waiting.ledger(chosen) as database:
+        return await database.read(lambda conn: queries.states_of(conn, wanted))
 
 
 async def letters(bootstrap: str) -> list[Letter]:

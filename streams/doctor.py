@@ -1,22 +1,38 @@
 """`genai-spine doctor`: every part that a run needs, whether it is there, and how to mend what is not."""
 
 import asyncio
+import importlib.util
 import resource
 import shutil
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
+from providers.base import Kind, ProviderError
 from store.errors import StoreError
 from streams.errors import SpineError
 from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from providers.base import Provider
+    from store.database import Database
 
 Level = Literal["ok", "note", "bad"]
 """`note`: works, or is not needed now; `bad`: something will fail."""
 
 _DISK_BAD, _DISK_NOTE = 1 << 30, 5 << 30
 _FILES = 1024
+_CLOCK_NOTE, _CLOCK_BAD = 2.0, 30.0
+_AHEAD = (10.0, 60.0, 3600.0)
+_ROOMS = ("agents", "prompts", "providers", "schemas", "store", "streams")
+_KINDS: tuple[tuple[Kind, str, Level], ...] = (
+    ("chat", "default_model", "bad"),
+    ("embed", "default_embed_model", "note"),
+)
+"""Kind, setting, and how bad it is when that model is not there: most requests chat, some only embed."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +61,15 @@ async def examine(settings: Settings) -> list[Finding]:
 
 
 async def _python(_: Settings) -> list[Finding]:
+    """Another distribution with a package of the same name, as `agents`, may have been written over ours."""
     said = f"{sys.version.split()[0]} at {sys.executable}"
+    ours = Path(__file__).parents[1]
+    found = {room: importlib.util.find_spec(room) for room in _ROOMS}
+    strange = [room for room, spec in found.items() if not spec or Path(str(spec.origin)).parents[1] != ours]
+    if strange:
+        words = f"{said}, but {', '.join(strange)} there is not the one of GenAI Spine"
+        mend = "Another package brings that name: install GenAI Spine into a virtual environment of its own."
+        return [Finding("python", "bad", words, mend)]
     return [Finding("python", "ok", said)]
 
 
@@ -95,7 +119,9 @@ async def _broker(settings: Settings) -> list[Finding]:
         return [Finding("broker", "note", "the embedded one does not run", mend)]
     how = f", {known.shown}" if settings.kafka_brokers else ""
     said = [Finding("broker", "ok", f"Kafka {found.version or ''} at {found.bootstrap}{how}".replace("  ", " "))]
-    differing = await topics.check(security.Brokers(found.bootstrap, known), settings, OPERATIONS)
+    brokers = security.Brokers(found.bootstrap, known)
+    said.append(_clock("the records in Kafka", await _ahead(brokers)))
+    differing = await topics.check(brokers, settings, OPERATIONS)
     if not differing:
         return [*said, Finding("topics", "ok", "as the settings say")]
     words = f"{len(differing)} differences, the first: {differing[0].message}"
@@ -106,32 +132,73 @@ async def _database(settings: Settings) -> list[Finding]:
     from store import migrate
     from store.database import Database, parse_url
     from streams import postgres, waiting
-    from streams.app import database_url
+    from streams.where import ledger_url
 
     if settings.database_url == postgres.EMBEDDED and not (settings.data() / "postgres" / "PG_VERSION").exists():
         return [Finding("database", "note", "the packaged PostgreSQL, not made yet", "The first start makes it.")]
     chosen = await asyncio.to_thread(postgres.resolved, settings)
-    url = parse_url(database_url(chosen))
+    url = parse_url(ledger_url(chosen))
     where = url.render_as_string(hide_password=True)
     if not waiting.is_made(url):
         return [Finding("database", "note", f"{where} is not made yet", "The first start makes it.")]
     database = Database(url)
     try:
         version, wanted = await database.read(migrate.current), migrate.head()
+        ahead = await _database_ahead(database)
     except StoreError as error:
         mend = "Start that database, or mend GENAI_DATABASE_URL."
         return [Finding("database", "bad", f"{where}: {error}", mend)]
     finally:
         await database.aclose()
+    said = [Finding("database", "ok", where), _clock("the database", ahead)]
     if version != wanted:
-        words = f"{where} has schema {version or 'none'}, this program speaks {wanted}"
-        return [Finding("database", "bad", words, "Run `genai-spine migrate`.")]
-    return [Finding("database", "ok", f"{where}, schema {version}")]
+        words = f"the schema is {version or 'not made'}, this program speaks {wanted}"
+        mend = "Run `genai-spine migrate`." if not version or version < wanted else "Upgrade this program."
+        return [*said, Finding("migrations", "bad", words, mend)]
+    return [*said, Finding("migrations", "ok", f"the schema is {version}, which this program speaks")]
+
+
+async def _database_ahead(database: "Database") -> float:
+    """Seconds by which its clock is ahead of ours. A SQLite file's clock is ours: it may only be newer than now."""
+    from store.database import now
+
+    if database.is_sqlite:
+        return await asyncio.to_thread(_newer_than_now, Path(str(database.url.database)))
+    before = time.time()
+    theirs = await database.read(now)
+    return theirs - (before + time.time()) / 2
+
+
+def _newer_than_now(file: Path) -> float:
+    return max(0.0, file.stat().st_mtime - time.time())
+
+
+async def _ahead(bootstrap: str) -> float:
+    """Kafka tells no time, but which records are later than one: by how many seconds some are ahead of our clock."""
+    from streams import reading, topics
+
+    tps = [tp for name in await topics.list_topics(bootstrap) for tp in await reading.places(bootstrap, name)]
+    async with reading.consumer(bootstrap) as reader:
+        ahead = 0.0
+        for seconds in _AHEAD:
+            at = round((time.time() + seconds) * 1000)
+            later = await reader.offsets_for_times(dict.fromkeys(tps, at)) if tps else {}
+            if not any(later.values()):
+                break
+            ahead = seconds
+    return ahead
+
+
+def _clock(whose: str, ahead: float) -> Finding:
+    if abs(ahead) <= _CLOCK_NOTE:
+        return Finding("clock", "ok", f"agrees with {whose}")
+    words = f"this machine's is {abs(ahead):.0f} s or more {'behind' if ahead > 0 else 'ahead of'} {whose}"
+    mend = "Set the clocks by NTP (`timedatectl set-ntp true`): deadlines and daily costs go by them."
+    return Finding("clock", "bad" if abs(ahead) > _CLOCK_BAD else "note", words, mend)
 
 
 async def _provider(settings: Settings) -> list[Finding]:
     from streams.app import make_providers
-    from streams.web.front import provider_state
 
     made = make_providers(settings)
     try:
@@ -139,24 +206,38 @@ async def _provider(settings: Settings) -> list[Finding]:
         if provider is None:
             words = f"{settings.default_provider!r} is not known; known are {', '.join(sorted(made))}"
             return [Finding("provider", "bad", words, "Set GENAI_DEFAULT_PROVIDER to one of them.")]
-        ok, why = await provider_state(provider, settings.default_model)
-        if ok:
-            model = settings.default_model or provider.default_model("chat")
-            return [Finding("provider", "ok", f"{provider.name} answers and has {model}")]
-        return [Finding("provider", *_provider_mend(settings, why))]
+        return await _answering(settings, provider)
     finally:
         for each in made.values():
             await each.aclose()
 
 
-def _provider_mend(settings: Settings, why: str) -> tuple[Level, str, str]:
+async def _answering(settings: Settings, provider: "Provider") -> list[Finding]:
+    """Whether it answers, and has the two models that requests get by default."""
+    try:
+        names = await provider.models()
+    except ProviderError as error:
+        return [_no_provider(settings, f"{provider.name} does not answer ({error})")]
+    if not names:
+        return [_no_provider(settings, f"{provider.name} does not answer at {', '.join(provider.nodes())}")]
+    said = [Finding("provider", "ok", f"{provider.name} answers at {', '.join(provider.nodes())}")]
+    for kind, setting, missing in _KINDS:
+        model = getattr(settings, setting) or provider.default_model(kind)
+        words = f"{model} ({kind})"
+        if {model, f"{model}:latest"} & set(names):
+            said.append(Finding("model", "ok", words))
+        else:
+            pull = f"Pull it with `ollama pull {model}`" if provider.name == "ollama" else "Get it"
+            mend = f"{pull}, or set GENAI_{setting.upper()} to one that is there."
+            said.append(Finding("model", missing, f"{words} is not there; there are {', '.join(names[:20])}", mend))
+    return said
+
+
+def _no_provider(settings: Settings, words: str) -> Finding:
     if settings.default_provider == "local":
-        return "bad", why, "Run `make setup` again; it installs the small local models."
-    if "does not have" in why:
-        model = settings.default_model or "llama3.2:latest"
-        return "bad", why, f"Pull it with `ollama pull {model}`, or set GENAI_DEFAULT_MODEL."
+        return Finding("provider", "bad", words, "Run `make setup` again; it installs the small local models.")
     mend = "Start it, or mend its address; `genai-spine up` takes the small local model meanwhile."
-    return "note" if "default_provider" not in settings.model_fields_set else "bad", why, mend
+    return Finding("provider", "note" if "default_provider" not in settings.model_fields_set else "bad", words, mend)
 
 
 async def _ports(settings: Settings) -> list[Finding]:

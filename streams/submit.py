@@ -1,9 +1,9 @@
-"""JSON Lines to request topics, and their results back by identity."""
+"""Requests to their topics, and their results back by identity."""
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,8 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from schemas.request import Lane
 from streams import reading, security, topics
-from streams.decode import envelope
 from streams.errors import SpineError
+from streams.given import Line
 from streams.settings import Settings
 from streams.topics_admin import Unreachable
 
@@ -24,73 +24,26 @@ Identity = tuple[str, str, str]
 _AT_ONCE = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One request, ready to be sent."""
-
-    number: int
-    operation: str
-    tenant: str | None
-    id: str | None
-    value: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Bad:
-    """A line that is no request, and why; lines count from 1."""
-
-    number: int
-    why: str
-
-
 @dataclass
 class Sent:
-    """What was sent, by line number, and where the results topic ended before that."""
+    """Whose results are to be waited for, and where the results topic ended before the first was sent."""
 
-    identities: dict[int, Identity] = field(default_factory=dict)
+    identities: dict[Identity, str] = field(default_factory=dict)
+    """Each with its place in what was given; two equal items are one."""
     starts: dict[int, int] = field(default_factory=dict)
+    records: int = 0
 
 
-def parse(
-    lines: Iterable[bytes], operations: Collection[str], otherwise: str | None, most: int
-) -> Iterator[Line | Bad]:
-    """Blank lines are skipped. A line is the record itself, or flat as over HTTP; its `operation` goes first."""
-    for number, raw in enumerate(lines, 1):
-        if not raw.strip():
-            continue
-        try:
-            yield _line(number, raw, operations, otherwise, most)
-        except ValueError as error:
-            yield Bad(number, str(error))
+def identity(settings: Settings, line: Line, lane: Lane) -> Identity:
+    """As the ledger will know it."""
+    topic = topics.request_topic(line.operation, lane)
+    return line.tenant or settings.tenants.get(topic, settings.default_tenant), line.operation, line.id
 
 
-def _line(number: int, raw: bytes, operations: Collection[str], otherwise: str | None, most: int) -> Line:
-    try:
-        fields = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise ValueError(f"is not JSON ({error})") from None
-    if not isinstance(fields, dict):
-        raise ValueError('is no JSON object; write {"operation": …, "input": {…}}')  # noqa: TRY004 - one kind for all
-    named = fields.pop("operation", None) or otherwise
-    if not isinstance(named, str):
-        raise ValueError("names no operation; add one to the line, or give --operation")  # noqa: TRY004
-    operation = named.replace("-", "_")
-    if operation not in operations:
-        raise ValueError(f"names the operation {operation!r}; there are {', '.join(sorted(operations))}")
-    record = envelope(fields)
-    value = orjson.dumps(record)
-    if len(value) > most:
-        raise ValueError(f"has {len(value)} bytes; at most {most} fit into its topic (GENAI_REQUEST_MAX_BYTES)")
-    return Line(number, operation, _text(record.get("tenant")), _text(record.get("id")), value)
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-async def send(settings: Settings, bootstrap: str, lines: Iterable[Line], lane: Lane) -> Sent:
-    """All of them, gathered; returned means that Kafka has every one. Raises SpineError."""
-    sent = Sent(starts=await reading.ends(bootstrap, topics.RESULTS))
+async def send(settings: Settings, bootstrap: str, lines: Iterable[Line], lane: Lane, sent: Sent | None = None) -> Sent:
+    """All of them, gathered; returned means that Kafka has every one. `sent` is filled as it goes. Raises SpineError."""
+    sent = sent or Sent()
+    sent.starts = await reading.ends(bootstrap, topics.RESULTS)
     there = await topics.list_topics(bootstrap)
     async with _producer(bootstrap, settings) as producer:
         waiting: list[Line] = []
@@ -121,8 +74,8 @@ async def _producer(bootstrap: str, settings: Settings) -> AsyncIterator[Any]:
         if isinstance(error, KafkaConnectionError) and (why := await security.refusal(bootstrap)) is not None:
             raise why from error
         raise Unreachable(
-            f"Kafka at {bootstrap} did not take the records ({error}). Some may be there: sending records with ids again "
-            "costs nothing."
+            f"Kafka at {bootstrap} did not take the records ({error}). Some may be there: sending the same again costs "
+            "nothing."
         ) from error
     finally:
         await made.stop()
@@ -130,15 +83,13 @@ async def _producer(bootstrap: str, settings: Settings) -> AsyncIterator[Any]:
 
 async def _send(producer: Any, settings: Settings, lines: list[Line], lane: Lane, sent: Sent) -> None:
     futures = [
-        await producer.send(
-            topics.request_topic(line.operation, lane), line.value, key=line.id.encode() if line.id else None
-        )
+        await producer.send(topics.request_topic(line.operation, lane), line.value, key=line.id.encode())
         for line in lines
     ]
-    for line, found in zip(lines, await asyncio.gather(*futures), strict=True):
-        place = f"{found.topic}/{found.partition}/{found.offset}/{found.timestamp}"
-        tenant = line.tenant or settings.tenants.get(found.topic, settings.default_tenant)
-        sent.identities[line.number] = (tenant, line.operation, line.id or place)
+    await asyncio.gather(*futures)
+    sent.records += len(lines)
+    for line in lines:
+        sent.identities.setdefault(identity(settings, line, lane), line.where)
 
 
 async def results(
@@ -156,9 +107,9 @@ async def results(
             if record is None or record.value is None:
                 continue
             result = orjson.loads(record.value)
-            identity = (result["tenant"], result["operation"], result["id"])
-            if identity in left:
-                left.discard(identity)
+            whose = (result["tenant"], result["operation"], result["id"])
+            if whose in left:
+                left.discard(whose)
                 yield result
                 if not left:
                     return

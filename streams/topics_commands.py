@@ -1,6 +1,5 @@
 """`genai-spine topics create|list|check`."""
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +15,12 @@ _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for 
 
 @app.command()
 def create(as_json: _Json = False) -> None:
-    """Make what is missing, widen what is too narrow, correct settings; nothing is shrunk or deleted."""
+    """Make what is missing, widen what is too narrow, correct settings; nothing is shrunk or deleted.
+
+    Example: `genai-spine topics create`
+    """
+    import asyncio
+
     from agents import OPERATIONS
     from streams import settings, topics, where
 
@@ -31,7 +35,12 @@ def create(as_json: _Json = False) -> None:
 
 @app.command("list")
 def list_(as_json: _Json = False) -> None:
-    """Print the `genai.` topics as they are."""
+    """Print the `genai.` topics as they are.
+
+    Example: `genai-spine topics list --json`
+    """
+    import asyncio
+
     from streams import settings, topics, where
 
     found = asyncio.run(topics.list_topics(where.bootstrap(settings.load())))
@@ -48,7 +57,12 @@ def list_(as_json: _Json = False) -> None:
 
 @app.command()
 def check(as_json: _Json = False) -> None:
-    """Compare the cluster's topics with the settings; exit code 1 when they differ."""
+    """Compare the cluster's topics with the settings; exit code 1 when they differ.
+
+    Example: `genai-spine topics check`
+    """
+    import asyncio
+
     from agents import OPERATIONS
     from streams import settings, topics, where
 

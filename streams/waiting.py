@@ -15,11 +15,11 @@ from store import migrate
 from store.database import Database, parse_url
 from store.errors import StoreError
 from streams import topics
-from streams.app import database_url
 from streams.errors import SpineError
 from streams.security import NotLetIn
 from streams.settings import Settings
 from streams.topics_admin import Refused, Unreachable
+from streams.where import ledger_url
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ def is_made(url: URL) -> bool:
 @contextlib.asynccontextmanager
 async def ledger(settings: Settings) -> AsyncIterator[Database]:
     """The ledger, to look into it. Raises SpineError when there is none yet."""
-    url = parse_url(database_url(settings))
+    url = parse_url(ledger_url(settings))
     none = SpineError("There is no ledger yet; it is made by `genai-spine up`, `worker` or `migrate`.")
     if not is_made(url):
         raise none
@@ -66,7 +66,7 @@ async def for_topics(settings: Settings, bootstrap: str, tell: Tell) -> dict[str
 
 async def for_schema(settings: Settings, tell: Tell, *, may_migrate: bool) -> None:
     """Until the database is there and speaks our schema. On SQLite whoever starts first migrates."""
-    database = Database(parse_url(database_url(settings)))
+    database = Database(parse_url(ledger_url(settings)))
     where = database.url.render_as_string(hide_password=True)
     try:
         while True:

@@ -1,9 +1,14 @@
-"""Where Kafka is; light to import, since most commands need nothing more."""
+"""Where Kafka and the ledger are; light to import, since most commands need nothing more."""
 
 from streams import security
 from streams.broker import control
 from streams.broker.errors import NotRunning
 from streams.settings import Settings
+
+
+def ledger_url(settings: Settings) -> str:
+    """Empty means a SQLite file in the data directory."""
+    return settings.database_url or f"sqlite:///{settings.data() / 'genai.db'}"
 
 
 def bootstrap(settings: Settings) -> security.Brokers:

@@ -1,6 +1,6 @@
 """Reading the ledger: one request, the calls, the days, what waits."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, case, func, select, tuple_
@@ -137,3 +137,14 @@ def journal_by_day(conn: Connection) -> dict[tuple[str, str, str, str], int]:
     group = (utc_day(conn, _E.closed_at), _E.provider, _E.model, _E.tenant)
     found = select(*group, func.sum(func.coalesce(_E.cost_nano, 0))).where(_E.outcome.is_not(None)).group_by(*group)
     return {(row[0], row[1], row[2], row[3]): int(row[4]) for row in conn.execute(found)}
+
+
+def states_of(conn: Connection, wanted: Collection[tuple[str, str, str]]) -> dict[tuple[str, str, str], str]:
+    """(tenant, operation, id) -> the state of its latest generation, of those that there are."""
+    by_identity = {rows.identity(*each): each for each in wanted}
+    keys = list(by_identity)
+    found: dict[tuple[str, str, str], str] = {}
+    for start in range(0, len(keys), 256):
+        chosen = select(_R.identity, _R.state).where(_R.identity.in_(rows.padded(keys[start : start + 256])))
+        found.update({by_identity[row[0]]: row[1] for row in conn.execute(chosen)})
+    return found

@@ -6,18 +6,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streams.errors import Exit
+
 if TYPE_CHECKING:
     from streams.broker import control
 
 app = typer.Typer(help="The embedded Kafka broker.", no_args_is_help=True)
 
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for a program.")]
-_NOT_RUNNING = 3
 
 
 @app.command()
 def start(as_json: _Json = False) -> None:
-    """Start Kafka on the data directory, or adopt the one that runs there; returns when it answers."""
+    """Start Kafka on the data directory, or adopt the one that runs there; returns when it answers.
+
+    Example: `genai-spine broker start`
+    """
     from streams import settings
     from streams.broker import control
 
@@ -28,7 +32,10 @@ def start(as_json: _Json = False) -> None:
 
 @app.command()
 def stop() -> None:
-    """Stop it, if it runs."""
+    """Stop it, if it runs.
+
+    Example: `genai-spine broker stop`
+    """
     from streams import settings
     from streams.broker import control
 
@@ -37,14 +44,17 @@ def stop() -> None:
 
 @app.command()
 def status(as_json: _Json = False) -> None:
-    """Say whether a broker answers, and where. Exit code 3 when none does (with --json always 0)."""
+    """Say whether a broker answers, and where. Exit code 3 when none does (with --json always 0).
+
+    Example: `genai-spine broker status --json`
+    """
     from streams import settings
     from streams.broker import control
 
     found = control.status(settings.load())
     _show(found, as_json, _sentence(found))
     if not found.running and not as_json:
-        raise typer.Exit(_NOT_RUNNING)
+        raise typer.Exit(Exit.NOT_RUNNING)
 
 
 @app.command()
@@ -52,7 +62,10 @@ def logs(
     lines: Annotated[int, typer.Option("-n", "--lines", min=1, help="How many of the last lines.")] = 50,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with new lines until Ctrl-C.")] = False,
 ) -> None:
-    """Print the broker's log."""
+    """Print the broker's log.
+
+    Example: `genai-spine broker logs -n 200`
+    """
     from streams import settings
     from streams.broker import control
 
@@ -68,7 +81,7 @@ def logs(
 def kafka(context: typer.Context, tool: str) -> None:
     """Run one of Kafka's own tools (topics, console-consumer, consumer-groups, …) on the packaged Java.
 
-    Mount it with `context_settings=PASS_THROUGH`, so that the tool gets its own options, `--help` among them.
+    Example: `genai-spine kafka console-consumer --topic genai.results --from-beginning`
     """
     from streams import settings
     from streams.broker import console
@@ -76,6 +89,7 @@ def kafka(context: typer.Context, tool: str) -> None:
     console.become(settings.load(), tool, context.args)
 
 
+# the tool gets its own options, `--help` among them
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
 
 

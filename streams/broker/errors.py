@@ -7,7 +7,7 @@ SpineError
 └── NotRunning   something was asked of a broker that is down
 """
 
-from streams.errors import SpineError
+from streams.errors import Exit, SpineError
 
 
 class NotOurs(SpineError):
@@ -25,7 +25,7 @@ class NotStarted(SpineError):
 class NotRunning(SpineError):
     """No broker runs on this data directory; `genai-spine broker start` starts one."""
 
-    exit_code = 3
+    exit_code = Exit.NOT_RUNNING
 
 
 REMEDIES = (

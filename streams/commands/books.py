@@ -24,7 +24,7 @@ def costs(
 ) -> None:
     """Print what each day cost, from the ledger.
 
-    Example: genai-spine costs --by model,tenant --from 2026-11-01
+    Example: `genai-spine costs --by model,tenant --from 2026-11-01`
     """
     import asyncio
 

@@ -9,7 +9,10 @@ import typer
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for a program.")] = False,
 ) -> None:
-    """Look at every part that a run needs; exit code 1 when one will fail, with what to do about it."""
+    """Look at every part that a run needs; exit code 1 when one will fail, with what to do about it.
+
+    Example: `genai-spine doctor --json`
+    """
     import asyncio
 
     from streams import logging, settings

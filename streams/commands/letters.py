@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from streams.dlq import Letter
+    from streams.dlq import Letter, Now
 
 app = typer.Typer(
     help="Dead letters: requests that failed and that another try, or a human, may mend.", no_args_is_help=True
@@ -14,20 +14,34 @@ app = typer.Typer(
 
 _Json = Annotated[bool, typer.Option("--json", help="JSON, for a program.")]
 _Type = Annotated[str | None, typer.Option("--type", help="Only those with this error type.")]
+_All = Annotated[bool, typer.Option("--all", help="Also those that were answered since, run again or died again.")]
 _HOPELESS = "invalid_request"
 
 
 @app.command("list")
-def list_(error_type: _Type = None, as_json: _Json = False) -> None:
-    """Print the dead letters, oldest first."""
-    found = [_shown(letter) for letter in _all() if error_type in {None, letter.header("genai-error-type")}]
-    if as_json:
-        for letter in found:
-            typer.echo(json.dumps(letter.as_json(), ensure_ascii=False))
-        return
-    for letter in found:
-        typer.echo(line(letter))
-    typer.echo(f"{len(found)} dead letters." if found else "There are no dead letters.", err=True)
+def list_(error_type: _Type = None, all_: _All = False, as_json: _Json = False) -> None:
+    """Print the dead letters, oldest first: those whose request has neither succeeded since nor runs again.
+
+    Example: `genai-spine dlq list --type rate_limited`
+    """
+    everything = _all()
+    now = _now(everything)
+    of_type = [letter for letter in everything if error_type in {None, letter.header("genai-error-type")}]
+    found = [letter for letter in of_type if all_ or now[letter.place] == "open"]
+    for letter in map(_shown, found):
+        if as_json:
+            typer.echo(json.dumps({**letter.as_json(), "now": now[letter.place]}, ensure_ascii=False))
+        else:
+            typer.echo(f"{now[letter.place]:<9} {line(letter)}" if all_ else line(letter))
+    _tell_rest(len(found), len(of_type))
+
+
+def _tell_rest(shown: int, of: int) -> None:
+    none = "No dead letter is open." if of else "There are no dead letters."
+    typer.echo(f"{shown} dead letters." if shown else none, err=True)
+    if shown < of:
+        words = "were answered since, run again, or died again as a newer letter; --all shows them"
+        typer.echo(f"{of - shown} more {words}.", err=True)
 
 
 @app.command()
@@ -36,7 +50,10 @@ def show(
     raw: Annotated[bool, typer.Option("--raw", help="Only the record's value, byte for byte, for a file.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Print one dead letter: its headers, then its record. Control characters are written out; GENAI_REDACT masks."""
+    """Print one dead letter: its headers, then its record. Control characters are written out; GENAI_REDACT masks.
+
+    Example: `genai-spine dlq show 0/17`
+    """
     import sys
 
     from streams.dlq import chosen
@@ -72,11 +89,16 @@ def whole(letter: "Letter") -> str:
 @app.command()
 def replay(
     places: Annotated[list[str] | None, typer.Argument(help="PARTITION/OFFSET, one or many.")] = None,
-    all_: Annotated[bool, typer.Option("--all", help="Every one, except those that are no valid request.")] = False,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Every open one, except those that are no valid request.")
+    ] = False,
     error_type: _Type = None,
     as_json: _Json = False,
 ) -> None:
-    """Send dead letters back to the topics they came from. One that has succeeded since costs nothing again."""
+    """Send dead letters back to the topics they came from. One that has succeeded since costs nothing again.
+
+    Example: `genai-spine dlq replay 0/17 0/18`
+    """
     import asyncio
 
     from streams import dlq, settings, where
@@ -85,7 +107,7 @@ def replay(
     if bool(places) == bool(all_ or error_type):
         raise SpineError("Say which: places as `genai-spine dlq list` prints them, --type, or --all.", exit_code=2)
     found = _all()
-    wanted = dlq.chosen(found, places) if places else [letter for letter in found if _fits(letter, error_type)]
+    wanted = dlq.chosen(found, places) if places else _open(found, error_type)
     chosen = settings.load()
     sent = asyncio.run(dlq.replay(chosen, where.bootstrap(chosen), wanted))
     if as_json:
@@ -96,9 +118,31 @@ def replay(
     typer.echo(f"{len(sent)} of {len(found)} dead letters replayed.", err=True)
 
 
+def _open(found: "list[Letter]", error_type: str | None) -> "list[Letter]":
+    """Those that a replay may help, each request once."""
+    now = _now(found)
+    return [letter for letter in found if now[letter.place] == "open" and _fits(letter, error_type)]
+
+
 def _fits(letter: "Letter", error_type: str | None) -> bool:
     kind = letter.header("genai-error-type")
     return kind == error_type if error_type else kind != _HOPELESS
+
+
+def _now(found: "list[Letter]") -> "dict[str, Now]":
+    """What became of each. Where the ledger cannot be asked, that is said, and only newer letters are known."""
+    import asyncio
+
+    from store.errors import StoreError
+    from streams import dlq, settings
+    from streams.errors import SpineError
+
+    try:
+        states = asyncio.run(dlq.states(settings.load(), found))
+    except (SpineError, StoreError) as error:
+        typer.echo(f"The ledger cannot say what became of them ({error}).", err=True)
+        states = {}
+    return dlq.became(found, states)
 
 
 def _shown(letter: "Letter") -> "Letter":

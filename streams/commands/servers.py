@@ -9,6 +9,8 @@ def worker() -> None:
     """Take records from Kafka, run them, publish results and costs; until SIGTERM.
 
     Needs GENAI_KAFKA_BROKERS or a running embedded broker. Serves /metrics, /ready and /health at GENAI_WORKER_PORT.
+
+    Example: `GENAI_KAFKA_BROKERS=kafka:9092 genai-spine worker`
     """
     from streams import settings
     from streams import worker as running
@@ -17,7 +19,10 @@ def worker() -> None:
 
 
 def web() -> None:
-    """Serve the HTTP API at GENAI_API_HOST:GENAI_API_PORT; until SIGTERM."""
+    """Serve the HTTP API at GENAI_API_HOST:GENAI_API_PORT; until SIGTERM.
+
+    Example: `genai-spine web`
+    """
     from streams import settings
     from streams import worker as running
 
@@ -29,7 +34,10 @@ def up(
     api_fd: Annotated[int, typer.Option("--api-fd", hidden=True)] = -1,
     worker_fd: Annotated[int, typer.Option("--worker-fd", hidden=True)] = -1,
 ) -> None:
-    """Start everything: the embedded broker, a worker and the HTTP API; until Ctrl-C."""
+    """Start everything: the embedded broker, a worker and the HTTP API; until Ctrl-C.
+
+    Example: `genai-spine up`
+    """
     from streams import settings
     from streams import up as running
 
@@ -39,7 +47,10 @@ def up(
 
 
 def demo() -> None:
-    """Start everything, send the shipped sample, show answers and costs. Without a terminal it ends by itself."""
+    """Start everything, send the shipped sample, show answers and costs. Without a terminal it ends by itself.
+
+    Example: `genai-spine demo`
+    """
     from streams import settings
     from streams.demo import demo as shown
 
@@ -47,7 +58,10 @@ def demo() -> None:
 
 
 def migrate() -> None:
-    """Bring the database's schema up to date."""
+    """Bring the database's schema up to date.
+
+    Example: `genai-spine migrate`
+    """
     import asyncio
 
     from streams import postgres, settings, waiting
@@ -62,7 +76,10 @@ def fake_provider(
     port: Annotated[int, typer.Option(help="0: any free port.")] = 11500,
     slots: Annotated[int, typer.Option(help="Calls side by side; 0: no limit.")] = 0,
 ) -> None:
-    """Serve the test double in Ollama's wire format; counts calls at /_counts. Set GENAI_FAKE_URL to its address."""
+    """Serve the test double in Ollama's wire format; counts calls at /_counts. Set GENAI_FAKE_URL to its address.
+
+    Example: `genai-spine fake-provider --port 11500 --slots 4`
+    """
     from providers.double.faults import Behaviour
     from providers.fake_server import serve
     from streams import settings

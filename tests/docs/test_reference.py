@@ -13,6 +13,7 @@ from agents import OPERATIONS
 from agents.engine.metrics import Metrics
 from schemas.errors import ErrorType
 from streams import cli, topics
+from streams.errors import Exit
 from streams.settings import Settings
 from streams.web.problems import STATUS
 
@@ -71,6 +72,23 @@ def test_the_cli_page_names_every_option() -> None:
         if option.startswith("--") and option != "--help" and option not in sections[name]
     }
     assert missing == set()
+
+
+def test_the_cli_page_has_exactly_the_exit_codes() -> None:
+    said = {int(cells[0].strip("`")) for cells in rows("cli.md")}
+    assert said == {int(code) for code in Exit}
+
+
+def test_no_command_ends_with_another_code() -> None:
+    """The supervised child's own is between it and its supervisor."""
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "streams").rglob("*.py")]
+    used = {int(code) for text in texts for code in re.findall(r"(?:exit_code ?=|typer\.Exit\() ?(\d+)", text)}
+    assert used - {int(code) for code in Exit} == set()
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands(typer.main.get_command(cli.app))), ids=str)
+def test_every_command_shows_an_example_of_itself(name: str, command: Any) -> None:
+    assert re.search(rf"Example: `?[A-Z_a-z=:0-9 ]*{re.escape(name)}\b", command.help or "")
 
 
 def metric_names() -> set[str]:

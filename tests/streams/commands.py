@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 SCRIPT = Path(sys.executable).with_name("genai-spine")
-_KEPT = ("PATH", "HOME", "LANG", "TMPDIR")
+_KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")
 
 
 def environment(folder: Path, **changes: str) -> dict[str, str]:
@@ -47,6 +48,25 @@ def run(
         timeout=within_s,
         check=False,
     )
+
+
+def on_a_terminal(folder: Path, *arguments: str, columns: int = 80, given: str = "", **changes: str) -> tuple[str, int]:
+    """What a command shows on a terminal, and how it ended; standard input is a file."""
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, columns))
+    (folder / "given").write_text(given, encoding="utf-8")
+    env = {**environment(folder, **changes), "TERM": "xterm-256color"}
+    with (folder / "given").open() as source:
+        command = subprocess.Popen(
+            [SCRIPT, *arguments], env=env, cwd=folder, stdin=source, stdout=theirs, stderr=theirs
+        )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # how a terminal says that its other end is closed
+        while more := os.read(ours, 65536):
+            shown += more
+    os.close(ours)
+    return shown.decode(), command.wait(60)
 
 
 class Served:

@@ -1,6 +1,7 @@
 """The command line, without a broker."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,15 +12,15 @@ from pathlib import Path
 import orjson
 import pytest
 
-from agents import OPERATIONS
 from streams import audit, dlq, reading, showing
 from streams.logging import Seldom
-from streams.submit import Bad, Line, parse
-from tests.streams.commands import SCRIPT, ask, environment, run, served
+from tests.streams.commands import SCRIPT, ask, environment, on_a_terminal, run, served
 
 COMMANDS = (
+    "bench",
     "broker",
     "costs",
+    "database",
     "demo",
     "dlq",
     "doctor",
@@ -40,7 +41,8 @@ COMMANDS = (
 def test_help_names_every_command_and_imports_nothing_heavy(tmp_path: Path) -> None:
     code = (
         "import sys; from streams import cli\n"
-        "heavy = {'faust', 'aiokafka', 'sqlalchemy', 'fastapi', 'pydantic', 'httpx', 'alembic'} & set(sys.modules)\n"
+        "named = 'faust aiokafka sqlalchemy fastapi pydantic pydantic_settings httpx alembic asyncio psutil orjson structlog'\n"
+        "heavy = set(named.split()) & set(sys.modules)\n"
         "sys.exit(repr(heavy) if heavy else 0)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -72,6 +74,15 @@ def test_each_command_explains_itself(name: str, tmp_path: Path) -> None:
         (["submit", "/nowhere.jsonl"], {}, 1, "Cannot read /nowhere.jsonl"),
         (["submit", "-", "--lane", "fast"], {"GENAI_KAFKA_BROKERS": "127.0.0.1:1"}, 2, "realtime, normal or batch"),
         (["submit", "-"], {"GENAI_KAFKA_BROKERS": "127.0.0.1:1"}, 1, "No Kafka broker answers at 127.0.0.1:1"),
+        (["submit", "-", "--format", "text"], {}, 2, "--operation"),
+        (["submit", "-", "--input", "[1]"], {}, 2, "--input is no JSON object"),
+        (["submit", "-", "--options", "{"], {}, 2, "--options is not JSON"),
+        (["submit", "-", "--format", "xml"], {}, 2, "--format"),
+        (["submit", "-", "--out", "/"], {}, 1, "Cannot write / (Is a directory)"),
+        (["submit", "-", "--timeout", "soon"], {}, 2, "--timeout"),
+        (["nonsense"], {}, 2, "nonsense"),
+        (["database", "status"], {}, 3, ""),
+        (["database", "status"], {"GENAI_DATABASE_URL": "embedded"}, 3, ""),
         (["dlq", "replay"], {}, 2, "--all"),
         (["kafka", "nonsense"], {}, 2, "console-consumer"),
     ],
@@ -79,7 +90,8 @@ def test_each_command_explains_itself(name: str, tmp_path: Path) -> None:
 def test_errors_are_one_sentence_that_says_what_to_do(
     tmp_path: Path, arguments: list[str], changes: dict[str, str], code: int, says: str
 ) -> None:
-    found = run(tmp_path / "data", *arguments, given="", **changes)
+    line = '{"operation": "embed", "content": "x"}'
+    found = run(tmp_path / "data", *arguments, given=line, **changes)
     assert (found.returncode, "Traceback" in found.stderr, "secret" in found.stderr) == (code, False, False)
     assert says in found.stderr
 
@@ -168,35 +180,81 @@ def test_fake_provider_serves_and_ends_at_sigterm(tmp_path: Path) -> None:
         assert double.wait(10) == 0
 
 
+@pytest.mark.parametrize("given", ["", "\n \n"])
+def test_nothing_to_send_is_told(tmp_path: Path, given: str) -> None:
+    found = run(tmp_path, "submit", "-", given=given)
+    assert (found.returncode, found.stderr) == (1, "There is nothing in standard input to send.\n")
+
+
+def test_broken_lines_alone_are_named_without_a_broker(tmp_path: Path) -> None:
+    (tmp_path / "feed.jsonl").write_text("{\n[1]\n" * 12)
+    found = run(tmp_path, "submit", "feed.jsonl")
+    said = found.stderr.splitlines()
+    assert (found.returncode, said[0].partition(" (")[0], said[-1]) == (1, "Line 1 is not JSON", "4 more like these.")
+
+
+def test_ctrl_c_while_it_reads_says_how_to_go_on(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [SCRIPT, "submit", "-"],
+        env=environment(tmp_path),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as command:
+        assert command.stdin is not None
+        command.stdin.write("{\n")  # a line that is told at the end, so that what was read is seen
+        command.stdin.flush()
+        until = time.monotonic() + 30
+        while not _waits_for_input(command.pid) and time.monotonic() < until:
+            time.sleep(0.1)
+        command.send_signal(signal.SIGINT)
+        _, said = command.communicate(timeout=30)
+    assert (command.returncode, "Traceback" in said, "nothing is paid twice" in said) == (130, False, True)
+
+
+def _waits_for_input(pid: int) -> bool:
+    """Whether it has got so far as to take signals by its own handler."""
+    import psutil
+
+    status = Path(f"/proc/{pid}/status").read_text() if sys.platform == "linux" else ""
+    caught = int(status.split("SigCgt:")[1].split()[0], 16) if status else 0
+    return bool(caught >> (signal.SIGINT - 1) & 1) and psutil.Process(pid).status() == psutil.STATUS_SLEEPING
+
+
+@pytest.mark.parametrize(("changes", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_a_terminal_has_colours_unless_they_are_not_wanted(
+    tmp_path: Path, changes: dict[str, str], coloured: bool
+) -> None:
+    shown, code = on_a_terminal(tmp_path, "submit", "--help", **changes)
+    assert (code, re.search(r"\x1b\[[0-9;]*3[0-7]m", shown) is not None) == (0, coloured)
+
+
+def test_a_table_fits_into_40_columns_of_ascii(tmp_path: Path) -> None:
+    run(tmp_path, "migrate")
+    shown, code = on_a_terminal(tmp_path, "costs", columns=40, LC_ALL="C", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert (code, shown.isascii(), max(map(len, shown.splitlines())) <= 40, "Traceback" in shown) == (
+        0,
+        True,
+        True,
+        False,
+    )
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands(shell: str, tmp_path: Path) -> None:
+    asked = {"_GENAI_SPINE_COMPLETE": f"complete_{shell}", "COMP_WORDS": "genai-spine do", "COMP_CWORD": "1"}
+    more = {"_TYPER_COMPLETE_ARGS": "genai-spine do", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    found = run(tmp_path, **asked, **more)
+    assert ("doctor" in found.stdout, "submit" in found.stdout) == (True, False)
+
+
 def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     command = f"set -o pipefail; {SCRIPT} doctor --json | true"
     found = subprocess.run(
         ["bash", "-c", command], env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert ("Traceback" in found.stderr, "BrokenPipe" in found.stderr) == (False, False)
-
-
-@pytest.mark.fast
-def test_lines_are_taken_whole_or_flat_and_bad_ones_are_named() -> None:
-    given = [
-        b'{"operation": "summarize", "id": "a", "input": {"content": "x"}}',
-        b"",
-        b'{"content": "x", "tenant": "t"}',
-        b"{",
-        b"[1]",
-        b'{"operation": "dance", "content": "x"}',
-        b'{"operation": 3, "content": "x"}',
-        orjson.dumps({"content": "x" * 300}),
-    ]
-    assert list(parse(given, OPERATIONS, "embed", 200)) == [
-        Line(1, "summarize", None, "a", b'{"id":"a","input":{"content":"x"}}'),
-        Line(3, "embed", "t", None, b'{"tenant":"t","input":{"content":"x"}}'),
-        Bad(4, "is not JSON (unexpected end of data: line 1 column 2 (char 1))"),
-        Bad(5, 'is no JSON object; write {"operation": …, "input": {…}}'),
-        Bad(6, f"names the operation 'dance'; there are {', '.join(sorted(OPERATIONS))}"),
-        Bad(7, "names no operation; add one to the line, or give --operation"),
-        Bad(8, "has 324 bytes; at most 200 fit into its topic (GENAI_REQUEST_MAX_BYTES)"),
-    ]
 
 
 def _record(offset: int, key: bytes | None, value: object, headers: dict[str, str] | None = None) -> reading.Record:
@@ -248,6 +306,29 @@ def test_a_dead_letter_goes_back_where_it_came_from(source: str, topic: str) -> 
     assert dlq.target(dlq.Letter(_record(0, None, b"x", {"genai-source": source}))) == topic
 
 
+def _letter(offset: int, id_: str, source: str = "genai.requests.embed/0/1") -> dlq.Letter:
+    names = {"genai-source": source, "genai-tenant": "t"} | ({"genai-id": id_} if id_ else {})
+    return dlq.Letter(_record(offset, None, b"x", names))
+
+
+@pytest.mark.fast
+def test_what_became_of_a_dead_letter_is_told_by_the_ledger_and_by_newer_letters() -> None:
+    ids = ("again", "done", "", "runs", "again", "http", "strange")
+    sources = {"http": "http/embed/0", "strange": "nowhere/0/1"}
+    found = [_letter(n, id_, sources.get(id_, "genai.requests.embed/0/1")) for n, id_ in enumerate(ids)]
+    states = {("t", "embed", "done"): "succeeded", ("t", "embed", "runs"): "calling", ("t", "embed", "again"): "failed"}
+    states |= {("t", "embed", "http"): "succeeded", ("t", "embed", "strange"): "succeeded"}
+    assert list(dlq.became(found, states).values()) == [
+        "newer",
+        "answered",
+        "open",  # nobody could read whose it was
+        "under way",
+        "open",
+        "answered",
+        "open",  # nor here of which operation
+    ]
+
+
 @pytest.mark.fast
 def test_an_answer_is_one_line() -> None:
     result = {"status": "succeeded", "output": {"summary": "One\ntwo  three"}}
@@ -261,6 +342,11 @@ def test_repeated_words_of_a_library_come_once_in_a_while() -> None:
     seldom = Seldom(every_s=60)
     record = logging.LogRecord("aiokafka", logging.ERROR, "", 0, "no broker", None, None)
     assert [seldom.filter(record) for _ in range(3)] == [True, False, False]
+
+
+def test_the_speed_bench_of_the_checkout_gets_its_own_options(tmp_path: Path) -> None:
+    found = run(tmp_path, "bench", "speed", "--help")
+    assert (found.returncode, "--short" in found.stdout, "python -m bench" in found.stdout) == (0, True, True)
 
 
 def test_the_script_is_installed() -> None:

@@ -1,6 +1,7 @@
 """The command line on a real broker: a worker in a process of its own, and the commands around it."""
 
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 
 from streams.broker import control
 from tests.parts.kafka import make_settings
-from tests.streams.commands import Served, ask, run, served
+from tests.streams import commands
+from tests.streams.commands import Served, ask, on_a_terminal, run, served
 
 pytestmark = pytest.mark.kafka
 
@@ -51,14 +53,13 @@ def results(folder: Path, worker: Served) -> dict[str, dict[str, object]]:
 
 
 def test_submit_waits_for_each_result_by_its_identity(results: dict[str, dict[str, object]]) -> None:
-    assert {id_: result["status"] for id_, result in results.items() if not id_.startswith("genai.")} == {
+    assert {id_: result["status"] for id_, result in results.items() if not id_.startswith("submit/")} == {
         "s": "succeeded",
         "c": "succeeded",
         "dead": "failed",
     }
-    assert [result["operation"] for id_, result in results.items() if id_.startswith("genai.requests.embed/")] == [
-        "embed"
-    ]
+    made = [result for id_, result in results.items() if id_.startswith("submit/")]
+    assert [(result["operation"], result["metadata"]) for result in made] == [("embed", {"item": "line 3"})]
 
 
 def test_results_shows_the_latest(folder: Path, results: dict[str, dict[str, object]]) -> None:
@@ -91,6 +92,89 @@ def test_a_dead_letter_is_shown_and_replayed_under_its_identity(
         if again:
             break
     assert again[0]["status"] == "succeeded"
+    left = run(folder, "dlq", "list", "--json")
+    assert (left.stdout, "1 more were answered since" in left.stderr) == ("", True)
+    (told,) = map(orjson.loads, run(folder, "dlq", "list", "--all", "--json").stdout.splitlines())
+    assert (told["place"], told["now"]) == (letter["place"], "answered")
+
+
+def _calls(folder: Path) -> int:
+    return int(orjson.loads(run(folder, "costs", "--json").stdout)["totals"]["calls"])
+
+
+def test_out_is_gone_on_with_and_nothing_is_sent_or_paid_again(folder: Path, worker: Served) -> None:
+    lines = [orjson.dumps({"operation": "summarize", "content": f"Number {n} is here."}) for n in range(6)]
+    (folder / "six.jsonl").write_bytes(b"\n".join([*lines[:4], b"{", *lines[4:]]))
+    arguments = ("submit", "six.jsonl", "--out", "six.out", "--timeout", "60")
+    first = run(folder, *arguments)
+    sent, broken, outcome = first.stderr.splitlines()
+    assert (first.returncode, first.stdout, sent, outcome) == (1, "", "Sent 6 records.", "6 succeeded, 0 did not.")
+    assert broken.startswith("Line 5 is not JSON")
+    written = (folder / "six.out").read_bytes()
+    assert sorted(orjson.loads(line)["metadata"]["item"][-1] for line in written.splitlines()) == list("123467")
+    calls = _calls(folder)
+    with (folder / "six.out").open("r+b") as out:  # as a run leaves it that was killed in the middle of a line
+        out.truncate(len(written) - 10)
+    again = run(folder, *arguments)
+    assert again.stderr.splitlines()[::2] == [
+        "Sent 1 records. 5 had their result already.",
+        "1 succeeded, 0 did not.",
+    ]
+    assert {orjson.loads(line)["id"] for line in (folder / "six.out").read_bytes().splitlines()} == {
+        orjson.loads(line)["id"] for line in written.splitlines()
+    }
+    assert _calls(folder) == calls
+
+
+def test_ctrl_c_ends_it_and_the_same_command_goes_on(folder: Path, worker: Served) -> None:
+    lines = [{"operation": "complete", "prompt": f"Number {n} [fake:sleep:{2 * (n > 0)}]"} for n in range(6)]
+    (folder / "slow.jsonl").write_bytes(b"\n".join(map(orjson.dumps, lines)))
+    calls = _calls(folder)
+    command = ("submit", "slow.jsonl", "--out", "slow.out")
+    began = Served(folder, *command)
+    until = time.monotonic() + 60
+    while not ((folder / "slow.out").exists() and (folder / "slow.out").read_bytes()) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert (began.stop(signal.SIGINT), began.log.read_text().splitlines()[-1]) == (
+        130,
+        "Stopped by Ctrl-C. Run the same command again to go on: nothing is paid twice.",
+    )
+    assert run(folder, *command).returncode == 0
+    written = [orjson.loads(line) for line in (folder / "slow.out").read_bytes().splitlines()]
+    assert sorted(result["metadata"]["item"] for result in written) == [f"line {n}" for n in range(1, 7)]
+    assert _calls(folder) == calls + 6
+
+
+def test_a_folder_is_submitted_and_its_files_are_named(folder: Path, worker: Served) -> None:
+    (folder / "notes" / "old").mkdir(parents=True)
+    for name in ("a.txt", "old/b.md"):
+        (folder / "notes" / name).write_text(f"The note {name} is short.")
+    found = run(folder, "submit", "notes", "-o", "summarize", "--wait", "--json", "--timeout", "60")
+    assert found.returncode == 0, found.stderr
+    assert sorted(orjson.loads(line)["metadata"]["item"] for line in found.stdout.splitlines()) == ["a.txt", "old/b.md"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_narrow_terminal_gets_a_bar_and_every_result(folder: Path, worker: Served, encoding: str) -> None:
+    line = '{"operation": "complete", "prompt": "naïve €", "id": "naïve €"}\n'
+    locale = {"LC_ALL": "C", "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    shown, code = on_a_terminal(folder, "submit", "-", "--wait", "--timeout", "60", columns=40, given=line, **locale)
+    word = "naïve €" if encoding == "utf-8" else "na\\u00efve \\u20ac"
+    assert (code, word in shown, "1/1" in shown, "Traceback" in shown) == (0, True, True, False)
+
+
+def test_whoever_stops_reading_ends_it_quietly(folder: Path, worker: Served) -> None:
+    given = "\n".join(f'{{"operation": "embed", "content": "pipe {n}"}}' for n in range(20))
+    command = f"printf '%s' \"$GIVEN\" | {commands.SCRIPT} submit - --wait --json --timeout 60 | head -n 1"
+    found = subprocess.run(
+        ["bash", "-c", command],
+        env={**commands.environment(folder), "GIVEN": given},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (len(found.stdout.splitlines()), "Traceback" in found.stderr, "Broken" in found.stderr) == (1, False, False)
 
 
 def test_the_worker_shows_lag_and_age_by_lane(worker: Served, results: dict[str, dict[str, object]]) -> None:

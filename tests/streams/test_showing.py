@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from streams import demo, dlq, showing
-from streams.commands import letters
+from agents import OPERATIONS
+from streams import demo, dlq, given, showing
+from streams.commands import letters, submitting
 from streams.commands.books import table
 from streams.reading import Record
 
@@ -83,3 +84,8 @@ def hostile_letter() -> dlq.Letter:
 def test_a_dead_letter_is_shown_as_text(view: Callable[[dlq.Letter], str]) -> None:
     shown = view(hostile_letter())
     assert (OBEYED & set(shown), "[red]not red[/red]" in shown) == (set(), True)
+
+
+def test_a_line_that_submit_refuses_is_told_as_text() -> None:
+    (bad,) = given.parse([b'{"operation": "\\u202e\\u001b[2J"}\n'], given.Wish(OPERATIONS))
+    assert (isinstance(bad, given.Bad), OBEYED & set(submitting.told(bad))) == (True, set())
