@@ -4,7 +4,7 @@ Topic names, CLI verbs and HTTP routes derive from it. Adding an operation touch
 `schemas/`, its prompt in `prompts/library/`, its test, and one line below.
 """
 
-from agents import classify, complete, embed, extract, summarize
+from agents import classify, complete, embed, execute_prompt, extract, summarize
 from agents.base import Operation
 
 OPERATIONS: dict[str, Operation] = {
@@ -13,4 +13,5 @@ OPERATIONS: dict[str, Operation] = {
     "classify": classify.OPERATION,
     "complete": complete.OPERATION,
     "embed": embed.OPERATION,
+    "execute_prompt": execute_prompt.OPERATION,
 }

@@ -65,6 +65,7 @@ requests = Table(
     Column("accepted_at", Double, nullable=False),
     Column("started_at", Double),
     Column("completed_at", Double),
+    Column("pinned", Text, comment="what was settled at acceptance and must not change until it is run"),
 )
 
 # words and not bound values: PostgreSQL's generic plans use a partial index only for the very words of its condition

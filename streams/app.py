@@ -26,7 +26,7 @@ from providers.prices import table as price_table
 from store.database import Database, parse_url
 from store.ledger.types import Routes
 from store.ledger.writer import Writer
-from streams import topics
+from streams import library, topics
 from streams.decode import Decoder, Defaults
 from streams.intake import Intake
 from streams.kafka import SpineApp
@@ -127,7 +127,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     providers = make_providers(settings)
     for provider in providers.values():
         stack.push_async_callback(provider.aclose)
-    metrics = Metrics(CollectorRegistry())
+    metrics, prompts = Metrics(CollectorRegistry()), library.load(settings)
     writer = Writer(database, routes, worker)
     writer.start()
     stack.push_async_callback(writer.aclose)
@@ -139,7 +139,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
         prices=price_table(
             {name: entry.model_dump() for name, entry in settings.prices.items()}, settings.prices_version
         ),
-        library=Library.load(),
+        library=prompts,
         metrics=metrics,
         limits=Limits(
             Patience(settings.max_attempts, settings.retry_base_s, settings.retry_cap_s), settings.default_timeout_s
@@ -157,13 +157,13 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
         writer,
         engine,
         keeper,
-        make_decoder(settings, providers),
+        make_decoder(settings, providers, prompts),
         providers,
         metrics,
     )
 
 
-def make_decoder(settings: Settings, providers: dict[str, Provider]) -> Decoder:
+def make_decoder(settings: Settings, providers: dict[str, Provider], prompts: Library) -> Decoder:
     """What requests that do not say get."""
     defaults = Defaults(
         settings.default_provider,
@@ -172,7 +172,7 @@ def make_decoder(settings: Settings, providers: dict[str, Provider]) -> Decoder:
         settings.default_tenant,
         settings.tenants,
     )
-    return Decoder(OPERATIONS, providers, defaults)
+    return Decoder(OPERATIONS, providers, defaults, prompts)
 
 
 async def _worker_parts(spine: Spine, bootstrap: str, widths: dict[str, int], stack: contextlib.AsyncExitStack) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from streams.broker import commands as broker
-from streams.commands import books, check, letters, records, servers
+from streams.commands import books, check, letters, records, servers, wordings
 from streams.errors import SpineError
 from streams.topics_commands import app as topics
 
@@ -42,6 +42,7 @@ app.command()(records.submit)
 app.command()(records.results)
 app.command()(books.costs)
 app.add_typer(letters.app, name="dlq")
+app.add_typer(wordings.app, name="prompts")
 app.command()(check.doctor)
 
 

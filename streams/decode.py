@@ -1,6 +1,6 @@
 """Bytes to a decision about them: a request, an invalid request that can be answered, a cancel, or no request at all.
 
-Pure: the same record decodes to the same `Ask` wherever and whenever it is read.
+Pure: with the same library, the same record decodes to the same `Ask` wherever and whenever it is read.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from agents.base import InvalidInput, Operation
+from prompts import Library
 from providers.base import Provider
 from schemas.control import Cancel
 from schemas.errors import ErrorType, Failure
@@ -46,6 +47,7 @@ class Decoder:
     operations: Mapping[str, Operation]
     providers: Mapping[str, Provider]
     defaults: Defaults
+    library: Library
 
     def record(
         self, operation: str, lane: Lane, position: Position, value: bytes | None, headers: Headers
@@ -86,6 +88,7 @@ class Decoder:
             raise _RefusedError(_sentence(error, "input")) from None
         if op.check is not None:
             op.check(input_)
+        pinned = None if op.pin is None else op.pin(input_, self.library)
         name = request.options.provider or self.defaults.provider
         provider = self.providers.get(name)
         if provider is None:
@@ -106,6 +109,7 @@ class Decoder:
             supersede_key=request.supersede_key,
             ordered=request.options.ordered,
             metadata=request.metadata,
+            pinned=pinned,
         )
 
     def _model(self, operation: Operation, name: str, provider: Provider) -> str:

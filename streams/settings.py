@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     fake_paid: bool = True
     prices: dict[str, PriceEntry] = {}  # "provider/model" or "provider/*"; JSON
     prices_version: str = "settings"
+    prompts_dir: str = ""  # a folder of prompt files of your own, beside the shipped ones
 
     # the ledger
     database_url: str = ""  # empty: SQLite in the data directory; `embedded`: the packaged PostgreSQL

@@ -53,7 +53,7 @@ class LedgerCaller:
         self.claim, self.seat, self.options = claim, seat, options
         self.provider, self.prices, self.library, self.commit = provider, prices, library, commit
         self.timeout_s = timeout_s
-        self.traits = provider.traits
+        self.traits, self.pinned = provider.traits, claim.pinned
         self.past = past
         self.number = 0
         self.begun = False

@@ -56,6 +56,8 @@ class Ask:
     supersede_key: str | None = None
     ordered: bool = False
     metadata: dict[str, Any] = field(default_factory=dict)
+    pinned: str | None = None
+    """What the operation settled now, so that nothing changes it while the request waits."""
     failure: Failure | None = None
     unreadable: bool = False
     """The bytes are no request at all: they also go to the dead letters."""
@@ -164,6 +166,7 @@ class Claimed:
     accepted_at: float
     leased_at: float
     """When it was leased; its slot's coming is added, so that queueing ends where the call can begin."""
+    pinned: str | None
     value: bytes
     headers: bytes
     taken_at: float = field(default_factory=time.monotonic)
