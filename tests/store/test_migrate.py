@@ -54,7 +54,7 @@ async def test_the_migrated_schema_is_the_one_of_the_tables(database_url: str) -
 
 async def test_a_row_of_the_first_schema_stays_as_it_is(database_url: str) -> None:
     database = Database(parse_url(database_url))
-    before = await database.write(lambda conn: _first_schema_with_a_row(conn))
+    before = await database.write(_first_schema_with_a_row)
     await migrate(database)
     after = await database.read(lambda conn: dict(conn.execute(select(requests)).mappings().one()))
     assert after == before | {"pinned": None}
