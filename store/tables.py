@@ -145,6 +145,18 @@ executions = Table(
     Column("closed_at", Double),
 )
 
+generating = Table(
+    "generating",
+    metadata,
+    Column("request_pk", _PK, primary_key=True, autoincrement=False),
+    Column("fence", BigInteger, nullable=False, comment="of the lease that says so"),
+    Column("tokens", BigInteger, nullable=False, comment="of all answers so far"),
+    Column("calls", Integer, nullable=False, comment="how many were begun"),
+    Column("since", Double, nullable=False, comment="when the one that runs was begun"),
+    Column("at", Double, nullable=False),
+    comment="how far long calls are; may be lost at any time",
+)
+
 daily_costs = Table(
     "daily_costs",
     metadata,

@@ -93,7 +93,9 @@ def make_routes(settings: Settings, widths: dict[str, int]) -> Routes:
         return int(murmur2(key) & 0x7FFFFFFF) % widths.get(topic, settings.partitions)
 
     host = "127.0.0.1" if settings.api_host in {"0.0.0.0", "::"} else settings.api_host  # noqa: S104 - shown, not bound
-    return Routes(topics.RESULTS, topics.USAGE, topics.DLQ, partition, address=f"http://{host}:{settings.api_port}")
+    runs = topics.RUNS if settings.progress_topic else ""
+    address = f"http://{host}:{settings.api_port}"
+    return Routes(topics.RESULTS, topics.USAGE, topics.DLQ, partition, runs, address)
 
 
 @contextlib.asynccontextmanager
@@ -142,7 +144,9 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
         library=prompts,
         metrics=metrics,
         limits=Limits(
-            Patience(settings.max_attempts, settings.retry_base_s, settings.retry_cap_s), settings.default_timeout_s
+            Patience(settings.max_attempts, settings.retry_base_s, settings.retry_cap_s),
+            settings.default_timeout_s,
+            settings.poll_s,
         ),
     )
     keeper = Keeper(engine, database, routes, worker, lease_s=settings.lease_s, poll_s=settings.poll_s)

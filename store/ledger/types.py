@@ -22,6 +22,8 @@ class Routes:
     usage: str
     dlq: str
     partition: Callable[[str, bytes], int]
+    runs: str = ""
+    """Where the progress of long calls is published; empty: nowhere."""
     address: str = ""
     """The web door's address, for results that are too large for a topic."""
 
@@ -269,6 +271,16 @@ class PastCall:
     estimated: bool
     cost_nano: int | None
     event: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Generating:
+    """How far a request is whose call takes long: tokens of all its answers so far, of `calls` calls, the last `since`."""
+
+    claim: Claimed
+    tokens: int
+    calls: int
+    since: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from agents.base import Operation
 from schemas.request import Options
 from schemas.result import Result
 from streams.settings import Settings
-from streams.web import asking, looking, metrics
+from streams.web import asking, events, looking, metrics
 from streams.web.auth import Keyed
 from streams.web.front import Front
 from streams.web.health import health_response, ready_response
@@ -40,6 +40,12 @@ def make_api(front: Front) -> FastAPI:
         app.add_api_route(path, handler, methods=["GET"], tags=["state"], summary=handler.__doc__)
     app.add_api_route("/v1/usage", _get(front, looking.usage), tags=["books"], openapi_extra=_query("by", "from", "to"))
     app.add_api_route("/v1/costs", _get(front, looking.costs), tags=["books"], openapi_extra=_query("from", "to"))
+    app.add_api_route(
+        "/v1/requests/{request_id:path}/events",
+        _get(front, events.stream),
+        tags=["requests"],
+        openapi_extra=_query("tenant", "operation"),
+    )
     app.add_api_route(
         "/v1/requests/{request_id:path}",
         _get(front, looking.one_request),

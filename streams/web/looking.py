@@ -15,7 +15,7 @@ from agents.engine.engine import LANE_NAMES
 from schemas.money import to_usd
 from store.database import Work
 from store.errors import StoreError
-from store.ledger import queries
+from store.ledger import generating, queries
 from streams.app import Spine
 from streams.web.asking import status_url
 from streams.web.front import Front
@@ -40,18 +40,28 @@ def json(value: Any, status: int = 200) -> Response:
 
 
 async def one_request(front: Front, request: Request) -> Response:
-    """Unfinished: state, lane, attempts, age. Finished: its result, with 200 whatever the result says."""
+    """Unfinished: state, lane, attempts, age, progress. Finished: its result, with 200 whatever the result says."""
+    row, far = await find(front, request)
+    if row.body is not None:
+        return Response(row.body, media_type="application/json")
+    return json(unfinished(row, time.time(), far))
+
+
+async def find(front: Front, request: Request) -> tuple[Row[Any], Row[Any] | None]:
+    """The one that the path and the query mean, and how far its call is. Raises `Problem`: 404, 409."""
     spine = front.parts()
     id_ = request.path_params["request_id"]
     tenant, operation = request.query_params.get("tenant"), request.query_params.get("operation")
     operations = [operation.replace("-", "_")] if operation else sorted(OPERATIONS)
 
-    def look(conn: Any) -> list[Row[Any]]:
+    def look(conn: Any) -> tuple[list[Row[Any]], Row[Any] | None]:
         defaults = spine.decoder.defaults
         known = {defaults.tenant, *defaults.tenants.values()} | queries.tenants(conn)
-        return queries.requests_named(conn, id_, [tenant] if tenant else sorted(known), operations)
+        named = queries.requests_named(conn, id_, [tenant] if tenant else sorted(known), operations)
+        calling = [row for row in named if row.state == "calling"]
+        return named, generating.of(conn, calling[0].pk) if len(calling) == 1 else None
 
-    found = await read(spine, look)
+    found, far = await read(spine, look)
     if not found:
         raise Problem(404, f"No request has the id {id_!r}{_narrowed(tenant, operation)}.")
     if len(found) > 1:
@@ -67,10 +77,7 @@ async def one_request(front: Front, request: Request) -> Response:
                 for row in found
             ],
         )
-    row = found[0]
-    if row.body is not None:
-        return Response(row.body, media_type="application/json")
-    return json(unfinished(row, time.time()))
+    return found[0], far
 
 
 def _narrowed(tenant: str | None, operation: str | None) -> str:
@@ -78,8 +85,8 @@ def _narrowed(tenant: str | None, operation: str | None) -> str:
     return f" under {' and '.join(told)}" if told else "; if its tenant is a rare one, add ?tenant="
 
 
-def unfinished(row: Any, now: float) -> dict[str, Any]:
-    """Where a request stands."""
+def unfinished(row: Any, now: float, far: Row[Any] | None = None) -> dict[str, Any]:
+    """Where a request stands; `progress` is null unless a call of it takes long."""
     return {
         "request_id": row.id,
         "tenant": row.tenant,
@@ -93,7 +100,14 @@ def unfinished(row: Any, now: float) -> dict[str, Any]:
         "generation": row.generation,
         "age_s": round(max(0.0, now - row.accepted_at), 3),
         "requested_at": datetime.fromtimestamp(row.requested_at, UTC).isoformat(),
+        "progress": None if far is None else progress(far),
     }
+
+
+def progress(far: Row[Any]) -> dict[str, Any]:
+    """Tokens of all answers so far, in `calls` calls; the running one was begun `since`; told `at`."""
+    since, at = (datetime.fromtimestamp(moment, UTC).isoformat() for moment in (far.since, far.at))
+    return {"tokens": far.tokens, "calls": far.calls, "since": since, "at": at}
 
 
 async def usage(front: Front, request: Request) -> Response:
