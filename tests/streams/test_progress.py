@@ -19,8 +19,6 @@ from streams.web.app import make_api
 from streams.web.front import Front
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 
 @pytest.fixture
 async def parts(tmp_path: Path) -> AsyncIterator[tuple[Front, Spine]]:
