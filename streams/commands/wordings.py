@@ -70,13 +70,12 @@ def render(
     Example: genai-spine prompts render headline --var content="Acme sold 12 pumps."
     """
     from prompts import PromptError
-    from streams.errors import SpineError
 
     wording = _wording(slug, version)
     try:
         made = wording.render(_variables(wording, var, var_file))
     except PromptError as error:
-        raise SpineError(f"{str(error)[:1].upper()}{str(error)[1:]}.", exit_code=2) from None
+        raise _told(error) from None
     if as_json:
         told = {"slug": made.slug, "version": made.version, "system": made.system, "user": made.user}
         typer.echo(json.dumps(told))
@@ -103,11 +102,16 @@ def run(
 
     Example: genai-spine prompts run headline --var content="Acme sold 12 pumps."
     """
+    from prompts import BadVariables
     from streams import door, settings
 
     chosen = settings.load()
     wording = _wording(slug, version)
     given: dict[str, Any] = {"prompt": slug, "variables": _variables(wording, var, var_file)}
+    try:
+        wording.check(given["variables"])
+    except BadVariables as error:
+        raise _told(error) from None
     options = {key: value for key, value in (("model", model), ("provider", provider)) if value is not None}
     body = {"input": given if version is None else given | {"version": version}, "options": options}
     told = door.ask(chosen, "execute_prompt", body if name is None else body | {"id": name}, timeout, url)
@@ -181,12 +185,11 @@ def _optional(variable: Any) -> str:
 def _wording(slug: str, version: int | None) -> "Wording":
     from prompts import UnknownPrompt
     from streams import library, settings
-    from streams.errors import SpineError
 
     try:
         return library.load(settings.load()).wording(slug, version)
     except UnknownPrompt as error:
-        raise SpineError(f"{str(error)[:1].upper()}{str(error)[1:]}.", exit_code=2) from None
+        raise _told(error) from None
 
 
 def _variables(wording: "Wording", given: list[str] | None, files: list[str] | None) -> dict[str, Any]:
@@ -233,6 +236,11 @@ def _json(name: str, kind: str, text: str) -> Any:
 def _plain(text: str) -> str:
     """A model's words may hold what a terminal takes for orders; shown, it is no order."""
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def _told(error: Exception) -> Exception:
+    words = str(error)
+    return _wrong(f"{words[:1].upper()}{words[1:]}")
 
 
 def _wrong(words: str) -> Exception:

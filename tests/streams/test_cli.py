@@ -80,6 +80,7 @@ def test_each_command_explains_itself(name: str, tmp_path: Path) -> None:
         (["prompts", "render", "tone", "--var", "content=a", "--var", "content=b"], {}, 2, "given twice"),
         (["prompts", "render", "tone", "--var-file", "content=/nowhere.txt"], {}, 2, "Cannot read /nowhere.txt"),
         (["prompts", "run", "tone", "--var", "content=a", "--url", "http://127.0.0.1:1"], {}, 1, "genai-spine up"),
+        (["prompts", "run", "tone"], {}, 2, "needs the variable 'content'"),
         (["prompts", "list"], {"GENAI_PROMPTS_DIR": "/nowhere"}, 1, "there is no such folder"),
         (["web"], {"GENAI_PROMPTS_DIR": "/nowhere"}, 1, "GENAI_PROMPTS_DIR"),
         (["kafka", "nonsense"], {}, 2, "console-consumer"),

@@ -57,6 +57,14 @@ async def test_a_prompt_that_cannot_be_run_is_refused_at_the_door(
     assert says in told["error"]["message"]
 
 
+@pytest.mark.parametrize("depth", [300, 600])
+async def test_variables_nested_too_deeply_are_refused(api: httpx.AsyncClient, depth: int) -> None:
+    schema = "[" * depth + "]" * depth
+    body = f'{{"prompt": "extract_data", "variables": {{"content": "x", "schema": {schema}}}}}'
+    reply = await api.post("/v1/execute-prompt", content=body, headers={"content-type": "application/json"})
+    assert (reply.status_code, "nested too deeply" in reply.json()["detail"]) == (400, True)
+
+
 GREET = "slug: greet\nversions: [{versions}]\n"
 V1, V2 = "{version: 1, user: Say hello., notes: n}", "{version: 2, user: Say ciao., notes: n}"
 
