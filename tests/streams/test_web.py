@@ -170,7 +170,7 @@ async def test_a_body_without_a_length_is_cut_off_at_the_limit(api: httpx.AsyncC
 @pytest.mark.parametrize(
     ("method", "path", "status", "says"),
     [
-        ("POST", "/v1/nonsense", 404, "there are classify, complete, embed, extract, summarize"),
+        ("POST", "/v1/nonsense", 404, f"there are {', '.join(sorted(OPERATIONS))}"),
         ("POST", "/v1/summarize?lane=fast", 422, "realtime, normal, batch"),
         ("POST", "/v1/summarize?wait=nan", 422, "from 0 to 3600"),
         ("POST", "/v1/summarize?wait=-1", 422, "from 0 to 3600"),
