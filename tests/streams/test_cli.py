@@ -203,7 +203,7 @@ def test_lines_are_taken_whole_or_flat_and_bad_ones_are_named() -> None:
         Line(3, "embed", "t", None, b'{"tenant":"t","input":{"content":"x"}}'),
         Bad(4, "is not JSON (unexpected end of data: line 1 column 2 (char 1))"),
         Bad(5, 'is no JSON object; write {"operation": …, "input": {…}}'),
-        Bad(6, "names the operation 'dance'; there are classify, complete, embed, extract, summarize"),
+        Bad(6, f"names the operation 'dance'; there are {', '.join(sorted(OPERATIONS))}"),
         Bad(7, "names no operation; add one to the line, or give --operation"),
         Bad(8, "has 324 bytes; at most 200 fit into its topic (GENAI_REQUEST_MAX_BYTES)"),
     ]
