@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from prompts import Rendered
+from prompts import Library, Rendered
 from providers.base import ChatAnswer, EmbedAnswer, Kind, Message, Traits
 from schemas.errors import ErrorType, Failure
 
@@ -23,6 +23,9 @@ class Caller(Protocol):
     """
 
     traits: Traits
+    library: Library
+    pinned: str | None
+    """What this operation's `pin` said when the request was accepted."""
 
     def render(self, slug: str, **variables: Any) -> Rendered:
         """A library prompt with its variables filled in."""
@@ -49,7 +52,8 @@ class Caller(Protocol):
 class Operation:
     """One line of the table of contents. `kind` says which default model a request without one gets.
 
-    `check` raises `InvalidInput` for what the input's schema cannot see, so that it is answered before any call.
+    `check` raises `InvalidInput` for what the input's schema cannot see, so that it is answered before any call. `pin` may
+    raise it too; what it returns is kept with the request and stands in `Caller.pinned` whenever it is run.
     """
 
     name: str
@@ -59,6 +63,7 @@ class Operation:
     kind: Kind = "chat"
     check: Callable[[Any], None] | None = None
     may_embed: bool = False
+    pin: Callable[[Any, Library], str] | None = None
 
     def kind_with(self, traits: Traits) -> Kind:
         """Which kind of model it calls there: classify embeds where the chat model cannot classify."""
@@ -79,6 +84,10 @@ class InvalidAnswer(OperationError):
     """The model's answer did not have the form asked for, and not after one repair either."""
 
     type = ErrorType.INVALID_ANSWER
+
+
+class NotHere(OperationError):
+    """What the request was accepted with is not here any more; deploy it again, or send the request again."""
 
 
 class InvalidInput(OperationError):

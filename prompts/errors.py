@@ -2,6 +2,7 @@
 
 PromptError
 ├── UnknownPrompt     no such slug, or no such version of it; the message names those that exist
+├── ChangedPrompt     a pinned version has another wording here
 ├── BadPromptFile     a library file that is not what it should be; the message names file and field
 ├── BadVariables      a variable is missing, unknown or of another type
 ├── BadTemplate       not a template, or one that uses what a prompt may not
@@ -15,6 +16,10 @@ class PromptError(Exception):
 
 class UnknownPrompt(PromptError):
     """There is no prompt of that name and version."""
+
+
+class ChangedPrompt(PromptError):
+    """A version was edited after it was pinned."""
 
 
 class BadPromptFile(PromptError):

@@ -1,20 +1,23 @@
 """A prompt file: one YAML document per prompt, `<slug>.yaml`, checked by Pydantic.
 
 A version that was ever published is never edited: its number stands in the history of calls. `versions.lock` beside the
-files holds a digest of each version, and `prompts.lock` finds the one that was changed without a new number.
+shipped files holds a digest of each version, and `prompts.lock` finds the one that was changed without a new number.
 """
 
 import hashlib
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
+import jsonschema_rs
 import orjson
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from prompts import sandbox
 from prompts.errors import BadPromptFile, PromptError
 
+ORIGIN = "library/"
+"""Before the slug, in the id of a prompt that comes from a file."""
 VariableType = Literal["content", "text", "integer", "number", "boolean", "texts", "json"]
 
 
@@ -44,8 +47,21 @@ class Version(BaseModel):
     version: Annotated[int, Field(ge=1, strict=True)]
     system: str | None = None
     user: Annotated[str, Field(min_length=1)]
+    output_schema: dict[str, Any] | None = None
+    """The JSON Schema of the answer; None: the answer is text."""
     notes: Annotated[str, Field(min_length=1)]
     """What changed and why, for whoever compares two versions."""
+
+    @field_validator("output_schema")
+    @classmethod
+    def _is_a_schema(cls, schema: dict[str, Any] | None) -> dict[str, Any] | None:
+        try:
+            if schema is not None:
+                jsonschema_rs.validator_for(schema, offline=True, pattern_options=jsonschema_rs.RegexOptions())
+        except (ValueError, jsonschema_rs.ReferencingError) as error:
+            said = getattr(error, "message", None) or str(error)
+            raise ValueError(f"is not a JSON Schema: {said[:300]}") from error
+        return schema
 
     def sources(self) -> tuple[str, ...]:
         return (self.user,) if self.system is None else (self.system, self.user)
@@ -73,13 +89,23 @@ class Prompt(BaseModel):
             _check_templates(f"versions.{index}", version, set(names))
         return self
 
+    @property
+    def id(self) -> str:
+        """What names it beside prompts of other origin."""
+        return f"{ORIGIN}{self.slug}"
+
+    def used(self, version: Version) -> tuple[Variable, ...]:
+        """The variables of this version: another one's need not be given, and may not be."""
+        names = set().union(*map(sandbox.unknowns, version.sources()))
+        return tuple(variable for variable in self.variables if variable.name in names)
+
     def digest(self, version: Version) -> str:
-        """A hash over all that this version's text depends on."""
-        used = set().union(*map(sandbox.unknowns, version.sources()))
-        variables = sorted(
-            (item.name, item.type, item.required, item.default) for item in self.variables if item.name in used
-        )
-        return hashlib.sha256(orjson.dumps([version.system, version.user, variables])).hexdigest()
+        """A hash over all that this version's text and the form of its answer depend on."""
+        variables = sorted((item.name, item.type, item.required, item.default) for item in self.used(version))
+        told: list[Any] = [version.system, version.user, variables]
+        if version.output_schema is not None:
+            told.append(version.output_schema)
+        return hashlib.sha256(orjson.dumps(told)).hexdigest()
 
 
 def _check_templates(where: str, version: Version, declared: set[str]) -> None:

@@ -19,7 +19,7 @@ ProviderError
 An error says two things to whoever decides: `maybe_paid`, and `another_try_may_help`. Its message is shown to users.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -50,6 +50,9 @@ class ChatCall:
     seed: int | None = None
     tag: str = ""
     """The request's id, sent as the header `x-genai-request` so that a test server can count calls by request."""
+    on_tokens: Callable[[int], None] | None = field(default=None, compare=False, repr=False)
+    """Told, now and then while the answer is made, about how many tokens it has so far; perhaps from another thread, so it
+    must return at once and raise nothing. The answer is the same with it and without."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ provoke, such as `[fake:overloaded*1]`.
 """
 
 import asyncio
+from collections.abc import Callable
 
 from providers.base import (
     ChatAnswer,
@@ -25,7 +26,7 @@ from providers.base import (
 from providers.config import Config
 from providers.double import answers
 from providers.double.counts import Counts, End
-from providers.double.faults import FAULTS, Behaviour, Plan, plan
+from providers.double.faults import FAULTS, STEP_S, Behaviour, Plan, plan
 from providers.ollama import OllamaProvider
 
 CHAT_MODEL = "fake"
@@ -63,7 +64,12 @@ class FakeProvider:
     async def chat(self, call: ChatCall, node: str) -> ChatAnswer:  # noqa: ARG002 - it has one node
         texts = tuple(message.content for message in call.messages)
         fate = await self._counted(call, texts, answers.count(texts))
-        said = answers.answer(
+        said = self._said(call, texts, fate)
+        spent = Spent(answers.count(texts), said.tokens, gpu_seconds=fate.delay_s)
+        return ChatAnswer(said.text, "length" if said.cut else "stop", spent)
+
+    def _said(self, call: ChatCall, texts: tuple[str, ...], fate: Plan) -> answers.Answer:
+        return answers.answer(
             texts,
             schema=call.schema,
             seed=(self._how.seed, call.seed),
@@ -72,8 +78,6 @@ class FakeProvider:
             cut=fate.cut,
             gibberish=fate.gibberish,
         )
-        spent = Spent(answers.count(texts), said.tokens, gpu_seconds=fate.delay_s)
-        return ChatAnswer(said.text, "length" if said.cut else "stop", spent)
 
     async def embed(self, call: EmbedCall, node: str) -> EmbedAnswer:  # noqa: ARG002 - it has one node
         longest = max((len(text.split()) for text in call.texts), default=0)
@@ -110,10 +114,21 @@ class FakeProvider:
         if hangs or fate.delay_s >= call.timeout_s:
             await asyncio.sleep(call.timeout_s)
             raise TimedOut(f"The double gave no whole answer within {call.timeout_s:g} s.")
-        await asyncio.sleep(fate.delay_s)
+        if isinstance(call, ChatCall) and call.on_tokens is not None and fate.delay_s >= 2 * STEP_S:
+            await _telling(call.on_tokens, self._said(call, texts, fate).tokens, fate.delay_s)
+        else:
+            await asyncio.sleep(fate.delay_s)
         if fate.fault is not None:
             raise _error(fate.fault, fate.argument, length, self._how.context_tokens)
         return fate
+
+
+async def _telling(told: Callable[[int], None], tokens: int, seconds: float) -> None:
+    """Evenly over the time, as a model does that has read its prompt."""
+    steps = int(seconds / STEP_S)
+    for step in range(1, steps + 1):
+        await asyncio.sleep(seconds / steps)
+        told(tokens * step // steps)
 
 
 def _error(name: str, argument: float | None, length: int, context: int) -> ProviderError:

@@ -3,7 +3,7 @@
     GET  /_counts             figures and calls by request (`?requests=0`: without them), from the header x-genai-request
     POST /_reset              forget them
 
-`/api/chat` (streamed as NDJSON, at once at the end of its latency, unless `stream` is false), `/api/embed`, `/api/tags`,
+`/api/chat` (streamed as NDJSON unless `stream` is false; in pieces over a latency of 0.2 s or more), `/api/embed`, `/api/tags`,
 `/api/ps`, `/api/version`; errors in the words recorded from Ollama 0.17.4. With `slots`, further calls wait in a queue of
 512, then 503, as at an Ollama. Measured with a JSON schema at 0 ms: 75-95 us of CPU a call, 5,500-11,000 calls/s beside
 its client on two shared cores.
@@ -23,7 +23,7 @@ import orjson
 
 from providers.double import answers
 from providers.double.counts import Counts, End
-from providers.double.faults import FAULTS, Behaviour, Plan, plan
+from providers.double.faults import FAULTS, STEP_S, Behaviour, Plan, plan
 from providers.double.http1 import Connection, Request, Response
 
 MODELS = ("fake:latest", "fake-embed:latest", "llama3.2:latest", "nomic-embed-text:latest", "all-minilm:latest")
@@ -47,6 +47,8 @@ class Call:
     fate: Plan
     timer: asyncio.TimerHandle | None = None
     working: bool = False
+    begun: bool = False
+    """A part of its answer was sent."""
 
 
 class FakeServer:
@@ -136,10 +138,37 @@ class FakeServer:
     def _work(self, call: Call) -> None:
         self._working += 1
         call.working = True
-        if call.fate.delay_s > 0:
+        if call.fate.delay_s >= 2 * STEP_S and call.fate.fault is None and self._is_streamed(call):
+            self._stream(call)
+        elif call.fate.delay_s > 0:
             call.timer = asyncio.get_running_loop().call_later(call.fate.delay_s, self._finish, call)
         else:
             self._finish(call)
+
+    def _is_streamed(self, call: Call) -> bool:
+        return call.request.path == "/api/chat" and call.body.get("stream", True) is not False
+
+    def _stream(self, call: Call) -> None:
+        """The lines evenly over the time."""
+        lines = self._answer(call).body.splitlines(keepends=True)
+        steps = int(call.fate.delay_s / STEP_S)
+        pieces = [b"".join(lines[len(lines) * i // steps : len(lines) * (i + 1) // steps]) for i in range(steps)]
+        self._later(call, deque(pieces), call.fate.delay_s / steps)
+
+    def _later(self, call: Call, pieces: deque[bytes], seconds: float) -> None:
+        call.timer = asyncio.get_running_loop().call_later(seconds, self._piece, call, pieces, seconds)
+
+    def _piece(self, call: Call, pieces: deque[bytes], seconds: float) -> None:
+        if not call.begun:
+            call.begun = True
+            call.connection.begin(_NDJSON)
+        call.connection.more(pieces.popleft())
+        if pieces:
+            self._later(call, pieces, seconds)
+            return
+        del self._calls[call.connection]
+        self._closed(call, "finished")
+        call.connection.end()
 
     def _finish(self, call: Call) -> None:
         """A call that hangs keeps its slot until its caller leaves."""

@@ -10,7 +10,7 @@ that would say "surely not paid" of a call that may well have been. So the error
 import asyncio
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -52,8 +52,11 @@ async def send(
     timeout_s: float,
     content: bytes | None = None,
     headers: Mapping[str, str] | None = None,
+    heard: Callable[[bytes], None] | None = None,
 ) -> httpx.Response:
     """The whole answer, whatever its status. Raises Unreachable, TimedOut, Disconnected, Unreadable.
+
+    `heard` gets each piece of the body as it comes.
 
     `timeout_s` bounds all of it. Connecting may take half of that at most, so that a node that cannot be reached is
     never mistaken for one that answers slowly. A cancelled task closes its connection: that is how a server is told.
@@ -62,11 +65,24 @@ async def send(
     limits = httpx.Timeout(None, connect=connect_s, pool=connect_s)
     try:
         async with asyncio.timeout(timeout_s):
-            return await using.request(method, url, content=content, headers=headers, timeout=limits)
+            if heard is None:
+                return await using.request(method, url, content=content, headers=headers, timeout=limits)
+            async with using.stream(method, url, content=content, headers=headers, timeout=limits) as reply:
+                return await _heard(reply, heard)
     except TimeoutError:
         raise TimedOut(f"{origin(url)} gave no whole answer within {timeout_s:g} s.") from None
     except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError) as error:
         raise _why(error, origin(url)) from error
+
+
+async def _heard(reply: httpx.Response, heard: Callable[[bytes], None]) -> httpx.Response:
+    parts: list[bytes] = []
+    async for part in reply.aiter_bytes():
+        heard(part)
+        parts.append(part)
+    of_the_wire = {"content-encoding", "content-length", "transfer-encoding"}
+    kept = [(name, value) for name, value in reply.headers.items() if name not in of_the_wire]
+    return httpx.Response(reply.status_code, headers=kept, content=b"".join(parts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ reached has not run the call, and nothing was paid: another node can have it at 
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import httpx
@@ -72,8 +73,10 @@ class OllamaProvider:
     async def chat(self, call: ChatCall, node: str) -> ChatAnswer:
         prompt = self._measured(call)
         body = ollama_wire.chat_body(call, self._num_ctx, self._keep_alive)
-        reply = await self._post(node, "/api/chat", body, call, prompt)
-        return ollama_wire.read_chat(reply.content)
+        if call.on_tokens is None:
+            return ollama_wire.read_chat((await self._post(node, "/api/chat", body, call, prompt)).content)
+        reply = await self._post(node, "/api/chat", body, call, prompt, _counting(call.on_tokens))
+        return ollama_wire.read_stream(reply.content)
 
     async def embed(self, call: EmbedCall, node: str) -> EmbedAnswer:
         """A text above the model's context is refused by Ollama itself: only it knows how long that is."""
@@ -132,14 +135,20 @@ class OllamaProvider:
         return Prompt(used, room)
 
     async def _post(
-        self, node: str, path: str, body: bytes, call: ChatCall | EmbedCall, prompt: Prompt
+        self,
+        node: str,
+        path: str,
+        body: bytes,
+        call: ChatCall | EmbedCall,
+        prompt: Prompt,
+        heard: Callable[[bytes], None] | None = None,
     ) -> httpx.Response:
         at = self._nodes[node]
         headers = {"content-type": "application/json", **at.headers}
         if call.tag:
             headers["x-genai-request"] = _header_safe(call.tag)
         reply = await http.send(
-            self._http, "POST", at.base + path, timeout_s=call.timeout_s, content=body, headers=headers
+            self._http, "POST", at.base + path, timeout_s=call.timeout_s, content=body, headers=headers, heard=heard
         )
         if reply.status_code == httpx.codes.OK:
             return reply
@@ -166,6 +175,18 @@ class OllamaProvider:
         if context is None:
             return error
         return ollama_wire.too_long(Prompt(max(prompt.tokens, context + 1), context))
+
+
+def _counting(told: Callable[[int], None]) -> Callable[[bytes], None]:
+    """A line of the stream is a token; exactly how many there were, its last line says."""
+    lines = 0
+
+    def heard(piece: bytes) -> None:
+        nonlocal lines
+        lines += piece.count(b"\n")
+        told(lines)
+
+    return heard
 
 
 def _with_scheme(url: str) -> str:

@@ -65,6 +65,7 @@ requests = Table(
     Column("accepted_at", Double, nullable=False),
     Column("started_at", Double),
     Column("completed_at", Double),
+    Column("pinned", Text, comment="what was settled at acceptance and must not change until it is run"),
 )
 
 # words and not bound values: PostgreSQL's generic plans use a partial index only for the very words of its condition
@@ -155,6 +156,17 @@ executions = Table(
 
 _CLOSED = text("closed_at IS NOT NULL")
 Index("executions_closed", executions.c.closed_at, sqlite_where=_CLOSED, postgresql_where=_CLOSED)
+generating = Table(
+    "generating",
+    metadata,
+    Column("request_pk", _PK, primary_key=True, autoincrement=False),
+    Column("fence", BigInteger, nullable=False, comment="of the lease that says so"),
+    Column("tokens", BigInteger, nullable=False, comment="of all answers so far"),
+    Column("calls", Integer, nullable=False, comment="how many were begun"),
+    Column("since", Double, nullable=False, comment="when the one that runs was begun"),
+    Column("at", Double, nullable=False),
+    comment="how far long calls are; may be lost at any time",
+)
 
 daily_costs = Table(
     "daily_costs",

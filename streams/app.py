@@ -27,7 +27,7 @@ from providers.prices import table as price_table
 from store.database import Database, parse_url
 from store.ledger.types import Routes
 from store.ledger.writer import Writer
-from streams import topics, where
+from streams import library, topics, where
 from streams.decode import Decoder, Defaults
 from streams.intake import Intake
 from streams.kafka import SpineApp
@@ -100,7 +100,9 @@ def make_routes(settings: Settings, widths: dict[str, int]) -> Routes:
         return int(murmur2(key) & 0x7FFFFFFF) % widths.get(topic, settings.partitions)
 
     host = "127.0.0.1" if settings.api_host in {"0.0.0.0", "::"} else settings.api_host  # noqa: S104 - shown, not bound
-    return Routes(topics.RESULTS, topics.USAGE, topics.DLQ, partition, address=f"http://{host}:{settings.api_port}")
+    runs = topics.RUNS if settings.progress_topic else ""
+    address = f"http://{host}:{settings.api_port}"
+    return Routes(topics.RESULTS, topics.USAGE, topics.DLQ, partition, runs, address)
 
 
 @contextlib.asynccontextmanager
@@ -136,7 +138,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     providers = make_providers(settings)
     for provider in providers.values():
         stack.push_async_callback(provider.aclose)
-    metrics = Metrics(CollectorRegistry())
+    metrics, prompts = Metrics(CollectorRegistry()), library.load(settings)
     writer = Writer(database, routes, worker)
     writer.start()
     stack.push_async_callback(writer.aclose)
@@ -146,10 +148,12 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
         operations=OPERATIONS,
         providers=providers,
         prices=make_prices(settings),
-        library=Library.load(),
+        library=prompts,
         metrics=metrics,
         limits=Limits(
-            Patience(settings.max_attempts, settings.retry_base_s, settings.retry_cap_s), settings.default_timeout_s
+            Patience(settings.max_attempts, settings.retry_base_s, settings.retry_cap_s),
+            settings.default_timeout_s,
+            settings.poll_s,
         ),
     )
     keeper = Keeper(engine, database, routes, worker, lease_s=settings.lease_s, poll_s=settings.poll_s)
@@ -164,13 +168,13 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
         writer,
         engine,
         keeper,
-        make_decoder(settings, providers),
+        make_decoder(settings, providers, prompts),
         providers,
         metrics,
     )
 
 
-def make_decoder(settings: Settings, providers: dict[str, Provider]) -> Decoder:
+def make_decoder(settings: Settings, providers: dict[str, Provider], prompts: Library) -> Decoder:
     """What requests that do not say get."""
     defaults = Defaults(
         settings.default_provider,
@@ -179,7 +183,7 @@ def make_decoder(settings: Settings, providers: dict[str, Provider]) -> Decoder:
         settings.default_tenant,
         settings.tenants,
     )
-    return Decoder(OPERATIONS, providers, defaults)
+    return Decoder(OPERATIONS, providers, defaults, prompts)
 
 
 async def _worker_parts(spine: Spine, bootstrap: str, widths: dict[str, int], stack: contextlib.AsyncExitStack) -> None:

@@ -8,7 +8,19 @@ import typer
 
 from streams import terminal
 from streams.broker import commands as broker
-from streams.commands import bench, books, check, database, letters, models, records, requests, servers, submitting
+from streams.commands import (
+    bench,
+    books,
+    check,
+    database,
+    letters,
+    models,
+    records,
+    requests,
+    servers,
+    submitting,
+    wordings,
+)
 from streams.errors import SpineError
 from streams.topics_commands import app as topics
 
@@ -45,6 +57,7 @@ app.command()(books.costs)
 app.add_typer(requests.app, name="requests")
 app.add_typer(models.app, name="models")
 app.add_typer(letters.app, name="dlq")
+app.add_typer(wordings.app, name="prompts")
 app.command()(check.doctor)
 app.add_typer(bench.app, name="bench")
 

@@ -1,6 +1,6 @@
 """Bytes to a decision about them: a request, an invalid request that can be answered, a cancel, or no request at all.
 
-Pure: the same record decodes to the same `Ask` wherever and whenever it is read.
+Pure: with the same library, the same record decodes to the same `Ask` wherever and whenever it is read.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from agents.base import InvalidInput, Operation
+from prompts import Library
 from providers.base import Provider
 from schemas.control import Cancel
 from schemas.errors import ErrorType, Failure
@@ -24,6 +25,7 @@ Headers = Sequence[tuple[str, bytes]]
 ENVELOPE = frozenset({"id", "options", "tenant", "idempotency_key", "supersede_key", "run_id", "deadline", "metadata"})
 """Fields of the envelope; over HTTP, where bodies are flat, whatever else there is belongs to `input`."""
 
+TOO_DEEP = "the value is nested too deeply; send at most 200 levels"
 STAND_INS = {"genai-id": "id", "genai-tenant": "tenant", "genai-deadline": "deadline"}
 _name: TypeAdapter[str] = TypeAdapter(Name)
 
@@ -46,6 +48,7 @@ class Decoder:
     operations: Mapping[str, Operation]
     providers: Mapping[str, Provider]
     defaults: Defaults
+    library: Library
 
     def record(
         self, operation: str, lane: Lane, position: Position, value: bytes | None, headers: Headers
@@ -75,6 +78,8 @@ class Decoder:
         except (ValidationError, InvalidInput, _RefusedError) as error:
             words = _sentence(error) if isinstance(error, ValidationError) else str(error)
             return _invalid_ask(operation, lane, id_, named, value, words, loaded.get("metadata"))
+        except RecursionError:
+            return _invalid_ask(operation, lane, id_, named, value, TOO_DEEP, None)
 
     def _checked(self, operation: str, lane: Lane, request: Request, id_: str, tenant: str) -> Ask:
         op = self.operations.get(operation)
@@ -86,6 +91,7 @@ class Decoder:
             raise _RefusedError(_sentence(error, "input")) from None
         if op.check is not None:
             op.check(input_)
+        pinned = None if op.pin is None else op.pin(input_, self.library)
         name = request.options.provider or self.defaults.provider
         provider = self.providers.get(name)
         if provider is None:
@@ -106,6 +112,7 @@ class Decoder:
             supersede_key=request.supersede_key,
             ordered=request.options.ordered,
             metadata=request.metadata,
+            pinned=pinned,
         )
 
     def _model(self, operation: Operation, name: str, provider: Provider) -> str:
@@ -143,7 +150,10 @@ def payload_hash(operation: str, request: Request) -> bytes:
     """What two records must share to be the same request: operation, input, and the options that change the answer."""
     options = {name: getattr(request.options, name) for name in CHANGE_THE_ANSWER}
     told = [operation, request.input, {name: value for name, value in options.items() if value is not None}]
-    return _hash(orjson.dumps(told, option=orjson.OPT_SORT_KEYS))
+    try:
+        return _hash(orjson.dumps(told, option=orjson.OPT_SORT_KEYS))
+    except TypeError as error:  # orjson reads deeper than it writes
+        raise _RefusedError(TOO_DEEP) from error
 
 
 class _RefusedError(Exception):

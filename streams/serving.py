@@ -18,7 +18,7 @@ import structlog
 
 from providers import PROVIDERS
 from store.errors import StoreError
-from streams import logging, postgres, runtime, waiting, watchdog, where
+from streams import library, logging, postgres, runtime, waiting, watchdog, where
 from streams.app import Spine, running
 from streams.errors import SpineError
 from streams.settings import Settings
@@ -76,6 +76,7 @@ def _check(settings: Settings, doors: Doors) -> None:
         check_host(settings.api_host, "GENAI_API_HOST", settings)
     if doors.kafka:
         check_host(settings.worker_host, "GENAI_WORKER_HOST", settings)
+    library.load(settings)
 
 
 class Stop:

@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     fake_paid: bool = True
     prices: dict[str, PriceEntry] = {}  # "provider/model" or "provider/*"; JSON
     prices_version: str = "settings"
+    prompts_dir: str = ""  # a folder of prompt files of your own, beside the shipped ones
 
     # the ledger
     database_url: str = ""  # empty: SQLite in the data directory; `embedded`: the packaged PostgreSQL
@@ -96,6 +97,7 @@ class Settings(BaseSettings):
     result_max_bytes: Annotated[int, Field(ge=1024)] = 8 * 1024 * 1024
     intake_window: Annotated[int, Field(ge=100)] = 4000  # records of one lane between Kafka and the ledger
     ledger_window: Annotated[int, Field(ge=1)] = 20_000  # waiting rows of one lane before its partitions are paused
+    progress_topic: bool = False  # how far long calls are, on genai.runs too
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"

@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import orjson
@@ -34,6 +34,14 @@ class Expired(Exception):
     """The deadline passed before the request cost anything."""
 
 
+@dataclass(slots=True)
+class Running:
+    """The call that is with the provider now. `tokens` is written by the provider, perhaps from another thread."""
+
+    since: float
+    tokens: int = 0
+
+
 class LedgerCaller:
     """The `Caller` that operations get. Closed calls wait in `pending` until the next commit of this request takes them."""
 
@@ -53,13 +61,14 @@ class LedgerCaller:
         self.claim, self.seat, self.options = claim, seat, options
         self.provider, self.prices, self.library, self.commit = provider, prices, library, commit
         self.timeout_s = timeout_s
-        self.traits = provider.traits
+        self.traits, self.pinned = provider.traits, claim.pinned
         self.past = past
         self.number = 0
         self.begun = False
         self.pending: list[tuple[Closing, Answer | None]] = []
         self.closed: list[Closing] = []
         self.warnings: list[str] = []
+        self.running: Running | None = None
 
     def render(self, slug: str, **variables: Any) -> Rendered:
         """A library prompt with its variables filled in."""
@@ -91,10 +100,15 @@ class LedgerCaller:
             stop=tuple(stop),
             seed=seed,
             tag=self.claim.id,
+            on_tokens=self._told,
         )
         answer = await self._once(call, prompt, lambda node: self.provider.chat(call, node))
         assert isinstance(answer, ChatAnswer)
         return answer
+
+    def _told(self, tokens: int) -> None:
+        if (running := self.running) is not None:
+            running.tokens = tokens
 
     async def embed(self, texts: Sequence[str]) -> EmbedAnswer:
         """Embeddings, in the order of the texts."""
@@ -114,6 +128,7 @@ class LedgerCaller:
         self._check_deadline()
         journalled = await self._begun(self._journalled(call, digest, prompt))
         started = time.perf_counter()
+        self.running = Running(time.time())
         try:
             answer = await make(journalled.node)
         except ProviderError as error:
@@ -122,6 +137,8 @@ class LedgerCaller:
         except BaseException:  # cancelled: the connection is closed, and nobody knows how far the call had come
             self._close_broken(journalled, "cancelled", None, started)
             raise
+        finally:
+            self.running = None
         self._close(self._booked(journalled, "ok", answer.spent, started), answer)
         return answer
 
@@ -273,14 +290,15 @@ def _since(started: float) -> int:
 
 
 def _digest(call: ChatCall | EmbedCall) -> bytes:
-    """What makes two calls the same; not the tag, not the time-out."""
+    """What makes two calls the same; not the tag, not the time-out, not who is told."""
     told = {name: getattr(call, name) for name in _TOLD[type(call)]}
     packed = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(packed, digest_size=16).digest()
 
 
 _TOLD = {
-    kind: tuple(f.name for f in fields(kind) if f.name not in {"tag", "timeout_s"}) for kind in (ChatCall, EmbedCall)
+    kind: tuple(f.name for f in fields(kind) if f.name not in {"tag", "timeout_s", "on_tokens"})
+    for kind in (ChatCall, EmbedCall)
 }
 
 

@@ -15,6 +15,7 @@ from agents.engine.metrics import Metrics
 from agents.engine.policy import Patience
 from agents.engine.seat import Seat
 from agents.engine.shelf import Shelf
+from agents.engine.teller import Teller
 from prompts import Library
 from providers.base import Provider
 from providers.prices import PriceTable
@@ -39,6 +40,8 @@ class Limits:
 
     patience: Patience = field(default_factory=Patience)
     timeout_s: float = 60.0
+    told_after_s: float = 1.0
+    """A call that takes longer says how far it is."""
 
 
 class Engine:
@@ -69,6 +72,7 @@ class Engine:
         """Rows that somebody has cancelled while they were being called."""
         self.draining = False
         self.on_end: list[Callable[[Claimed, bytes], None]] = []
+        self.teller = Teller(database, writer.routes, limits.told_after_s)
         writer.wants, writer.holds = self._wants, self.holds
         writer.listeners.append(self._committed)
 
@@ -179,6 +183,7 @@ class Engine:
         """The row's next step. A cancelled task says what its open call cost."""
         past = await self.database.read(lambda conn: queries.past_calls(conn, claim)) if claim.attempts else []
         holder: list[LedgerCaller] = []
+        self.teller.callers[claim.pk] = holder
         try:
             return await task.run(claim, seat, past, self.tools, holder)
         except asyncio.CancelledError:
@@ -190,6 +195,9 @@ class Engine:
             if claim.pk in self.stopping:
                 return task.stopped(holder[0], metadata_of(claim.value))
             return self._interrupted(holder[0])
+        finally:
+            if self.teller.callers.get(claim.pk) is holder:
+                del self.teller.callers[claim.pk]
 
     def _interrupted(self, caller: LedgerCaller) -> Step | None:
         """We are leaving and the grace is over: a free call is given back; a paid one stays open and is ambiguous."""

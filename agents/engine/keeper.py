@@ -11,7 +11,7 @@ import structlog
 from agents.engine.engine import Engine
 from store.database import Database
 from store.errors import StoreError
-from store.ledger import life
+from store.ledger import generating, life
 from store.ledger.claim import known_pools
 from store.ledger.types import Routes
 from store.ledger.writer import CHANNEL
@@ -47,6 +47,7 @@ class Keeper:
             asyncio.create_task(self._every(self.lease_s / 3, self._beat), name="heartbeat"),
             asyncio.create_task(self._every(min(self.poll_s, self.lease_s / 3), self._take_over), name="takeover"),
             asyncio.create_task(self._every(self.poll_s, self._poll), name="poll"),
+            asyncio.create_task(self._every(self.poll_s, self.engine.teller.tell), name="teller"),
             asyncio.create_task(self._every(60.0, self._sweep), name="sweep"),
         ]
         if not self.database.is_sqlite:
@@ -115,3 +116,4 @@ class Keeper:
 
     async def _sweep(self) -> None:
         await self.database.write(life.forget_cancels)
+        await self.database.write(generating.sweep)

@@ -36,6 +36,9 @@ from providers.base import (
 Wire = Literal["error", "hang", "hang midway", "reset", "cut", "broken json"]
 
 _TAIL_FACTOR = 10.0
+STEP_S = 0.1
+"""Between two pieces of a streamed answer. One that takes less than two of them comes whole: a timer per token would be
+measured instead of the engine."""
 
 _DIRECTIVE = re.compile(r"\[fake:([a-z_]+)(?::([0-9.]+))?(?:\*([0-9]+))?\]")
 

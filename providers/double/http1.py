@@ -86,6 +86,21 @@ class Connection(asyncio.Protocol):
         if self._buffer:
             self._take()
 
+    def begin(self, kind: str) -> None:
+        """The head of an answer that comes in pieces, by `more`, until `end`."""
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        self.transport.write(head.encode())
+
+    def more(self, piece: bytes) -> None:
+        if piece:
+            self.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+
+    def end(self) -> None:
+        self.transport.write(b"0\r\n\r\n")
+        self._busy = False
+        if self._buffer:
+            self._take()
+
     def spoil(self, sent: bytes, *, then: str) -> None:
         """Send what is not a whole answer, `then` close, reset or hang."""
         if sent:

@@ -36,9 +36,14 @@ class Llama:
         Raises ModelNotFound (not installed), Rejected, ContextTooLong, ServerError, Unreadable.
         """
         chunks: list[dict[str, Any]] = []
+        made = 0
 
         def took(chunk: dict[str, Any]) -> bool:
+            nonlocal made
             chunks.append(chunk)
+            if call.on_tokens is not None and _text(chunk):
+                made += 1
+                call.on_tokens(made)
             return stopped()
 
         try:
@@ -94,14 +99,19 @@ def _body(call: ChatCall) -> dict[str, Any]:
     return body
 
 
+def _text(chunk: dict[str, Any]) -> str:
+    """The piece of the answer in a chunk; most chunks have a token's."""
+    return "".join(choice.get("delta", {}).get("content") or "" for choice in chunk.get("choices", ()))
+
+
 def _read(chunks: list[dict[str, Any]]) -> ChatAnswer:
     """The streamed chunks as one answer."""
     text, finish, spent = [], "", Spent()
     for chunk in chunks:
         if "error" in chunk:
             raise _error(chunk["error"])
+        text.append(_text(chunk))
         for choice in chunk.get("choices", ()):
-            text.append(choice.get("delta", {}).get("content") or "")
             finish = choice.get("finish_reason") or finish
         if usage := chunk.get("usage"):
             cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)

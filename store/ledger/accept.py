@@ -306,6 +306,7 @@ class _Batch:
             "accepted_at": self.at,
             "started_at": None,
             "completed_at": self.at if ask.failure is not None else None,
+            "pinned": ask.pinned,
         }
 
     def _write(self) -> None:

@@ -22,6 +22,8 @@ class Routes:
     usage: str
     dlq: str
     partition: Callable[[str, bytes], int]
+    runs: str = ""
+    """Where the progress of long calls is published; empty: nowhere."""
     address: str = ""
     """The web door's address, for results that are too large for a topic."""
 
@@ -56,6 +58,8 @@ class Ask:
     supersede_key: str | None = None
     ordered: bool = False
     metadata: dict[str, Any] = field(default_factory=dict)
+    pinned: str | None = None
+    """What the operation settled now, so that nothing changes it while the request waits."""
     failure: Failure | None = None
     unreadable: bool = False
     """The bytes are no request at all: they also go to the dead letters."""
@@ -164,6 +168,7 @@ class Claimed:
     accepted_at: float
     leased_at: float
     """When it was leased; its slot's coming is added, so that queueing ends where the call can begin."""
+    pinned: str | None
     value: bytes
     headers: bytes
     taken_at: float = field(default_factory=time.monotonic)
@@ -266,6 +271,16 @@ class PastCall:
     estimated: bool
     cost_nano: int | None
     event: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Generating:
+    """How far a request is whose call takes long: tokens of all its answers so far, of `calls` calls, the last `since`."""
+
+    claim: Claimed
+    tokens: int
+    calls: int
+    since: float
 
 
 @dataclass(frozen=True, slots=True)

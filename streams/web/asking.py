@@ -16,7 +16,7 @@ from store.errors import StoreError
 from store.ledger.types import Accepted, Arrival, Ask
 from store.rows import pack_headers
 from streams.app import Spine
-from streams.decode import Headers, envelope
+from streams.decode import TOO_DEEP, Headers, envelope
 from streams.web.bodies import read_object
 from streams.web.front import Front
 from streams.web.problems import Problem, status_of, unavailable
@@ -90,7 +90,10 @@ def _headers(request: Request) -> Headers:
 async def _accept(
     spine: Spine, operation: str, lane: Lane, record: dict[str, Any], headers: Headers
 ) -> tuple[Ask, Accepted]:
-    raw = orjson.dumps(record)
+    try:
+        raw = orjson.dumps(record)
+    except TypeError:
+        raise Problem(400, f"The body cannot be kept: {TOO_DEEP}.") from None
     what = spine.decoder.ask(
         operation, lane, raw, headers, place=str(uuid_utils.uuid7()), tenant=spine.settings.default_tenant
     )

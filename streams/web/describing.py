@@ -56,6 +56,12 @@ def answered(path: str, *names: str, csv: bool = False) -> dict[str, Any]:
     return {**query(*names), "responses": {"200": {"description": "The answer.", "content": content}}}
 
 
+def streamed(*names: str) -> dict[str, Any]:
+    """A `GET` that goes on answering."""
+    content = {"text/event-stream": {"schema": {"type": "string"}}}
+    return {**query(*names), "responses": {"200": {"description": "Events until the end.", "content": content}}}
+
+
 def asked(operation: Operation) -> dict[str, Any]:
     """A `POST` of an operation: its flat body and its result."""
     body = {"schema": {"$ref": _REF.format(model=_body_name(operation))}}

@@ -4,13 +4,14 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy import Row
 from starlette.requests import Request
 from starlette.responses import Response
 
 from agents.engine.engine import LANE_NAMES
 from store.database import Work
 from store.errors import StoreError
-from store.ledger import pages
+from store.ledger import generating, pages
 from streams.app import Spine
 from streams.finding import named
 from streams.web import showing
@@ -30,12 +31,27 @@ async def read(spine: Spine, work: Work[Any]) -> Any:
 
 
 async def one_request(front: Front, request: Request) -> Response:
-    """Unfinished: state, lane, attempts, age. Finished: its result, with 200 whatever the result says. Both with the calls."""
+    """Unfinished: state, lane, attempts, age, progress. Finished: its result, with 200 whatever the result says. Both with the calls."""
+    row, far = await find(front, request)
+    calls = [showing.call(each) for each in await read(front.parts(), lambda conn: pages.calls_of(conn, row.pk))]
+    if row.body is not None:
+        return tagged(request, showing.with_calls(row.body, calls))
+    return json(unfinished(row, time.time(), far) | {"calls": calls})
+
+
+async def find(front: Front, request: Request) -> tuple[Row[Any], Row[Any] | None]:
+    """The one that the path and the query mean, and how far its call is. Raises `Problem`: 404, 409."""
     spine = front.parts()
     id_ = request.path_params["request_id"]
     given = told(request, ("tenant", "operation"))
     tenant, operation = given.get("tenant"), given.get("operation")
-    found = await read(spine, lambda conn: named(conn, spine.settings, id_, tenant, operation))
+
+    def look(conn: Any) -> tuple[list[Row[Any]], Row[Any] | None]:
+        found = named(conn, spine.settings, id_, tenant, operation)
+        calling = [row for row in found if row.state == "calling"]
+        return found, generating.of(conn, calling[0].pk) if len(calling) == 1 else None
+
+    found, far = await read(spine, look)
     if not found:
         raise Problem(404, f"No request has the id {id_!r}{_narrowed(tenant, operation)}.")
     if len(found) > 1:
@@ -51,11 +67,7 @@ async def one_request(front: Front, request: Request) -> Response:
                 for row in found
             ],
         )
-    row = found[0]
-    calls = [showing.call(each) for each in await read(spine, lambda conn: pages.calls_of(conn, row.pk))]
-    if row.body is not None:
-        return tagged(request, showing.with_calls(row.body, calls))
-    return json(unfinished(row, time.time()) | {"calls": calls})
+    return found[0], far
 
 
 def _narrowed(tenant: str | None, operation: str | None) -> str:
@@ -63,8 +75,8 @@ def _narrowed(tenant: str | None, operation: str | None) -> str:
     return f" under {' and '.join(told)}" if told else "; if its tenant is a rare one, add ?tenant="
 
 
-def unfinished(row: Any, now: float) -> dict[str, Any]:
-    """Where a request stands."""
+def unfinished(row: Any, now: float, far: Row[Any] | None = None) -> dict[str, Any]:
+    """Where a request stands; `progress` is null unless a call of it takes long."""
     return {
         "request_id": row.id,
         "tenant": row.tenant,
@@ -78,4 +90,11 @@ def unfinished(row: Any, now: float) -> dict[str, Any]:
         "generation": row.generation,
         "age_s": round(max(0.0, now - row.accepted_at), 3),
         "requested_at": datetime.fromtimestamp(row.requested_at, UTC).isoformat(),
+        "progress": None if far is None else progress(far),
     }
+
+
+def progress(far: Row[Any]) -> dict[str, Any]:
+    """Tokens of all answers so far, in `calls` calls; the running one was begun `since`; told `at`."""
+    since, at = (datetime.fromtimestamp(moment, UTC).isoformat() for moment in (far.since, far.at))
+    return {"tokens": far.tokens, "calls": far.calls, "since": since, "at": at}

@@ -46,13 +46,15 @@ class ScriptedCaller:
 
     answers: Sequence[Any] = ()
     meanings: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    library: Library = field(default_factory=library)
+    pinned: str | None = None
     traits: Traits = field(default_factory=lambda: Traits(paid=False))
     chats: list[Asked] = field(default_factory=list)
     embeds: list[tuple[str, ...]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def render(self, slug: str, **variables: Any) -> Rendered:
-        return library().render(slug, **variables)
+        return self.library.render(slug, **variables)
 
     async def chat(
         self,

@@ -11,8 +11,8 @@ from prompts import Library
 pytestmark = pytest.mark.fast
 
 ROOT = Path(__file__).parents[2]
-WITHOUT_PROMPT = {"complete", "embed"}
-"""Their words come from the request."""
+WITHOUT_PROMPT = {"complete", "embed", "execute_prompt"}
+"""Their words come from the request, or the request names the prompt."""
 
 
 def _stems(folder: str, prefix: str = "") -> set[str]:

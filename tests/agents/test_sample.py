@@ -8,6 +8,7 @@ import pytest
 
 from agents import OPERATIONS
 from schemas import Request
+from tests.agents.doubles import library
 
 pytestmark = pytest.mark.fast
 
@@ -31,6 +32,8 @@ def test_each_record_is_a_valid_request(record):
     asked = operation.input.model_validate(request.input)
     if operation.check:
         operation.check(asked)
+    if operation.pin:
+        operation.pin(asked, library())
     assert (request.unknown_fields(), request.tenant, set(request.input) <= _names(operation)) == (
         [],
         "feedspine",

@@ -21,6 +21,10 @@ BROKEN = [
     (f"slug: a\nvariables: [{{name: name, type: text}}, {{name: name, type: json}}]\n{VERSION}", "stands there twice"),
     (f"slug: a\n{NAME}\nversions: [{{version: 1, user: '{{% if %}}', notes: x}}]", "versions.0.user: not a template"),
     (f"slug: a\n{NAME}\nversions: [{{version: 1, user: x}}]", "versions.0.notes: Field required"),
+    (
+        f"slug: a\n{NAME}\nversions: [{{version: 1, user: x, notes: x, output_schema: {{type: nope}}}}]",
+        "versions.0.output_schema: is not a JSON Schema",
+    ),
     (f"slug: a\n{NAME}\nauthor: me\n{VERSION}", "author: Extra inputs are not permitted"),
     (
         f"slug: a\n{NAME}\nversions: [{{version: 2, user: x, notes: x}}, {{version: 1, user: y, notes: y}}]",

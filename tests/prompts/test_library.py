@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from prompts import BadVariables, Library, Rendered, UnknownPrompt
+from prompts import BadPromptFile, BadVariables, ChangedPrompt, Library, Rendered, UnknownPrompt
 
 pytestmark = pytest.mark.fast
 
@@ -57,6 +57,30 @@ def test_a_wrong_call_says_what_would_be_right(library, call, error, said):
     with pytest.raises(error) as caught:
         library.render(slug, version, **variables)
     assert said in str(caught.value)
+
+
+def test_variables_of_another_version_are_neither_needed_nor_taken(library):
+    with pytest.raises(BadVariables, match=r"has no variable 'times'; it has name$"):
+        library.render("greet", version=1, name="Al", times=3)
+
+
+def test_a_pin_holds_until_the_wording_under_its_number_changes(library, tmp_path):
+    pin = library.wording("greet", 1).pin
+    (tmp_path / "greet.yaml").write_text(TWO.replace("version: 3", "version: 4"), encoding="utf-8")
+    assert Library.load(tmp_path).pinned(pin).render({"name": "Al"}).user == "Hello Al"
+    (tmp_path / "greet.yaml").write_text(TWO.replace("Hello", "Hallo"), encoding="utf-8")
+    with pytest.raises(ChangedPrompt, match="version 1 of the prompt 'greet' says something else here"):
+        Library.load(tmp_path).pinned(pin)
+
+
+def test_a_folder_of_ones_own_stands_beside_the_shipped_prompts(library, tmp_path):
+    both = Library.load(beside=tmp_path)
+    assert set(both.slugs()) == {*Library.load().slugs(), "greet"}
+    (tmp_path / "summarize.yaml").write_text(TWO.replace("slug: greet", "slug: summarize"), encoding="utf-8")
+    with pytest.raises(BadPromptFile, match=r"summarize.yaml: slug: 'summarize' is a shipped prompt's; choose another"):
+        Library.load(beside=tmp_path)
+    with pytest.raises(BadPromptFile, match="no such folder"):
+        Library.load(beside=tmp_path / "nowhere")
 
 
 def test_five_megabytes_of_content_are_rendered_fast():

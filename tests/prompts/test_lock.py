@@ -25,6 +25,12 @@ def test_an_edited_version_without_a_new_number_is_found(tmp_path):
     ]
 
 
+def test_another_form_of_the_answer_is_another_wording(tmp_path):
+    locked = lock.current(_library(tmp_path, "same"))
+    now = lock.current(_library(tmp_path, "same, output_schema: {type: object}"))
+    assert lock.problems(locked, now) != []
+
+
 def test_what_was_written_is_read_again(tmp_path):
     now = lock.current(_library(tmp_path, "before"))
     lock.write(tmp_path / "lock", now)

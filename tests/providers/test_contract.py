@@ -106,6 +106,37 @@ async def test_answers_a_chat_and_says_what_it_used(subject: Subject) -> None:
     )
 
 
+async def test_the_answer_is_the_same_whether_anybody_is_told_of_its_tokens(subject: Subject) -> None:
+    """Text, end and counts; what is told grows, and is no more than was used in the end."""
+    told: list[int] = []
+    wishes: dict[str, object] = {"max_tokens": 20, "temperature": 0.0, "seed": 1}
+    quiet = await subject.provider.chat(subject.call("Tell me a long story about foxes.", **wishes), subject.node)
+    heard = await subject.provider.chat(
+        subject.call("Tell me a long story about foxes.", on_tokens=told.append, **wishes), subject.node
+    )
+    assert (heard.text, heard.finish_reason, heard.spent.input_tokens, heard.spent.output_tokens) == (
+        quiet.text,
+        quiet.finish_reason,
+        quiet.spent.input_tokens,
+        quiet.spent.output_tokens,
+    )
+    assert told == sorted(told)
+    assert all(0 <= count <= heard.spent.output_tokens + 1 for count in told)
+
+
+@pytest.mark.parametrize("make", [_in_process, _at_server, _local], ids=["fake", "fake-server", "local"])
+async def test_tokens_are_told_while_the_answer_is_made(make: Callable[[], object]) -> None:
+    told: list[tuple[float, int]] = []
+    began = time.perf_counter()
+    async with make() as subject:  # type: ignore[attr-defined]
+        text = "[fake:sleep:0.6] a story" if subject.provider.name == "fake" else subject.slow
+        call = subject.call(text, max_tokens=60, on_tokens=lambda n: told.append((time.perf_counter() - began, n)))
+        await subject.provider.chat(call, subject.node)
+    ended = time.perf_counter() - began
+    early = [count for at, count in told if at < ended - 0.1]
+    assert len(set(early)) >= 3
+
+
 async def test_a_schema_is_enforced(subject: Subject) -> None:
     """A whole answer is an instance of the schema; what a person wrote in it does not matter."""
     call = subject.call("My parcel has not arrived. Label it.", schema=SCHEMA, max_tokens=80)
@@ -183,19 +214,25 @@ async def _longest_pause(work: Awaitable[None]) -> tuple[float, float]:
     return longest, time.perf_counter() - began
 
 
-async def test_a_call_ends_at_its_time_out(subject: Subject) -> None:
+@pytest.mark.parametrize("told", [None, lambda _: None], ids=["whole", "told"])
+async def test_a_call_ends_at_its_time_out(subject: Subject, told: Callable[[int], None] | None) -> None:
     await subject.provider.chat(subject.call("warm up", max_tokens=1), subject.node)
     began = time.perf_counter()
     with pytest.raises(TimedOut) as caught:
-        await subject.provider.chat(subject.call(subject.slow, timeout_s=0.2), subject.node)
+        await subject.provider.chat(subject.call(subject.slow, timeout_s=0.2, on_tokens=told), subject.node)
     assert 0.15 < time.perf_counter() - began < 1.0
     assert (caught.value.maybe_paid, caught.value.another_try_may_help) == (True, True)
 
 
-async def test_a_cancelled_call_ends_at_once_and_frees_the_model(subject: Subject) -> None:
+@pytest.mark.parametrize("told", [None, lambda _: None], ids=["whole", "told"])
+async def test_a_cancelled_call_ends_at_once_and_frees_the_model(
+    subject: Subject, told: Callable[[int], None] | None
+) -> None:
     """The next call on the only slot does not wait for the cancelled one's end."""
     await subject.provider.chat(subject.call("warm up", max_tokens=1), subject.node)
-    task = asyncio.create_task(subject.provider.chat(subject.call(subject.slow, max_tokens=500), subject.node))
+    task = asyncio.create_task(
+        subject.provider.chat(subject.call(subject.slow, max_tokens=500, on_tokens=told), subject.node)
+    )
     await asyncio.sleep(0.3)
     began = time.perf_counter()
     task.cancel()
@@ -224,12 +261,17 @@ async def test_is_closed_twice_without_harm(subject: Subject) -> None:
 
 @pytest.mark.fast
 @pytest.mark.parametrize("make", [_in_process, _at_server], ids=["fake", "fake-server"])
+@pytest.mark.parametrize("told", [None, lambda _: None], ids=["whole", "told"])
 @pytest.mark.parametrize("name", sorted(set(FAULTS) - {"unreachable"}))
-async def test_every_error_of_the_tree_can_be_provoked(name: str, make: Callable[[], object]) -> None:
-    """The double in the process and the one over the wire end in the same class."""
+async def test_every_error_of_the_tree_can_be_provoked(
+    name: str, told: Callable[[int], None] | None, make: Callable[[], object]
+) -> None:
+    """The double in the process and the one over the wire end in the same class, streamed or not."""
     async with make() as subject:  # type: ignore[attr-defined]
         with pytest.raises(FAULTS[name].error) as caught:
-            await subject.provider.chat(subject.call(f"[fake:{name}] hello", timeout_s=0.3), subject.node)
+            await subject.provider.chat(
+                subject.call(f"[fake:{name}] hello", timeout_s=0.3, on_tokens=told), subject.node
+            )
         assert type(caught.value) is FAULTS[name].error
         assert str(caught.value)
 

@@ -1,6 +1,7 @@
 """The transport: which errors say "surely not paid", and that whoever cancels is heard."""
 
 import asyncio
+import gzip
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -76,12 +77,26 @@ LOST = [  # what the server does after it read the request, what that means: nev
 
 
 @pytest.mark.parametrize(("talk", "meaning"), [row[1:] for row in LOST], ids=[row[0] for row in LOST])
-async def test_a_connection_that_once_stood_may_have_been_paid_for(talk: Talk, meaning: type[ProviderError]) -> None:
+@pytest.mark.parametrize("heard", [None, lambda _: None], ids=["whole", "in pieces"])
+async def test_a_connection_that_once_stood_may_have_been_paid_for(
+    talk: Talk, meaning: type[ProviderError], heard: Callable[[bytes], None] | None
+) -> None:
     """httpx-aiohttp calls several of these `ConnectTimeout`; taken at its word, we would pay twice."""
     async with _server(talk) as url, http.client() as client:
         with pytest.raises(meaning) as caught:
-            await http.send(client, "POST", url, timeout_s=0.2, content=b"{}")
+            await http.send(client, "POST", url, timeout_s=0.2, content=b"{}", heard=heard)
     assert (type(caught.value), caught.value.maybe_paid) == (meaning, True)
+
+
+async def test_a_body_that_is_heard_in_pieces_is_the_whole_body() -> None:
+    """Also a compressed one, which is heard as it reads."""
+    text = b"line\n" * 1000
+    packed = gzip.compress(text)
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nRetry-After: 7\r\nContent-Length: %d\r\n\r\n" % len(packed)
+    pieces: list[bytes] = []
+    async with _server(_says(head + packed)) as url, http.client() as client:
+        reply = await http.send(client, "POST", url, timeout_s=2, content=b"{}", heard=pieces.append)
+    assert (b"".join(pieces), reply.content, reply.headers["retry-after"]) == (text, text, "7")
 
 
 async def test_an_idle_connection_that_the_server_closed_may_have_been_paid_for() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import orjson
 import pytest
 
-from providers import fake_server
+from providers import fake_server, ollama_wire
 from providers.base import (
     ChatCall,
     ContextTooLong,
@@ -21,6 +21,7 @@ from providers.base import (
 )
 from providers.double.http1 import Response
 from providers.ollama import OllamaProvider
+from tests.providers.conftest import recorded
 
 pytestmark = pytest.mark.fast
 
@@ -29,6 +30,7 @@ Start = Callable[..., Awaitable[object]]
 
 REFUSALS = [  # what Ollama 0.17.4 said, what it means, a word of it that reaches the user
     ("err_missing_model_chat", ModelNotFound, "ollama pull nope"),
+    ("err_missing_model_stream", ModelNotFound, "ollama pull nope"),
     ("err_missing_model_embed", ModelNotFound, "smol:latest"),
     ("err_no_model", Rejected, "model is required"),
     ("err_empty_body", Rejected, "missing request body"),
@@ -141,6 +143,7 @@ async def test_a_call_on_the_wire(replay: Start, ask: Ask) -> None:
 @pytest.mark.parametrize(
     "reply",
     [
+        Response(b'{"message":{"content":"The"},"done":false}\n{"message":{"conte'),  # the second line is half
         Response(b'{"model":"x","message":{"role":"assistant","content":"The'),  # broken
         Response(b"[]"),  # no object
         Response(b'{"message":{"content":null},"done":true}'),  # no text
@@ -149,15 +152,64 @@ async def test_a_call_on_the_wire(replay: Start, ask: Ask) -> None:
         Response(b"", 200),
     ],
 )
+@pytest.mark.parametrize("told", [None, lambda _: None], ids=["whole", "streamed"])
 async def test_an_answer_against_the_protocol_is_unreadable_and_maybe_paid(
-    reply: Response, replay: Start, ask: Ask
+    reply: Response, told: Callable[[int], None] | None, replay: Start, ask: Ask
 ) -> None:
     server = await replay(reply)
     provider = OllamaProvider((server.url,))
     with pytest.raises(Unreadable) as caught:
-        await provider.chat(ask(), server.url)
+        await provider.chat(ask(on_tokens=told), server.url)
     await provider.aclose()
     assert caught.value.maybe_paid
+
+
+async def test_a_recorded_stream_is_read_as_the_whole_answer_was(replay: Start, ask: Ask) -> None:
+    """The same model and the same question: the same text and counts; the durations are each call's own."""
+    told: list[int] = []
+    answers = []
+    for name, listening in (("chat_nostream", None), ("chat_stream", told.append)):
+        server = await replay(name)
+        provider = OllamaProvider((server.url,))
+        answers.append(await provider.chat(ask(on_tokens=listening), server.url))
+        await provider.aclose()
+        assert orjson.loads(server.requests[0].body)["stream"] is (listening is not None)
+    whole, streamed = answers
+    assert (streamed.text, streamed.finish_reason, streamed.spent.input_tokens, streamed.spent.output_tokens) == (
+        whole.text,
+        whole.finish_reason,
+        whole.spent.input_tokens,
+        whole.spent.output_tokens,
+    )
+    assert streamed.spent.gpu_seconds == pytest.approx(3.101749095 + 40.948175698)
+    assert told[-1] == 29
+
+
+def test_a_recorded_stream_that_ends_too_early_is_never_an_answer() -> None:
+    body = recorded("chat_stream").body.rstrip()
+    for end in range(len(body)):
+        with pytest.raises(Unreadable):
+            ollama_wire.read_stream(body[:end])
+    assert ollama_wire.read_stream(body).text
+
+
+@pytest.mark.parametrize(
+    ("body", "meaning"),
+    [
+        (b'{"message":{"content":"The"},"done":false}\n{"error":"llama runner process has terminated"}\n', ServerError),
+        (b'{"error":"llama runner process has terminated"}\n', ServerError),
+        (b'{"error":"invalid JSON schema in format"}\n', Rejected),  # nothing was run
+    ],
+)
+async def test_an_error_in_a_stream_is_told_from_a_refusal(
+    body: bytes, meaning: type[ProviderError], replay: Start, ask: Ask
+) -> None:
+    server = await replay(Response(body, kind="application/x-ndjson"))
+    provider = OllamaProvider((server.url,))
+    with pytest.raises(meaning) as caught:
+        await provider.chat(ask(on_tokens=lambda _: None), server.url)
+    await provider.aclose()
+    assert type(caught.value) is meaning
 
 
 async def test_an_error_in_an_answer_with_status_200_is_the_servers(replay: Start, ask: Ask) -> None:

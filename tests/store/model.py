@@ -57,6 +57,7 @@ class Row:
     delayed: bool = False
     where: int = 0
     from_kafka: bool = True
+    pinned: str | None = None
 
     @property
     def facts(self) -> tuple[Any, ...]:
@@ -76,6 +77,7 @@ class Row:
             self.cancel,
             self.delayed,
             self.where,
+            self.pinned,
         )
 
 
@@ -188,7 +190,7 @@ class Model:
 
     def _begin(self, arrival: Arrival, ask: Ask, row: Row, *, cancelled: bool) -> tuple[str, int]:
         row.lane, row.paid, row.on_ambiguous, row.run = ask.lane, ask.paid, ask.on_ambiguous, ask.run_id
-        row.overdue = ask.deadline is not None
+        row.overdue, row.pinned = ask.deadline is not None, ask.pinned
         row.from_kafka = arrival.position is not None
         row.where = arrival.position.partition if arrival.position else partition("", ask.id.encode())
         if ask.failure is not None:

@@ -6,10 +6,11 @@ import orjson
 from sqlalchemy import Connection, func, select
 
 from store import tables
-from store.ledger import progress
+from store.ledger import life, progress
 from store.ledger.accept import accept
-from store.ledger.types import Accepted, Arrival, CancelAsk, Unreadable
-from tests.store.ground import ROUTES, TOPIC, arrived, asked, opened, refusal
+from store.ledger.claim import claim
+from store.ledger.types import Accepted, Arrival, CancelAsk, Unreadable, Want
+from tests.store.ground import POOL, ROUTES, TOPIC, arrived, asked, opened, refusal
 
 CANCEL = CancelAsk("t", "summarize", "a")
 
@@ -66,6 +67,22 @@ async def test_a_conflict_read_again_after_a_reset_is_told_again_as_a_replay(dat
         ("redelivered", None),  # unfinished: its answer comes by itself
         ("conflict", True),
     ]
+    await database.aclose()
+
+
+async def test_what_was_pinned_comes_with_the_lease_and_only_a_new_generation_pins_anew(database_url: str) -> None:
+    database = await opened(database_url, "w")
+
+    def leased(conn: Connection, *arrivals: Arrival) -> list[tuple[int, str | None]]:
+        accept(conn, ROUTES, arrivals)
+        found = claim(conn, ROUTES, "w", [Want(POOL, 5, (0, 0, 0))])
+        return [(row.generation, row.pinned) for row in found.rows]
+
+    first, later = asked(pinned="greet 1 ab"), asked(pinned="greet 2 cd")
+    assert await database.write(lambda conn: leased(conn, arrived(first, 0), arrived(later, 1))) == [(1, "greet 1 ab")]
+    await database.write(lambda conn: life.give_back(conn, "w", (), ()))
+    cancel = arrived(CANCEL, 0, topic="control")
+    assert await database.write(lambda conn: leased(conn, cancel, arrived(later, 2))) == [(2, "greet 2 cd")]
     await database.aclose()
 
 

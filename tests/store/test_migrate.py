@@ -2,19 +2,21 @@
 
 import asyncio
 import sys
+from typing import Any
 
 import asyncpg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from filelock import FileLock
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, MetaData, Table, select, text
 
 import store.migrate
 from store.database import Database, parse_url
 from store.errors import Away
 from store.migrate import head, is_current, migrate
-from store.tables import ledgers, metadata
+from store.tables import ledgers, metadata, requests
 
 _MIGRATE = """
 import asyncio, sys
@@ -32,10 +34,30 @@ def _names(conn: Connection) -> list[str]:
     return list(conn.execute(select(ledgers.c.id)).scalars())
 
 
+def _first_schema_with_a_row(conn: Connection) -> dict[str, Any]:
+    """As a program of that schema left it, which knows nothing of the later columns."""
+    made = store.migrate.config()
+    made.attributes["connection"] = conn
+    command.upgrade(made, "0001")
+    old = Table("requests", MetaData(), autoload_with=conn)
+    values = {str: "a", int: 1, bool: True, float: 1.0, bytes: b"a"}
+    conn.execute(old.insert(), {column.name: values[requests.c[column.name].type.python_type] for column in old.c})
+    return dict(conn.execute(select(old)).mappings().one())
+
+
 async def test_the_migrated_schema_is_the_one_of_the_tables(database_url: str) -> None:
     database = Database(parse_url(database_url))
     await migrate(database)
     assert await database.read(_difference) == []
+    await database.aclose()
+
+
+async def test_a_row_of_the_first_schema_stays_as_it_is(database_url: str) -> None:
+    database = Database(parse_url(database_url))
+    before = await database.write(_first_schema_with_a_row)
+    await migrate(database)
+    after = await database.read(lambda conn: dict(conn.execute(select(requests)).mappings().one()))
+    assert after == before | {"pinned": None}
     await database.aclose()
 
 

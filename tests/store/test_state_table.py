@@ -58,6 +58,7 @@ asks = st.builds(
     on_ambiguous=st.sampled_from(["retry", "retry", "fail", "hold"]),
     deadline=st.sampled_from([None] * 9 + [1.0]),
     run_id=st.sampled_from([None, None, None, "run"]),
+    pinned=st.sampled_from([None, "greet 1", "greet 2"]),
 )
 invalid = st.builds(
     lambda ask, unreadable: replace(ask, failure=refusal(), unreadable=unreadable),
@@ -226,6 +227,7 @@ class StateTable(RuleBasedStateMachine):
         want = Want(POOL, SLOTS, (ready[0], ready[1], ready[2]))
         found = self.ledger.write(lambda conn: claim(conn, ROUTES, worker.name, [want]))
         assert [(row.tenant, row.id) for row in found.rows] == keys
+        assert [row.pinned for row in found.rows] == [self.model.rows[key].pinned for key in keys]
         assert [slot.number for slot in found.slots] == numbers
         worker.leases += [Lease(row) for row in found.rows]
         worker.slots += found.slots
@@ -569,6 +571,7 @@ def _facts(row: Any) -> tuple[Any, ...]:
         bool(row.cancel),
         row.not_before > 0,
         row.partition,
+        row.pinned,
     )
 
 

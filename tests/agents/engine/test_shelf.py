@@ -36,6 +36,7 @@ def row(pk: int, lane: int) -> Claimed:
         0.0,
         0.0,
         0.0,
+        None,
         b"{}",
         b"[]",
     )
