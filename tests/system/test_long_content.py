@@ -58,7 +58,7 @@ async def settings(double: FakeServer, tmp_path: Path) -> Settings:
 
 async def ended(spine: Spine) -> dict[str, Any]:
     """The one request's result."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (body := await spine.database.read(_result)):
             await asyncio.sleep(0.02)
     return dict(orjson.loads(body))
@@ -166,7 +166,7 @@ async def killed(settings: Settings, point: str, count: int) -> int:
         sys.executable, "-m", "tests.system.alone", point, str(count), env={**os.environ, **environment}
     )
     try:
-        return await asyncio.wait_for(process.wait(), 20)
+        return await asyncio.wait_for(process.wait(), 60)
     finally:
         if process.returncode is None:
             process.kill()
