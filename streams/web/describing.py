@@ -16,14 +16,14 @@ from streams.web import examples
 
 _BRACED = re.compile(r"{(\w+)}")
 _REF = "#/components/schemas/{model}"
-_DAY = {"type": "string", "format": "date"}
+_DAY = {"type": "string"}
 _NAME = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
 _LANES = {"type": "string", "enum": [lane.name.lower() for lane in Lane]}
 
 PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "by": ({"type": "string"}, f"What to group by: some of {', '.join(GROUPS)}, separated by commas."),
-    "from": (_DAY, "The first UTC day."),
-    "to": (_DAY, "The last UTC day, included."),
+    "from": (_DAY, "The first UTC day, YYYY-MM-DD; of requests also a moment with its zone."),
+    "to": (_DAY, "The last UTC day, included; of requests also a moment, not included."),
     "format": ({"type": "string", "enum": ["json", "csv"]}, "Goes before the header `Accept`."),
     "state": ({"type": "string"}, "Some of `unfinished`, `finished` and the states, separated by commas."),
     "status": ({"type": "string"}, "Another name of `state`."),

@@ -10,6 +10,7 @@ from providers.base import (
     ChatCall,
     ContextTooLong,
     EmbedCall,
+    Model,
     ModelNotFound,
     Overloaded,
     ProviderError,
@@ -284,3 +285,24 @@ async def test_a_dead_pool_has_no_models() -> None:
     provider = OllamaProvider(("http://127.0.0.1:9",))
     assert await provider.models() == ()
     await provider.aclose()
+
+
+async def test_the_shelf_says_what_is_loaded_and_which_node_is_away(replay: Start) -> None:
+    server = await replay("err_404_path", tags="tags", ps="ps_loaded")
+    nobody = "http://127.0.0.1:1"
+    provider = OllamaProvider((server.url, nobody))  # type: ignore[attr-defined]
+    try:
+        shelf = await provider.shelf()
+    finally:
+        await provider.aclose()
+    assert shelf.models == (Model("smol:latest", "chat", True, 4096),)
+    assert [nobody in why for why in shelf.away] == [True]
+
+
+async def test_what_is_no_list_of_models_is_an_empty_shelf(replay: Start) -> None:
+    server = await replay("err_404_path")
+    provider = OllamaProvider((server.url,))  # type: ignore[attr-defined]
+    try:
+        assert (await provider.shelf()).models == ()
+    finally:
+        await provider.aclose()

@@ -1,16 +1,21 @@
 """`requests`, `models` and `costs --by`, on a ledger that a web process has filled."""
 
+import contextlib
 import json
 import signal
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from streams import cli
+from streams.errors import SpineError
 from streams.showing import plain
 from streams.tabling import Row, listed
-from tests.streams.commands import SCRIPT, ask, environment, run, served
+from tests.streams.commands import SCRIPT, ask, environment, served
 
 EVIL = "[bold red]a[/]\x1b[31m\u202eb"
 OLLAMA = {"GENAI_OLLAMA_URL": "http://127.0.0.1:1"}
@@ -28,6 +33,24 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ask(f"{url}/v1/summarize", {"content": "x [fake:refused]", "id": "bad"})
         assert web.stop() == 0
     return folder
+
+
+@dataclass(frozen=True)
+class Ended:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(folder: Path, *arguments: str, **changes: str) -> Ended:
+    """The command in this process: each start of another one takes a second."""
+    with contextlib.chdir(folder):
+        found = CliRunner().invoke(cli.app, arguments, env=environment(folder, **changes))
+    if isinstance(found.exception, SpineError):
+        return Ended(found.exception.exit_code, found.stdout, str(found.exception))
+    if found.exception is not None and not isinstance(found.exception, SystemExit):
+        raise found.exception
+    return Ended(found.exit_code, found.stdout, found.stderr)
 
 
 def lines(folder: Path, *arguments: str, **changes: str) -> list[dict[str, object]]:
@@ -84,7 +107,7 @@ def test_errors_say_what_to_do(filled: Path, arguments: list[str], code: int, sa
 
 
 def test_without_a_ledger_it_says_so(tmp_path: Path) -> None:
-    assert "There is no ledger yet" in run(tmp_path / "none", "requests", "list").stderr
+    assert "There is no ledger yet" in run(tmp_path, "requests", "list").stderr
 
 
 def test_watch_tells_each_change_and_ends_with_zero_at_ctrl_c(filled: Path) -> None:
