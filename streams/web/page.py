@@ -13,7 +13,8 @@ from starlette.responses import Response
 from agents.engine.engine import LANE_NAMES
 from schemas.money import to_usd
 from store.ledger import books, pages, queries
-from streams import showing
+from streams import redact, showing
+from streams.redact import Redactor
 from streams.showing import plain
 from streams.web.asking import status_url
 from streams.web.front import Front
@@ -73,7 +74,7 @@ class Page:
             raise Problem(422, f"part={part[:100]!r} is not known; there is {', '.join(_PARTS)}.")
         facts, notice = await self._facts()
         values = {
-            "view": None if facts is None else view(facts),
+            "view": None if facts is None else view(facts, redact.of(self._front.settings.redact)),
             "notice": notice,
             "address": str(request.base_url).rstrip("/"),
             "process": self._front.name,
@@ -94,7 +95,7 @@ class Page:
         return self._known, "" if provider.ok or provider.why == "not asked yet" else f"{provider.why}."
 
 
-def view(facts: Facts) -> dict[str, Any]:
+def view(facts: Facts, masks: Redactor) -> dict[str, Any]:
     """Facts as the template shows them: words and figures, nothing left to decide."""
     waiting = sum(count for (state, _), (count, _) in facts.standing.items() if state in _QUEUED)
     running = sum(count for (state, _), (count, _) in facts.standing.items() if state == "calling")
@@ -119,7 +120,7 @@ def view(facts: Facts) -> dict[str, Any]:
             for row in sorted(facts.slots, key=lambda row: (row.provider, row.model))
         ],
         "costs": [_cost(row) for row in facts.costs],
-        "answers": [_answer(row) for row in facts.latest],
+        "answers": [_answer(row, masks) for row in facts.latest],
     }
 
 
@@ -171,17 +172,19 @@ def _cost(row: Row[Any]) -> dict[str, str]:
     }
 
 
-def _answer(row: Row[Any]) -> dict[str, str]:
+def _answer(row: Row[Any], masks: Redactor) -> dict[str, str]:
+    """An id that is masked leads nowhere: its address would name it."""
+    id_ = masks.text(row.id)
     said = (
         f"An answer of {_figure(row.size)} bytes."
         if row.body is None
-        else showing.answer(orjson.loads(row.body), _WIDTH)
+        else showing.answer(masks.value(orjson.loads(row.body)), _WIDTH)
     )
     return {
         "status": row.status,
         "operation": row.operation,
-        "id": plain(row.id),
-        "url": status_url(row.tenant, row.operation, row.id),
+        "id": plain(id_),
+        "url": status_url(row.tenant, row.operation, row.id) if id_ == row.id else "",
         "at": moment(row.completed_at) or "",
         "text": plain(said),
     }

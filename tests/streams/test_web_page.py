@@ -48,6 +48,16 @@ async def test_what_strangers_wrote_is_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.fast
+async def test_what_the_setting_names_is_masked(tmp_path: Path) -> None:
+    async with opened(web_settings(tmp_path, redact="email,ssn")) as (front, _), client(front) as api:
+        for id_ in ("open", "bob@example.org"):
+            body = {"messages": [{"role": "user", "content": "Mail ada@example.org"}], "id": id_}
+            assert (await api.post("/v1/complete", json=body)).status_code == 200
+        text = (await api.get("/")).text
+    assert ("example.org" in text, "Mail ***" in text, "/v1/requests/open" in text) == (False, True, True)
+
+
+@pytest.mark.fast
 async def test_the_live_part_alone_and_a_part_that_is_none(tmp_path: Path) -> None:
     async with opened(web_settings(tmp_path)) as (front, _), client(front) as api:
         part = await api.get("/?part=main")
