@@ -25,7 +25,8 @@ def status(
     from streams import postgres, settings
 
     chosen = settings.load()
-    found = _packaged(chosen) if chosen.database_url == postgres.EMBEDDED else _named(chosen)
+    look = _packaged if chosen.database_url == postgres.EMBEDDED else _named if chosen.database_url else _usual
+    found = look(chosen)
     typer.echo(json.dumps(found) if as_json else found["words"])
     if not found["running"] and not as_json:
         raise typer.Exit(Exit.NOT_RUNNING)
@@ -39,6 +40,16 @@ def _packaged(settings: "Settings") -> dict[str, Any]:
     if pid is None:
         words = f"The packaged PostgreSQL on {folder} does not run. Whatever needs it starts it."
     return {"kind": "embedded", "running": pid is not None, "where": folder, "pid": pid, "words": words}
+
+
+def _usual(settings: "Settings") -> dict[str, Any]:
+    """The SQLite file in the data directory; looked at without what reads it, which takes longer to import."""
+    from streams import where
+
+    name = where.ledger_url(settings)
+    made = Path(name.removeprefix("sqlite:///")).is_file()
+    words = f"{name} is there." if made else f"{name} is not made yet; the first start makes it."
+    return {"kind": "sqlite", "running": made, "where": name, "pid": None, "words": words}
 
 
 def _named(settings: "Settings") -> dict[str, Any]:
