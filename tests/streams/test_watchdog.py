@@ -76,9 +76,8 @@ def test_one_record_taken_is_progress() -> None:
 def test_a_loop_that_stands_still_ends_its_process_with_all_stacks() -> None:
     code = (
         "import asyncio, time\nfrom streams import watchdog\n"
-        "async def main():\n    task = watchdog.arm(0.3)\n    await asyncio.sleep(0)\n    time.sleep(20)\n"
+        "async def main():\n    task = watchdog.arm(0.3)\n    await asyncio.sleep(0)\n    time.sleep(600)\n"
         "asyncio.run(main())"
     )
-    began = time.monotonic()
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
-    assert (ended.returncode, "Timeout" in ended.stderr, time.monotonic() - began < 15) == (1, True, True)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, "Timeout" in ended.stderr) == (1, True)  # long before it would have woken
