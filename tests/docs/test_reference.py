@@ -22,12 +22,14 @@ pytestmark = pytest.mark.fast
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
 PAGES = sorted(
-    [
+    path
+    for path in [
         *ROOT.glob("*.md"),
         *(ROOT / "docs").rglob("*.md"),
         *(ROOT / "examples").rglob("*.md"),
         *(ROOT / "examples").rglob("*.py"),
     ]
+    if "node_modules" not in path.parts
 )
 
 
