@@ -116,7 +116,7 @@ def _verdict(step: Step, row: Any) -> str:
         return "held"
     if isinstance(step.then, End) and row.state in _TERMINAL and row.state == step.then.status.value:
         return "done"
-    if isinstance(step.then, Retry) and row.state == "waiting":
+    if isinstance(step.then, Retry) and row.state in {"waiting", "cancelled"}:  # `_retry` ends a row that was cancelled
         return "done"
     return "stale"
 

@@ -11,7 +11,7 @@ from tests.docs.terminals import ROOT, missing_tools, terminals
 ANY = {"GENAI_API_PORT": "0", "GENAI_WORKER_PORT": "0", "GENAI_KAFKA_PORT": "0"}
 PAGES = [
     # page, how it differs from what a reader has
-    ("README.md", {"GENAI_DEFAULT_PROVIDER": "fake"}),  # 44 records are a minute and a half on the local model
+    ("README.md", {"GENAI_DEFAULT_PROVIDER": "fake"}),  # 48 records are a minute and a half on the local model
     ("docs/tutorial/first-requests.md", {}),
 ]
 
