@@ -100,10 +100,10 @@ _Ask = Callable[[str], Awaitable[Output]]
 
 def _by_chat(asked: Input, caller: Caller) -> tuple[_Ask, Space]:
     async def ask(text: str) -> Output:
-        of_text = asked.model_copy(update={"content": text})
+        of_text = asked if text == asked.content else asked.model_copy(update={"content": text})
         return await (_several(of_text, caller) if asked.multi_label else _one(of_text, caller))
 
-    return ask, reading.space(caller, _prompt(asked.model_copy(update={"content": ""}), caller), _MAX_TOKENS)
+    return ask, reading.space(caller, lambda: _prompt(asked.model_copy(update={"content": ""}), caller), _MAX_TOKENS)
 
 
 def _by_embedding(asked: Input, caller: Caller) -> tuple[_Ask, Space]:
@@ -122,7 +122,7 @@ def _by_embedding(asked: Input, caller: Caller) -> tuple[_Ask, Space]:
         near = [name for name, score in scores.items() if score >= _ALSO * scores[best]]
         return Output(categories=near, confidence=min(map(scores.__getitem__, near)), scores=scores)
 
-    return ask, Space(caller.traits.embed_context_tokens, _AROUND_EMBEDDED, 0, _MOST_EMBEDDED)
+    return ask, Space(caller.traits.embed_context_tokens, lambda: _AROUND_EMBEDDED, 0, _MOST_EMBEDDED)
 
 
 def _cosine(left: Sequence[float], right: Sequence[float]) -> float:

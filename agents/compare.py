@@ -65,13 +65,13 @@ _SCHEMA: dict[str, Any] = {
 async def compare(asked: Input, caller: Caller) -> Output:
     """All texts in one call where they fit, which the provider may know better than the guess of their tokens."""
     items = dict(enumerate(asked.items, start=1))
-    space = reading.space(caller, _prompt({}, asked, caller), _MAX_TOKENS)
+    space = reading.space(caller, lambda: _prompt({}, asked, caller), _MAX_TOKENS)
     room = space.room()
     if room is None or _weight(items) <= room:
         try:
             return await _ask(items, asked, caller)
         except ContextTooLong as refusal:
-            space = reading.told(refusal, space, _weight(items) + space.around)
+            space = reading.told(refusal, space, _weight(items) + space.around())
     return await _by_pair(items, asked, caller, space)
 
 
@@ -85,7 +85,7 @@ async def _by_pair(items: Items, asked: Input, caller: Caller, space: Space) -> 
         try:
             found[pair] = await _ask(both, asked, caller)
         except ContextTooLong as refusal:
-            space = reading.told(refusal, space, _weight(both) + space.around)
+            space = reading.told(refusal, space, _weight(both) + space.around())
             items = await _shortened(items, asked, caller, space)
             found[pair] = await _ask(_only(items, pair), asked, caller)
     if len(pairs) == 1:
@@ -108,7 +108,7 @@ def _check(items: Items, pairs: int, space: Space) -> None:
             f"The {len(items)} texts have about {round(weight)} tokens, the model's context holds {space.context}. Compared "
             f"with each other, or read in parts, they make {parts} calls; {space.most} are the most. Compare fewer or shorter "
             "texts at once, or use a model with a longer context.",
-            prompt_tokens=round(weight) + space.around,
+            prompt_tokens=round(weight) + space.around(),
             context_tokens=space.context,
             parts=parts,
             most_parts=space.most,

@@ -124,7 +124,7 @@ async def _entities(asked: Input, types: list[str], caller: Caller, *, reduced: 
         question = structured.question(prompt(text), schema, _Answer.model_validate, max_tokens=_max_tokens(text))
         return await _grounded(text, (await structured.ask(caller, question)).value, types)
 
-    done = await reading.read(asked.content, ask, reading.space(caller, prompt(""), _max_tokens(asked.content)))
+    done = await reading.read(asked.content, ask, reading.space(caller, lambda: prompt(""), _max_tokens(asked.content)))
     found = [read.found for read in done]
     _warn(
         caller,
@@ -189,7 +189,7 @@ async def _data(content: str, schema: dict[str, Any], caller: Caller) -> Any:
         return (await structured.ask(caller, question)).value
 
     room = _max_tokens(content) if merging.can(schema) else 0  # a single value is short, and cannot be read in parts
-    space = reading.space(caller, prompt(""), room)
+    space = reading.space(caller, lambda: prompt(""), room)
     done = await reading.read(content, ask, space)
     if len(done) == 1:
         return done[0].found

@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 from agents import splitting
@@ -44,12 +45,12 @@ class TooLong(OperationError):
 @dataclass(frozen=True, slots=True)
 class Space:
     """What one call holds, in tokens. `context`: all of it, None while it is not known; `around`: the prompt without the
-    text; `answer`: what the answer may take, for which at most half of the context is kept free. `most`: parts.
-    `scale`: how many there really are for one that is guessed.
+    text, found out when it is needed, which it seldom is; `answer`: what the answer may take, for which at most half of the
+    context is kept free. `most`: parts. `scale`: how many there really are for one that is guessed.
     """
 
     context: int | None
-    around: int
+    around: Callable[[], int]
     answer: int
     most: int = MOST_PARTS
     scale: float = 1.0
@@ -58,11 +59,11 @@ class Space:
         """For the text, in guessed tokens."""
         if self.context is None:
             return None
-        return int((self.context - min(self.answer, self.context // 2)) / self.scale) - self.around
+        return int((self.context - min(self.answer, self.context // 2)) / self.scale) - self.around()
 
     def figures(self, content: str) -> dict[str, int | None]:
         """Of an error about `content`; the contract promises both."""
-        return {"prompt_tokens": round(tokens.weigh(content)) + self.around, "context_tokens": self.context}
+        return {"prompt_tokens": round(tokens.weigh(content)) + self.around(), "context_tokens": self.context}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +74,15 @@ class Read(Generic[T]):
     found: T
 
 
-def space(caller: Caller, without_text: Rendered, answer: int) -> Space:
+def space(caller: Caller, without_text: Callable[[], Rendered], answer: int) -> Space:
     """For a chat whose prompt is `without_text` when its text is empty."""
-    around = tokens.weigh(without_text.system or "") + tokens.weigh(without_text.user)
-    return Space(caller.traits.context_tokens, round(around) + _AROUND_MESSAGES, answer)
+
+    @cache
+    def around() -> int:
+        prompt = without_text()
+        return round(tokens.weigh(prompt.system or "") + tokens.weigh(prompt.user)) + _AROUND_MESSAGES
+
+    return Space(caller.traits.context_tokens, around, answer)
 
 
 async def read(content: str, ask: Callable[[str], Awaitable[T]], space: Space) -> list[Read[T]]:
@@ -125,7 +131,7 @@ def _too_many(content: str, room: float, space: Space) -> TooLong:
     return TooLong(
         f"The content has about {long} tokens; the model reads {round(room)} at a time{holds}, which makes about {needed} "
         f"parts, and {space.most} are the most. Send it as several requests, or use a model with a longer context.",
-        prompt_tokens=long + space.around,
+        prompt_tokens=long + space.around(),
         context_tokens=space.context,
         parts=needed,
         most_parts=space.most,
@@ -135,7 +141,7 @@ def _too_many(content: str, room: float, space: Space) -> TooLong:
 def _after(refusal: ContextTooLong, part: Part, space: Space) -> tuple[float, Space]:
     """The room to go on with: at least a quarter less than what was refused, however little the refusal tells."""
     size = tokens.weigh(part.text)
-    space = told(refusal, space, size + space.around)
+    space = told(refusal, space, size + space.around())
     room = space.room()
     smaller = size / 2 if room is None else min(size * 0.75, room * _SURE)
     if smaller < LEAST_ROOM:

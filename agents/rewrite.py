@@ -58,7 +58,7 @@ async def rewrite(asked: Input, caller: Caller) -> Output:
     async def ask(text: str) -> str:
         return await _ask(_share(asked, text), caller)
 
-    space = reading.space(caller, _prompt(asked.model_copy(update={"content": ""}), caller), _max_tokens(asked))
+    space = reading.space(caller, lambda: _prompt(asked.model_copy(update={"content": ""}), caller), _max_tokens(asked))
     done = await reading.read(asked.content, ask, space)
     if len(done) > 1:
         caller.warn(reading.in_parts(len(done)))

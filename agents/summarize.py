@@ -69,11 +69,12 @@ async def _answer(asked: Input, caller: Caller, *, reduced: bool = False) -> _An
     part_asked = asked.model_copy(update={"max_sentences": _PART_SENTENCES, "style": None})
 
     async def ask(text: str) -> tuple[bool, _Answer]:
-        whole = len(text) == len(asked.content)
-        return whole, await _ask((asked if whole else part_asked).model_copy(update={"content": text}), caller)
+        if len(text) == len(asked.content):
+            return True, await _ask(asked, caller)
+        return False, await _ask(part_asked.model_copy(update={"content": text}), caller)
 
     longest = max(_max_tokens(asked), _max_tokens(part_asked))
-    space = reading.space(caller, _prompt(asked.model_copy(update={"content": ""}), caller), longest)
+    space = reading.space(caller, lambda: _prompt(asked.model_copy(update={"content": ""}), caller), longest)
     done = await reading.read(asked.content, ask, space)
     whole, first = done[0].found
     if whole:

@@ -36,7 +36,7 @@ class Model:
 
 
 def space(context: int | None) -> Space:
-    return Space(context, around=20, answer=100)
+    return Space(context, around=lambda: 20, answer=100)
 
 
 async def test_what_fits_is_asked_for_at_once():
@@ -120,9 +120,9 @@ async def test_a_refusal_that_smaller_parts_cannot_help_is_the_providers_own():
 
 async def test_instructions_that_fill_the_context_are_left_to_the_provider_to_refuse():
     model = Model(100)
-    assert Space(100, around=90, answer=10).room() < LEAST_ROOM  # type: ignore[operator]
+    assert Space(100, around=lambda: 90, answer=10).room() < LEAST_ROOM  # type: ignore[operator]
     with pytest.raises(ContextTooLong):
-        await read(TEXT, model.ask, Space(100, around=90, answer=10))
+        await read(TEXT, model.ask, Space(100, around=lambda: 90, answer=10))
 
 
 def test_the_warning_says_how_many_parts():
