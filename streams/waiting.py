@@ -10,7 +10,6 @@ from aiokafka.errors import KafkaError
 from alembic.util.exc import CommandError
 from sqlalchemy.engine import URL
 
-from agents import OPERATIONS
 from store import migrate
 from store.database import Database, parse_url
 from store.errors import StoreError
@@ -51,6 +50,10 @@ async def ledger(settings: Settings) -> AsyncIterator[Database]:
 
 async def for_topics(settings: Settings, bootstrap: str, tell: Tell) -> dict[str, int]:
     """Make the topics; how many partitions each has. Waits for the broker as long as it takes."""
+    from agents import (
+        OPERATIONS,
+    )  # here, since commands that only look into the ledger start faster without the operations
+
     while True:
         try:
             await topics.create(bootstrap, settings, OPERATIONS)
