@@ -1,15 +1,14 @@
 """A claim costs the same in a flood: it reads the small indexes of what waits, and nothing else."""
 
-from typing import Any
-
 import pytest
-from sqlalchemy import Connection, event, insert, text
+from sqlalchemy import Connection, insert, text
 
 from store import tables
 from store.database import Database
 from store.ledger.claim import claim
 from store.ledger.types import Want
 from tests.store.ground import POOL, ROUTES, opened
+from tests.store.plans import plans
 
 FLOOD = 100_000
 
@@ -54,28 +53,17 @@ def _flood(conn: Connection) -> None:
 
 def _plans(conn: Connection) -> dict[str, str]:
     """What the claim asks of `requests`, and how the database goes about it."""
-    asked: list[tuple[str, Any]] = []
-
-    def hear(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if "requests" in statement and statement.startswith(("SELECT", "UPDATE", "WITH")):
-            asked.append((statement, parameters))
-
-    event.listen(conn, "before_cursor_execute", hear)
-    claim(conn, ROUTES, "w", [Want(POOL, 5, (0, 0, 100))])
-    event.remove(conn, "before_cursor_execute", hear)
-    explain = "EXPLAIN QUERY PLAN " if conn.dialect.name == "sqlite" else "EXPLAIN "
-    return {
-        f"{statement} {parameters}": "\n".join(
-            str(row[-1]) for row in conn.exec_driver_sql(explain + statement, parameters)
-        )
-        for statement, parameters in asked
-    }
+    return plans(
+        conn,
+        lambda: claim(conn, ROUTES, "w", [Want(POOL, 5, (0, 0, 100))]),
+        lambda statement: "requests" in statement and statement.startswith(("SELECT", "UPDATE", "WITH")),
+    )
 
 
 async def test_a_claim_reads_only_the_indexes_of_what_waits(flooded: Database) -> None:
-    plans = await flooded.write(_plans)
-    lanes = next(plan for statement, plan in plans.items() if statement.startswith("WITH"))
-    assert lanes.count("requests_claimable") >= 3, plans
-    times = next(plan for statement, plan in plans.items() if "deadline IS NOT NULL" in statement)
-    assert ("requests_delayed" in times, "requests_deadline" in times) == (True, True), plans
-    assert not any("Seq Scan on requests" in plan or "SCAN requests" in plan for plan in plans.values())
+    found = await flooded.write(_plans)
+    lanes = next(plan for statement, plan in found.items() if statement.startswith("WITH"))
+    assert lanes.count("requests_claimable") >= 3, found
+    times = next(plan for statement, plan in found.items() if "deadline IS NOT NULL" in statement)
+    assert ("requests_delayed" in times, "requests_deadline" in times) == (True, True), found
+    assert not any("Seq Scan on requests" in plan or "SCAN requests" in plan for plan in found.values())

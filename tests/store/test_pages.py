@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, select, text
+from sqlalchemy import Connection, select, text
 
 from store import tables
 from store.database import Database
@@ -15,6 +15,7 @@ from store.ledger import pages
 from store.ledger.pages import Wanted
 from tests.store import flood
 from tests.store.ground import opened
+from tests.store.plans import plans
 
 FEW, MANY = 1_200, 100_000
 
@@ -103,35 +104,21 @@ async def test_a_page_does_not_move_when_newer_requests_come(few: Database) -> N
     assert [row.pk for row in second.rows] == list(range(FEW - 10, FEW - 20, -1))
 
 
-def _plans(conn: Connection) -> dict[str, str]:
-    """Each statement of each list and count, and how the database goes about it."""
-    asked: list[tuple[str, Any]] = []
-
-    def hear(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        asked.append((statement, parameters))
-
-    event.listen(conn, "before_cursor_execute", hear)
+def _ask(conn: Connection) -> None:
+    """Each list and each count."""
     for wanted in WANTED:
         pages.page(conn, wanted, None, 50)
         pages.page(conn, wanted, pages.Place(min(wanted.until, flood.FIRST + MANY / 20), 1), 50)
     pages.standing(conn)
     pages.ended(conn, flood.FIRST + MANY / 20)
     pages.latest(conn, 10, 100)
-    event.remove(conn, "before_cursor_execute", hear)
-    explain = "EXPLAIN QUERY PLAN " if conn.dialect.name == "sqlite" else "EXPLAIN "
-    return {
-        f"{statement} {parameters}": "\n".join(
-            str(row[-1]) for row in conn.exec_driver_sql(explain + statement, parameters)
-        )
-        for statement, parameters in asked
-    }
 
 
 async def test_lists_and_counts_read_indexes_in_their_order(many: Database) -> None:
-    plans = await many.read(_plans)
+    found = await many.read(lambda conn: plans(conn, lambda: _ask(conn)))
     whole = re.compile(r"Seq Scan on (requests|results)|SCAN (requests|results)(?! USING)")
-    assert {statement: plan for statement, plan in plans.items() if whole.search(plan)} == {}
-    lists = [plan for statement, plan in plans.items() if "accepted_at DESC" in statement]
+    assert {statement: plan for statement, plan in found.items() if whole.search(plan)} == {}
+    lists = [plan for statement, plan in found.items() if "accepted_at DESC" in statement]
     assert [plan for plan in lists if not re.search(r"(SEARCH|Index).* requests_\w+", plan)] == []
 
 
