@@ -7,6 +7,7 @@ from schemas.control import Cancel
 from schemas.costs import DailyTotals
 from schemas.errors import ErrorType, Failure
 from schemas.letter import LetterHeaders
+from schemas.progress import Progress
 from schemas.request import Lane, Options, Request
 from schemas.result import Result, Source, Status, Totals
 from schemas.usage import Price, UsageEvent
@@ -20,6 +21,7 @@ __all__ = [
     "LetterHeaders",
     "Options",
     "Price",
+    "Progress",
     "Request",
     "Result",
     "Source",

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, select
 
+from schemas.progress import Progress
 from store import rows
 from store.database import now
 from store.ledger.types import Claimed, Generating, Routes
@@ -55,19 +56,19 @@ def say(conn: Connection, routes: Routes, told: Sequence[Generating], ended: Seq
 def _published(routes: Routes, one: Generating, at: float) -> dict[str, Any]:
     claim = one.claim
     key = (claim.run_id or claim.id).encode()
-    value = {
-        "run_id": claim.run_id,
-        "request_id": claim.id,
-        "operation": claim.operation,
-        "tenant": claim.tenant,
-        "generation": claim.generation,
-        "tokens": one.tokens,
-        "calls": one.calls,
-        "since": datetime.fromtimestamp(one.since, UTC).isoformat(),
-        "at": datetime.fromtimestamp(at, UTC).isoformat(),
-    }
+    said = Progress(
+        run_id=claim.run_id,
+        request_id=claim.id,
+        operation=claim.operation,
+        tenant=claim.tenant,
+        generation=claim.generation,
+        tokens=one.tokens,
+        calls=one.calls,
+        since=datetime.fromtimestamp(one.since, UTC),
+        at=datetime.fromtimestamp(at, UTC),
+    )
     where = routes.partition(routes.runs, key)
-    packed = {"value": orjson.dumps(value), "headers": rows.pack_headers(())}
+    packed = {"value": orjson.dumps(said.model_dump()), "headers": rows.pack_headers(())}
     return {"topic": routes.runs, "partition": where, "number": None, "key": key, **packed}
 
 

@@ -38,7 +38,7 @@ def document(operations: words.Table) -> Node:
             }
         },
         "channels": {_short(topic.name): _channel(topic) for topic in rows},
-        "operations": dict(_operation(topic.name) for topic in rows if topic.name != topics.RUNS),
+        "operations": dict(_operation(topic.name) for topic in rows),
         "components": {
             "schemas": words.together(operations, "#/components/schemas/{model}"),
             "messages": {**{f"request.{name}": _asked(name) for name in operations}, **_told()},
@@ -50,8 +50,8 @@ def _short(topic: str) -> str:
     return topic.removeprefix("genai.")
 
 
-def _message(topic: str) -> str | None:
-    """Which message a channel carries; nothing is written to `genai.runs` yet."""
+def _message(topic: str) -> str:
+    """Which message a channel carries."""
     if topic.startswith(topics.REQUESTS):
         return f"request.{topics.parse_request_topic(topic)[0]}"
     return {
@@ -59,8 +59,9 @@ def _message(topic: str) -> str | None:
         topics.USAGE: "usage",
         topics.COSTS: "costs-daily",
         topics.CONTROL: "cancel",
+        topics.RUNS: "progress",
         topics.DLQ: "dead-letter",
-    }.get(topic)
+    }[topic]
 
 
 def _channel(topic: topics.Topic) -> Node:
@@ -68,7 +69,7 @@ def _channel(topic: topics.Topic) -> Node:
     return {
         "address": topic.name,
         "description": _meaning(topic.name),
-        "messages": {message: {"$ref": f"#/components/messages/{message}"}} if message else {},
+        "messages": {message: {"$ref": f"#/components/messages/{message}"}},
         "bindings": {
             "kafka": {
                 "topic": topic.name,
@@ -96,7 +97,7 @@ def _meaning(topic: str) -> str:
         topics.RESULTS: "One terminal result per request and generation. The key is the request's, or its id when it had none.",
         topics.USAGE: "One event per provider call that cost anything or returned.",
         topics.COSTS: "Running totals of a UTC day; the last value of a key counts.",
-        topics.RUNS: "The progress of runs; declared, not written yet.",
+        topics.RUNS: "How far long calls are; only with `GENAI_PROGRESS_TOPIC`.",
         topics.CONTROL: "Cancels, applied in their order.",
         topics.DLQ: "Records that failed and that another try, or a person, may mend: untouched, the reason in the headers.",
     }[topic]
@@ -164,6 +165,11 @@ def _told() -> dict[str, Node]:
             "title": "A day's running totals",
             "payload": {"$ref": "#/components/schemas/DailyTotals"},
             "bindings": _key("`date|provider|model|tenant`"),
+        },
+        "progress": {
+            "title": "How far a long call is",
+            "payload": {"$ref": "#/components/schemas/Progress"},
+            "bindings": _key("The run's id, or the request's when it has none."),
         },
         "cancel": {
             "title": "A cancel",

@@ -7,7 +7,7 @@ from pydantic import BaseModel, create_model
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from agents.base import Operation
-from schemas import Cancel, DailyTotals, LetterHeaders, Request, Result, UsageEvent
+from schemas import Cancel, DailyTotals, LetterHeaders, Progress, Request, Result, UsageEvent
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Mode = Literal["validation", "serialization"]
@@ -18,6 +18,7 @@ Schema = dict[str, Any]
 _FOR_READERS: Mapping[str, Model] = {
     "usage": (UsageEvent, "serialization"),
     "costs-daily": (DailyTotals, "serialization"),
+    "progress": (Progress, "serialization"),
     "dead-letter-headers": (LetterHeaders, "serialization"),
 }
 
