@@ -7,15 +7,16 @@ from agents import OPERATIONS
 from store.database import Database, parse_url
 from store.migrate import migrate
 from streams import runtime, topics
-from streams.app import database_url, running
+from streams.app import running
 from streams.logging import configure
 from streams.settings import Settings, load
+from streams.where import ledger_url
 
 _ASKING_S = 0.02
 
 
 async def main(settings: Settings) -> None:
-    database = Database(parse_url(database_url(settings)))
+    database = Database(parse_url(ledger_url(settings)))
     await migrate(database)
     await database.aclose()
     await topics.create(settings.kafka_brokers, settings, OPERATIONS)

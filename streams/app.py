@@ -60,11 +60,6 @@ class Spine:
     closing: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
 
-def database_url(settings: Settings) -> str:
-    """As `where.ledger_url` says."""
-    return where.ledger_url(settings)
-
-
 def make_providers(settings: Settings) -> dict[str, Provider]:
     """Every provider of the table; none connects before its first call."""
     config = ProviderConfig(
@@ -132,7 +127,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     worker = f"{platform.node()}-{os.getpid()}-{str(uuid_utils.uuid7())[-12:]}"
     structlog.contextvars.bind_contextvars(worker=worker)
     stack.callback(structlog.contextvars.unbind_contextvars, "worker")
-    database = Database(parse_url(database_url(settings)))
+    database = Database(parse_url(where.ledger_url(settings)))
     stack.push_async_callback(database.aclose)
     routes = make_routes(settings, widths)
     providers = make_providers(settings)

@@ -19,6 +19,7 @@ from streams.settings import Settings
 from streams.web.app import make_api, make_small
 from streams.web.auth import check_host
 from streams.web.front import Front
+from streams.where import ledger_url
 from tests.deploy.files import COMPOSE, COMPOSE_DEV, FILLED, ROOT, commands, compose, settings_named, variables
 from tests.parts.kafka import make_settings
 
@@ -52,7 +53,7 @@ def test_the_environment_of_our_processes_is_accepted(path: Path, name: str) -> 
     assert settings.default_provider in PROVIDERS
     check_host(settings.api_host, "GENAI_API_HOST", settings)
     check_host(settings.worker_host, "GENAI_WORKER_HOST", settings)
-    url = parse_url(wiring.database_url(settings))
+    url = parse_url(ledger_url(settings))
     assert (url.get_backend_name(), url.host, url.database) == ("postgresql", "postgres", "genai")
 
 

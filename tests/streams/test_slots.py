@@ -12,8 +12,9 @@ from store.database import Database, parse_url
 from store.ledger import queries
 from store.ledger.types import Arrival
 from store.migrate import migrate
-from streams.app import Spine, database_url, running
+from streams.app import Spine, running
 from streams.settings import Settings
+from streams.where import ledger_url
 
 SLOTS, REQUESTS = 3, 60
 
@@ -35,7 +36,7 @@ async def test_never_more_calls_than_slots_and_every_slot_comes_back(tmp_path: P
         fake_tail=0.0,
         _env_file=None,
     )
-    database = Database(parse_url(database_url(settings)))
+    database = Database(parse_url(ledger_url(settings)))
     await migrate(database)
     await database.aclose()
     async with running(settings, bootstrap=None) as spine:

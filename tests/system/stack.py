@@ -17,8 +17,9 @@ from agents import OPERATIONS
 from store.database import Database, parse_url
 from store.migrate import migrate
 from streams import topics
-from streams.app import Spine, database_url, running
+from streams.app import Spine, running
 from streams.settings import Settings
+from streams.where import ledger_url
 from tests.parts.kafka import make_settings
 
 
@@ -186,7 +187,7 @@ async def make_stack(bootstrap: str, data: Path, database: str = "", **changes: 
     }
     settings = make_settings(**{**given, **changes})
     made = Stack(bootstrap, settings, await fresh_topics(bootstrap, settings))
-    db = Database(parse_url(database_url(settings)))
+    db = Database(parse_url(ledger_url(settings)))
     await migrate(db)
     await db.aclose()
     return made

@@ -28,7 +28,7 @@ from store.database import Database, parse_url
 from store.ledger import queries
 from store.tables import executions
 from streams import topics
-from streams.app import database_url
+from streams.where import ledger_url
 from tests.system.conftest import MakeStack
 from tests.system.killable import POINTS
 from tests.system.stack import Stack, read_all, request
@@ -140,7 +140,7 @@ async def check(stack: Stack, ids: list[str], seen: list[Any], counts: dict[str,
     assert len(terminal) == len(ids), "two different terminal results for one identity"
     executed = {tag: c["finished"] + c["broken"] + c["aborted"] for tag, c in counts["requests"].items()}
     paid_twice = sum(n - 1 for n in executed.values() if n > 1)
-    db = Database(parse_url(database_url(stack.settings)))
+    db = Database(parse_url(ledger_url(stack.settings)))
     ambiguous = await db.read(
         lambda conn: conn.execute(
             select(func.count()).select_from(executions).where(executions.c.error_type == "ambiguous")
@@ -153,7 +153,7 @@ async def check(stack: Stack, ids: list[str], seen: list[Any], counts: dict[str,
 
 async def equal_totals(stack: Stack, timeout_s: float = 30) -> Mapping[str, int]:
     """SQL daily_costs = sum of the journal = genai.usage folded by id = the Faust table, in nano-dollars."""
-    db = Database(parse_url(database_url(stack.settings)))
+    db = Database(parse_url(ledger_url(stack.settings)))
     until = time.monotonic() + timeout_s
     while True:
         journal = {key: nano for key, (_, nano) in (await db.read(queries.journal_days)).items()}

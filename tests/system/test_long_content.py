@@ -23,8 +23,9 @@ from store.database import Database, parse_url
 from store.ledger import queries
 from store.migrate import migrate
 from store.tables import executions, requests
-from streams.app import Spine, database_url, running
+from streams.app import Spine, running
 from streams.settings import Settings
+from streams.where import ledger_url
 from tests.parts.kafka import make_settings
 from tests.system.alone import accept
 
@@ -50,7 +51,7 @@ async def settings(double: FakeServer, tmp_path: Path) -> Settings:
         retry_base_s=0.01,
         prices={"fake/*": {"input_per_million": "1"}},
     )
-    database = Database(parse_url(database_url(made)))
+    database = Database(parse_url(ledger_url(made)))
     await migrate(database)
     await database.aclose()
     return made

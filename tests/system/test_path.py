@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from store.database import Database, parse_url
 from store.tables import intake_progress
 from streams import topics
-from streams.app import database_url
+from streams.where import ledger_url
 from tests.system.conftest import MakeStack
 from tests.system.stack import Stack, folded, request
 
@@ -93,7 +93,7 @@ async def test_a_redelivery_is_nothing(stack_of: MakeStack) -> None:
         await committed(stack, "genai.requests.summarize", 6)
         spine.faust.commits.clear()
 
-    db = Database(parse_url(database_url(stack.settings)))
+    db = Database(parse_url(ledger_url(stack.settings)))
     await db.write(lambda conn: conn.execute(intake_progress.update().values(committed_seen=0)))
     await db.aclose()
     await move_offsets(stack, "genai.requests.summarize", 0)
