@@ -10,18 +10,20 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 from sqlalchemy import Connection, Double, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, InterfaceError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from store.errors import Away, BadData, BadUrl, Full, Met
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -115,6 +117,8 @@ class Database:
             self._write = ThreadPoolExecutor(1, "ledger-write")
             self._read = ThreadPoolExecutor(4, "ledger-read")
         else:
+            from sqlalchemy.ext.asyncio import create_async_engine  # with the ORM behind it: a tenth of a second
+
             self.asynchronous = create_async_engine(
                 pg_url(url),
                 pool_size=8,

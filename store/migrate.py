@@ -4,21 +4,18 @@ import asyncio
 import time
 import uuid
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, insert, select, text
 
 from store.database import Database
 from store.errors import Away
+from store.schema import MIGRATIONS, is_current
 from store.tables import ledgers
 
-_FOLDER = Path(__file__).parent / "migrations"
 LOCK_TIMEOUT = "5s"
 """Short: a migration that waits for a lock makes everybody behind it wait too."""
 FILE_LOCK_S = 60.0
@@ -29,20 +26,8 @@ _LOCK = 7_305_811
 def config() -> Config:
     """Alembic's configuration without a file."""
     made = Config()
-    made.set_main_option("script_location", str(_FOLDER))
+    made.set_main_option("script_location", str(MIGRATIONS))
     return made
-
-
-def head() -> str:
-    """The schema that this program speaks."""
-    found = ScriptDirectory.from_config(config()).get_current_head()
-    assert found is not None
-    return found
-
-
-def current(conn: Connection) -> str | None:
-    """The schema that the database has; None: it is empty."""
-    return MigrationContext.configure(conn).get_current_revision()
 
 
 def upgrade(conn: Connection) -> None:
@@ -59,7 +44,7 @@ def upgrade(conn: Connection) -> None:
 
 async def migrate(database: Database) -> None:
     """Upgrade; on SQLite one process at a time by a lock file, since whoever starts first does it."""
-    if await database.read(current) == head():
+    if await is_current(database):
         return
     if not database.is_sqlite:
         await _upgrade_shared(database)
@@ -87,8 +72,3 @@ async def _upgrade_shared(database: Database) -> None:
 
 def _locked(path: str) -> AbstractContextManager[Any]:
     return FileLock(path, timeout=FILE_LOCK_S, thread_local=False).acquire()
-
-
-async def is_current(database: Database) -> bool:
-    """Whether the database speaks our schema."""
-    return await database.read(current) == head()

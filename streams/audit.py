@@ -11,7 +11,7 @@ import orjson
 
 from schemas.money import from_usd
 from store.ledger import queries
-from streams import reading, topics, waiting
+from streams import lookup, reading, topics
 from streams.reading import Record
 from streams.settings import Settings
 
@@ -23,7 +23,7 @@ SQL, JOURNAL, USAGE, TABLE = "daily_costs", "journal", "usage", "table"
 
 async def audit(settings: Settings, bootstrap: str) -> dict[str, Book]:
     """Each book as it is now; the topics up to the ends that they have at the beginning. Empty sums are left out."""
-    async with waiting.ledger(settings) as database:
+    async with lookup.opened(settings) as database:
         days = await database.read(lambda conn: queries.days(conn, "0000-00-00", "9999-99-99"))
         journal = await database.read(queries.journal_by_day)
     books = {

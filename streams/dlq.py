@@ -108,13 +108,13 @@ def _became(letter: Letter, newest: Mapping[Identity, str], states: Mapping[Iden
 async def states(settings: Settings, all_: Sequence[Letter]) -> dict[Identity, str]:
     """The ledger's state of each letter's request. Raises SpineError, StoreError when there is no ledger to ask."""
     from store.ledger import queries
-    from streams import postgres, waiting
+    from streams import lookup, postgres
 
     if settings.database_url == postgres.EMBEDDED and not postgres.is_running(settings):
         raise SpineError("The packaged PostgreSQL does not run.")
     wanted = {letter.identity for letter in all_ if letter.identity}
     chosen = await asyncio.to_thread(postgres.resolved, settings)
-    async with waiting.ledger(chosen) as database:
+    async with lookup.opened(chosen) as database:
         return await database.read(lambda conn: queries.states_of(conn, wanted))
 
 

@@ -129,9 +129,9 @@ async def _broker(settings: Settings) -> list[Finding]:
 
 
 async def _database(settings: Settings) -> list[Finding]:
-    from store import migrate
+    from store import schema
     from store.database import Database, parse_url
-    from streams import postgres, waiting
+    from streams import lookup, postgres
     from streams.where import ledger_url
 
     if settings.database_url == postgres.EMBEDDED and not (settings.data() / "postgres" / "PG_VERSION").exists():
@@ -139,11 +139,11 @@ async def _database(settings: Settings) -> list[Finding]:
     chosen = await asyncio.to_thread(postgres.resolved, settings)
     url = parse_url(ledger_url(chosen))
     where = url.render_as_string(hide_password=True)
-    if not waiting.is_made(url):
+    if not lookup.is_made(url):
         return [Finding("database", "note", f"{where} is not made yet", "The first start makes it.")]
     database = Database(url)
     try:
-        version, wanted = await database.read(migrate.current), migrate.head()
+        version, wanted = await database.read(schema.current), schema.head()
         ahead = await _database_ahead(database)
     except StoreError as error:
         mend = "Start that database, or mend GENAI_DATABASE_URL."

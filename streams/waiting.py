@@ -1,16 +1,13 @@
 """A process's start: it waits for what is not there yet, and says for what."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 
 import structlog
 from aiokafka.errors import KafkaError
 from alembic.util.exc import CommandError
-from sqlalchemy.engine import URL
 
-from store import migrate
+from store import migrate, schema
 from store.database import Database, parse_url
 from store.errors import StoreError
 from streams import topics
@@ -25,27 +22,6 @@ log = structlog.get_logger(__name__)
 RETRY_S = 0.5
 Tell = Callable[[str], None]
 """Is told, each time again, what is waited for."""
-
-
-def is_made(url: URL) -> bool:
-    """Whether there is something to look into; opening a SQLite file that is missing would make it."""
-    return url.drivername != "sqlite" or Path(url.database or "").exists()
-
-
-@contextlib.asynccontextmanager
-async def ledger(settings: Settings) -> AsyncIterator[Database]:
-    """The ledger, to look into it. Raises SpineError when there is none yet."""
-    url = parse_url(ledger_url(settings))
-    none = SpineError("There is no ledger yet; it is made by `genai-spine up`, `worker` or `migrate`.")
-    if not is_made(url):
-        raise none
-    database = Database(url)
-    try:
-        if not await migrate.is_current(database):
-            raise none
-        yield database
-    finally:
-        await database.aclose()
 
 
 async def for_topics(settings: Settings, bootstrap: str, tell: Tell) -> dict[str, int]:
@@ -76,7 +52,7 @@ async def for_schema(settings: Settings, tell: Tell, *, may_migrate: bool) -> No
             try:
                 if may_migrate or database.is_sqlite:
                     await migrate.migrate(database)
-                if await migrate.is_current(database):
+                if await schema.is_current(database):
                     return
                 tell(f"waiting for the migrations of {where}: start a worker, or run `genai-spine migrate`")
             except StoreError as error:

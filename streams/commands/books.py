@@ -48,13 +48,13 @@ def costs(
 
 async def _costs(settings: "Settings", first: str | None, last: str | None, by: str | None) -> dict[str, Any]:
     from store.ledger import books, queries
-    from streams import bookkeeping, days, waiting
+    from streams import bookkeeping, days, lookup
     from streams.errors import SpineError
 
     try:
         start, end = days.span(first, last)
         groups = bookkeeping.groups(by) if by is not None else ()
-        async with waiting.ledger(settings) as database:
+        async with lookup.opened(settings) as database:
             if not groups:
                 found = await database.read(lambda conn: queries.days(conn, str(start), str(end)))
                 return bookkeeping.daily(found, start, end)

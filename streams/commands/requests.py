@@ -118,9 +118,9 @@ def _wanted(*told: str | None) -> "Wanted":
 
 
 async def _list(settings: "Settings", wanted: "Wanted", number: int) -> list[dict[str, Any]]:
-    from streams import waiting
+    from streams import lookup
 
-    async with waiting.ledger(settings) as database:
+    async with lookup.opened(settings) as database:
         return [item async for item in _newest(database, wanted, number)]
 
 
@@ -142,7 +142,7 @@ async def _newest(database: "Database", wanted: "Wanted", number: int) -> "Async
 
 async def _show(settings: "Settings", id_: str, tenant: str | None, operation: str | None) -> dict[str, Any]:
     from store.ledger import pages
-    from streams import waiting
+    from streams import lookup
     from streams.errors import SpineError
     from streams.finding import named
     from streams.web import showing
@@ -152,7 +152,7 @@ async def _show(settings: "Settings", id_: str, tenant: str | None, operation: s
         found = named(conn, settings, id_, tenant, operation)
         return [(row, pages.calls_of(conn, row.pk)) for row in found[:2]]
 
-    async with waiting.ledger(settings) as database:
+    async with lookup.opened(settings) as database:
         found = await database.read(look)
     if not found:
         raise SpineError(f"No request has the id {id_!r}. Is its tenant a rare one? Then add --tenant.")
@@ -171,10 +171,10 @@ async def _show(settings: "Settings", id_: str, tenant: str | None, operation: s
 async def _watch(settings: "Settings", wanted: "Wanted", number: int, every_s: float, as_json: bool) -> None:
     import asyncio
 
-    from streams import waiting
+    from streams import lookup
 
     known: dict[tuple[str, str, str], tuple[str, int, int]] = {}
-    async with waiting.ledger(settings) as database:
+    async with lookup.opened(settings) as database:
         while True:
             now = [item async for item in _newest(database, wanted, number)]
             for item in reversed(now):

@@ -9,13 +9,15 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from filelock import FileLock
 from sqlalchemy import Connection, MetaData, Table, select, text
 
 import store.migrate
 from store.database import Database, parse_url
 from store.errors import Away
-from store.migrate import head, is_current, migrate
+from store.migrate import config, migrate
+from store.schema import head, is_current
 from store.tables import ledgers, metadata, requests
 
 _MIGRATE = """
@@ -120,3 +122,8 @@ async def test_a_process_that_hangs_in_its_migration_is_named(sqlite_url: str, m
     await migrate(database)
     assert await is_current(database)
     await database.aclose()
+
+
+@pytest.mark.fast
+def test_the_schema_that_we_speak_is_alembics_head() -> None:
+    assert head() == ScriptDirectory.from_config(config()).get_current_head()
