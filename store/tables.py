@@ -280,3 +280,10 @@ ledgers = Table(
     Column("id", Text, primary_key=True, comment="a new ledger numbers its usage events anew"),
     Column("made_at", Double, nullable=False),
 )
+
+pruned = Table(
+    "pruned",
+    metadata,
+    Column("kind", Text, primary_key=True, comment="bodies, journal, positions"),
+    Column("before", Double, nullable=False, comment="what is older may have gone"),
+)

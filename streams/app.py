@@ -18,6 +18,7 @@ from agents.engine import Engine, Limits
 from agents.engine.keeper import Keeper
 from agents.engine.metrics import Metrics
 from agents.engine.policy import Patience
+from agents.engine.pruner import Pruner
 from prompts import Library
 from providers import PROVIDERS, Provider
 from providers import Config as ProviderConfig
@@ -27,7 +28,7 @@ from providers.prices import table as price_table
 from store.database import Database, parse_url
 from store.ledger.types import Routes
 from store.ledger.writer import Writer
-from streams import library, topics, where
+from streams import keeping, library, topics, where
 from streams.decode import Decoder, Defaults
 from streams.intake import Intake
 from streams.kafka import SpineApp
@@ -155,6 +156,9 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     await keeper.start()
     stack.push_async_callback(keeper.aclose)
     stack.push_async_callback(engine.drain, settings.drain_s)
+    pruner = Pruner(database, keeping.keep(settings))
+    pruner.start()
+    stack.push_async_callback(pruner.aclose)
     return Spine(
         settings,
         worker,

@@ -1,16 +1,19 @@
 """Four books of the same money, held against each other.
 
 `daily_costs` (SQL, added up in each answer's own transaction), the journal (SQL, every call), the usage topic folded by id,
-and the Faust table behind `genai.costs.daily`.
+and the Faust table behind `genai.costs.daily`. Old calls are pruned and old events retained no longer: a book is asked only about
+the days that it has whole.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 
 import orjson
 
 from schemas.money import from_usd
-from store.ledger import queries
+from store.ledger import queries, room
 from streams import lookup, reading, topics
 from streams.reading import Record
 from streams.settings import Settings
@@ -21,18 +24,43 @@ Book = dict[str, int]
 SQL, JOURNAL, USAGE, TABLE = "daily_costs", "journal", "usage", "table"
 
 
-async def audit(settings: Settings, bootstrap: str) -> dict[str, Book]:
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Each book, and the first UTC day that it has whole, where days before are no longer kept."""
+
+    books: Mapping[str, Book]
+    whole_from: Mapping[str, str] = field(default_factory=dict)
+
+
+async def audit(settings: Settings, bootstrap: str) -> Audit:
     """Each book as it is now; the topics up to the ends that they have at the beginning. Empty sums are left out."""
     async with lookup.opened(settings) as database:
         days = await database.read(lambda conn: queries.days(conn, "0000-00-00", "9999-99-99"))
         journal = await database.read(queries.journal_by_day)
+        marks = await database.read(room.marks)
+    begins, usage = await reading.begins(bootstrap, topics.USAGE), await reading.whole(bootstrap, topics.USAGE)
     books = {
         SQL: {"|".join((row.date, row.provider, row.model, row.tenant)): int(row.cost_nano) for row in days},
         JOURNAL: {"|".join(key): nano for key, nano in journal.items()},
-        USAGE: folded(await reading.whole(bootstrap, topics.USAGE)),
+        USAGE: folded(usage),
         TABLE: latest(await reading.whole(bootstrap, topics.COSTS)),
     }
-    return {name: {key: nano for key, nano in book.items() if nano} for name, book in books.items()}
+    whole = {USAGE: retained_from(begins, usage, datetime.now(UTC).date())}
+    if "journal" in marks:
+        whole[JOURNAL] = str(datetime.fromtimestamp(marks["journal"], UTC).date())
+    found = {name: {key: nano for key, nano in book.items() if nano} for name, book in books.items()}
+    return Audit(found, {name: day for name, day in whole.items() if day})
+
+
+def retained_from(begins: Mapping[int, int], records: Iterable[Record], today: date) -> str:
+    """The first day of which no event has gone with the topic's retention; empty: none has gone at all."""
+    cut = {partition for partition, offset in begins.items() if offset > 0}
+    first: dict[int, date] = {}
+    for record in records:
+        if record.partition in cut and record.value is not None:
+            day = date.fromisoformat(orjson.loads(record.value)["at"][:10])
+            first[record.partition] = min(day, first.get(record.partition, day))
+    return str(max(first.get(partition, today) for partition in cut) + timedelta(days=1)) if cut else ""
 
 
 def folded(records: Iterable[Record]) -> Book:
@@ -62,11 +90,13 @@ def latest(records: Iterable[Record]) -> Book:
     return dict(book)
 
 
-def differences(books: Mapping[str, Book]) -> list[str]:
-    """A sentence per key on which the books do not agree; none when all is well."""
+def differences(audit: Audit) -> list[str]:
+    """A sentence per key on which the books that have its day do not agree; none when all is well."""
     told = []
-    for key in sorted({key for book in books.values() for key in book}):
-        found = {name: book.get(key, 0) for name, book in books.items()}
+    for key in sorted({key for book in audit.books.values() for key in book}):
+        day = key.partition("|")[0]
+        asked = {name: book for name, book in audit.books.items() if audit.whole_from.get(name, "") <= day}
+        found = {name: book.get(key, 0) for name, book in asked.items()}
         if len(set(found.values())) > 1:
             told.append(f"{key}: " + ", ".join(f"{name} {nano} nano-dollars" for name, nano in found.items()))
     return told

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 from sqlalchemy import Row
@@ -30,14 +30,21 @@ def groups(told: str) -> tuple[str, ...]:
     return found
 
 
-def grouped(by: Sequence[str], found: Sequence[Row[Any]], first: date, last: date) -> dict[str, Any]:
-    """Rows of `store.ledger.books`. Raises ValueError when there are more groups than `MOST`."""
+def grouped(
+    by: Sequence[str], found: Sequence[Row[Any]], first: date, last: date, gone_before: float | None = None
+) -> dict[str, Any]:
+    """Rows of `store.ledger.books`. `gone_before`: the calls before then were pruned; said as `whole_from` where days of
+    theirs were asked for. Raises ValueError when there are more groups than `MOST`.
+    """
     if len(found) > MOST:
         raise ValueError(
             f"There are more than {MOST} groups by {', '.join(by)}; ask for fewer days, or for fewer groups."
         )
     items = [_named(by, priced(columns(row))) for row in found]
     span = {"by": ",".join(by), "from": str(first), "to": str(last)}
+    whole_from = datetime.fromtimestamp(gone_before or 0, UTC).date()
+    if whole_from > first and gone_before is not None:
+        span["whole_from"] = str(whole_from)
     return span | {"items": items, "totals": totals(map(columns, found))}
 
 

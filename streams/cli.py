@@ -13,6 +13,7 @@ from streams.commands import (
     books,
     check,
     database,
+    ledger,
     letters,
     models,
     records,
@@ -50,6 +51,7 @@ app.command("fake-provider")(servers.fake_provider)
 app.add_typer(broker.app, name="broker")
 app.add_typer(topics, name="topics")
 app.add_typer(database.app, name="database")
+app.add_typer(ledger.app, name="ledger")
 app.command(context_settings=broker.PASS_THROUGH)(broker.kafka)
 app.command()(submitting.submit)
 app.command()(records.results)

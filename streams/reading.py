@@ -65,6 +65,15 @@ async def ends(bootstrap: str, topic: str) -> dict[int, int]:
         return {tp.partition: end for tp, end in (await reader.end_offsets(tps)).items()}
 
 
+async def begins(bootstrap: str, topic: str) -> dict[int, int]:
+    """Partition -> the offset of its first record that is still there."""
+    tps = await places(bootstrap, topic)
+    if not tps:
+        return {}
+    async with consumer(bootstrap) as reader:
+        return {tp.partition: first for tp, first in (await reader.beginning_offsets(tps)).items()}
+
+
 async def whole(bootstrap: str, topic: str, *, last: int | None = None) -> list[Record]:
     """Every record that is there now, or at most the `last` of each partition."""
     tps = await places(bootstrap, topic)

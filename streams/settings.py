@@ -71,6 +71,9 @@ class Settings(BaseSettings):
     retry_base_s: Annotated[float, Field(gt=0)] = 0.5
     retry_cap_s: Annotated[float, Field(gt=0)] = 60.0
     drain_s: Annotated[float, Field(ge=0)] = 30.0
+    keep_bodies_days: Annotated[float, Field(ge=0)] = 90.0  # texts and answers, after their end; 0: for ever
+    keep_journal_days: Annotated[float, Field(ge=0)] = 400.0  # calls one by one; what a day cost stays; 0: for ever
+    keep_positions_days: Annotated[float, Field(ge=0)] = 30.0  # what was decided of each record; 0: for ever
 
     # Kafka
     kafka_brokers: str = ""  # empty: the embedded broker

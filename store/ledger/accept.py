@@ -107,6 +107,9 @@ class _Batch:
         if seen.decision == "conflict":
             return self._conflict(arrival, ask, remember=False)
         body = self.bodies_of.get((seen.request_pk, seen.generation))
+        known = self.known.get(_identity(ask))
+        if body is None and known is not None and known.state == "succeeded":
+            return self._expired_answer(arrival, ask, known, remember=False)
         if body is None:
             return Accepted("redelivered", seen.request_pk, seen.generation)
         return self._replay(arrival, ask, seen.request_pk, seen.generation, body, remember=False)
@@ -179,13 +182,14 @@ class _Batch:
             self._remember(arrival, "conflict", known.pk if known else None, 0)
         return Accepted("conflict", known.pk if known else None, 0, body)
 
-    def _expired_answer(self, arrival: Arrival, ask: Ask, known: Known) -> Accepted:
+    def _expired_answer(self, arrival: Arrival, ask: Ask, known: Known, *, remember: bool = True) -> Accepted:
         failure = Failure(
             type=ErrorType.RECORDED_ANSWER_EXPIRED,
             message=f"id {ask.id!r} was answered before and its answer is no longer kept; ask again under a new id",
         )
-        body = self._answer(arrival, ask, failure, 0, None)
-        self._remember(arrival, "replayed", known.pk, known.generation)
+        body = self._answer(arrival, ask, failure, 0, None, again=not remember)
+        if remember:
+            self._remember(arrival, "replayed", known.pk, known.generation)
         return Accepted("replayed", known.pk, 0, body)
 
     def _replay(

@@ -22,9 +22,14 @@ _COST_ANYTHING = (_E.outcome == "ok") | _E.cost_nano.is_(None) | (_E.cost_nano !
 """What `daily_costs` counts: a call that returned or cost something. One that was refused at once is no more than used."""
 
 
+def reads_journal(by: Sequence[str]) -> bool:
+    """Whether costs by these groups are added up from the calls, of which the old ones may have gone."""
+    return not set(by) <= _BY_DAY.keys()
+
+
 def costs_by(conn: Connection, by: Sequence[str], first: date, last: date, limit: int) -> list[Row[Any]]:
     """Calls, tokens and money by `GROUPS`, both days included."""
-    if not set(by) <= _BY_DAY.keys():
+    if reads_journal(by):
         return _journal(conn, by, first, last, limit, _COST_ANYTHING, ())
     groups = [_BY_DAY[name].label(name) for name in by]
     sums = [func.sum(_D[name]).label(name) for name in ("calls", *_SUMMED)]

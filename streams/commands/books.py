@@ -44,10 +44,12 @@ def costs(
 
     console = Console(highlight=False)
     console.print(table(told) if console.width >= NARROW else blocks(told))
+    if "whole_from" in told:
+        console.print(f"Calls before {told['whole_from']} are no longer kept one by one (GENAI_KEEP_JOURNAL_DAYS).")
 
 
 async def _costs(settings: "Settings", first: str | None, last: str | None, by: str | None) -> dict[str, Any]:
-    from store.ledger import books, queries
+    from store.ledger import books, queries, room
     from streams import bookkeeping, days, lookup
     from streams.errors import SpineError
 
@@ -60,7 +62,8 @@ async def _costs(settings: "Settings", first: str | None, last: str | None, by: 
                 return bookkeeping.daily(found, start, end)
             most = bookkeeping.MOST + 1
             found = await database.read(lambda conn: books.costs_by(conn, groups, start, end, most))
-        return bookkeeping.grouped(groups, found, start, end)
+            marks = await database.read(room.marks) if books.reads_journal(groups) else {}
+        return bookkeeping.grouped(groups, found, start, end, marks.get("journal"))
     except ValueError as error:
         raise SpineError(str(error), exit_code=2) from None
 
@@ -124,16 +127,23 @@ def _check(settings: "Settings", as_json: bool) -> None:
     from streams.audit import audit, differences
     from streams.showing import plain
 
-    books = asyncio.run(audit(settings, where.bootstrap(settings)))
-    found = differences(books)
-    sums = {name: to_usd(sum(book.values())) for name, book in books.items()}
+    made = asyncio.run(audit(settings, where.bootstrap(settings)))
+    found = differences(made)
+    sums = {name: to_usd(sum(book.values())) for name, book in made.books.items()}
     if as_json:
-        typer.echo(json.dumps({"ok": not found, "sums": sums, "differences": found, "books": books}))
+        told = {"ok": not found, "sums": sums, "differences": found, "books": made.books, "whole_from": made.whole_from}
+        typer.echo(json.dumps(told))
     else:
         for name, dollars in sums.items():
-            typer.echo(f"{name:<12} {dollars} dollars")
+            kept = f", whole from {made.whole_from[name]} on" if name in made.whole_from else ""
+            typer.echo(f"{name:<12} {dollars} dollars{kept}")
         for words in found:
             typer.echo(plain(words))
-        typer.echo(f"{len(found)} differences." if found else "All four books agree.")
+        agree = (
+            "All four books agree."
+            if not made.whole_from
+            else "All four books agree, on the days that they have whole."
+        )
+        typer.echo(f"{len(found)} differences." if found else agree)
     if found:
         raise typer.Exit(1)

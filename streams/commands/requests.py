@@ -142,7 +142,7 @@ async def _newest(database: "Database", wanted: "Wanted", number: int) -> "Async
 
 async def _show(settings: "Settings", id_: str, tenant: str | None, operation: str | None) -> dict[str, Any]:
     from store.ledger import pages
-    from streams import lookup
+    from streams import lookup, requested
     from streams.errors import SpineError
     from streams.finding import named
     from streams.web import showing
@@ -160,6 +160,8 @@ async def _show(settings: "Settings", id_: str, tenant: str | None, operation: s
         raise SpineError(f"Several requests have the id {id_!r}: add --tenant and --operation.", exit_code=2)
     (row, calls), *_ = found
     listed = [showing.call(each) for each in calls]
+    if row.body is None and row.state not in requested.UNFINISHED:
+        return showing.item(row) | {"answer": "no longer kept (GENAI_KEEP_BODIES_DAYS)", "calls": listed}
     if row.body is None:
         import time
 
@@ -239,6 +241,7 @@ def _print_one(found: dict[str, Any]) -> None:
         name: found.get(name) for name in ("operation", "tenant", "lane", "provider", "model", "attempts", "run_id")
     }
     told |= {"cost": found["usage"]["cost_usd"] if "usage" in found else None, "requested": found["requested_at"]}
+    told |= {"answer": found.get("answer")}
     for name, value in told.items():
         if value is not None:
             console.print(Text(f"{name:<10} {plain(str(value))}", overflow="fold"))

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row
 from starlette.requests import Request
 from starlette.responses import Response
 
-from store.ledger import books, queries
+from store.ledger import books, queries, room
 from streams import bookkeeping, days
 from streams.web.front import Front
 from streams.web.looking import read
@@ -48,7 +48,8 @@ async def _grouped(
     first, last = _days(given)
     by = _worded(lambda: bookkeeping.groups(asked))
     found = await read(front.parts(), lambda conn: group(conn, by, first, last, bookkeeping.MOST + 1))
-    body = _worded(lambda: bookkeeping.grouped(by, found, first, last))
+    marks = await read(front.parts(), room.marks) if what == "usage" or books.reads_journal(by) else {}
+    body = _worded(lambda: bookkeeping.grouped(by, found, first, last, marks.get("journal")))
     more = ("wasted", "errors") if what == "usage" else ()
     return _shown(request, given, what, body, "items", (*by, *_COUNTED, *more, "unpriced_calls", "cost_usd"))
 

@@ -9,9 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agents.engine.engine import LANE_NAMES
+from schemas.errors import ErrorType
 from store.database import Work
 from store.errors import StoreError
 from store.ledger import generating, pages
+from store.ledger.types import UNFINISHED
 from streams.app import Spine
 from streams.finding import named
 from streams.web import showing
@@ -67,7 +69,15 @@ async def find(front: Front, request: Request) -> tuple[Row[Any], Row[Any] | Non
                 for row in found
             ],
         )
+    if found[0].body is None and found[0].state not in UNFINISHED:
+        raise gone(found[0])
     return found[0], far
+
+
+def gone(row: Any) -> Problem:
+    """410: it ended, and its answer was pruned; what is still known stands beside."""
+    words = f"{row.id!r} ended as {row.state}; its answer is no longer kept (GENAI_KEEP_BODIES_DAYS)."
+    return Problem(410, words, error=ErrorType.RECORDED_ANSWER_EXPIRED, request=showing.item(row))
 
 
 def _narrowed(tenant: str | None, operation: str | None) -> str:

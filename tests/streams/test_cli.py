@@ -299,7 +299,7 @@ def test_the_last_word_on_a_key_counts_and_a_tombstone_removes_it() -> None:
 @pytest.mark.fast
 def test_books_that_differ_are_told_key_by_key() -> None:
     books = {"one": {"a": 1, "b": 2}, "two": {"a": 1}}
-    assert audit.differences(books) == ["b: one 2 nano-dollars, two 0 nano-dollars"]
+    assert audit.differences(audit.Audit(books)) == ["b: one 2 nano-dollars, two 0 nano-dollars"]
 
 
 @pytest.mark.fast
