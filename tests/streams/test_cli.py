@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import orjson
@@ -26,6 +28,7 @@ COMMANDS = (
     "doctor",
     "fake-provider",
     "kafka",
+    "ledger",
     "migrate",
     "models",
     "prompts",
@@ -294,6 +297,29 @@ def test_the_last_word_on_a_key_counts_and_a_tombstone_removes_it() -> None:
         _record(3, b"b", None),
     ]
     assert audit.latest(found) == {"a": 2000}
+
+
+@pytest.mark.fast
+def test_a_book_is_asked_only_about_the_days_that_it_has_whole() -> None:
+    books = {"one": {"2026-01-01|x": 1, "2026-01-02|x": 2}, "two": {"2026-01-02|x": 3}}
+    told = audit.differences(audit.Audit(books, {"two": "2026-01-02"}))
+    assert told == ["2026-01-02|x: one 2 nano-dollars, two 3 nano-dollars"]
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize(
+    ("begins", "whole_from"),
+    [
+        ({0: 0, 1: 0}, ""),  # nothing has gone
+        ({0: 7, 1: 0}, "2026-01-03"),  # partition 0 begins within the 2nd
+        ({0: 7, 1: 9}, "2026-01-04"),  # partition 1 begins within the 3rd
+        ({0: 7, 2: 5}, "2026-02-02"),  # partition 2 is empty: of today itself something may have gone
+    ],
+)
+def test_events_that_their_topic_no_longer_keeps_make_days_incomplete(begins: dict[int, int], whole_from: str) -> None:
+    events = [(0, "2026-01-02T10:00:00Z"), (0, "2026-01-03T10:00:00Z"), (1, "2026-01-03T10:00:00Z")]
+    records = [replace(_record(0, b"k", {"at": at}), partition=partition) for partition, at in events]
+    assert audit.retained_from(begins, records, date(2026, 2, 1)) == whole_from
 
 
 @pytest.mark.fast
