@@ -1,6 +1,6 @@
 """What the spine is held against: a careful aiokafka loop that makes the same calls, and keeps no books.
 
-The same provider class, HTTP client, prompt and schema; 64 slots; a result and a usage event for each record, sent together
+The same provider class, HTTP client, prompt and schema; a result and a usage event for each record, sent together
 by an idempotent producer; offsets committed behind the oldest record in flight. It is as good as a loop without a ledger
 gets: killed, it pays again for whatever was in flight, twice where a slow call holds the commit back.
 """
@@ -8,24 +8,16 @@ gets: killed, it pays again for whatever was in flight, twice where a slow call 
 import asyncio
 import signal
 import sys
-import time
 from typing import Any
 
 import aiokafka
-import orjson
-import uuid_utils
 from aiokafka.structs import TopicPartition
 
-from agents.summarize import _schema
-from bench.ground import REQUESTS, RESULTS, SLOTS, USAGE
-from prompts import Library
-from providers import fake
-from providers.base import ChatCall, messages
+from bench.ground import REQUESTS, RESULTS, USAGE
+from bench.work import USAGE_KEY, Work
 from streams import runtime
 
 _COMMIT_S = 0.5
-_SENTENCES = 3
-_MAX_TOKENS = 330
 
 
 class Behind:
@@ -49,8 +41,8 @@ class Behind:
 class Loop:
     """Reads, calls, publishes, commits. Whoever made it starts and stops its clients."""
 
-    def __init__(self, bootstrap: str, url: str, group: str) -> None:
-        self.library, self.model = Library.load(), fake.at_server(url, slots=SLOTS)
+    def __init__(self, bootstrap: str, url: str, group: str, slots: int) -> None:
+        self.work = Work(url, slots)
         self.producer = aiokafka.AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True, acks="all")
         self.consumer = aiokafka.AIOKafkaConsumer(
             REQUESTS,
@@ -59,7 +51,7 @@ class Loop:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
         )
-        self.slots = asyncio.Semaphore(SLOTS)
+        self.slots = asyncio.Semaphore(slots)
         self.places: dict[TopicPartition, Behind] = {}
 
     async def read(self) -> None:
@@ -77,40 +69,14 @@ class Loop:
 
     async def one(self, place: Behind, record: Any) -> None:
         """The slot is free when the answer is here; the offset is, when both records are with the broker."""
-        request = orjson.loads(record.value)
-        started = time.perf_counter()
-        answer = await self.model.chat(self.call(request), self.model.nodes()[0])
+        done = await self.work.one(record.value)
         self.slots.release()
-        latency = round((time.perf_counter() - started) * 1000)
-        used = {"input_tokens": answer.spent.input_tokens, "output_tokens": answer.spent.output_tokens}
-        result = {
-            "id": request["id"],
-            "operation": "summarize",
-            "status": "succeeded",
-            "output": orjson.loads(answer.text),
-            "usage": used,
-            "latency_ms": latency,
-        }
-        usage = {"id": str(uuid_utils.uuid7()), "request_id": request["id"], **used, "latency_ms": latency}
         sent = [
-            await self.producer.send(RESULTS, orjson.dumps(result), record.key, partition=record.partition),
-            await self.producer.send(USAGE, orjson.dumps(usage), b"fake|fake:latest"),
+            await self.producer.send(RESULTS, done.result, record.key, partition=record.partition),
+            await self.producer.send(USAGE, done.usage, USAGE_KEY),
         ]
         await asyncio.gather(*sent)
         place.end(record.offset)
-
-    def call(self, request: dict[str, Any]) -> ChatCall:
-        """What `summarize` asks for."""
-        content = request["input"]["content"]
-        prompt = self.library.render("summarize", content=content, max_sentences=_SENTENCES, style=None, focus=None)
-        return ChatCall(
-            model="fake:latest",
-            messages=messages(prompt.system, [("user", prompt.user)]),
-            timeout_s=60.0,
-            schema=_schema(_SENTENCES),
-            max_tokens=_MAX_TOKENS,
-            tag=request["id"],
-        )
 
     async def commit(self) -> None:
         while True:
@@ -119,8 +85,8 @@ class Loop:
                 await self.consumer.commit({tp: place.safe() for tp, place in self.places.items()})
 
 
-async def main(bootstrap: str, url: str, group: str) -> None:
-    loop = Loop(bootstrap, url, group)
+async def main(bootstrap: str, url: str, group: str, slots: str) -> None:
+    loop = Loop(bootstrap, url, group, int(slots))
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await loop.producer.start()
@@ -134,7 +100,7 @@ async def main(bootstrap: str, url: str, group: str) -> None:
         task.cancel()
     await loop.consumer.stop()
     await loop.producer.stop()
-    await loop.model.aclose()
+    await loop.work.aclose()
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ _DOUBLE = """
 import sys
 from providers.double.faults import Behaviour
 from providers.fake_server import serve
-serve("127.0.0.1", 0, Behaviour(latency_s=float(sys.argv[1])), ready=lambda url: print(url, flush=True))
+serve("127.0.0.1", 0, Behaviour(latency_s=float(sys.argv[1]), tail=float(sys.argv[2])), ready=lambda url: print(url, flush=True))
 """
 
 
@@ -116,8 +116,8 @@ def process(arguments: list[str], environment: Mapping[str, str], log: Path) -> 
 
 
 @contextlib.contextmanager
-def double(ground: Ground, latency_s: float) -> Iterator[str]:
-    """The model server's double, without a limit of its own; its address."""
-    arguments = ["-c", _DOUBLE, str(latency_s)]
+def double(ground: Ground, latency_s: float, tail: float = 0.0) -> Iterator[str]:
+    """The model server's double, without a limit of its own; its address. `tail`: the share of calls that take ten times as long."""
+    arguments = ["-c", _DOUBLE, str(latency_s), str(tail)]
     with process(arguments, ground.environment(), ground.folder / "double.log") as (_, url):
         yield url

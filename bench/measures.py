@@ -15,8 +15,9 @@ import psutil
 
 from bench import ground, load
 from bench.ground import SLOTS, Ground
+from bench.kill import kill
 from bench.report import Line, Report, percentile, ratios
-from bench.sides import BARE, Running, interleaved, started
+from bench.sides import BARE, DATABASES, Running, installed, interleaved, started
 
 PAID = ", paid"
 """The other sides are an Ollama's slots: free, so that the next row's intent may be committed ahead."""
@@ -44,7 +45,7 @@ async def throughput(where: Ground, size: Size, databases: Sequence[str]) -> Rep
     rate: Figures = defaultdict(list)
     cpu: Figures = defaultdict(list)
     with ground.double(where, 0.0) as model:
-        for side in interleaved(size.rounds, databases):
+        for side in interleaved(size.rounds, [*installed(), *databases]):
             async with started(where, side, model, backlog=size.records) as at:
                 before = at.cpu_s()
                 await load.wait_for(where.bootstrap, at.since, size.records)
@@ -53,31 +54,51 @@ async def throughput(where: Ground, size: Size, databases: Sequence[str]) -> Rep
             _whole(answers, size.records)
             rate[side].append(size.records / answers.seconds)
     lines = []
-    for side in (BARE, *databases):
+    for side in rate:
         lines.append(Line(side, "records/s", "", rate[side]))
         lines.append(Line(side, "CPU of the process", "us/record", cpu[side]))
-        if side != BARE:
-            lines.append(_at_least(side, "of the bare loop", ratios(rate[side], rate[BARE]), 0.10))
+        if side in databases:
+            lines.append(_at_least(side, "of the bare loop", ratios(rate[side], rate[BARE]), 0.25))
+            lines += [Line(side, f"of {peer}", "", ratios(rate[side], rate[peer])) for peer in installed()]
     return Report("throughput", f"records/s, 0 ms model, {size.records} records, {SLOTS} slots", lines)
+
+
+SHAPES = ((64, 0.0), (64, 0.05), (256, 0.0), (256, 0.05))
+"""Slots, and the share of calls that take ten times as long. The first one is measured with the peers, and in every round."""
 
 
 async def saturation(where: Ground, size: Size, databases: Sequence[str]) -> Report:
     """The mean in flight is the double's own figure, weighted by time, the start and the end cut off."""
-    latency_s, warm_s = 0.2, 3.0
-    backlog = int((warm_s + size.seconds + 2) * SLOTS / latency_s)
-    busy: Figures = defaultdict(list)
-    for side in interleaved(size.rounds, [f"{name}{kind}" for name in databases for kind in ("", PAID)]):
-        with ground.double(where, latency_s) as model:
-            name = side.removesuffix(PAID)
-            async with started(where, name, model, backlog=backlog, paid=side.endswith(PAID)):
-                await asyncio.sleep(warm_s)
-                busy[side].append(await _mean_in_flight(model, size.seconds) / SLOTS)
+    lines: list[Line] = []
+    for slots, tail in SHAPES:
+        first = (slots, tail) == SHAPES[0]
+        sides = [*(installed() if first else ()), *(f"{name}{kind}" for name in databases for kind in ("", PAID))]
+        busy: Figures = defaultdict(list)
+        for side in interleaved(size.rounds if first else min(2, size.rounds), sides):
+            busy[side].append(await _busy(where, side, slots, tail, size.seconds))
+        lines += _saturated(busy, f"{slots} slots{', long tail' if tail else ''}")
+    return Report("saturation", f"mean in flight / slots, calls of {1000 * _CALL_S:.0f} ms", lines)
+
+
+_CALL_S, _WARM_S = 0.2, 3.0
+
+
+async def _busy(where: Ground, side: str, slots: int, tail: float, seconds: float) -> float:
+    backlog = int((_WARM_S + seconds + 2) * slots / _CALL_S)
+    with ground.double(where, _CALL_S, tail) as model:
+        name, paid = side.removesuffix(PAID), side.endswith(PAID)
+        async with started(where, name, model, backlog=backlog, paid=paid, slots=slots):
+            await asyncio.sleep(_WARM_S)
+            return await _mean_in_flight(model, seconds) / slots
+
+
+def _saturated(busy: Figures, shape: str) -> list[Line]:
     lines = []
     for side, values in busy.items():
-        lines.append(Line(side, f"mean in flight / {SLOTS}", "", values))
-        if side != BARE:
-            lines.append(_at_least(side, "of the bare loop", ratios(values, busy[BARE]), 0.97))
-    return Report("saturation", f"{SLOTS} slots x {1000 * latency_s:.0f} ms", lines)
+        lines.append(Line(side, f"{shape}: busy", "", values))
+        if side.removesuffix(PAID) in DATABASES:
+            lines.append(_at_least(side, f"{shape}: of the bare loop", ratios(values, busy[BARE]), 0.97))
+    return lines
 
 
 async def _mean_in_flight(model: str, seconds: float) -> float:
@@ -213,4 +234,5 @@ MEASURES: dict[str, Measure] = {  # and `ledger`, which has a ground of its own
     "saturation": saturation,
     "latency": latency,
     "memory": memory,
+    "kill": kill,
 }

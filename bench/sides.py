@@ -1,10 +1,11 @@
-"""The two things that are held against each other: the bare loop, and our worker on either database."""
+"""What is held against each other: the bare loop, its peers from libraries, and our worker on either database."""
 
 import asyncio
+import importlib.util
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import psutil
@@ -15,12 +16,37 @@ from streams import topics
 
 _BUSY = 20.0  # per cent of all cores
 BARE = "bare"
+LOOPS = {BARE: "bench.bare", "faststream": "bench.peers.with_faststream", "faust": "bench.peers.with_faust"}
+"""Those without a ledger, and their modules."""
+PEERS = tuple(LOOPS)[1:]
 DATABASES = ("sqlite", "postgres")
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """One side that could be started, and once more: it finds its group and database again.
+
+    `since`: where its results topic ended before it began.
+    """
+
+    where: Ground
+    arguments: list[str]
+    environment: dict[str, str]
+    run: str
+    requests: str
+    results: str
+    since: load.Mark
+
+    @contextmanager
+    def process(self) -> Iterator[psutil.Process]:
+        """At work from here on; SIGTERM ends it."""
+        with ground.process(self.arguments, self.environment, self.where.folder / "side.log") as (process, _):
+            yield process
+
+
+@dataclass(frozen=True)
 class Running:
-    """One side at work. `since`: where its results topic ended before it began."""
+    """One side at work."""
 
     process: psutil.Process
     run: str
@@ -33,27 +59,35 @@ class Running:
         return float(times.user + times.system)
 
 
-@asynccontextmanager
-async def started(
-    where: Ground, side: str, model: str, *, backlog: int = 0, paid: bool = True
-) -> AsyncIterator[Running]:
-    """A fresh process with a fresh group and database, that reads; `backlog` records wait for it when it begins."""
+async def prepared(
+    where: Ground, side: str, model: str, *, backlog: int = 0, paid: bool = True, slots: int = SLOTS
+) -> Prepared:
+    """A fresh group and database; `backlog` records wait."""
     group, run = f"bench-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex[:8]
     environment = where.environment()
-    if side == BARE:
+    if side in LOOPS:
         requests, results, also = ground.REQUESTS, ground.RESULTS, ground.USAGE
-        arguments = ["-m", "bench.bare", where.bootstrap, model, group]
+        arguments = ["-m", LOOPS[side], where.bootstrap, model, group, str(slots)]
     else:
         requests, results, also = topics.request_topic("summarize"), topics.RESULTS, topics.USAGE
         arguments = ["-m", "bench.worker"]
         environment |= _settings(where, await ground.fresh_database(where, side), model, group)
-        environment["GENAI_FAKE_PAID"] = str(int(paid))
+        environment |= {"GENAI_FAKE_PAID": str(int(paid)), "GENAI_FAKE_SLOTS": str(slots)}
     await _quiet()
     await load.skip_to_end(where.bootstrap, group, [requests, also])
     since = await load.mark(where.bootstrap, results)
     await load.produce(where.bootstrap, requests, run, backlog)
-    with ground.process(arguments, environment, where.folder / "side.log") as (process, _):
-        yield Running(process, run, requests, results, since)
+    return Prepared(where, arguments, environment, run, requests, results, since)
+
+
+@asynccontextmanager
+async def started(
+    where: Ground, side: str, model: str, *, backlog: int = 0, paid: bool = True, slots: int = SLOTS
+) -> AsyncIterator[Running]:
+    """A fresh process with a fresh group and database, that reads; `backlog` records wait for it when it begins."""
+    at = await prepared(where, side, model, backlog=backlog, paid=paid, slots=slots)
+    with at.process() as process:
+        yield Running(process, at.run, at.requests, at.results, at.since)
 
 
 async def _quiet(limit_s: float = 8.0) -> None:
@@ -69,12 +103,16 @@ def _settings(where: Ground, database: str, model: str, group: str) -> dict[str,
         "GENAI_DATA_DIR": str(where.folder),
         "GENAI_DEFAULT_PROVIDER": "fake",
         "GENAI_FAKE_URL": model,
-        "GENAI_FAKE_SLOTS": str(SLOTS),
         "GENAI_KAFKA_GROUP": group,
         "GENAI_WORKER_PORT": "0",
     }
 
 
-def interleaved(rounds: int, databases: Sequence[str]) -> list[str]:
+def interleaved(rounds: int, others: Sequence[str]) -> list[str]:
     """A-B-A-B: a slow minute of the machine meets every side alike."""
-    return [BARE, *databases] * rounds
+    return [BARE, *others] * rounds
+
+
+def installed() -> tuple[str, ...]:
+    """The peers that can be imported; `bench/peers/requirements.txt` pins them."""
+    return tuple(name for name in PEERS if importlib.util.find_spec(name) is not None)
