@@ -184,11 +184,12 @@ def make_decoder(settings: Settings, providers: dict[str, Provider], prompts: Li
 async def _worker_parts(spine: Spine, bootstrap: str, widths: dict[str, int], stack: contextlib.AsyncExitStack) -> None:
     settings = spine.settings
     (settings.data() / "faust").mkdir(parents=True, exist_ok=True)
-    planner = Planner(spine.database, bootstrap, settings.kafka_group)
+    missed = spine.metrics.missed.inc
+    planner = Planner(spine.database, bootstrap, settings.kafka_group, missed)
     request_topics = {t.name for t in topics.table(settings, OPERATIONS) if t.name.startswith(topics.REQUESTS)} | {
         topics.CONTROL
     }
-    spine.faust = SpineApp(bootstrap, settings, planner, request_topics.__contains__)
+    spine.faust = SpineApp(bootstrap, settings, planner, request_topics.__contains__, missed)
     spine.intake = Intake(
         spine.faust,
         spine.decoder,

@@ -13,10 +13,19 @@ from streams.settings import Settings
 class SpineApp(faust.App):
     """A Faust app inside our own process: no web server of its own, no leader topic, no declared topics."""
 
-    def __init__(self, bootstrap: str, settings: Settings, planner: Planner, is_ours: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        settings: Settings,
+        planner: Planner,
+        is_ours: Callable[[str], bool],
+        missed: Callable[[int], None],
+    ) -> None:
+        """`missed` is told how many records retention has deleted under the eyes of the consumer."""
         self._planner, self._is_ours = planner, is_ours
         self.commits: dict[tuple[str, int], int] = {}
         self.positions: Tables = dict
+        self.missed = missed
         super().__init__(
             settings.kafka_group,
             broker=[f"kafka://{address.strip()}" for address in bootstrap.split(",")],
@@ -55,5 +64,6 @@ class SpineApp(faust.App):
         Consumer.is_ours = staticmethod(is_ours)
         Consumer.tables = staticmethod(app.table_positions)
         Consumer.committed = commits
+        Consumer.missed = staticmethod(app.missed)
         transport.Consumer = Consumer  # type: ignore[misc]
         return transport

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 
 from store import rows
 from store.ledger.types import OutboxRow
-from store.tables import ledgers, outbox, relays
+from store.tables import ledgers, numbers, outbox, relays, workers
 
 _O = outbox.c
 _L = relays.c
@@ -25,10 +25,16 @@ _FIRST = select(outbox).join(relays, _RELAYED).where(_L.owner == bindparam("work
 _READ = select(outbox).where(_O.pk.in_(bindparam("pks", expanding=True))).order_by(_O.pk)
 _MARK = delete(outbox).where(_O.pk.in_(bindparam("pks", expanding=True)))
 _LEDGER = select(ledgers.c.id)
+_LIVES = select(workers.c.id).where(workers.c.id == bindparam("worker")).with_for_update(read=True, key_share=True)
 
 
 def lease_places(conn: Connection, worker: str) -> None:
-    """Lease every destination partition that has records and no owner."""
+    """Lease every destination partition that has records and no owner.
+
+    Not for a worker that was declared dead and does not know it yet: nobody would ever take them from it again.
+    """
+    if conn.execute(_LIVES, {"worker": worker}).first() is None:
+        return
     waiting = {(row.topic, row.partition) for row in conn.execute(select(_O.topic, _O.partition).distinct())}
     owned = {(row.topic, row.partition) for row in conn.execute(select(_L.topic, _L.partition))}
     rows.many(
@@ -48,6 +54,7 @@ def waits(conn: Connection, worker: str) -> bool:
     return conn.execute(_OLDEST, {"worker": worker, "most": 1}).first() is not None
 
 
+_LEAP = 10**9
 _MOST_VALUES = 10_000
 """In one statement; both databases stop at 32,767."""
 MAX_BYTES = 16 * 1024 * 1024
@@ -94,6 +101,13 @@ def _numbered(ledger: str, number: int | None) -> list[tuple[str, bytes]]:
 def ledger_id(conn: Connection) -> str:
     """This ledger's name; a new database starts its numbers anew, and says so by another name."""
     return str(conn.execute(_LEDGER).scalar_one())
+
+
+def leap(conn: Connection) -> None:
+    """Usage events are numbered on far above what this ledger has given: one that was restored from a backup would give
+    numbers again that readers have seen since, and they would drop the new events for repetitions.
+    """
+    conn.execute(update(numbers).values(last=numbers.c.last + _LEAP))
 
 
 def mark(conn: Connection, pks: Sequence[int]) -> None:

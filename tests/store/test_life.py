@@ -91,8 +91,10 @@ async def test_many_rows_of_a_cancelled_run_end_when_they_would_be_claimed(datab
 async def test_the_silent_are_found_by_their_heartbeat(database: Database) -> None:
     quiet = update(tables.workers).where(tables.workers.c.id == "w").values(heartbeat_at=1.0)
     await database.write(lambda conn: conn.execute(quiet))
-    gone = await database.write(lambda conn: life.bury_silent(conn, ROUTES, 30.0, "other"))
-    assert gone == (["w"], 0)
+    beats, _ = await database.read(life.beats)
+    assert beats["w"] == 1.0
+    since = {"w": 1.0, "other": beats["other"] - 1}  # `other` has beaten since it was looked at
+    assert await database.write(lambda conn: life.bury_silent(conn, ROUTES, since)) == (["w"], 0)
     assert await database.read(life.everyone) == ["other"]
     assert not await database.write(lambda conn: life.beat(conn, "w"))
 
