@@ -154,7 +154,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     keeper = Keeper(engine, database, routes, worker, lease_s=settings.lease_s, poll_s=settings.poll_s)
     await keeper.start()
     stack.push_async_callback(keeper.aclose)
-    stack.push_async_callback(engine.drain, settings.drain_s)
+    stack.push_async_callback(_drain, engine, keeper, settings.drain_s)
     return Spine(
         settings,
         worker,
@@ -167,6 +167,11 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
         providers,
         metrics,
     )
+
+
+async def _drain(engine: Engine, keeper: Keeper, grace_s: float) -> None:
+    """Who was declared dead has no answer to wait for: its calls would only be in the way of those who have their slots."""
+    await engine.drain(0.0 if keeper.dead.is_set() else grace_s)
 
 
 def make_decoder(settings: Settings, providers: dict[str, Provider], prompts: Library) -> Decoder:
@@ -210,9 +215,8 @@ async def _worker_parts(spine: Spine, bootstrap: str, widths: dict[str, int], st
     )
     spine.relay.start()
     stack.push_async_callback(spine.relay.aclose)
-    stack.push_async_callback(
-        spine.engine.drain, settings.drain_s
-    )  # before the relay's last flush, which is of its results
+    # before the relay's last flush, which is of its results
+    stack.push_async_callback(_drain, spine.engine, spine.keeper, settings.drain_s)
     spine.intake.start()
     spine.faust.finalize()
     # also when its start is cancelled: it leaves tasks that nothing else ends

@@ -88,6 +88,8 @@ class Keeper:
                 log.debug("the pulse skipped a beat", error=str(error) or type(error).__name__)
 
     async def _beat(self) -> None:
+        if self.dead.is_set():
+            return
         async with asyncio.timeout(
             None if self.database.is_sqlite else self.lease_s / 3
         ):  # a line may be dead, not cut
