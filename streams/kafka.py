@@ -9,6 +9,9 @@ from streams import security
 from streams.consumer import Planner, SpineConsumer, Tables
 from streams.settings import Settings
 
+_METADATA_MS = 15_000
+"""So late is a topic that was deleted, made again and missing at an assignment between, given to somebody at the latest."""
+
 
 class SpineApp(faust.App):
     """A Faust app inside our own process: no web server of its own, no leader topic, no declared topics."""
@@ -43,6 +46,7 @@ class SpineApp(faust.App):
             broker_rebalance_timeout=max(30.0, settings.kafka_session_timeout_s),
             broker_max_poll_records=1000,
             consumer_auto_offset_reset="earliest",
+            consumer_metadata_max_age_ms=_METADATA_MS,
             stream_buffer_maxsize=1000,
             stream_wait_empty=False,
             producer_max_request_size=settings.result_max_bytes + 65_536,

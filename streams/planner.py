@@ -51,14 +51,15 @@ class Planner:
             for tp, f in facts.items()
         }
         changed = {tp: start for tp, start in starts.items() if start.progress != known[tp]}
+        ahead = any(start.why == "hole" for start in starts.values())
 
         def save(conn: Any) -> None:
             for tp, start in changed.items():
                 progress.save(conn, tp.topic, tp.partition, start.progress)
-            if any(start.why == "hole" for start in starts.values()):
+            if ahead:
                 outgoing.leap(conn)
 
-        if changed:
+        if changed or ahead:
             await self.database.write(save)
         for tp, start in starts.items():
             self._tell(tp, start, facts[tp])

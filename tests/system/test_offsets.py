@@ -39,8 +39,15 @@ async def produce(stack: Stack, *ids: str) -> None:
 
 async def answered(stack: Stack, *ids: str) -> list[dict[str, Any]]:
     """All results there are, once there are some of all these."""
-    seen = await stack.until(lambda found: {s.json()["id"] for s in found} >= set(ids))
+    seen = await stack.until(lambda found: {s.json()["id"] for s in found} >= set(ids), timeout_s=60)
     return [s.json() for s in seen]
+
+
+async def until(done: Callable[[], bool], within_s: float = 60) -> None:
+    end = time.monotonic() + within_s
+    while not done():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.05)
 
 
 async def at_work(stack: Stack, *ids: str) -> None:
@@ -96,8 +103,7 @@ async def test_after_an_old_database_was_restored_everything_since_is_taken_in_a
         async with stack.spine() as spine:
             found = await answered(stack, "f")
             events = await stack.until(lambda seen: len(seen) == 9, topic=topics.USAGE)
-            while sum(total["calls"] for total in list(spine.costs.table.values())) < 9:
-                await asyncio.sleep(0.1)
+            await until(lambda: sum(total["calls"] for total in list(spine.costs.table.values())) == 9)
     assert Counter(result["id"] for result in found) == Counter("abcdef") + Counter("cde")
     assert not any(result["replayed"] for result in found)
     assert len({event.json()["id"] for event in events}) == 9  # the second calls of c, d and e are told, too
@@ -138,15 +144,11 @@ async def test_topics_made_anew_under_a_running_worker_are_read_from_their_start
     async with stack.spine() as spine:
         await produce(stack, *"abcdef")
         await answered(stack, *"abcdef")
-        while spine.costs.folded < 6:
-            await asyncio.sleep(0.1)
+        await until(lambda: spine.costs.folded == 6)
         await made_anew(stack, TOPIC, topics.USAGE)
         await produce(stack, "g", "h")
         await answered(stack, "g", "h")
-        until = time.monotonic() + 30
-        while spine.costs.folded < 8 and time.monotonic() < until:
-            await asyncio.sleep(0.1)
-        assert spine.costs.folded == 8
+        await until(lambda: spine.costs.folded == 8)
         assert spine.faust is not None and not spine.faust.should_stop
 
 
