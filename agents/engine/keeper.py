@@ -11,7 +11,7 @@ import structlog
 
 from agents.engine.engine import Engine
 from store.database import Database
-from store.errors import StoreError
+from store.errors import Away, StoreError
 from store.ledger import generating, life
 from store.ledger.claim import known_pools
 from store.ledger.types import Routes
@@ -90,10 +90,13 @@ class Keeper:
     async def _beat(self) -> None:
         if self.dead.is_set():
             return
-        async with asyncio.timeout(
-            None if self.database.is_sqlite else self.lease_s / 3
-        ):  # a line may be dead, not cut
-            lives = await self.database.write(lambda conn: life.beat(conn, self.worker))
+        try:
+            async with asyncio.timeout(None if self.database.is_sqlite else self.lease_s / 3):
+                lives = await self.database.write(lambda conn: life.beat(conn, self.worker))
+        except (Away, TimeoutError) as error:  # a line may be dead, and not cut
+            self.engine.writer.hears(error if isinstance(error, Away) else Away("it does not answer"))
+            raise
+        self.engine.writer.hears(None)
         if not lives:
             log.error(
                 "this worker was declared dead: its heart did not beat for a lease; it ends so that a new one can start"
