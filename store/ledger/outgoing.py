@@ -25,15 +25,21 @@ _FIRST = select(outbox).join(relays, _RELAYED).where(_L.owner == bindparam("work
 _READ = select(outbox).where(_O.pk.in_(bindparam("pks", expanding=True))).order_by(_O.pk)
 _MARK = delete(outbox).where(_O.pk.in_(bindparam("pks", expanding=True)))
 _LEDGER = select(ledgers.c.id)
-_LIVES = select(workers.c.id).where(workers.c.id == bindparam("worker")).with_for_update(read=True, key_share=True)
+
+
+_ALIVE = (
+    select(workers.c.id)
+    .where(workers.c.id == bindparam("worker"))
+    .with_for_update(read=True, key_share=True, skip_locked=True)
+)
+"""As in a claim: nothing, when it was declared dead; else whoever would bury it waits until its lease is committed."""
 
 
 def lease_places(conn: Connection, worker: str) -> None:
-    """Lease every destination partition that has records and no owner.
-
-    Not for a worker that was declared dead and does not know it yet: nobody would ever take them from it again.
+    """Lease every destination partition that has records and no owner. A worker that was declared dead, and does not know it
+    yet, gets nothing: nobody would ever take it back from it, and those records would never be published.
     """
-    if conn.execute(_LIVES, {"worker": worker}).first() is None:
+    if conn.execute(_ALIVE, {"worker": worker}).first() is None:
         return
     waiting = {(row.topic, row.partition) for row in conn.execute(select(_O.topic, _O.partition).distinct())}
     owned = {(row.topic, row.partition) for row in conn.execute(select(_L.topic, _L.partition))}
