@@ -233,7 +233,15 @@ class SpineConsumer(driver.Consumer):
         ]
 
     def _ends_before(self, tp: TP) -> bool:
-        wanted, end = self._read_offset[tp], self.highwater(tp)
+        wanted = self._read_offset[tp]
+        try:
+            end = self.highwater(tp)
+        except (
+            AssertionError,
+            AttributeError,
+            IllegalStateError,
+        ):  # it is taken from us at this moment, in another thread
+            return False
         return wanted is not None and end is not None and end < wanted
 
     async def _is_next(self, tp: TP, offset: int) -> bool:
