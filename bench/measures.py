@@ -13,7 +13,7 @@ import aiokafka
 import orjson
 import psutil
 
-from bench import ground, load
+from bench import ground, load, takeover
 from bench.ground import SLOTS, Ground
 from bench.kill import kill
 from bench.report import Line, Report, percentile, ratios
@@ -211,6 +211,11 @@ def _libraries(process: psutil.Process) -> list[str]:
     return [name for name in _LOCAL if any(f"/{name}" in path for path in mapped)]
 
 
+async def takeovers(where: Ground, size: Size, databases: Sequence[str]) -> Report:
+    """See `bench.takeover`."""
+    return await takeover.measure(where, size.rounds, databases)
+
+
 def _whole(answers: load.Answers, count: int) -> None:
     """A fast answer that is wrong is worth nothing."""
     if len(answers.ids) != count or answers.failed or answers.repeated:
@@ -235,4 +240,5 @@ MEASURES: dict[str, Measure] = {  # and `ledger`, which has a ground of its own
     "latency": latency,
     "memory": memory,
     "kill": kill,
+    "takeover": takeovers,
 }

@@ -71,7 +71,7 @@ async def prepared(
     else:
         requests, results, also = topics.request_topic("summarize"), topics.RESULTS, topics.USAGE
         arguments = ["-m", "bench.worker"]
-        environment |= _settings(where, await ground.fresh_database(where, side), model, group)
+        environment |= settings(where, await ground.fresh_database(where, side), model, group)
         environment |= {"GENAI_FAKE_PAID": str(int(paid)), "GENAI_FAKE_SLOTS": str(slots)}
     await _quiet()
     await load.skip_to_end(where.bootstrap, group, [requests, also])
@@ -97,7 +97,7 @@ async def _quiet(limit_s: float = 8.0) -> None:
         pass
 
 
-def _settings(where: Ground, database: str, model: str, group: str) -> dict[str, str]:
+def settings(where: Ground, database: str, model: str, group: str) -> dict[str, str]:
     return {
         "GENAI_DATABASE_URL": database,
         "GENAI_DATA_DIR": str(where.folder),

@@ -155,7 +155,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     keeper = Keeper(engine, database, routes, worker, lease_s=settings.lease_s, poll_s=settings.poll_s)
     await keeper.start()
     stack.push_async_callback(keeper.aclose)
-    stack.push_async_callback(engine.drain, settings.drain_s)
+    stack.push_async_callback(_drain, engine, keeper, settings.drain_s)
     pruner = Pruner(database, keeping.keep(settings))
     pruner.start()
     stack.push_async_callback(pruner.aclose)
@@ -173,6 +173,11 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     )
 
 
+async def _drain(engine: Engine, keeper: Keeper, grace_s: float) -> None:
+    """Who was declared dead has no answer to wait for: its calls would only be in the way of those who have their slots."""
+    await engine.drain(0.0 if keeper.dead.is_set() else grace_s)
+
+
 def make_decoder(settings: Settings, providers: dict[str, Provider], prompts: Library) -> Decoder:
     """What requests that do not say get."""
     defaults = Defaults(
@@ -188,11 +193,12 @@ def make_decoder(settings: Settings, providers: dict[str, Provider], prompts: Li
 async def _worker_parts(spine: Spine, bootstrap: str, widths: dict[str, int], stack: contextlib.AsyncExitStack) -> None:
     settings = spine.settings
     (settings.data() / "faust").mkdir(parents=True, exist_ok=True)
-    planner = Planner(spine.database, bootstrap, settings.kafka_group)
+    missed = spine.metrics.missed.inc
+    planner = Planner(spine.database, bootstrap, settings.kafka_group, missed)
     request_topics = {t.name for t in topics.table(settings, OPERATIONS) if t.name.startswith(topics.REQUESTS)} | {
         topics.CONTROL
     }
-    spine.faust = SpineApp(bootstrap, settings, planner, request_topics.__contains__)
+    spine.faust = SpineApp(bootstrap, settings, planner, request_topics.__contains__, missed)
     spine.intake = Intake(
         spine.faust,
         spine.decoder,
@@ -213,9 +219,8 @@ async def _worker_parts(spine: Spine, bootstrap: str, widths: dict[str, int], st
     )
     spine.relay.start()
     stack.push_async_callback(spine.relay.aclose)
-    stack.push_async_callback(
-        spine.engine.drain, settings.drain_s
-    )  # before the relay's last flush, which is of its results
+    # before the relay's last flush, which is of its results
+    stack.push_async_callback(_drain, spine.engine, spine.keeper, settings.drain_s)
     spine.intake.start()
     spine.faust.finalize()
     # also when its start is cancelled: it leaves tasks that nothing else ends

@@ -35,6 +35,8 @@ class SpineConsumer(driver.Consumer):
     planner: Planner
     is_ours: Callable[[str], bool]
     tables: Tables
+    missed: Callable[[int], None]
+    """Is told how many records retention has deleted that nobody had read."""
     committed: dict[tuple[str, int], int]
     """Commits that the ledger has not been told of."""
 
@@ -105,8 +107,11 @@ class SpineConsumer(driver.Consumer):
         up after 0.1 s): what a kill has cost then is read again.
         """
         committed = {tp: self._committed_offset[tp] for tp in tps}
-        earliest = await self.earliest_offsets(*tps)
-        starts = {tp: earliest[tp] if found is None else found for tp, found in committed.items()}
+        earliest, ends = await self.earliest_offsets(*tps), await self.highwaters(*tps)
+        starts = {
+            tp: earliest[tp] if found is None or found > ends[tp] else found  # beyond its end: of a topic that is gone
+            for tp, found in committed.items()
+        }
         for (topic, partition), offset in self.tables().items():
             tp = TP(topic, partition)
             if tp in starts and offset < starts[tp]:
@@ -160,9 +165,11 @@ class SpineConsumer(driver.Consumer):
                 records, active = await self._wait_next_records(_FETCH_S)
                 if records:
                     await self._unless_suspended(self._deliver(records, active))
-                if (now := time.monotonic()) < self._unsure_until and now - asked >= _FETCH_S:
+                if (now := time.monotonic()) - asked >= _FETCH_S:
                     asked = now
-                    await self._check_positions()
+                    self._look_for_topics_made_anew()
+                    if now < self._unsure_until:
+                        await self._check_positions()
         except self.consumer_stopped_errors:
             if not self.transport.app.should_stop:
                 raise
@@ -211,6 +218,32 @@ class SpineConsumer(driver.Consumer):
         wanted = self._read_offset[tp]
         return not self._is_acked(tp) if wanted is None else offset >= wanted
 
+    def _look_for_topics_made_anew(self) -> None:
+        """A partition that ends before what was read of it is another one of the same name: it is asked anew where to begin."""
+        anew = {tp for tp in self.assignment() - self.unplanned if self._is_acked(tp) and self._ends_before(tp)}
+        if not anew:
+            return
+        log.warning("a topic was deleted and made again while it was read", partitions=sorted(map(str, anew)))
+        self.unplanned |= anew
+        super().pause_partitions(anew)
+        ours = {tp for tp in anew if self.is_ours(tp.topic)}
+        self._planning += [
+            asyncio.ensure_future(self._begin(ours, self.planner)),
+            asyncio.ensure_future(self._begin(anew - ours, self._where_tables_are)),
+        ]
+
+    def _ends_before(self, tp: TP) -> bool:
+        wanted = self._read_offset[tp]
+        try:
+            end = self.highwater(tp)
+        except (
+            AssertionError,
+            AttributeError,
+            IllegalStateError,
+        ):  # it is taken from us at this moment, in another thread
+            return False
+        return wanted is not None and end is not None and end < wanted
+
     async def _is_next(self, tp: TP, offset: int) -> bool:
         """Whether nothing is missing before it. The first time something is, it is fetched again."""
         wanted = self._read_offset[tp]
@@ -228,6 +261,7 @@ class SpineConsumer(driver.Consumer):
         """A gap is retention's only where the log begins behind it; else a transaction's marker stood there."""
         begin = (await self.earliest_offsets(tp)).get(tp) or 0
         if self.is_ours(tp.topic) and begin > wanted:
+            self.missed(begin - wanted)
             log.error(
                 "retention has deleted records that nobody had read; they get no answer",
                 partition=str(tp),

@@ -9,14 +9,26 @@ from streams import security
 from streams.consumer import Planner, SpineConsumer, Tables
 from streams.settings import Settings
 
+_METADATA_MS = 15_000
+"""So late is a topic that was deleted, made again and missing at an assignment between, given to somebody at the latest."""
+
 
 class SpineApp(faust.App):
     """A Faust app inside our own process: no web server of its own, no leader topic, no declared topics."""
 
-    def __init__(self, bootstrap: str, settings: Settings, planner: Planner, is_ours: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        settings: Settings,
+        planner: Planner,
+        is_ours: Callable[[str], bool],
+        missed: Callable[[int], None],
+    ) -> None:
+        """`missed` is told how many records retention has deleted under the eyes of the consumer."""
         self._planner, self._is_ours = planner, is_ours
         self.commits: dict[tuple[str, int], int] = {}
         self.positions: Tables = dict
+        self.missed = missed
         super().__init__(
             settings.kafka_group,
             broker=[f"kafka://{address.strip()}" for address in bootstrap.split(",")],
@@ -34,6 +46,7 @@ class SpineApp(faust.App):
             broker_rebalance_timeout=max(30.0, settings.kafka_session_timeout_s),
             broker_max_poll_records=1000,
             consumer_auto_offset_reset="earliest",
+            consumer_metadata_max_age_ms=_METADATA_MS,
             stream_buffer_maxsize=1000,
             stream_wait_empty=False,
             producer_max_request_size=settings.result_max_bytes + 65_536,
@@ -55,5 +68,6 @@ class SpineApp(faust.App):
         Consumer.is_ours = staticmethod(is_ours)
         Consumer.tables = staticmethod(app.table_positions)
         Consumer.committed = commits
+        Consumer.missed = staticmethod(app.missed)
         transport.Consumer = Consumer  # type: ignore[misc]
         return transport

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from faust.types import TP
 
 from store.database import Database
 from store.errors import StoreError
-from store.ledger import progress
+from store.ledger import outgoing, progress
 from streams import security
 
 log = structlog.get_logger(__name__)
@@ -23,8 +23,10 @@ _RETRY_S = 1.0
 class Planner:
     """Where to read on, decided from what Kafka and the ledger say of each partition (`store.ledger.progress.decide`)."""
 
-    def __init__(self, database: Database, bootstrap: str, group: str) -> None:
+    def __init__(self, database: Database, bootstrap: str, group: str, missed: Callable[[int], None]) -> None:
         self.database, self.bootstrap, self.group = database, bootstrap, group
+        self.missed = missed
+        """Is told how many records retention has deleted that nobody had read."""
 
     async def __call__(self, tps: set[TP]) -> Mapping[TP, int]:
         """Waits for the ledger and the broker as long as it takes; the partitions are paused meanwhile."""
@@ -49,30 +51,46 @@ class Planner:
             for tp, f in facts.items()
         }
         changed = {tp: start for tp, start in starts.items() if start.progress != known[tp]}
+        ahead = any(start.why == "hole" for start in starts.values())
 
         def save(conn: Any) -> None:
             for tp, start in changed.items():
                 progress.save(conn, tp.topic, tp.partition, start.progress)
+            if ahead:
+                outgoing.leap(conn)
 
-        if changed:
+        if changed or ahead:
             await self.database.write(save)
         for tp, start in starts.items():
-            if start.missed:
-                log.error(
-                    "retention has deleted records that nobody had read; they get no answer",
-                    partition=str(tp),
-                    records=start.missed,
-                    reading_on_at=start.offset,
-                    mend="produce them again; raise GENAI_RETENTION_HOURS, or add workers",
-                )
-            if start.why in {"reset", "hole", "anew"} or (start.why == "lost" and start.offset > facts[tp].begin):
-                log.warning(
-                    "reading on elsewhere than the group's offset says",
-                    partition=str(tp),
-                    why=start.why,
-                    offset=start.offset,
-                )
+            self._tell(tp, start, facts[tp])
         return {tp: start.offset for tp, start in starts.items()}
+
+    def _tell(self, tp: TP, start: progress.Start, facts: "_Facts") -> None:
+        if start.missed:
+            self.missed(start.missed)
+            log.error(
+                "retention has deleted records that nobody had read; they get no answer",
+                partition=str(tp),
+                records=start.missed,
+                reading_on_at=start.offset,
+                mend="produce them again; raise GENAI_RETENTION_HOURS, or add workers",
+            )
+        if start.why in {"reset", "anew"} or (start.why == "lost" and start.offset > facts.begin):
+            log.warning(
+                "reading on elsewhere than the group's offset says",
+                partition=str(tp),
+                why=start.why,
+                offset=start.offset,
+            )
+        if start.why == "hole" and facts.committed is not None:
+            log.error(
+                "the group is ahead of the ledger: an old database was restored, or the offsets were moved forward. "
+                "The records between are read again; what was answered since that backup is called, and paid, again",
+                partition=str(tp),
+                why=start.why,
+                offset=start.offset,
+                records=max(0, facts.committed - start.offset),
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ async def _live(settings: Settings, doors: Doors, bootstrap: str | None) -> int:
         if doors.parent is not None:
             orphan = asyncio.create_task(_watch_parent(doors.parent, stop), name="parent-watch")
             stack.callback(orphan.cancel)
-        stack.callback(watchdog.arm().cancel)
+        stack.callback(watchdog.arm(settings.stall_s).cancel)
         work = asyncio.create_task(_work(settings, doors, front, bootstrap, stop), name="work")
         asked = asyncio.create_task(stop.asked.wait())
         await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
@@ -176,7 +176,7 @@ async def _open(
 
 async def _until(spine: Spine, stop: Stop) -> int:
     """Until somebody asks, or this process can do no more."""
-    dog = watchdog.Watchdog(spine)
+    dog = watchdog.Watchdog(spine, spine.settings.stall_s)
     while not stop.asked.is_set():
         if spine.keeper.dead.is_set():
             return 1

@@ -65,7 +65,8 @@ class Settings(BaseSettings):
     database_url: str = ""  # empty: SQLite in the data directory; `embedded`: the packaged PostgreSQL
     data_dir: Path = Path("data")
     cache_dir: Path = Path("~/.cache/genai-spine")  # Kafka's jars; shared by every checkout of this user
-    lease_s: Annotated[float, Field(gt=0)] = 15.0
+    lease_s: Annotated[float, Field(gt=0)] = 10.0
+    stall_s: Annotated[float, Field(gt=0)] = 60.0  # no progress for so long ends a serving process, to be started anew
     poll_s: Annotated[float, Field(gt=0)] = 1.0
     max_attempts: Annotated[int, Field(ge=1)] = 8
     retry_base_s: Annotated[float, Field(gt=0)] = 0.5

@@ -1,7 +1,7 @@
 """Ends a process that does not get on: Faust is known to stall with records waiting, and a blocked loop says nothing.
 
-Two ways: a loop that stands still for a minute is ended by a thread of the interpreter, with all stacks; a lane that has
-records waiting and takes none for a minute, while the database answers, is ended from the loop.
+Two ways: a loop that stands still for `GENAI_STALL_S` is ended by a thread of the interpreter, with all stacks; a lane that
+has records waiting and takes none for so long, while the database answers, is ended from the loop.
 """
 
 import asyncio
@@ -15,14 +15,13 @@ from streams.app import Spine
 
 log = structlog.get_logger(__name__)
 
-STALL_S = 60.0
 _BEAT_S = 5.0
 
 
 class Watchdog:
     """Asked again and again by the loop that it guards."""
 
-    def __init__(self, spine: Spine, stall_s: float = STALL_S) -> None:
+    def __init__(self, spine: Spine, stall_s: float) -> None:
         self.spine, self.stall_s = spine, stall_s
         self._taken = -1
         self._moved = time.monotonic()
@@ -58,7 +57,7 @@ def dump() -> None:
     faulthandler.dump_traceback(all_threads=True)
 
 
-def arm(stall_s: float = STALL_S) -> "asyncio.Task[None]":
+def arm(stall_s: float) -> "asyncio.Task[None]":
     """Ends the process when this loop does not come round for `stall_s`; cancel the task to disarm it."""
     return asyncio.create_task(_beat(stall_s), name="watchdog")
 
@@ -67,6 +66,6 @@ async def _beat(stall_s: float) -> None:
     try:
         while True:
             faulthandler.dump_traceback_later(stall_s, exit=True)
-            await asyncio.sleep(_BEAT_S)
+            await asyncio.sleep(min(_BEAT_S, stall_s / 4))
     finally:
         faulthandler.cancel_dump_traceback_later()

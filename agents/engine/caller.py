@@ -172,7 +172,7 @@ class LedgerCaller:
 
     def _check_deadline(self) -> None:
         deadline = self.claim.deadline
-        if deadline is not None and not self.closed and not self.past and time.time() >= deadline:
+        if deadline is not None and not self.closed and not self.past and self.claim.now() >= deadline:
             raise Expired
 
     def _journalled(self, call: ChatCall | EmbedCall, digest: bytes, prompt: Rendered | None) -> Call:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import platform
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -10,15 +11,18 @@ import structlog
 
 from agents.engine.engine import Engine
 from store.database import Database
-from store.errors import StoreError
+from store.errors import Away, StoreError
 from store.ledger import generating, life
 from store.ledger.claim import known_pools
 from store.ledger.types import Routes
 from store.ledger.writer import CHANNEL
 from store.listen import listen
-from store.liveness import Life, dead
+from store.liveness import Life, Sight, dead
 
 log = structlog.get_logger(__name__)
+
+_SOON_S = 0.5
+"""What the database did not take is tried again so soon."""
 
 
 class Keeper:
@@ -31,6 +35,7 @@ class Keeper:
         self.lease_s, self.poll_s = lease_s, poll_s
         self.dead = asyncio.Event()
         self._life: Life | None = None
+        self._sight = Sight(lease_s)
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -45,7 +50,8 @@ class Keeper:
         await self._poll()
         self._tasks = [
             asyncio.create_task(self._every(self.lease_s / 3, self._beat), name="heartbeat"),
-            asyncio.create_task(self._every(min(self.poll_s, self.lease_s / 3), self._take_over), name="takeover"),
+            asyncio.create_task(self._every(self.lease_s / 3, self._audit), name="audit"),
+            asyncio.create_task(self._every(min(self.poll_s, self.lease_s / 6), self._take_over), name="takeover"),
             asyncio.create_task(self._every(self.poll_s, self._poll), name="poll"),
             asyncio.create_task(self._every(self.poll_s, self.engine.teller.tell), name="teller"),
             asyncio.create_task(self._every(60.0, self._sweep), name="sweep"),
@@ -71,21 +77,35 @@ class Keeper:
             log.warning("left without a word, the database is away; others will take over", error=str(error))
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        wait = seconds
         while True:
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(wait)
             try:
                 await work()
-            except StoreError as error:  # the writer's health tells; this comes round again
-                log.debug("the pulse skipped a beat", error=str(error))
+                wait = seconds
+            except (StoreError, TimeoutError) as error:  # the writer's health tells; this comes round again
+                wait = min(seconds, _SOON_S)
+                log.debug("the pulse skipped a beat", error=str(error) or type(error).__name__)
 
     async def _beat(self) -> None:
-        if not await self.database.write(lambda conn: life.beat(conn, self.worker)):
+        if self.dead.is_set():
+            return
+        try:
+            async with asyncio.timeout(None if self.database.is_sqlite else self.lease_s / 3):
+                lives = await self.database.write(lambda conn: life.beat(conn, self.worker))
+        except (Away, TimeoutError) as error:  # a line may be dead, and not cut
+            self.engine.writer.hears(error if isinstance(error, Away) else Away("it does not answer"))
+            raise
+        self.engine.writer.hears(None)
+        if not lives:
             log.error(
                 "this worker was declared dead: its heart did not beat for a lease; it ends so that a new one can start"
             )
             self.dead.set()
-            return
-        if lost := await self.engine.writer.audit():
+
+    async def _audit(self) -> None:
+        """Apart from the heartbeat: the writer may be busy, or wait for the database on another line."""
+        if not self.dead.is_set() and (lost := await self.engine.writer.audit()):
             log.warning("gave back rows and slots of a commit whose outcome was unknown", count=lost)
 
     async def _take_over(self) -> None:
@@ -94,13 +114,19 @@ class Keeper:
             gone = await asyncio.to_thread(dead, self._folder, names)
             ambiguous = await self.database.write(lambda conn: life.bury(conn, self.routes, gone)) if gone else 0
         else:
-            gone, ambiguous = await self.database.write(
-                lambda conn: life.bury_silent(conn, self.routes, self.lease_s, self.worker)
-            )
+            gone, ambiguous = await self._bury_silent()
         if gone:
             log.warning("took over from dead workers", workers=gone, ambiguous_calls=ambiguous)
             self.engine.metrics.ambiguous.inc(ambiguous)
             self.engine.look()
+
+    async def _bury_silent(self) -> tuple[list[str], int]:
+        beats, now = await self.database.read(life.beats)
+        beats.pop(self.worker, None)
+        silent = self._sight.silent(beats, now, time.monotonic())
+        if not silent:
+            return [], 0
+        return await self.database.write(lambda conn: life.bury_silent(conn, self.routes, silent))
 
     async def _poll(self) -> None:
         for pool in await self.database.read(known_pools):

@@ -42,6 +42,11 @@ class Metrics:
         self.stale = Counter(
             "genai_stale_steps_total", "Steps refused because the row was somebody else's.", registry=registry
         )
+        self.missed = Counter(
+            "genai_missed_records_total",
+            "Requests that retention deleted before anybody read them.",
+            registry=registry,
+        )
         self.call_seconds = Histogram(
             "genai_call_duration_seconds", "Provider calls.", ["provider", "model"], buckets=_SECONDS, registry=registry
         )

@@ -1,6 +1,5 @@
 """One leased row, run to its next step: an answer, another try, or the word that it is not ours any more."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -102,7 +101,7 @@ async def _attempt(  # noqa: PLR0911 - one per way to end
     except Exception as error:
         log.exception("an operation broke", **ids(claim))
         return _internal(caller, request, f"a defect in {claim.operation}: {type(error).__name__}")
-    if claim.deadline is not None and time.time() > claim.deadline:
+    if claim.deadline is not None and claim.now() > claim.deadline:
         caller.warn("late: the answer came after its deadline")
     return _step(caller, request.metadata, Status.SUCCEEDED, None, output=output.model_dump(mode="json"))
 

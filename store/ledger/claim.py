@@ -229,7 +229,7 @@ def _lease(conn: Connection, worker: str, pks: Sequence[int], at: float) -> list
     told = {"the_pks": rows.padded(pks), "the_owner": worker, "the_time": at}
     found = [claimed(row) for row in conn.execute(_LEASE, told)]
     for row in found:
-        row.leased_at = at
+        row.leased_at = row.at = at
     return sorted(found, key=lambda row: (row.lane, row.pk))
 
 

@@ -1,6 +1,6 @@
 """Who is alive, and what happens to the work of who is not."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
@@ -37,15 +37,18 @@ def leave(conn: Connection, routes: Routes, worker: str) -> None:
     bury(conn, routes, [worker])
 
 
-def silent(conn: Connection, lease_s: float) -> list[str]:
-    """Workers whose heart has not beaten for a lease, locked for us alone (PostgreSQL)."""
-    late = select(_W.id).where(_W.heartbeat_at < now(conn) - lease_s)
-    return list(conn.execute(late.with_for_update(skip_locked=True)).scalars())
+def beats(conn: Connection) -> tuple[dict[str, float], float]:
+    """Everybody's last beat, and the time."""
+    return {row.id: row.heartbeat_at for row in conn.execute(select(_W.id, _W.heartbeat_at))}, now(conn)
 
 
-def bury_silent(conn: Connection, routes: Routes, lease_s: float, worker: str) -> tuple[list[str], int]:
-    """Find the silent and take over from them in one transaction, so that a heart that beats again meanwhile waits."""
-    gone = [name for name in silent(conn, lease_s) if name != worker]
+def bury_silent(conn: Connection, routes: Routes, silent: Mapping[str, float]) -> tuple[list[str], int]:
+    """Take over from these workers, of whom this was the last beat: one that has beaten since is left alone, and one that
+    is about to waits until it is buried. Two who bury at once share the dead between them.
+    """
+    asked = select(_W.id, _W.heartbeat_at).where(_W.id.in_(rows.padded(silent))).order_by(_W.id)
+    locked = conn.execute(asked.with_for_update(skip_locked=True)).all()
+    gone = [row.id for row in locked if row.heartbeat_at == silent[row.id]]
     return gone, bury(conn, routes, gone)
 
 

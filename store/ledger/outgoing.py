@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 
 from store import rows
 from store.ledger.types import OutboxRow
-from store.tables import ledgers, outbox, relays
+from store.tables import ledgers, numbers, outbox, relays, workers
 
 _O = outbox.c
 _L = relays.c
@@ -27,8 +27,20 @@ _MARK = delete(outbox).where(_O.pk.in_(bindparam("pks", expanding=True)))
 _LEDGER = select(ledgers.c.id)
 
 
+_ALIVE = (
+    select(workers.c.id)
+    .where(workers.c.id == bindparam("worker"))
+    .with_for_update(read=True, key_share=True, skip_locked=True)
+)
+"""As in a claim: nothing, when it was declared dead; else whoever would bury it waits until its lease is committed."""
+
+
 def lease_places(conn: Connection, worker: str) -> None:
-    """Lease every destination partition that has records and no owner."""
+    """Lease every destination partition that has records and no owner. A worker that was declared dead, and does not know it
+    yet, gets nothing: nobody would ever take it back from it, and those records would never be published.
+    """
+    if conn.execute(_ALIVE, {"worker": worker}).first() is None:
+        return
     waiting = {(row.topic, row.partition) for row in conn.execute(select(_O.topic, _O.partition).distinct())}
     owned = {(row.topic, row.partition) for row in conn.execute(select(_L.topic, _L.partition))}
     rows.many(
@@ -48,6 +60,7 @@ def waits(conn: Connection, worker: str) -> bool:
     return conn.execute(_OLDEST, {"worker": worker, "most": 1}).first() is not None
 
 
+_LEAP = 10**9
 _MOST_VALUES = 10_000
 """In one statement; both databases stop at 32,767."""
 MAX_BYTES = 16 * 1024 * 1024
@@ -94,6 +107,13 @@ def _numbered(ledger: str, number: int | None) -> list[tuple[str, bytes]]:
 def ledger_id(conn: Connection) -> str:
     """This ledger's name; a new database starts its numbers anew, and says so by another name."""
     return str(conn.execute(_LEDGER).scalar_one())
+
+
+def leap(conn: Connection) -> None:
+    """Usage events are numbered on far above what this ledger has given: one that was restored from a backup would give
+    numbers again that readers have seen since, and they would drop the new events for repetitions.
+    """
+    conn.execute(update(numbers).values(last=numbers.c.last + _LEAP))
 
 
 def mark(conn: Connection, pks: Sequence[int]) -> None:

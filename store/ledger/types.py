@@ -173,6 +173,12 @@ class Claimed:
     headers: bytes
     taken_at: float = field(default_factory=time.monotonic)
     """This process's own clock, to measure how long the row waited here for a slot."""
+    at: float = 0.0
+    """The ledger's time when it was taken."""
+
+    def now(self) -> float:
+        """The ledger's time, which deadlines are held against; this machine's clock may be wrong, or be set meanwhile."""
+        return self.at + time.monotonic() - self.taken_at
 
 
 @dataclass(frozen=True, slots=True)

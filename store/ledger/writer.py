@@ -314,6 +314,13 @@ class Writer:
         )
         return answers, Committed(len(new), published, ended, claims, items=len(batch))
 
+    def hears(self, error: Away | None) -> None:
+        """What a heartbeat has met: who has nothing to write would not notice that the database has gone."""
+        if error is not None:
+            self._is_away(error)
+        elif not self._batch:
+            self._is_back()
+
     def _is_away(self, error: Away) -> None:
         if self.health.ok:
             log.error("the database is away; intake and calls wait for it", error=str(error))

@@ -50,6 +50,8 @@ class Front:
     bootstrap: str | None = None
     broker: Part = field(default_factory=lambda: Part(ok=True))
     """Whether anything listens there: an idle relay would not notice that its broker has gone."""
+    intake: Part = field(default_factory=lambda: Part(ok=False, why="not begun yet"))
+    """As it was looked at last; since when, as far as anybody has looked."""
     started_at: float = field(default_factory=time.time)
     leaving: bool = False
 

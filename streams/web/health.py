@@ -24,7 +24,7 @@ def parts(front: Front) -> dict[str, Part]:
         relay = Part(spine.relay.ok, spine.relay.why, spine.relay.since)
         found["broker"] = relay if front.broker.ok else front.broker
     if spine.intake is not None:
-        found["intake"] = _intake(spine)
+        found["intake"] = _intake(front, spine)
     if spine.keeper.dead.is_set():
         found["lease"] = Part(ok=False, why="others have declared this process dead; it ends")
     if front.leaving:
@@ -37,25 +37,25 @@ def _database(spine: Spine) -> Part:
     return Part(health.ok, health.why, health.since)
 
 
-def _intake(spine: Spine) -> Part:
+def _intake(front: Front, spine: Spine) -> Part:
+    front.intake = front.intake.changed(*_intake_now(spine))
+    return front.intake
+
+
+def _intake_now(spine: Spine) -> tuple[bool, str]:
     """Held lanes are no fault: they have more than they may hold, and go on by themselves."""
     assert spine.intake is not None and spine.faust is not None
     if spine.faust.should_stop:
-        return Part(ok=False, why="stopped")
+        return False, "stopped"
     consumer = spine.intake._consumer()  # noqa: SLF001 - the same program
     if consumer is None:
-        return Part(ok=False, why="joining the consumer group")
+        return False, "joining the consumer group"
     if spine.faust.rebalancing:
-        return Part(ok=False, why="the consumer group is rebalancing")
+        return False, "the consumer group is rebalancing"
     if consumer.unplanned:
-        return Part(ok=False, why="deciding where to read on")
+        return False, "deciding where to read on"
     held = [lane.name for lane in spine.intake.lanes if lane.held]
-    return Part(ok=True, why=f"held back: {', '.join(held)}" if held else "", since=front_since(spine))
-
-
-def front_since(spine: Spine) -> float:
-    """When this process began to publish; intake has no moment of its own."""
-    return spine.relay.since if spine.relay is not None else time.time()
+    return True, f"held back: {', '.join(held)}" if held else ""
 
 
 def ready(front: Front) -> tuple[bool, dict[str, Any]]:

@@ -7,12 +7,12 @@ from sqlalchemy import Connection, select, update
 
 from store import tables
 from store.database import Database
-from store.ledger import life
+from store.ledger import life, outgoing
 from store.ledger.accept import accept
 from store.ledger.claim import Claims, claim, ensure_slots
 from store.ledger.step import take_steps
 from store.ledger.types import CancelAsk, Step, Want
-from tests.store.ground import POOL, ROUTES, arrived, asked, call, opened
+from tests.store.ground import POOL, ROUTES, arrived, asked, call, opened, refusal
 
 
 @pytest.fixture
@@ -91,8 +91,10 @@ async def test_many_rows_of_a_cancelled_run_end_when_they_would_be_claimed(datab
 async def test_the_silent_are_found_by_their_heartbeat(database: Database) -> None:
     quiet = update(tables.workers).where(tables.workers.c.id == "w").values(heartbeat_at=1.0)
     await database.write(lambda conn: conn.execute(quiet))
-    gone = await database.write(lambda conn: life.bury_silent(conn, ROUTES, 30.0, "other"))
-    assert gone == (["w"], 0)
+    beats, _ = await database.read(life.beats)
+    assert beats["w"] == 1.0
+    since = {"w": 1.0, "other": beats["other"] - 1}  # `other` has beaten since it was looked at
+    assert await database.write(lambda conn: life.bury_silent(conn, ROUTES, since)) == (["w"], 0)
     assert await database.read(life.everyone) == ["other"]
     assert not await database.write(lambda conn: life.beat(conn, "w"))
 
@@ -108,3 +110,16 @@ async def test_cancels_of_unknown_ids_are_kept_a_day(database: Database) -> None
         return len(conn.execute(select(tables.cancels)).all())
 
     assert await database.write(work) == 1
+
+
+async def test_a_worker_that_was_declared_dead_leases_no_destination(database: Database) -> None:
+    """Else nobody would ever publish what waits there."""
+
+    def work(conn: Connection) -> list[str]:
+        accept(conn, ROUTES, [arrived(asked(failure=refusal()), 0)])
+        life.bury(conn, ROUTES, ["w"])
+        outgoing.lease_places(conn, "w")
+        outgoing.lease_places(conn, "other")
+        return list(conn.execute(select(tables.relays.c.owner)).scalars())
+
+    assert await database.write(work) == ["other"]
