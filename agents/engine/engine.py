@@ -23,8 +23,8 @@ from schemas.result import Status
 from store.database import Database
 from store.errors import StoreError
 from store.ledger import queries
+from store.ledger.answers import metadata_of
 from store.ledger.claim import ensure_slots
-from store.ledger.end import metadata_of
 from store.ledger.types import Claimed, End, Pool, Retry, Slot, Step, Stepped
 from store.ledger.writer import Committed, Wants, Writer
 

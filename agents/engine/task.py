@@ -19,7 +19,7 @@ from schemas.errors import ErrorType, Failure
 from schemas.request import Lane, Request
 from schemas.result import Status, Totals
 from store.errors import BadData, StoreError
-from store.ledger.end import metadata_of
+from store.ledger.answers import metadata_of
 from store.ledger.types import Claimed, End, PastCall, Retry, Step
 from store.rows import plain
 

@@ -41,7 +41,7 @@ from store.ledger.types import (
     Want,
 )
 from tests.store.ground import POOL, ROUTES, TOPIC, Ledger, answered, asked, call, ending, forget_durability, refusal
-from tests.store.model import Booked, Letter, Model, Row, dead_letter, results_letter, usage_letter
+from tests.store.model import ELSEWHERE, Booked, Letter, Model, Row, dead_letter, results_letter, usage_letter
 
 SLOTS = 5
 CONTROL = "genai.control"
@@ -50,7 +50,7 @@ _TOPICS = {ROUTES.results: "result", ROUTES.usage: "usage", ROUTES.dlq: "dead"}
 
 asks = st.builds(
     asked,
-    id_=st.sampled_from("ab"),
+    id_=st.sampled_from("abc"),
     tenant=st.sampled_from(["t", "u"]),
     payload_hash=st.sampled_from([b"one", b"one", b"one", b"two"]),
     lane=st.sampled_from([0, 1, 2, 2]),
@@ -59,6 +59,10 @@ asks = st.builds(
     deadline=st.sampled_from([None] * 9 + [1.0]),
     run_id=st.sampled_from([None, None, None, "run"]),
     pinned=st.sampled_from([None, "greet 1", "greet 2"]),
+    ordered=st.sampled_from([False, False, True]),
+    idempotency_key=st.sampled_from([None, None, "k"]),
+    fingerprint=st.sampled_from([None, None, b"f", b"f", b"g"]),
+    fresh_s=st.sampled_from([3600.0, 3600.0, 0.0]),
 )
 invalid = st.builds(
     lambda ask, unreadable: replace(ask, failure=refusal(), unreadable=unreadable),
@@ -66,7 +70,7 @@ invalid = st.builds(
     st.sampled_from([False, False, True]),
 )
 cancels = st.builds(
-    CancelAsk, tenant=st.sampled_from(["t", "u"]), operation=st.just("summarize"), id=st.sampled_from("ab")
+    CancelAsk, tenant=st.sampled_from(["t", "u"]), operation=st.just("summarize"), id=st.sampled_from("abc")
 )
 run_cancels = st.builds(CancelAsk, tenant=st.sampled_from(["t", "u"]), run_id=st.just("run"))
 unreadable = st.just(Unreadable(refusal()))
@@ -556,6 +560,7 @@ class StateTable(RuleBasedStateMachine):
 
 
 def _facts(row: Any) -> tuple[Any, ...]:
+    unfinished = row.completed_at is None
     return (
         row.state,
         row.generation,
@@ -572,6 +577,9 @@ def _facts(row: Any) -> tuple[Any, ...]:
         row.not_before > 0,
         row.partition,
         row.pinned,
+        row.idem is not None,
+        row.behind if unfinished else None,
+        row.fingerprint if unfinished or row.state == "succeeded" else None,
     )
 
 
@@ -579,7 +587,9 @@ def _letter(topic: str, where: int, value: bytes, headers: bytes) -> Letter:
     if topic == ROUTES.results:
         result = orjson.loads(value)
         key = (result["tenant"], result["id"])
-        return results_letter(where, key, result["generation"], result["status"], replayed=result["replayed"])
+        cached = result["cached"] and (result["cached"]["id"] or ELSEWHERE)
+        facts = {"replayed": result["replayed"], "cached": cached}
+        return results_letter(where, key, result["generation"], result["status"], **facts)
     if topic == ROUTES.usage:
         return usage_letter(orjson.loads(value)["id"])
     named = dict(outgoing.rows.unpack_headers(headers))
