@@ -108,6 +108,7 @@ Index("requests_idem", requests.c.idem, unique=True, sqlite_where=IDEM, postgres
 FOLLOWS = text("follows IS NOT NULL AND completed_at IS NULL")
 Index("requests_follows", requests.c.follows, sqlite_where=FOLLOWS, postgresql_where=FOLLOWS)
 LIVE = text("fingerprint IS NOT NULL AND behind = 0")
+FLYING = text("fingerprint IS NOT NULL AND behind = 0 AND completed_at IS NULL")
 Index("requests_live", requests.c.fingerprint, sqlite_where=LIVE, postgresql_where=LIVE)
 CACHED = text("fingerprint IS NOT NULL AND completed_at IS NOT NULL")
 Index("requests_cached", requests.c.completed_at, requests.c.answer_bytes, sqlite_where=CACHED, postgresql_where=CACHED)

@@ -71,6 +71,9 @@ class Settings(BaseSettings):
     retry_base_s: Annotated[float, Field(gt=0)] = 0.5
     retry_cap_s: Annotated[float, Field(gt=0)] = 60.0
     drain_s: Annotated[float, Field(ge=0)] = 30.0
+    cache_ttl_s: Annotated[float, Field(ge=0)] = 86_400.0  # how long an answer serves equal requests; 0: no cache
+    cache_max_bytes: Annotated[int, Field(ge=0)] = 256 * 1024 * 1024  # of answers that serve; 0: no cache
+    cache_tenants: bool = False  # whether one tenant's answer may serve another's equal request
 
     # Kafka
     kafka_brokers: str = ""  # empty: the embedded broker

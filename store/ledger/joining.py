@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, select, update
+from sqlalchemy import Connection, and_, bindparam, case, select, update
 
 from schemas.errors import ErrorType
 from store import rows
 from store.ledger import behind, look
 from store.ledger.types import UNFINISHED, Arrival, Ask
-from store.tables import IDEM, LIVE, requests
+from store.tables import FLYING, HEAD, IDEM, LIVE, requests
 
 _R = requests.c
 _LEADERS = (
@@ -70,26 +70,17 @@ class Joins:
         self, conn: Connection, arrivals: Iterable[Arrival], answers: dict[tuple[int, int], bytes], at: float
     ) -> None:
         self.conn, self.answers, self.at = conn, answers, at
-        keys: set[bytes] = set()
-        idems: set[bytes] = set()
-        prints: set[bytes] = set()
-        for arrival in arrivals:
-            ask = arrival.what
-            if isinstance(ask, Ask) and ask.failure is None:
-                keys.update(filter(None, [order_key(arrival, ask)]))
-                idems.update(filter(None, [idem(ask)]))
-                if ask.fingerprint is not None and ask.fresh_s > 0:
-                    prints.add(ask.fingerprint)
-        self.leaders = self._leaders(idems) if idems else {}
+        wanted = asked(arrivals)
+        self.leaders = self._leaders(wanted.idems) if wanted.idems else {}
         self.flights: dict[bytes, Lead] = {}
         self.recorded: dict[bytes, Lead] = {}
-        if prints:
-            self._look_for_answers(prints)
-        self.turns = behind.turns(conn, keys)
+        if wanted.prints:
+            self._look_for_answers(wanted.prints)
+        self.turns = behind.turns(conn, wanted.turns)
         self.given_up: list[dict[str, int]] = []
         self.joined: list[dict[str, int]] = []
-        wanted = {lead.pk for lead in (*self.leaders.values(), *self.recorded.values()) if lead.state == "succeeded"}
-        answers.update(look.answers_of(conn, wanted))
+        ended = {lead.pk for lead in (*self.leaders.values(), *self.recorded.values()) if lead.state == "succeeded"}
+        answers.update(look.answers_of(conn, ended))
 
     def _leaders(self, idems: set[bytes]) -> dict[bytes, Lead]:
         """Of each key that has one, locked; a lead that passes on this very moment is looked for again."""
@@ -213,6 +204,38 @@ def _may_be_followed(lead: Lead) -> bool:
 def joins(arrival: Arrival, ask: Ask) -> bool:
     """Whether other rows can matter to it."""
     return ask.fresh_s > 0 or ask.idempotency_key is not None or order_key(arrival, ask) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the records of a batch may wait for."""
+
+    turns: set[bytes]
+    idems: set[bytes]
+    prints: set[bytes]
+
+
+def asked(arrivals: Iterable[Arrival]) -> Asked:
+    """Of valid requests."""
+    found = Asked(set(), set(), set())
+    for arrival in arrivals:
+        ask = arrival.what
+        if isinstance(ask, Ask) and ask.failure is None:
+            found.turns.update(filter(None, [order_key(arrival, ask)]))
+            found.idems.update(filter(None, [idem(ask)]))
+            found.prints.update(filter(None, [ask.fingerprint if ask.fresh_s > 0 else None]))
+    return found
+
+
+def rows_waited_for(arrivals: Iterable[Arrival], *, flights: bool) -> list[Any]:
+    """Conditions for the rows that `Joins` will lock: those that lead, and those that are first in their key."""
+    found = asked(arrivals)
+    kinds = (
+        (HEAD, _R.order_key, found.turns),
+        (IDEM, _R.idem, found.idems),
+        (FLYING, _R.fingerprint, found.prints if flights else ()),
+    )
+    return [and_(words, column.in_(rows.padded(sorted(keys)))) for words, column, keys in kinds if keys]
 
 
 def order_key(arrival: Arrival, ask: Ask) -> bytes | None:

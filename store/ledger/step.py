@@ -24,6 +24,7 @@ _END = _OURS.values(
     completed_at=bindparam("the_time"),
     error_type=bindparam("the_error"),
     attempts=bindparam("the_attempts"),
+    answer_bytes=bindparam("the_bytes"),
 )
 _BACK = _OURS.values(
     state="waiting",
@@ -186,6 +187,7 @@ def _end(
                 "the_time": at,
                 "the_error": None if end.failure is None else end.failure.type.value,
                 "the_attempts": end.attempts,
+                "the_bytes": len(made[step.claim.pk]),
             }
             for step, end in ending
         ),
