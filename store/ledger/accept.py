@@ -19,6 +19,7 @@ CANCEL_KEPT_S = 86_400.0
 _R = requests.c
 _P = intake_progress.c
 _ANEW = update(requests).where(_R.pk == bindparam("the_pk"))
+_NOT_ALONE = update(requests).where(_R.pk.in_(bindparam("pks", expanding=True))).values(alone=False)
 _NEW, _NEW_BODY, _NEW_RESULT, _PUBLISH = insert(requests), insert(bodies), insert(results), insert(outbox)
 _REMEMBER = rows.upserting(positions, lambda statement: statement.on_conflict_do_nothing())
 _PROGRESS = (
@@ -51,6 +52,7 @@ class _Batch:
         self.outbox: list[answers.OutRow] = []
         self.positions: list[dict[str, Any]] = []
         self.cancelled: set[bytes] = set()
+        self.not_alone: set[int] = set()
         self.reached: dict[tuple[str, int], Position] = {}
 
     def run(self) -> list[Accepted]:
@@ -129,6 +131,8 @@ class _Batch:
                 return self._conflict(arrival, ask)
             case "duplicate":
                 self._remember(arrival, "duplicate", known.pk, known.generation)
+                if known.alone:
+                    self.not_alone.add(known.pk)
                 return Accepted("duplicate", known.pk, known.generation)
             case "replayed":
                 body = self.bodies_of.get((known.pk, known.generation))
@@ -152,7 +156,7 @@ class _Batch:
         elif ask.failure is None:
             origin = self.joins.place(arrival, ask, pk, row)
         self.new.append(row)
-        self.known[key] = Known(pk, state, 1, 0, ask.payload_hash, row["error_type"])
+        self.known[key] = Known(pk, state, 1, 0, ask.payload_hash, row["error_type"], ask.alone)
         return self._taken(arrival, ask, pk, row, origin)
 
     def _anew(self, arrival: Arrival, ask: Ask, known: Known) -> Accepted:
@@ -164,11 +168,12 @@ class _Batch:
         row = {"the_pk": known.pk, "generation": generation, **self._row(arrival, ask, state)}
         origin = self.joins.place(arrival, ask, known.pk, row) if ask.failure is None else None
         self.anew.append(row)
-        known.state, known.generation, known.payload_hash, known.error_type = (
+        known.state, known.generation, known.payload_hash, known.error_type, known.alone = (
             state,
             generation,
             ask.payload_hash,
             row["error_type"],
+            ask.alone,
         )
         return self._taken(arrival, ask, known.pk, row, origin)
 
@@ -369,7 +374,7 @@ class _Batch:
             "followers": 0,
             "fingerprint": None,
             "answer_bytes": None,
-            "alone": False,
+            "alone": ask.alone,
         }
 
     def _write(self) -> None:
@@ -389,6 +394,8 @@ class _Batch:
         rows.many(conn, _NEW_RESULT, self.results)
         rows.many(conn, _PUBLISH, self.outbox)
         rows.many(conn, _REMEMBER(conn), self.positions)
+        if self.not_alone:
+            conn.execute(_NOT_ALONE, {"pks": rows.padded(self.not_alone)})
         if self.cancelled:
             cancel_rows(conn, self.routes, self.cancelled, self.at)
         if gone := self.cancelled & self.waiting_cancels:

@@ -64,6 +64,8 @@ class Ask:
     """What decides the answer; None: it is neither taken from the cache nor kept there."""
     fresh_s: float = 0.0
     """How old a cached answer may be; 0: none will do, and nobody's call is waited for."""
+    alone: bool = False
+    """Over HTTP: nobody but the caller waits for the answer, as far as this request says."""
     failure: Failure | None = None
     unreadable: bool = False
     """The bytes are no request at all: they also go to the dead letters."""

@@ -74,6 +74,7 @@ class Row:
     behind: int = 0
     fingerprint: bytes | None = None
     ended_at: int = 0
+    alone: bool = False
 
     @property
     def unfinished(self) -> bool:
@@ -208,6 +209,7 @@ class Model:
         if row.hash != ask.payload_hash and binds:
             return self._conflict(arrival, key)
         if row.state not in TERMINAL:
+            row.alone = False
             return "duplicate", row.generation
         if row.state == "succeeded" and row.hash == ask.payload_hash:
             if arrival.position:
@@ -239,6 +241,7 @@ class Model:
 
     def _begin(self, arrival: Arrival, ask: Ask, row: Row, *, cancelled: bool) -> tuple[str, int]:
         row.lane, row.paid, row.on_ambiguous, row.run = ask.lane, ask.paid, ask.on_ambiguous, ask.run_id
+        row.alone = ask.alone
         row.overdue, row.pinned = ask.deadline is not None, ask.pinned
         row.from_kafka = arrival.position is not None
         row.where = arrival.position.partition if arrival.position else partition("", ask.id.encode())
@@ -375,6 +378,17 @@ class Model:
             row.cancel = True
         elif row.state not in TERMINAL:
             self.end(row, "cancelled")
+
+    def leave(self, row: Row) -> bool:
+        """Its HTTP caller has gone. Whether its holder has a call to abort."""
+        followed = any(each.unfinished and each.follows == row.key for each in self.rows.values())
+        if not row.alone or not row.unfinished or followed:
+            return False
+        if row.state == "calling":
+            row.cancel = True
+            return True
+        self.end(row, "cancelled")
+        return False
 
     # ---- rows end and wait again
 

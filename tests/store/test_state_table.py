@@ -20,13 +20,14 @@ from sqlalchemy import Connection, select
 from schemas.errors import ErrorType, Failure
 from schemas.money import from_usd
 from schemas.result import Status
-from store import tables
-from store.ledger import life, outgoing, progress, queries
+from store import rows, tables
+from store.ledger import leaving, life, outgoing, progress, queries
 from store.ledger.accept import accept
 from store.ledger.claim import claim, ensure_slots
 from store.ledger.step import take_steps
 from store.ledger.types import (
     Arrival,
+    Ask,
     Call,
     CancelAsk,
     Claimed,
@@ -164,7 +165,22 @@ class StateTable(RuleBasedStateMachine):
 
     @rule(what=records.filter(lambda what: not isinstance(what, Unreadable)))
     def over_http(self, what: Any) -> None:
+        if isinstance(what, Ask):
+            what = replace(what, alone=what.idempotency_key is None)
         self._take_in([Arrival(what, None, None, b'{"input":{}}', b"[]")])
+
+    @precondition(lambda self: any(row.unfinished and not row.from_kafka for row in self.model.rows.values()))
+    @rule(which=index)
+    def caller_leaves(self, which: int) -> None:
+        here = [row for row in self.model.rows.values() if row.unfinished and not row.from_kafka]
+        row = here[which % len(here)]
+        identity = rows.identity(row.key[0], "summarize", row.key[1])
+
+        def work(conn: Connection) -> bool:
+            found = conn.execute(select(tables.requests.c.pk).where(tables.requests.c.identity == identity))
+            return leaving.leave(conn, ROUTES, found.scalar_one(), row.generation)
+
+        assert self.ledger.write(work) == self.model.leave(row)
 
     @precondition(lambda self: any(place.next_offset for place in self.model.places.values()))
     @rule(which=index, back=st.integers(1, 5))
