@@ -19,7 +19,7 @@ SLOW = {"content": "One. [fake:sleep:20]"}
 
 @pytest.fixture
 async def parts(tmp_path: Path) -> AsyncIterator[tuple[Front, Spine]]:
-    async with opened(web_settings(tmp_path, cache_ttl_s=60.0)) as made:
+    async with opened(web_settings(tmp_path, cache_ttl_s=60.0, drain_s=0.1)) as made:
         yield made
 
 
