@@ -72,6 +72,7 @@ def _settings(where: Ground, database: str, model: str, group: str) -> dict[str,
         "GENAI_FAKE_SLOTS": str(SLOTS),
         "GENAI_KAFKA_GROUP": group,
         "GENAI_WORKER_PORT": "0",
+        "GENAI_CACHE_TTL_S": "0",  # equal texts, and every one a call
     }
 
 

@@ -6,7 +6,6 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, insert, update
 
 from schemas.errors import ErrorType, Failure
-from schemas.result import Cached
 from store import rows
 from store.ledger import answers, behind, joining, look
 from store.ledger.end import cancel_rows
@@ -204,15 +203,9 @@ class _Batch:
         """With an answer that the ledger has: that of its idempotency key, or of the very same question."""
         by_key = ask.idempotency_key is not None and row["idem"] is None
         generation, recorded = row["generation"], self.bodies_of[origin.pk, origin.generation]
-        whose = Cached(
-            id=origin.id if origin.tenant == ask.tenant else None,
-            generation=origin.generation,
-            completed_at=answers.moment(origin.completed_at or self.at),
-        )
         told = answers.told_of_arrival(arrival, ask, generation, self.at)
-        body = answers.copied(recorded, told, whose, replayed=by_key)
-        row.update(state="succeeded", completed_at=self.at, fingerprint=None)
-        row["follows"] = origin.pk if by_key else None
+        body = answers.copied(recorded, told, origin.shown_to(ask.tenant), replayed=by_key)
+        row.update(state="succeeded", completed_at=self.at, fingerprint=None, follows=origin.pk if by_key else None)
         self.known[_identity(ask)].state = "succeeded"
         self._keep(pk, generation, "succeeded", body)
         self.outbox.append(
@@ -230,13 +223,7 @@ class _Batch:
 
     def _conflict(self, arrival: Arrival, ask: Ask, *, remember: bool = True) -> Accepted:
         known = self.known.get(_identity(ask))
-        by_id = known is not None and known.payload_hash != ask.payload_hash
-        used, own = ("id", ask.id) if by_id else ("idempotency_key", ask.idempotency_key)
-        article = "an id" if by_id else "a key"
-        failure = Failure(
-            type=ErrorType.IDEMPOTENCY_CONFLICT,
-            message=f"{used} {own!r} was used before with another payload; send this one under {article} of its own",
-        )
+        failure = answers.conflict(ask, by_id=known is not None and known.payload_hash != ask.payload_hash)
         body = self._answer(arrival, ask, failure, 0, None, again=not remember)
         if remember:
             self._remember(arrival, "conflict", known.pk if known else None, 0)

@@ -116,6 +116,18 @@ _NOT_SHARED = "late:"
 """How a warning begins that is about the request and not about its answer."""
 
 
+def conflict(ask: Ask, *, by_id: bool) -> Failure:
+    """Its id, or its idempotency key, stands for another payload."""
+    used, own, article = ("id", ask.id, "an id") if by_id else ("idempotency_key", ask.idempotency_key, "a key")
+    words = f"{used} {own!r} was used before with another payload; send this one under {article} of its own"
+    return Failure(type=ErrorType.IDEMPOTENCY_CONFLICT, message=words)
+
+
+def origin(id_: str | None, generation: int, completed_at: float | None) -> Cached:
+    """Whose answer is copied; the id is not shown to another tenant."""
+    return Cached(id=id_, generation=generation, completed_at=moment(completed_at or time.time()))
+
+
 def copied(body: bytes, told: Mapping[str, Any], origin: Cached, *, attempts: int = 0, replayed: bool = False) -> bytes:
     """One request's result for another one: its output byte for byte, no cost; `told`: the other's own fields."""
     result = orjson.loads(body)

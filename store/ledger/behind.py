@@ -15,7 +15,7 @@ import orjson
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from schemas.errors import Failure
-from schemas.result import Cached, Status
+from schemas.result import Status
 from store import rows
 from store.ledger import answers
 from store.ledger.types import Claimed, Pool, Routes, Shared
@@ -204,11 +204,7 @@ class _Following:
 
     def _share(self, row: Any, lead: Any, end: Ended) -> None:
         claim = _claim_of(row)
-        origin = Cached(
-            id=lead.id if lead.tenant == row.tenant else None,
-            generation=lead.generation,
-            completed_at=answers.moment(self.at),
-        )
+        origin = answers.origin(lead.id if lead.tenant == row.tenant else None, lead.generation, self.at)
         told = answers.told_of(claim, self.at)
         body = answers.copied(end.body, told, origin, replayed=row.behind == KEY)
         saved = answers.cost_of(end.body)

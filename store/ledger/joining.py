@@ -12,8 +12,9 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, case, select, update
 
 from schemas.errors import ErrorType
+from schemas.result import Cached
 from store import rows
-from store.ledger import behind, look
+from store.ledger import answers, behind, look
 from store.ledger.types import UNFINISHED, Arrival, Ask
 from store.tables import FLYING, HEAD, IDEM, LIVE, requests
 
@@ -55,6 +56,10 @@ class Lead:
         """Whether its key stands for its payload: one that was found invalid binds nothing."""
         return self.state in UNFINISHED or self.error_type != ErrorType.INVALID_REQUEST
 
+    def shown_to(self, tenant: str) -> Cached:
+        """As the origin of an answer."""
+        return answers.origin(self.id if self.tenant == tenant else None, self.generation, self.completed_at)
+
 
 _LEAD = ("pk", "tenant", "id", "state", "generation", "payload_hash", "error_type", "completed_at", "followers")
 
@@ -64,12 +69,12 @@ def _lead(row: Any) -> Lead:
 
 
 class Joins:
-    """Of one batch. `answers` are the recorded results by row and generation; whatever is looked up here is added."""
+    """Of one batch. `recorded`: results by row and generation; whatever is looked up here is added."""
 
     def __init__(
-        self, conn: Connection, arrivals: Iterable[Arrival], answers: dict[tuple[int, int], bytes], at: float
+        self, conn: Connection, arrivals: Iterable[Arrival], recorded: dict[tuple[int, int], bytes], at: float
     ) -> None:
-        self.conn, self.answers, self.at = conn, answers, at
+        self.conn, self.answers, self.at = conn, recorded, at
         wanted = asked(arrivals)
         self.leaders = self._leaders(wanted.idems) if wanted.idems else {}
         self.flights: dict[bytes, Lead] = {}
@@ -80,7 +85,7 @@ class Joins:
         self.given_up: list[dict[str, int]] = []
         self.joined: list[dict[str, int]] = []
         ended = {lead.pk for lead in (*self.leaders.values(), *self.recorded.values()) if lead.state == "succeeded"}
-        answers.update(look.answers_of(conn, ended))
+        recorded.update(look.answers_of(conn, ended))
 
     def _leaders(self, idems: set[bytes]) -> dict[bytes, Lead]:
         """Of each key that has one, locked; a lead that passes on this very moment is looked for again."""
