@@ -83,7 +83,7 @@ async def test_whoever_comes_while_the_head_ends_is_not_forgotten(postgres_datab
     """One writer ends rows while another accepts those that wait for them; in the end nobody waits for nobody."""
     database = await opened(postgres_database, "w", "v", slots=50)
     here, there = Writer(database, ROUTES, "w"), Writer(database, ROUTES, "v")
-    n, key = 150, ({"idempotency_key": "k", "ordered": False} if followers else {})
+    n, key = 90, ({"idempotency_key": "k", "ordered": False} if followers else {})
     running = asyncio.Event()
 
     def arrives(i: int) -> Arrival:
@@ -108,6 +108,34 @@ async def test_whoever_comes_while_the_head_ends_is_not_forgotten(postgres_datab
     await ending_
     assert left == []
     await asyncio.gather(here.aclose(), there.aclose())
+    await database.aclose()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("kind", "changes", "decision"),
+    [
+        ("order", {"ordered": True}, "accepted"),  # and claimable: the one before it has ended
+        ("key", {"ordered": False, "idempotency_key": "k"}, "replayed"),
+        ("flight", {"ordered": False, "fingerprint": b"f", "fresh_s": 60.0}, "cached"),
+    ],
+)
+async def test_an_end_that_is_not_committed_yet_is_waited_for(
+    postgres_database: str, kind: str, changes: dict[str, Any], decision: str
+) -> None:
+    database = await opened(postgres_database, "w")
+    await database.write(lambda conn: accept(conn, ROUTES, [keyed("a", 0, **changes)]))
+    (row,) = (await database.write(lambda conn: claim(conn, ROUTES, "w", [Want(POOL, 5, (0, 0, 0))]))).rows
+    assert database.asynchronous is not None
+    async with database.asynchronous.begin() as conn:
+        await conn.run_sync(lambda sync: take_steps(sync, ROUTES, "w", [Step(row, then=ending())]))
+        newcomer = [replace(keyed("b", 1, **changes), position=None)]
+        coming = asyncio.create_task(database.write(lambda conn: accept(conn, ROUTES, newcomer)))
+        await asyncio.sleep(0.3)
+        assert not coming.done()
+    (found,) = await asyncio.wait_for(coming, 10)
+    behind_ = await database.read(lambda conn: conn.execute(select(_R.behind).where(_R.id == "b")).scalar_one())
+    assert (kind, found.decision, behind_) == (kind, decision, behind.NONE)
     await database.aclose()
 
 
