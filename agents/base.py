@@ -64,6 +64,8 @@ class Operation:
     check: Callable[[Any], None] | None = None
     may_embed: bool = False
     pin: Callable[[Any, Library], str] | None = None
+    own_wording: bool = False
+    """The caller words the question, and may put it again for another version of the answer."""
 
     def kind_with(self, traits: Traits) -> Kind:
         """Which kind of model it calls there: classify embeds where the chat model cannot classify."""

@@ -52,4 +52,4 @@ async def _choice(asked: Input, caller: Caller, turns: Sequence[Message], seed: 
     return Choice(content=answered.text, parsed=answered.value, finish_reason=answered.finish_reason)
 
 
-OPERATION = Operation("complete", Input, Output, complete, check=check)
+OPERATION = Operation("complete", Input, Output, complete, check=check, own_wording=True)

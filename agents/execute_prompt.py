@@ -69,4 +69,4 @@ def _rendered(wording: Wording, asked: Input) -> Rendered:
     return prompt
 
 
-OPERATION = Operation("execute_prompt", Input, Output, execute_prompt, pin=pin)
+OPERATION = Operation("execute_prompt", Input, Output, execute_prompt, pin=pin, own_wording=True)

@@ -103,8 +103,10 @@ def settings(where: Ground, database: str, model: str, group: str) -> dict[str, 
         "GENAI_DATA_DIR": str(where.folder),
         "GENAI_DEFAULT_PROVIDER": "fake",
         "GENAI_FAKE_URL": model,
+        "GENAI_FAKE_SLOTS": str(SLOTS),
         "GENAI_KAFKA_GROUP": group,
         "GENAI_WORKER_PORT": "0",
+        "GENAI_CACHE_TTL_S": "0",  # equal texts, and every one a call
     }
 
 

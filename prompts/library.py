@@ -1,5 +1,6 @@
 """The prompts that come from files: those shipped inside this package, and those of a folder of the user's."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -46,6 +47,7 @@ class Library:
     def __init__(self, prompts: Iterable[Prompt]) -> None:
         self._prompts = {prompt.slug: prompt for prompt in sorted(prompts, key=lambda prompt: prompt.slug)}
         self._wordings: dict[tuple[str, int], Wording] = {}
+        self._digest = ""
 
     @classmethod
     def load(cls, path: Path | None = None, *, beside: Path | None = None) -> "Library":
@@ -97,6 +99,13 @@ class Library:
         if key not in self._wordings:
             self._wordings[key] = Wording(prompt, found, prompt.used(found), prompt.digest(found))
         return self._wordings[key]
+
+    def digest(self) -> str:
+        """Of the newest wording of every prompt."""
+        if not self._digest:
+            told = "".join(f"{slug} {self.wording(slug).digest}\n" for slug in self._prompts)
+            self._digest = hashlib.sha256(told.encode()).hexdigest()
+        return self._digest
 
     def pinned(self, pin: Pin) -> Wording:
         """The very wording that was pinned, or `UnknownPrompt`, or `ChangedPrompt` when its number says something else now."""

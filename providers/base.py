@@ -141,6 +141,14 @@ class Telling(Protocol):
         """Never raises `ProviderError`: a node that does not answer within some seconds is `away`."""
 
 
+@runtime_checkable
+class Knowing(Protocol):
+    """A provider whose model names may stand for other weights tomorrow, and that sees it."""
+
+    def digest(self, model: str) -> str | None:
+        """Of the weights that this name stands for, as they were when it was last seen; None: not seen yet."""
+
+
 class Provider(Protocol):
     """One way to reach models. Whoever made it closes it.
 

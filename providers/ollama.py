@@ -60,6 +60,7 @@ class OllamaProvider:
         self._keep_alive = keep_alive
         self._models: dict[Kind, str] = {"chat": chat_model, "embed": embed_model}
         self._http = http.client()
+        self._digests: dict[str, dict[str, str]] = {}
 
     def nodes(self) -> tuple[str, ...]:
         return tuple(self._nodes)
@@ -93,6 +94,12 @@ class OllamaProvider:
         answers = await asyncio.gather(*map(self._tags, self._nodes))
         return tuple(sorted({name for names in answers for name in names}))
 
+    def digest(self, model: str) -> str | None:
+        """Over all nodes that answered when somebody last asked for the models, which /ready does all the time."""
+        named = model if ":" in model else f"{model}:latest"
+        found = {digests[named] for digests in self._digests.values() if named in digests}
+        return " ".join(sorted(found)) or None
+
     async def shelf(self) -> Shelf:
         """Over all nodes; a model is loaded where one of them has it in memory."""
         told = await asyncio.gather(*map(self._told, self._nodes))
@@ -118,6 +125,7 @@ class OllamaProvider:
             reply = await self._get(node, "/api/tags")
         except ProviderError:
             return ()
+        self._digests[node] = ollama_wire.read_digests(reply.content)
         return ollama_wire.read_models(reply.content)
 
     async def _get(self, node: str, path: str) -> httpx.Response:

@@ -272,6 +272,14 @@ def read_models(body: bytes) -> tuple[str, ...]:
         return ()
 
 
+def read_digests(body: bytes) -> dict[str, str]:
+    """Name to digest, of the models in an answer of `/api/tags` that have one."""
+    try:
+        return {str(each["name"]): str(each["digest"]) for each in orjson.loads(body)["models"] if each.get("digest")}
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return {}
+
+
 _EMBEDS = ("bert", "embed")
 
 

@@ -37,6 +37,14 @@ class Source(BaseModel):
     offset: int
 
 
+class Cached(BaseModel):
+    """Whose recorded output this is. `id` is null where it is another tenant's."""
+
+    id: str | None
+    generation: int
+    completed_at: AwareDatetime
+
+
 class Result(BaseModel):
     """The terminal answer to one request; fold by (tenant, operation, id), highest generation wins."""
 
@@ -54,6 +62,7 @@ class Result(BaseModel):
     attempts: int = 0
     generation: int = 1
     replayed: bool = False
+    cached: Cached | None = None
     tenant: str
     run_id: str | None = None
     metadata: dict[str, Any] = {}

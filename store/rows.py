@@ -18,6 +18,14 @@ def identity(tenant: str, operation: str, id_: str) -> bytes:
     return hashlib.blake2b(f"{tenant}\0{operation}\0{id_}".encode(), digest_size=16).digest()
 
 
+def digest(*parts: bytes) -> bytes:
+    """16 bytes that stand for these parts, whatever is in them."""
+    hashed = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        hashed.update(len(part).to_bytes(8, "big") + part)
+    return hashed.digest()
+
+
 def pack_headers(headers: Headers) -> bytes:
     """Headers as the ledger keeps them."""
     if not headers:

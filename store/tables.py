@@ -66,10 +66,20 @@ requests = Table(
     Column("started_at", Double),
     Column("completed_at", Double),
     Column("pinned", Text, comment="what was settled at acceptance and must not change until it is run"),
+    Column(
+        "behind", SmallInteger, nullable=False, server_default="0", comment="what it waits for; see ledger/behind.py"
+    ),
+    Column("order_key", LargeBinary, comment="rows of one go one after another, by turn"),
+    Column("turn", BigInteger, nullable=False, server_default="0"),
+    Column("idem", LargeBinary, comment="of the one row that leads its idempotency key"),
+    Column("followers", Integer, nullable=False, server_default="0", comment="at most so many wait for its end"),
+    Column("fingerprint", LargeBinary, comment="what decides the answer, while it may serve others"),
+    Column("answer_bytes", Integer, comment="of a result that the cache may give"),
+    Column("alone", Boolean, nullable=False, server_default=text("false"), comment="only its HTTP caller waits for it"),
 )
 
 # words and not bound values: PostgreSQL's generic plans use a partial index only for the very words of its condition
-CLAIMABLE = text("state = 'waiting' AND not_before = 0")
+CLAIMABLE = text("state = 'waiting' AND not_before = 0 AND behind = 0")
 DELAYED = text("state = 'waiting' AND not_before > 0")
 
 Index(
@@ -88,6 +98,20 @@ DUE = text("deadline IS NOT NULL AND state = 'waiting'")
 Index("requests_deadline", requests.c.deadline, sqlite_where=DUE, postgresql_where=DUE)
 _RUN = text("run_id IS NOT NULL")
 Index("requests_run", requests.c.run_id, sqlite_where=_RUN, postgresql_where=_RUN)
+
+QUEUED = text("order_key IS NOT NULL AND completed_at IS NULL")
+Index("requests_queued", requests.c.order_key, requests.c.turn, sqlite_where=QUEUED, postgresql_where=QUEUED)
+HEAD = text("order_key IS NOT NULL AND completed_at IS NULL AND behind = 0")
+Index("requests_head", requests.c.order_key, unique=True, sqlite_where=HEAD, postgresql_where=HEAD)
+IDEM = text("idem IS NOT NULL")
+Index("requests_idem", requests.c.idem, unique=True, sqlite_where=IDEM, postgresql_where=IDEM)
+FOLLOWS = text("follows IS NOT NULL AND completed_at IS NULL")
+Index("requests_follows", requests.c.follows, sqlite_where=FOLLOWS, postgresql_where=FOLLOWS)
+LIVE = text("fingerprint IS NOT NULL AND behind = 0")
+FLYING = text("fingerprint IS NOT NULL AND behind = 0 AND completed_at IS NULL")
+Index("requests_live", requests.c.fingerprint, sqlite_where=LIVE, postgresql_where=LIVE)
+CACHED = text("fingerprint IS NOT NULL AND completed_at IS NOT NULL")
+Index("requests_cached", requests.c.completed_at, requests.c.answer_bytes, sqlite_where=CACHED, postgresql_where=CACHED)
 
 # lists, newest first; behind the key stands the lane, so that counting by state and lane reads the index alone
 _AGE = (requests.c.accepted_at, requests.c.pk)

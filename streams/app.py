@@ -26,6 +26,7 @@ from providers.double.faults import Behaviour
 from providers.prices import PriceTable
 from providers.prices import table as price_table
 from store.database import Database, parse_url
+from store.ledger.cache import Bounds
 from store.ledger.types import Routes
 from store.ledger.writer import Writer
 from streams import keeping, library, topics, where
@@ -152,7 +153,8 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
             settings.poll_s,
         ),
     )
-    keeper = Keeper(engine, database, routes, worker, lease_s=settings.lease_s, poll_s=settings.poll_s)
+    bounds = Bounds(settings.cache_ttl_s, settings.cache_max_bytes)
+    keeper = Keeper(engine, database, routes, worker, lease_s=settings.lease_s, poll_s=settings.poll_s, bounds=bounds)
     await keeper.start()
     stack.push_async_callback(keeper.aclose)
     stack.push_async_callback(_drain, engine, keeper, settings.drain_s)
@@ -186,6 +188,8 @@ def make_decoder(settings: Settings, providers: dict[str, Provider], prompts: Li
         settings.default_embed_model,
         settings.default_tenant,
         settings.tenants,
+        settings.cache_ttl_s if settings.cache_max_bytes else 0.0,
+        settings.cache_tenants,
     )
     return Decoder(OPERATIONS, providers, defaults, prompts)
 

@@ -1,6 +1,7 @@
 """Bytes to a decision about them: a request, an invalid request that can be answered, a cancel, or no request at all.
 
-Pure: with the same library, the same record decodes to the same `Ask` wherever and whenever it is read.
+Pure: with the same library, the same record decodes to the same `Ask` wherever and whenever it is read; its fingerprint
+also says which weights the model's name stands for, as far as that was seen.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from schemas.control import Cancel
 from schemas.errors import ErrorType, Failure
 from schemas.request import CHANGE_THE_ANSWER, Lane, Name, Request, epoch
 from store.ledger.types import Ask, CancelAsk, Position, Unreadable
+from streams.fingerprint import fingerprint, shares
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -39,6 +41,10 @@ class Defaults:
     embed_model: str | None
     tenant: str
     tenants: Mapping[str, str]
+    cache_s: float = 0.0
+    """How old a cached answer may be; 0: there is no cache."""
+    cache_tenants: bool = False
+    """Whether tenants share answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,8 @@ class Decoder:
         provider = self.providers.get(name)
         if provider is None:
             raise _RefusedError(f"provider {name!r} is not known; known are {', '.join(sorted(self.providers))}")
+        model = request.options.model or self._model(op, name, provider)
+        cached = self.defaults.cache_s > 0 and shares(op, request)
         return Ask(
             tenant=tenant,
             operation=operation,
@@ -103,7 +111,7 @@ class Decoder:
             payload_hash=payload_hash(operation, request),
             lane=int(lane),
             provider=name,
-            model=request.options.model or self._model(op, name, provider),
+            model=model,
             paid=provider.traits.paid,
             on_ambiguous=request.options.on_ambiguous,
             deadline=epoch(request.deadline),
@@ -113,6 +121,16 @@ class Decoder:
             ordered=request.options.ordered,
             metadata=request.metadata,
             pinned=pinned,
+            fingerprint=self._fingerprint(op, request, tenant, provider, model, pinned) if cached else None,
+            fresh_s=self.defaults.cache_s if cached and request.options.cache == "use" else 0.0,
+        )
+
+    def _fingerprint(
+        self, operation: Operation, request: Request, tenant: str, provider: Provider, model: str, pinned: str | None
+    ) -> bytes:
+        whose = "" if self.defaults.cache_tenants else tenant
+        return fingerprint(
+            operation, request, tenant=whose, provider=provider, model=model, pinned=pinned, library=self.library
         )
 
     def _model(self, operation: Operation, name: str, provider: Provider) -> str:

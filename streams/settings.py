@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     keep_bodies_days: Annotated[float, Field(ge=0)] = 90.0  # texts and answers, after their end; 0: for ever
     keep_journal_days: Annotated[float, Field(ge=0)] = 400.0  # calls one by one; what a day cost stays; 0: for ever
     keep_positions_days: Annotated[float, Field(ge=0)] = 30.0  # what was decided of each record; 0: for ever
+    cache_ttl_s: Annotated[float, Field(ge=0)] = 86_400.0  # how long an answer serves equal requests; 0: no cache
+    cache_max_bytes: Annotated[int, Field(ge=0)] = 256 * 1024 * 1024  # of answers that serve; 0: no cache
+    cache_tenants: bool = False  # whether one tenant's answer may serve another's equal request
 
     # Kafka
     kafka_brokers: str = ""  # empty: the embedded broker

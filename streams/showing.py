@@ -50,6 +50,6 @@ def _cut(text: str, width: int) -> str:
 
 def line(result: Mapping[str, Any]) -> str:
     """Status, operation, id, answer."""
-    again = " (recorded before)" if result.get("replayed") else ""
+    again = " (recorded before)" if result.get("replayed") else " (cached)" if result.get("cached") else ""
     names = (plain(str(result[name])) for name in ("status", "operation", "id"))
     return "{:<9} {:<9} {:<34} {}{}".format(*names, answer(result), again)

@@ -23,9 +23,9 @@ from schemas.result import Status
 from store.database import Database
 from store.errors import StoreError
 from store.ledger import queries
+from store.ledger.answers import metadata_of
 from store.ledger.claim import ensure_slots
-from store.ledger.end import metadata_of
-from store.ledger.types import Claimed, End, Pool, Retry, Slot, Step, Stepped
+from store.ledger.types import Claimed, End, Pool, Retry, Shared, Slot, Step, Stepped
 from store.ledger.writer import Committed, Wants, Writer
 
 log = structlog.get_logger(__name__)
@@ -105,6 +105,8 @@ class Engine:
 
     def _committed(self, done: Committed) -> None:
         self.metrics.commit_seconds.observe(done.took_s)
+        for nano in done.saved_nano:
+            self.metrics.saved("exact", nano)
         claims = done.claims
         if claims is None:
             return
@@ -231,8 +233,21 @@ class Engine:
         if isinstance(step.then, Retry):
             self._wake_in(step.then.delay_s)
         if stepped.body is not None:
-            for listener in self.on_end:
-                listener(step.claim, stepped.body)
+            self._tell_end(step.claim, stepped.body)
+        for one in stepped.shared:
+            self._count_shared(one)
+            self._tell_end(one.claim, one.body)
+
+    def _tell_end(self, claim: Claimed, body: bytes) -> None:
+        for listener in self.on_end:
+            listener(claim, body)
+
+    def _count_shared(self, one: Shared) -> None:
+        claim, status = one.claim, one.status.value
+        self.metrics.requests.labels(claim.operation, status, LANE_NAMES[claim.lane]).inc()
+        if one.status is Status.SUCCEEDED:
+            self.metrics.saved(one.kind, one.saved_nano)
+        log.debug("request ended with the one it followed", **task.ids(claim), status=status)
 
     def _wake_in(self, delay_s: float) -> None:
         asyncio.get_running_loop().call_later(delay_s + 0.005, self.look)

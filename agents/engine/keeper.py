@@ -12,7 +12,7 @@ import structlog
 from agents.engine.engine import Engine
 from store.database import Database
 from store.errors import Away, StoreError
-from store.ledger import generating, life
+from store.ledger import cache, generating, life
 from store.ledger.claim import known_pools
 from store.ledger.types import Routes
 from store.ledger.writer import CHANNEL
@@ -20,6 +20,8 @@ from store.listen import listen
 from store.liveness import Life, Sight, dead
 
 log = structlog.get_logger(__name__)
+_BETWEEN_S = 0.05
+"""Between two small batches of a sweep: whoever waits for the database goes first."""
 
 _SOON_S = 0.5
 """What the database did not take is tried again so soon."""
@@ -29,8 +31,17 @@ class Keeper:
     """`dead` is set when others have declared us dead: whatever we hold is theirs, so the process must end."""
 
     def __init__(
-        self, engine: Engine, database: Database, routes: Routes, worker: str, *, lease_s: float, poll_s: float
+        self,
+        engine: Engine,
+        database: Database,
+        routes: Routes,
+        worker: str,
+        *,
+        lease_s: float,
+        poll_s: float,
+        bounds: cache.Bounds,
     ) -> None:
+        self.bounds = bounds
         self.engine, self.database, self.routes, self.worker = engine, database, routes, worker
         self.lease_s, self.poll_s = lease_s, poll_s
         self.dead = asyncio.Event()
@@ -143,3 +154,7 @@ class Keeper:
     async def _sweep(self) -> None:
         await self.database.write(life.forget_cancels)
         await self.database.write(generating.sweep)
+        more = True
+        while more:
+            more = await self.database.write(lambda conn: cache.sweep(conn, self.bounds))
+            await asyncio.sleep(_BETWEEN_S)

@@ -47,6 +47,16 @@ class Metrics:
             "Requests that retention deleted before anybody read them.",
             registry=registry,
         )
+        self.hits = Counter(
+            "genai_cache_hits_total",
+            "Requests answered without a call of their own: exact (the cache), flight (with the same question under way), "
+            "key (an idempotency key).",
+            ["kind"],
+            registry=registry,
+        )
+        self.saved_usd = Counter(
+            "genai_cache_saved_usd_total", "Dollars that their calls would have cost.", ["kind"], registry=registry
+        )
         self.call_seconds = Histogram(
             "genai_call_duration_seconds", "Provider calls.", ["provider", "model"], buckets=_SECONDS, registry=registry
         )
@@ -64,3 +74,8 @@ class Metrics:
         self.slots = Gauge(
             "genai_slots", "Slots of the pool, over all processes.", ["provider", "model"], registry=registry
         )
+
+    def saved(self, kind: str, nano: int) -> None:
+        """A request was answered without a call."""
+        self.hits.labels(kind).inc()
+        self.saved_usd.labels(kind).inc(nano / 1e9)

@@ -18,7 +18,7 @@ from schemas.errors import ErrorType, Failure
 from schemas.request import Lane, Request
 from schemas.result import Status, Totals
 from store.errors import BadData, StoreError
-from store.ledger.end import metadata_of
+from store.ledger.answers import metadata_of
 from store.ledger.types import Claimed, End, PastCall, Retry, Step
 from store.rows import plain
 
@@ -187,17 +187,18 @@ def _warn(caller: LedgerCaller, request: Request, operation: Operation) -> None:
     unknown = request.unknown_fields() + [f"input.{name}" for name in unknown_input(operation, request.input)]
     if unknown:
         caller.warn(f"unknown fields were ignored: {', '.join(unknown[:20])}")
+    if request.options.ordered and caller.claim.key is None:
+        caller.warn(KEYLESS)
     for words, asked in NOT_YET:
         if asked(request):
             caller.warn(f"{words} in this version")
 
 
+KEYLESS = "ordered is about records that share a key; this request came without one, so it kept no order"
 NOT_YET: tuple[tuple[str, Callable[[Request], bool]], ...] = (
     ("on_ambiguous 'hold' acts as 'fail'", lambda request: request.options.on_ambiguous == "hold"),
     ("resource 'gpu' chooses no node", lambda request: request.options.resource == "gpu"),
-    ("ordered keeps no order", lambda request: request.options.ordered),
     ("supersede_key cancels nothing", lambda request: request.supersede_key is not None),
-    ("idempotency_key joins no requests", lambda request: request.idempotency_key is not None),
 )
 """What the contract knows and this version does not do: said on the result of whoever asks for it."""
 

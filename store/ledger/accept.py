@@ -7,10 +7,10 @@ from sqlalchemy import Connection, bindparam, delete, insert, update
 
 from schemas.errors import ErrorType, Failure
 from store import rows
-from store.ledger import answers, look
+from store.ledger import answers, behind, joining, look
 from store.ledger.end import cancel_rows
 from store.ledger.policy import Known, on_known
-from store.ledger.types import Accepted, Arrival, Ask, CancelAsk, Position, Routes, Unreadable
+from store.ledger.types import Accepted, Arrival, Ask, CancelAsk, Decision, Position, Routes, Unreadable
 from store.tables import bodies, cancels, intake_progress, outbox, positions, requests, results, run_cancels
 
 CANCEL_KEPT_S = 86_400.0
@@ -18,6 +18,7 @@ CANCEL_KEPT_S = 86_400.0
 _R = requests.c
 _P = intake_progress.c
 _ANEW = update(requests).where(_R.pk == bindparam("the_pk"))
+_NOT_ALONE = update(requests).where(_R.pk.in_(bindparam("pks", expanding=True))).values(alone=False)
 _NEW, _NEW_BODY, _NEW_RESULT, _PUBLISH = insert(requests), insert(bodies), insert(results), insert(outbox)
 _REMEMBER = rows.upserting(positions, lambda statement: statement.on_conflict_do_nothing())
 _PROGRESS = (
@@ -50,22 +51,29 @@ class _Batch:
         self.outbox: list[answers.OutRow] = []
         self.positions: list[dict[str, Any]] = []
         self.cancelled: set[bytes] = set()
+        self.not_alone: set[int] = set()
         self.reached: dict[tuple[str, int], Position] = {}
 
     def run(self) -> list[Accepted]:
-        """Decides as far as it can: a request behind its own cancel is for the next batch, which sees the cancel done."""
+        """Decides as far as it can: what is behind a cancel that may matter to it is for the next batch, which sees the
+        cancel done.
+        """
         progress = look.places_of(self.conn, self.arrivals)
         live = [arrival for arrival in self.arrivals if not look.is_redelivered(progress, arrival)]
         past = look.decided_before(self.conn, live, progress)
         self._look(live, past)
         decided: list[Accepted] = []
         for arrival in self.arrivals:
-            if self.cancelled and isinstance(arrival.what, Ask) and _identity(arrival.what) in self.cancelled:
+            if self.cancelled and self._minds_cancels(arrival):
                 break
             decided.append(_REDELIVERED if look.is_redelivered(progress, arrival) else self._one(arrival, past))
             self._reach(arrival, progress)
         self._write()
         return decided
+
+    def _minds_cancels(self, arrival: Arrival) -> bool:
+        ask = arrival.what
+        return isinstance(ask, Ask) and (_identity(ask) in self.cancelled or joining.joins(arrival, ask))
 
     def _reach(self, arrival: Arrival, progress: look.Places) -> None:
         """A position that stands twice in this batch (it was fetched again while the first waited) counts once."""
@@ -86,6 +94,7 @@ class _Batch:
         }
         replays |= {row.request_pk for row in past.values() if row.request_pk is not None}
         self.bodies_of = look.answers_of(self.conn, replays)
+        self.joins = joining.Joins(self.conn, live, self.bodies_of, self.at)
 
     def _one(self, arrival: Arrival, past: dict[Position, Any]) -> Accepted:
         seen = past.get(arrival.position) if arrival.position is not None else None
@@ -109,7 +118,7 @@ class _Batch:
         body = self.bodies_of.get((seen.request_pk, seen.generation))
         known = self.known.get(_identity(ask))
         if body is None and known is not None and known.state == "succeeded":
-            return self._expired_answer(arrival, ask, known, remember=False)
+            return self._expired_answer(arrival, ask, known.pk, known.generation, remember=False)
         if body is None:
             return Accepted("redelivered", seen.request_pk, seen.generation)
         return self._replay(arrival, ask, seen.request_pk, seen.generation, body, remember=False)
@@ -124,43 +133,65 @@ class _Batch:
                 return self._conflict(arrival, ask)
             case "duplicate":
                 self._remember(arrival, "duplicate", known.pk, known.generation)
+                if known.alone:
+                    self.not_alone.add(known.pk)
                 return Accepted("duplicate", known.pk, known.generation)
             case "replayed":
                 body = self.bodies_of.get((known.pk, known.generation))
                 if body is None:
-                    return self._expired_answer(arrival, ask, known)
+                    return self._expired_answer(arrival, ask, known.pk, known.generation)
                 return self._replay(arrival, ask, known.pk, known.generation, body)
             case "again":
                 return self._anew(arrival, ask, known)
 
     def _first(self, arrival: Arrival, ask: Ask, key: bytes) -> Accepted:
+        if (refused := self._refused(arrival, ask, None)) is not None:
+            return refused
         pk = next(self.pks)
         state = "waiting"
         if ask.failure is not None:
             state = "failed"
-        elif key in self.waiting_cancels:
+        row = {"pk": pk, "identity": key, "generation": 1, "fence": 0, **self._row(arrival, ask, state)}
+        origin = None
+        if key in self.waiting_cancels:
             self.cancelled.add(key)
-        row = self._row(arrival, ask, state)
-        self.new.append({"pk": pk, "identity": key, "generation": 1, "fence": 0, **row})
-        self.known[key] = Known(pk, state, 1, 0, ask.payload_hash, row["error_type"])
-        return self._taken(arrival, ask, pk, 1)
+        elif ask.failure is None:
+            origin = self.joins.place(arrival, ask, pk, row)
+        self.new.append(row)
+        self.known[key] = Known(pk, state, 1, 0, ask.payload_hash, row["error_type"], ask.alone)
+        return self._taken(arrival, ask, pk, row, origin)
 
     def _anew(self, arrival: Arrival, ask: Ask, known: Known) -> Accepted:
         """Generation + 1: this is what redriving a dead letter is."""
+        if (refused := self._refused(arrival, ask, known)) is not None:
+            return refused
         state = "waiting" if ask.failure is None else "failed"
         generation = known.generation + 1
-        row = self._row(arrival, ask, state)
-        self.anew.append({"the_pk": known.pk, "generation": generation, **row})
-        known.state, known.generation, known.payload_hash, known.error_type = (
+        row = {"the_pk": known.pk, "generation": generation, **self._row(arrival, ask, state)}
+        origin = self.joins.place(arrival, ask, known.pk, row) if ask.failure is None else None
+        self.anew.append(row)
+        known.state, known.generation, known.payload_hash, known.error_type, known.alone = (
             state,
             generation,
             ask.payload_hash,
             row["error_type"],
+            ask.alone,
         )
-        return self._taken(arrival, ask, known.pk, generation)
+        return self._taken(arrival, ask, known.pk, row, origin)
 
-    def _taken(self, arrival: Arrival, ask: Ask, pk: int, generation: int) -> Accepted:
+    def _refused(self, arrival: Arrival, ask: Ask, known: Known | None) -> Accepted | None:
+        """Its idempotency key stands for another payload, or for an answer that is no longer kept."""
+        own = None if known is None else known.pk
+        if ask.failure is None and self.joins.refuses(ask, own):
+            return self._conflict(arrival, ask)
+        lead = self.joins.is_pruned(ask, own) if ask.failure is None else None
+        return None if lead is None else self._expired_answer(arrival, ask, lead.pk, lead.generation)
+
+    def _taken(self, arrival: Arrival, ask: Ask, pk: int, row: dict[str, Any], origin: joining.Lead | None) -> Accepted:
+        generation = row["generation"]
         self.bodies.append({"request_pk": pk, "value": arrival.value or b"", "headers": arrival.headers})
+        if origin is not None:
+            return self._answered(arrival, ask, pk, row, origin)
         if ask.failure is None:
             decision = "accepted" if generation == 1 else "again"
             self._remember(arrival, decision, pk, generation)
@@ -171,26 +202,47 @@ class _Batch:
         self._remember(arrival, "invalid", pk, generation)
         return Accepted("invalid", pk, generation, body)
 
+    def _answered(self, arrival: Arrival, ask: Ask, pk: int, row: dict[str, Any], origin: joining.Lead) -> Accepted:
+        """With an answer that the ledger has: that of its idempotency key, or of the very same question."""
+        by_key = ask.idempotency_key is not None and row["idem"] is None
+        generation, recorded = row["generation"], self.bodies_of[origin.pk, origin.generation]
+        told = answers.told_of_arrival(arrival, ask, generation, self.at)
+        body = answers.copied(recorded, told, origin.shown_to(ask.tenant), replayed=by_key)
+        row.update(state="succeeded", completed_at=self.at, fingerprint=None, follows=origin.pk if by_key else None)
+        self.known[_identity(ask)].state = "succeeded"
+        self._keep(pk, generation, "succeeded", body)
+        self.outbox.append(
+            answers.to_results(self.routes, arrival.key, ask.id, row["partition"], body, arrival.headers)
+        )
+        decision: Decision = "replayed" if by_key else "cached"
+        self._remember(arrival, decision, pk, generation)
+        return Accepted(decision, pk, generation, body, saved_nano=answers.cost_of(recorded))
+
+    def _keep(self, pk: int, generation: int, status: str, body: bytes) -> None:
+        self.results.append(
+            {"request_pk": pk, "generation": generation, "status": status, "body": body, "completed_at": self.at}
+        )
+        self.bodies_of[pk, generation] = body
+
     def _conflict(self, arrival: Arrival, ask: Ask, *, remember: bool = True) -> Accepted:
         known = self.known.get(_identity(ask))
-        failure = Failure(
-            type=ErrorType.IDEMPOTENCY_CONFLICT,
-            message=f"id {ask.id!r} was used before with another payload; send this one under an id of its own",
-        )
+        failure = answers.conflict(ask, by_id=known is not None and known.payload_hash != ask.payload_hash)
         body = self._answer(arrival, ask, failure, 0, None, again=not remember)
         if remember:
             self._remember(arrival, "conflict", known.pk if known else None, 0)
         return Accepted("conflict", known.pk if known else None, 0, body)
 
-    def _expired_answer(self, arrival: Arrival, ask: Ask, known: Known, *, remember: bool = True) -> Accepted:
+    def _expired_answer(
+        self, arrival: Arrival, ask: Ask, pk: int, generation: int, *, remember: bool = True
+    ) -> Accepted:
         failure = Failure(
             type=ErrorType.RECORDED_ANSWER_EXPIRED,
             message=f"id {ask.id!r} was answered before and its answer is no longer kept; ask again under a new id",
         )
         body = self._answer(arrival, ask, failure, 0, None, again=not remember)
         if remember:
-            self._remember(arrival, "replayed", known.pk, known.generation)
-        return Accepted("replayed", known.pk, 0, body)
+            self._remember(arrival, "replayed", pk, generation)
+        return Accepted("replayed", pk, 0, body)
 
     def _replay(
         self, arrival: Arrival, ask: Ask, pk: int, generation: int, body: bytes, *, remember: bool = True
@@ -229,10 +281,7 @@ class _Batch:
         if again:
             body = answers.replayed(body, arrival, ask)
         if pk is not None:
-            self.results.append(
-                {"request_pk": pk, "generation": generation, "status": "failed", "body": body, "completed_at": self.at}
-            )
-            self.bodies_of[pk, generation] = body
+            self._keep(pk, generation, "failed", body)
         self._publish(arrival, ask, body)
         return body
 
@@ -311,10 +360,19 @@ class _Batch:
             "started_at": None,
             "completed_at": self.at if ask.failure is not None else None,
             "pinned": ask.pinned,
+            "behind": behind.NONE,
+            "order_key": None,
+            "turn": 0,
+            "idem": None,
+            "followers": 0,
+            "fingerprint": None,
+            "answer_bytes": None,
+            "alone": ask.alone,
         }
 
     def _write(self) -> None:
         conn = self.conn
+        self.joins.write()
         # in one order everywhere: two writers that bring the same new identities never wait for each other in a ring
         rows.many(conn, _NEW, sorted(self.new, key=lambda row: bytes(row["identity"])))
         rows.many(conn, _ANEW, self.anew)
@@ -329,6 +387,8 @@ class _Batch:
         rows.many(conn, _NEW_RESULT, self.results)
         rows.many(conn, _PUBLISH, self.outbox)
         rows.many(conn, _REMEMBER(conn), self.positions)
+        if self.not_alone:
+            conn.execute(_NOT_ALONE, {"pks": rows.padded(self.not_alone)})
         if self.cancelled:
             cancel_rows(conn, self.routes, self.cancelled, self.at)
         if gone := self.cancelled & self.waiting_cancels:

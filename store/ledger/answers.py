@@ -1,5 +1,6 @@
 """Results and dead letters as rows of the outbox: copies, never references."""
 
+import json
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -9,7 +10,8 @@ import orjson
 
 from schemas.errors import ErrorType, Failure
 from schemas.letter import LetterHeaders
-from schemas.result import Result, Source, Status, Totals
+from schemas.money import from_usd
+from schemas.result import Cached, Result, Source, Status, Totals
 from store.ledger.types import Arrival, Ask, Claimed, End, Routes
 from store.rows import pack_headers, unpack_headers
 
@@ -97,6 +99,96 @@ def replayed(body: bytes, arrival: Arrival, ask: Ask) -> bytes:
     result["replayed"] = True
     result["usage"] = Totals().model_dump()
     return orjson.dumps(result)
+
+
+def metadata_of(value: bytes) -> dict[str, Any]:
+    """A request's metadata out of its untouched value."""
+    try:
+        found = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return {}
+    metadata = found.get("metadata") if isinstance(found, dict) else None
+    return metadata if isinstance(metadata, dict) else {}
+
+
+_OUTPUT = b',"output":'
+_NOT_SHARED = "late:"
+"""How a warning begins that is about the request and not about its answer."""
+
+
+def conflict(ask: Ask, *, by_id: bool) -> Failure:
+    """Its id, or its idempotency key, stands for another payload."""
+    used, own, article = ("id", ask.id, "an id") if by_id else ("idempotency_key", ask.idempotency_key, "a key")
+    words = f"{used} {own!r} was used before with another payload; send this one under {article} of its own"
+    return Failure(type=ErrorType.IDEMPOTENCY_CONFLICT, message=words)
+
+
+def origin(id_: str | None, generation: int, completed_at: float | None) -> Cached:
+    """Whose answer is copied; the id is not shown to another tenant."""
+    return Cached(id=id_, generation=generation, completed_at=moment(completed_at or time.time()))
+
+
+def copied(body: bytes, told: Mapping[str, Any], origin: Cached, *, attempts: int = 0, replayed: bool = False) -> bytes:
+    """One request's result for another one: its output byte for byte, no cost; `told`: the other's own fields."""
+    result = orjson.loads(body)
+    result |= told
+    result |= {
+        "usage": Totals().model_dump(),
+        "latency_ms": 0,
+        "attempts": attempts,
+        "replayed": replayed,
+        "cached": origin.model_dump(mode="json"),
+        "warnings": [words for words in result["warnings"] if not words.startswith(_NOT_SHARED)],
+        "output": orjson.Fragment(_raw_output(body)),
+    }
+    return orjson.dumps(result)
+
+
+def cost_of(body: bytes) -> int:
+    """What a result's calls cost, in nano-dollars; unpriced ones nothing."""
+    return from_usd(orjson.loads(body)["usage"]["cost_usd"]) or 0
+
+
+def _raw_output(body: bytes) -> bytes:
+    """The output as it stands there: to read it and write it again may spell a number in another way.
+
+    In a text the quote of these bytes would have a backslash before it, so they are found where they are meant.
+    """
+    text = body[body.index(_OUTPUT) + len(_OUTPUT) :].decode()
+    return text[: json.JSONDecoder().raw_decode(text)[1]].encode()
+
+
+def told_of(claim: Claimed, at: float) -> dict[str, Any]:
+    """What a result says of a row that was ended without being run."""
+    result = finished(
+        claim,
+        End(Status.SUCCEEDED, None, None, (), Totals(), metadata_of(claim.value), 0, dead_letter=False, attempts=0),
+        at,
+    )
+    return {name: value for name, value in result.model_dump(mode="json").items() if name in _OWN}
+
+
+def told_of_arrival(arrival: Arrival, ask: Ask, generation: int, at: float) -> dict[str, Any]:
+    """The same of a record that is answered as it comes."""
+    result = at_once(arrival, ask, Failure(type=ErrorType.INTERNAL, message=""), generation, at)
+    return {name: value for name, value in result.model_dump(mode="json").items() if name in _OWN}
+
+
+_OWN = frozenset(
+    {
+        "id",
+        "operation",
+        "queue_ms",
+        "generation",
+        "tenant",
+        "run_id",
+        "metadata",
+        "source",
+        "requested_at",
+        "completed_at",
+    }
+)
+"""What a result says of its request, whoever's answer it is."""
 
 
 def to_results(

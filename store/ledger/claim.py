@@ -199,7 +199,7 @@ def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) 
         pks = [row.pk for row in chosen if row.pk not in gone]
         rows_ = _lease(conn, worker, pks, at)
         leased += rows_
-        if full:
+        if full or gone:
             more.add(want.pool)
         lanes = [want.ready[lane] + sum(1 for row in rows_ if row.lane == lane) for lane in range(LANES)]
         taken += _take(conn, worker, free, lanes)

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import orjson
 from sqlalchemy import Connection, Select, bindparam, case, func, insert, select, tuple_, update
 
 from schemas.errors import Failure
 from schemas.money import to_usd
 from schemas.result import Status, Totals
 from store import rows
-from store.ledger import answers
+from store.ledger import answers, behind
+from store.ledger.answers import metadata_of
 from store.ledger.types import Claimed, End, Routes
 from store.tables import DUE, bodies, executions, outbox, requests, results, run_cancels
 
@@ -61,16 +61,6 @@ def claimed(row: Sequence[Any]) -> Claimed:
     return Claimed(*row)
 
 
-def metadata_of(value: bytes) -> dict[str, Any]:
-    """A request's metadata out of its untouched value."""
-    try:
-        found = orjson.loads(value)
-    except orjson.JSONDecodeError:
-        return {}
-    metadata = found.get("metadata") if isinstance(found, dict) else None
-    return metadata if isinstance(metadata, dict) else {}
-
-
 def end_rows(
     conn: Connection,
     routes: Routes,
@@ -82,12 +72,15 @@ def end_rows(
     dead_letter: bool = False,
 ) -> int:
     """End the rows that `which` (a select over `CLAIMED`) finds, with results and, if asked, dead letters."""
-    ending = [claimed(row) for row in conn.execute(which.with_for_update(of=requests))]
+    found = conn.execute(which.add_columns(*behind.WAITED_FOR).with_for_update(of=requests)).all()
+    ending = [claimed(row[: -len(behind.WAITED_FOR)]) for row in found]
     if not ending:
         return 0
+    waiting = behind.lock(conn, found)
     totals = totals_of(conn, [claim.pk for claim in ending])
     letters: list[answers.OutRow] = []
     kept: list[dict[str, Any]] = []
+    ended: dict[int, behind.Ended] = {}
     for claim in ending:
         end = _end(claim, totals.get((claim.pk, claim.generation), Totals()), status, failure)
         body = answers.finished(claim, end, at).model_dump_json().encode()
@@ -103,6 +96,7 @@ def end_rows(
         letters.append(answers.to_results(routes, claim.key, claim.id, claim.partition, body, claim.headers))
         if dead_letter and failure is not None:
             letters.append(answers.dead_claim(routes, claim, failure, claim.attempts))
+        ended[claim.pk] = behind.Ended(status, body, failure, dead_letter)
     change = {
         "state": status.value,
         "owner": None,
@@ -112,6 +106,7 @@ def end_rows(
     conn.execute(update(requests).where(_R.pk.in_(rows.padded(claim.pk for claim in ending))).values(change))
     rows.many(conn, insert(results), kept)
     rows.many(conn, insert(outbox), letters)
+    behind.after(conn, routes, waiting, ended, at)
     return len(ending)
 
 

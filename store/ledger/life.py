@@ -9,7 +9,7 @@ from schemas.errors import ErrorType, Failure
 from schemas.result import Status
 from store import rows
 from store.database import now
-from store.ledger import journal
+from store.ledger import behind, journal
 from store.ledger.accept import CANCEL_KEPT_S
 from store.ledger.end import CLAIMED, end_rows
 from store.ledger.policy import on_death
@@ -97,6 +97,7 @@ def bury(conn: Connection, routes: Routes, dead: Sequence[str]) -> int:
     orphans = conn.execute(select(requests).where(_R.owner.in_(dead)).order_by(_R.pk).with_for_update()).all()
     opened = _open_calls(conn, [row.pk for row in orphans])
     lost = [_lost(call, row) for row in orphans for call in opened.get(row.pk, ())]
+    behind.lock(conn, orphans)  # some of them end
     rows.many(conn, insert(outbox), journal.close_calls(conn, routes, lost, at))
     ends: dict[str, list[int]] = {"poison": [], "ambiguous_fail": [], "cancelled": []}
     back: list[dict[str, Any]] = []

@@ -17,6 +17,7 @@ class Known:
     fence: int
     payload_hash: bytes
     error_type: str | None
+    alone: bool = False
 
 
 def on_known(known: Known, payload_hash: bytes) -> Literal["duplicate", "replayed", "again", "conflict"]:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 from schemas.result import Status
 from store import rows
 from store.database import clock, now
-from store.ledger import answers, journal
+from store.ledger import answers, behind, journal
 from store.ledger.end import CLAIMED, end_rows
 from store.ledger.types import Closing, End, Retry, Routes, Slot, Step, Stepped
 from store.tables import outbox, requests, results, slots
@@ -24,6 +24,7 @@ _END = _OURS.values(
     completed_at=bindparam("the_time"),
     error_type=bindparam("the_error"),
     attempts=bindparam("the_attempts"),
+    answer_bytes=bindparam("the_bytes"),
 )
 _BACK = _OURS.values(
     state="waiting",
@@ -44,7 +45,7 @@ _FREE = (
     .values(owner=None)
 )
 _LOOK = (
-    select(_R.pk, _R.state, _R.fence, _R.generation, _R.cancel, clock().label("now"))
+    select(_R.pk, _R.state, _R.fence, _R.generation, _R.cancel, clock().label("now"), *behind.WAITED_FOR)
     .where(_R.pk.in_(bindparam("pks", expanding=True)))
     .order_by(_R.pk)
     .with_for_update()
@@ -79,6 +80,8 @@ def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[S
     opened = journal.still_open(conn, [closing.call.id for step in steps for closing in step.closings])
     verdicts = [_verdict(step, found.get(step.claim.pk)) for step in steps]
     held = [step for step, verdict in zip(steps, verdicts, strict=True) if verdict == "held"]
+    waiting = behind.lock(conn, _ending(found, held))
+    behind.lock(conn, (found[step.claim.pk] for step in held if _is_unwanted(found, step)))  # `_retry` ends them
     owed = [
         _owed(step, closing if verdict != "stale" else _wasted(closing))
         for step, verdict in zip(steps, verdicts, strict=True)
@@ -89,6 +92,7 @@ def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[S
     _open(conn, found, held, at)
     bodies, letters = _end(conn, routes, held, at)
     rows.many(conn, _PUBLISH, events + letters)
+    outcome = behind.after(conn, routes, waiting, _ended(held, bodies), at)
     bodies |= _ended_before(conn, [step for step, verdict in zip(steps, verdicts, strict=True) if verdict == "done"])
     _retry(conn, routes, found, held, at)
     free_slots(conn, worker, [step.free for step in steps if step.free is not None])
@@ -97,9 +101,23 @@ def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[S
             held=verdict in {"held", "done"},
             cancel=verdict == "held" and bool(found[step.claim.pk].cancel),
             body=bodies.get(step.claim.pk) if verdict != "stale" else None,
+            shared=tuple(one for one in outcome.shared if one.lead == step.claim.pk and verdict == "held"),
+            woken=outcome.woken if verdict == "held" and isinstance(step.then, End) else frozenset(),
         )
         for step, verdict in zip(steps, verdicts, strict=True)
     ]
+
+
+def _ending(found: dict[int, Any], held: Sequence[Step]) -> Iterator[Any]:
+    return (found[step.claim.pk] for step in held if isinstance(step.then, End))
+
+
+def _ended(held: Sequence[Step], bodies: dict[int, bytes]) -> dict[int, behind.Ended]:
+    return {
+        step.claim.pk: behind.Ended(step.then.status, bodies[step.claim.pk], step.then.failure, step.then.dead_letter)
+        for step in held
+        if isinstance(step.then, End)
+    }
 
 
 def _look(conn: Connection, pks: set[int]) -> tuple[dict[int, Any], float]:
@@ -169,6 +187,7 @@ def _end(
                 "the_time": at,
                 "the_error": None if end.failure is None else end.failure.type.value,
                 "the_attempts": end.attempts,
+                "the_bytes": len(made[step.claim.pk]),
             }
             for step, end in ending
         ),
@@ -226,9 +245,13 @@ def _retry(conn: Connection, routes: Routes, found: dict[int, Any], held: Sequen
             if isinstance(step.then, Retry)
         ),
     )
-    unwanted = [step.claim.pk for step in held if isinstance(step.then, Retry) and found[step.claim.pk].cancel]
+    unwanted = [step.claim.pk for step in held if _is_unwanted(found, step)]
     if unwanted:
         end_rows(conn, routes, CLAIMED.where(_R.pk.in_(rows.padded(unwanted))), Status.CANCELLED, None, at)
+
+
+def _is_unwanted(found: dict[int, Any], step: Step) -> bool:
+    return isinstance(step.then, Retry) and bool(found[step.claim.pk].cancel)
 
 
 def _fence(step: Step) -> dict[str, int]:

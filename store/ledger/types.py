@@ -60,6 +60,12 @@ class Ask:
     metadata: dict[str, Any] = field(default_factory=dict)
     pinned: str | None = None
     """What the operation settled now, so that nothing changes it while the request waits."""
+    fingerprint: bytes | None = None
+    """What decides the answer; None: it is neither taken from the cache nor kept there."""
+    fresh_s: float = 0.0
+    """How old a cached answer may be; 0: none will do, and nobody's call is waited for."""
+    alone: bool = False
+    """Over HTTP: nobody but the caller waits for the answer, as far as this request says."""
     failure: Failure | None = None
     unreadable: bool = False
     """The bytes are no request at all: they also go to the dead letters."""
@@ -105,6 +111,7 @@ Decision = Literal[
     "unreadable",
     "cancelled",
     "bad_data",
+    "cached",
 ]
 
 
@@ -116,6 +123,8 @@ class Accepted:
     pk: int | None = None
     generation: int = 0
     body: bytes | None = None
+    saved_nano: int = 0
+    """What the calls would have cost that an answer from the ledger has made needless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,12 +264,28 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """A row that ended with the one it followed, its result, and what its own calls would have cost."""
+
+    claim: Claimed
+    lead: int
+    kind: Literal["key", "flight"]
+    status: Status
+    body: bytes
+    saved_nano: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stepped:
     """`held`: the row was still ours and the step is committed. `cancel`: somebody asked to stop it. `body`: the result."""
 
     held: bool
     cancel: bool = False
     body: bytes | None = None
+    shared: tuple[Shared, ...] = ()
+    """Rows that followed it and ended with it."""
+    woken: frozenset[Pool] = frozenset()
+    """Pools in which rows that waited for it may be claimed now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, or_, select, text
 
 from schemas.errors import ErrorType, Failure
 from store import rows
 from store.database import Database
 from store.errors import Away, BadData, Met
+from store.ledger import joining
 from store.ledger.accept import accept
 from store.ledger.claim import Claims, claim
 from store.ledger.life import give_back
@@ -79,6 +80,8 @@ class Committed:
     claims: Claims | None = None
     took_s: float = 0.0
     items: int = 0
+    saved_nano: tuple[int, ...] = ()
+    """Of each request that was answered by the cache, what its calls would have cost."""
 
 
 @dataclass(slots=True)
@@ -279,7 +282,8 @@ class Writer:
         _lock(conn, steps, arrivals)
         # arrivals first: a row that another writer made since `_lock` is waited for before the books are locked, not behind
         accepted = accept(conn, self.routes, arrivals) if arrivals else []
-        stepped = iter(take_steps(conn, self.routes, self.worker, steps) if steps else ())
+        took = take_steps(conn, self.routes, self.worker, steps) if steps else []
+        stepped = iter(took)
         mark(conn, [pk for item in batch for pk in item.marks])
         free_slots(conn, self.worker, [slot for item in batch for slot in item.frees])
         given_back = give_back(conn, self.worker, *holds) if any(item.audit for item in batch) else 0
@@ -288,7 +292,9 @@ class Writer:
             for arrival, found in zip(arrivals, accepted, strict=True)
             if found.decision in {"accepted", "again"}
         ]
-        wanted = wants.after((ask.provider, ask.model) for ask in new if isinstance(ask, Ask))
+        saved = tuple(found.saved_nano for found in accepted if found.decision == "cached")
+        pools = {(ask.provider, ask.model) for ask in new if isinstance(ask, Ask)}
+        wanted = wants.after(pools.union(*(each.woken for each in took)))
         claims = claim(conn, self.routes, self.worker, wanted) if wanted else None
         answers: list[Any] = []
         at = 0
@@ -312,7 +318,7 @@ class Writer:
             or any(step.closings or step.then is not None for step in steps)
             or (claims is not None and claims.ended)
         )
-        return answers, Committed(len(new), published, ended, claims, items=len(batch))
+        return answers, Committed(len(new), published, ended, claims, items=len(batch), saved_nano=saved)
 
     def hears(self, error: Away | None) -> None:
         """What a heartbeat has met: who has nothing to write would not notice that the database has gone."""
@@ -335,15 +341,19 @@ class Writer:
 
 def _lock(conn: Connection, steps: Sequence[Step], arrivals: Sequence[Arrival]) -> None:
     """All known rows of this batch in one order, before anything else is locked: writers never wait in a ring."""
-    if conn.dialect.name == "sqlite" or not (steps and arrivals):
+    if conn.dialect.name == "sqlite" or not arrivals:
         return
     named = [a.what for a in arrivals if isinstance(a.what, Ask | CancelAsk)]
     identities = {
         rows.identity(w.tenant, w.operation, w.id) for w in named if w.operation is not None and w.id is not None
     }
-    ours = requests.c.pk.in_(rows.padded({step.claim.pk for step in steps}))
-    wanted = select(requests.c.pk).where(ours | requests.c.identity.in_(rows.padded(identities)))
-    conn.execute(wanted.order_by(requests.c.pk).with_for_update()).all()
+    waited_for = joining.rows_waited_for(arrivals, flights=bool(steps))
+    if not steps and not waited_for:  # then one statement alone locks rows, in its own order
+        return
+    wanted = [requests.c.identity.in_(rows.padded(identities)), *waited_for]
+    if steps:
+        wanted.append(requests.c.pk.in_(rows.padded({step.claim.pk for step in steps})))
+    conn.execute(select(requests.c.pk).where(or_(*wanted)).order_by(requests.c.pk).with_for_update()).all()
 
 
 def _nothing() -> tuple[set[int], set[Slot]]:

@@ -31,7 +31,8 @@ Step = Callable[[dict[str, Any]], None]
 async def bench(settings: Settings, operations: Sequence[str], texts: Sequence[Text], step: Step) -> list[Score]:
     """The default provider and model of `settings`, on a ledger of its own that is thrown away. Raises SpineError."""
     with tempfile.TemporaryDirectory(prefix="genai-quality-") as folder:
-        own = settings.model_copy(update={"data_dir": Path(folder), "database_url": "", "drain_s": 0.0, "poll_s": 0.2})
+        place = {"data_dir": Path(folder), "database_url": ""}
+        own = settings.model_copy(update={**place, "drain_s": 0.0, "poll_s": 0.2, "cache_ttl_s": 0.0})
         async with _opened(own) as (spine, waiters):
             scores = []
             for operation in operations:

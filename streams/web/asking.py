@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -17,12 +18,14 @@ from store.ledger.types import Accepted, Arrival, Ask
 from store.rows import pack_headers
 from streams.app import Spine
 from streams.decode import TOO_DEEP, Headers, envelope
+from streams.web import leaving
 from streams.web.bodies import read_object
 from streams.web.front import Front
 from streams.web.problems import Problem, status_of, unavailable
 
 LANES = {lane.name.lower(): lane for lane in Lane}
 MOST_WAIT_S = 3600.0
+IDEMPOTENCY_KEY = "idempotency-key"
 _ACCEPT_S = 10.0
 _KEPT = ("traceparent", "tracestate")
 
@@ -38,8 +41,10 @@ def route(front: Front, operation: str) -> Callable[[Request], Awaitable[Respons
         record = envelope(await read_object(request, spine.settings.request_max_bytes))
         if wait is None:
             wait = _usual_wait(record, spine.settings.default_timeout_s)
-        what, found = await _accept(spine, operation, lane, record, _headers(request))
-        return await _answer(front, what, found, wait)
+        _take_key(record, request.headers.get(IDEMPOTENCY_KEY))
+        what, found = await _accept(spine, operation, lane, record, _headers(request), waits=wait > 0)
+        async with leaving.watched(front, request, what, found):
+            return await _answer(front, what, found, wait)
 
     ask.__name__ = operation
     ask.__doc__ = f"Run `{operation}` and answer with its result; see `?wait=` and `?lane=`."
@@ -87,8 +92,18 @@ def _headers(request: Request) -> Headers:
     ]
 
 
+def _take_key(record: dict[str, Any], given: str | None) -> None:
+    """The header stands in for the field. As the IETF's draft writes it, it may stand between quotes."""
+    if given is None:
+        return
+    key = given[1:-1] if len(given) > 1 and given[0] == given[-1] == '"' else given
+    if record.get("idempotency_key") not in {None, key}:
+        raise Problem(422, "The header Idempotency-Key and the field idempotency_key name different keys; send one.")
+    record["idempotency_key"] = key
+
+
 async def _accept(
-    spine: Spine, operation: str, lane: Lane, record: dict[str, Any], headers: Headers
+    spine: Spine, operation: str, lane: Lane, record: dict[str, Any], headers: Headers, *, waits: bool
 ) -> tuple[Ask, Accepted]:
     try:
         raw = orjson.dumps(record)
@@ -101,6 +116,7 @@ async def _accept(
         raise Problem(422, f"{what.failure.message}.")
     if not spine.writer.health.ok:
         raise unavailable(f"The database is away ({spine.writer.health.why}); nothing was taken. Ask again.")
+    what = replace(what, alone=waits and what.idempotency_key is None)
     arrival = Arrival(what, None, None, raw, pack_headers(headers))
     try:
         async with asyncio.timeout(_ACCEPT_S):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from store.ledger.behind import FLIGHT, KEY, ORDER
 from store.ledger.types import Arrival, Ask, CancelAsk, Unreadable
 from tests.store.ground import partition
 
@@ -17,11 +18,16 @@ Key = tuple[str, str]
 Letter = tuple[Any, ...]
 """What one outbox row says; see `results_letter` and the others."""
 
+ELSEWHERE = "another tenant's"
+"""Instead of an id that is not to be shown."""
 TERMINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
 
 
-def results_letter(where: int, key: Key, generation: int, status: str, *, replayed: bool = False) -> Letter:
-    return ("result", where, *key, generation, status, replayed)
+def results_letter(
+    where: int, key: Key, generation: int, status: str, *, replayed: bool = False, cached: str | None = None
+) -> Letter:
+    """`cached`: the id of whom the answer was made for."""
+    return ("result", where, *key, generation, status, replayed, cached)
 
 
 def dead_letter(error: str, key: Key | None) -> Letter:
@@ -58,6 +64,21 @@ class Row:
     where: int = 0
     from_kafka: bool = True
     pinned: str | None = None
+    ordered: tuple[str, bytes] | None = None
+    """What it has a turn in: tenant and key."""
+    turn: int = 0
+    idem: str | None = None
+    leads: bool = False
+    """Its idempotency key."""
+    follows: Key | None = None
+    behind: int = 0
+    fingerprint: bytes | None = None
+    ended_at: int = 0
+    alone: bool = False
+
+    @property
+    def unfinished(self) -> bool:
+        return self.state not in TERMINAL
 
     @property
     def facts(self) -> tuple[Any, ...]:
@@ -78,6 +99,9 @@ class Row:
             self.delayed,
             self.where,
             self.pinned,
+            self.leads,
+            self.behind if self.unfinished else None,
+            self.fingerprint if self.unfinished or self.state == "succeeded" else None,
         )
 
 
@@ -112,6 +136,8 @@ class Model:
     def __init__(self) -> None:
         self.rows: dict[Key, Row] = {}
         self.results: dict[tuple[Key, int], str] = {}
+        self.cached: dict[tuple[Key, int], str] = {}
+        """Of results that were made for another request: its id."""
         self.calls: dict[str, Booked] = {}
         self.decided: dict[tuple[str, int, int], tuple[str, Key | None, int]] = {}
         self.places: dict[tuple[str, int], Place] = defaultdict(Place)
@@ -119,6 +145,7 @@ class Model:
         self.run_cancels: set[tuple[str, str]] = set()
         self.slots: dict[int, str | None] = {}
         self.letters: Counter[Letter] = Counter()
+        self.ends = 0
 
     # ---- records come in
 
@@ -148,8 +175,12 @@ class Model:
             return "conflict"
         if (key, generation) not in self.results:
             return "redelivered"
-        self.letters[results_letter(where, key, generation, self.results[key, generation], replayed=True)] += 1
+        self._replay(where, key, generation)
         return "replayed"
+
+    def _replay(self, where: int, key: Key, generation: int) -> None:
+        status, cached = self.results[key, generation], self.cached.get((key, generation))
+        self.letters[results_letter(where, key, generation, status, replayed=True, cached=cached)] += 1
 
     def _decide(self, arrival: Arrival, at: tuple[str, int, int] | None) -> str:
         what = arrival.what
@@ -170,26 +201,47 @@ class Model:
     def _ask(self, arrival: Arrival, ask: Ask, key: Key) -> tuple[str, int]:
         row = self.rows.get(key)
         if row is None:
+            if self._stands_for_another(ask, None):
+                return self._conflict(arrival, key)
             row = self.rows[key] = Row(key, len(self.rows), ask.payload_hash)
             return self._begin(arrival, ask, row, cancelled=key in self.cancels)
         binds = not (row.state == "failed" and row.error == "invalid_request")
         if row.hash != ask.payload_hash and binds:
-            if arrival.position:
-                self.letters[results_letter(arrival.position.partition, key, 0, "failed")] += 1
-            return "conflict", 0
+            return self._conflict(arrival, key)
         if row.state not in TERMINAL:
+            row.alone = False
             return "duplicate", row.generation
-        if row.state == "succeeded":
+        if row.state == "succeeded" and row.hash == ask.payload_hash:
             if arrival.position:
-                where = arrival.position.partition
-                self.letters[results_letter(where, key, row.generation, "succeeded", replayed=True)] += 1
+                self._replay(arrival.position.partition, key, row.generation)
             return "replayed", row.generation
+        if self._stands_for_another(ask, row):
+            return self._conflict(arrival, key)
         anew = Row(key, row.order, ask.payload_hash, generation=row.generation + 1, fence=row.fence)
         self.rows[key] = anew
         return self._begin(arrival, ask, anew, cancelled=False)
 
+    def _conflict(self, arrival: Arrival, key: Key) -> tuple[str, int]:
+        if arrival.position:
+            self.letters[results_letter(arrival.position.partition, key, 0, "failed")] += 1
+        return "conflict", 0
+
+    def _leader(self, ask: Ask) -> Row | None:
+        """Of its idempotency key."""
+        if ask.idempotency_key is None:
+            return None
+        own = (ask.tenant, ask.idempotency_key)
+        return next((row for row in self.rows.values() if row.leads and (row.key[0], row.idem) == own), None)
+
+    def _stands_for_another(self, ask: Ask, own: Row | None) -> bool:
+        lead = None if ask.failure else self._leader(ask)
+        if lead is None or lead is own or (lead.state == "failed" and lead.error == "invalid_request"):
+            return False
+        return lead.hash != ask.payload_hash
+
     def _begin(self, arrival: Arrival, ask: Ask, row: Row, *, cancelled: bool) -> tuple[str, int]:
         row.lane, row.paid, row.on_ambiguous, row.run = ask.lane, ask.paid, ask.on_ambiguous, ask.run_id
+        row.alone = ask.alone
         row.overdue, row.pinned = ask.deadline is not None, ask.pinned
         row.from_kafka = arrival.position is not None
         row.where = arrival.position.partition if arrival.position else partition("", ask.id.encode())
@@ -204,7 +256,115 @@ class Model:
         if cancelled:
             self.cancels.discard(row.key)
             self.end(row, "cancelled")
+        elif answered := self._place(arrival, ask, row):
+            return answered, row.generation
         return ("accepted" if row.generation == 1 else "again"), row.generation
+
+    # ---- rows wait for rows
+
+    def _place(self, arrival: Arrival, ask: Ask, row: Row) -> str | None:
+        """What it waits for; or it has an answer at once: the decision then."""
+        row.fingerprint, row.idem = ask.fingerprint, ask.idempotency_key
+        row.ordered = (ask.tenant, arrival.key) if ask.ordered and arrival.key else None
+        lead = self._leader(ask)
+        if lead is not None and lead.state == "succeeded":
+            self._copy(row, lead, "succeeded", replayed=True)
+            return "replayed"
+        if lead is not None and lead.unfinished:
+            self._follow(row, lead, KEY)
+            return None
+        if lead is not None:
+            lead.leads = False
+        row.leads = ask.idempotency_key is not None
+        queue = self._queue(row)
+        known = self._known_answer(ask) if not queue else None
+        if known is not None:
+            self._copy(row, known, "succeeded", replayed=False)
+            return "cached"
+        if row.ordered:
+            self._take_turn(row)
+        elif not row.leads and ask.fresh_s and (flight := self._flight(row)) is not None:
+            self._follow(row, flight, FLIGHT)
+        return None
+
+    def _queue(self, row: Row) -> list[Row]:
+        """Unfinished rows that have a turn in the same key, in their order."""
+        if row.ordered is None:
+            return []
+        found = [each for each in self.rows.values() if each.unfinished and each.turn and each.ordered == row.ordered]
+        return sorted((each for each in found if each is not row), key=lambda each: each.turn)
+
+    def _take_turn(self, row: Row) -> None:
+        queue = self._queue(row)
+        row.turn = queue[-1].turn + 1 if queue else 1
+        row.behind = ORDER if queue else 0
+
+    def _known_answer(self, ask: Ask) -> Row | None:
+        """Of the latest call with the same fingerprint."""
+        if ask.fingerprint is None or not ask.fresh_s:
+            return None
+        found = [row for row in self.rows.values() if row.state == "succeeded" and row.fingerprint == ask.fingerprint]
+        return max(found, key=lambda row: row.ended_at, default=None)
+
+    def _flight(self, row: Row) -> Row | None:
+        """The oldest one that asks for the very same and is on its way."""
+        same = [each for each in self.rows.values() if each is not row and each.fingerprint == row.fingerprint]
+        flying = [each for each in same if each.state in {"waiting", "leased", "calling"} and not each.behind]
+        return min(flying, key=lambda each: each.order, default=None) if row.fingerprint else None
+
+    def _follow(self, row: Row, lead: Row, kind: int) -> None:
+        row.follows, row.behind = lead.key, kind
+        if lead.state == "waiting":
+            lead.lane = min(lead.lane, row.lane)
+
+    def _copy(self, row: Row, lead: Row, status: str, *, replayed: bool) -> None:
+        """The answer of another request; it serves nobody else."""
+        self.ends += 1
+        row.state, row.error, row.fingerprint, row.ended_at = status, lead.error, None, self.ends
+        self.results[row.key, row.generation] = status
+        cached = lead.key[1] if lead.key[0] == row.key[0] else ELSEWHERE
+        self.cached[row.key, row.generation] = cached
+        self.letters[results_letter(row.where, row.key, row.generation, status, replayed=replayed, cached=cached)] += 1
+
+    def _let_go(self, ended: Sequence[Row], *, dead: bool) -> None:
+        """Who waits for rows that have just ended."""
+        for row in ended:
+            if row.turn and row.behind == 0 and (queue := self._queue(row)):
+                queue[0].behind = 0
+        for row in sorted(ended, key=lambda row: row.order):
+            followers = [each for each in self.rows.values() if each.unfinished and each.follows == row.key]
+            followers.sort(key=lambda each: each.order)
+            by_key = [each for each in followers if each.behind == KEY]
+            flying = [each for each in followers if each.behind == FLIGHT]
+            if row.state == "succeeded":
+                for each in followers:
+                    self._copy(each, row, "succeeded", replayed=each.behind == KEY)
+            elif row.state == "failed":
+                for each in by_key:
+                    self._copy(each, row, "failed", replayed=True)
+                    if dead and row.error:
+                        self.letters[dead_letter(row.error, each.key)] += 1
+                for each in flying:
+                    self._lead(each, [])
+            else:
+                self._pass_on(row, by_key, flying)
+
+    def _pass_on(self, row: Row, by_key: list[Row], flying: list[Row]) -> None:
+        if by_key:
+            with_it = [each for each in flying if each.fingerprint == by_key[0].fingerprint]
+            flying = [each for each in flying if each not in with_it]
+            row.leads, by_key[0].leads = False, True
+            self._lead(by_key[0], [*by_key[1:], *with_it])
+        if flying:
+            self._lead(flying[0], flying[1:])
+
+    def _lead(self, row: Row, others: list[Row]) -> None:
+        row.follows, row.behind = None, 0
+        row.lane = min(each.lane for each in (row, *others))
+        for each in others:
+            each.follows = row.key
+        if row.ordered:
+            self._take_turn(row)
 
     def _cancel(self, ask: CancelAsk) -> None:
         if ask.run_id is not None:
@@ -219,15 +379,33 @@ class Model:
         elif row.state not in TERMINAL:
             self.end(row, "cancelled")
 
+    def leave(self, row: Row) -> bool:
+        """Its HTTP caller has gone. Whether its holder has a call to abort."""
+        followed = any(each.unfinished and each.follows == row.key for each in self.rows.values())
+        if not row.alone or not row.unfinished or followed:
+            return False
+        if row.state == "calling":
+            row.cancel = True
+            return True
+        self.end(row, "cancelled")
+        return False
+
     # ---- rows end and wait again
 
     def end(self, row: Row, status: str, error: str | None = None, *, dead: bool = False) -> None:
-        row.state, row.owner, row.error = status, None, error
-        assert (row.key, row.generation) not in self.results, "a second result"
-        self.results[row.key, row.generation] = status
-        self.letters[results_letter(row.where, row.key, row.generation, status)] += 1
-        if dead and error:
-            self.letters[dead_letter(error, row.key)] += 1
+        self.end_all([row], status, error, dead=dead)
+
+    def end_all(self, ended: Sequence[Row], status: str, error: str | None = None, *, dead: bool = False) -> None:
+        """Together: none of them waits for another one's end."""
+        for row in ended:
+            self.ends += 1
+            row.state, row.owner, row.error, row.ended_at = status, None, error, self.ends
+            assert (row.key, row.generation) not in self.results, "a second result"
+            self.results[row.key, row.generation] = status
+            self.letters[results_letter(row.where, row.key, row.generation, status)] += 1
+            if dead and error:
+                self.letters[dead_letter(error, row.key)] += 1
+        self._let_go(ended, dead=dead)
 
     def wait(self, row: Row, *, delayed: bool = False, ambiguous: int = 0) -> None:
         row.state, row.owner, row.delayed = "waiting", None, delayed
@@ -246,9 +424,7 @@ class Model:
 
     def claim(self, worker: str, ready: Sequence[int]) -> tuple[list[Key], list[int]]:
         """Keys in the order in which they are leased, and the slots that their worker gets."""
-        for row in self._waiting():
-            if row.overdue:
-                self.end(row, "expired")
+        self.end_all([row for row in self._waiting() if row.overdue], "expired")
         free = sorted(
             (number for number, owner in self.slots.items() if owner is None), key=lambda n: (not self.reserved(n), n)
         )
@@ -256,15 +432,14 @@ class Model:
         held = 0
         for lane in range(3):
             held += ready[lane]
-            fits = [row for row in self._waiting() if row.lane == lane and not row.delayed]
+            fits = [row for row in self._waiting() if row.lane == lane and not row.delayed and not row.behind]
             taken = fits[: max(0, len(free) + len(self.slots) - held)]
             held += len(taken)
             chosen += taken
         leased = []
+        self.end_all([row for row in chosen if (row.key[0], row.run) in self.run_cancels], "cancelled")
         for row in chosen:
-            if row.run is not None and (row.key[0], row.run) in self.run_cancels:
-                self.end(row, "cancelled")
-            else:
+            if row.unfinished:
                 row.state, row.owner, row.fence = "leased", worker, row.fence + 1
                 leased.append(row)
         urgent = ready[0] + ready[1] + sum(row.lane < 2 for row in leased)

@@ -20,13 +20,14 @@ from sqlalchemy import Connection, select
 from schemas.errors import ErrorType, Failure
 from schemas.money import from_usd
 from schemas.result import Status
-from store import tables
-from store.ledger import life, outgoing, progress, queries
+from store import rows, tables
+from store.ledger import leaving, life, outgoing, progress, queries
 from store.ledger.accept import accept
 from store.ledger.claim import claim, ensure_slots
 from store.ledger.step import take_steps
 from store.ledger.types import (
     Arrival,
+    Ask,
     Call,
     CancelAsk,
     Claimed,
@@ -41,7 +42,7 @@ from store.ledger.types import (
     Want,
 )
 from tests.store.ground import POOL, ROUTES, TOPIC, Ledger, answered, asked, call, ending, forget_durability, refusal
-from tests.store.model import Booked, Letter, Model, Row, dead_letter, results_letter, usage_letter
+from tests.store.model import ELSEWHERE, Booked, Letter, Model, Row, dead_letter, results_letter, usage_letter
 
 SLOTS = 5
 CONTROL = "genai.control"
@@ -50,7 +51,7 @@ _TOPICS = {ROUTES.results: "result", ROUTES.usage: "usage", ROUTES.dlq: "dead"}
 
 asks = st.builds(
     asked,
-    id_=st.sampled_from("ab"),
+    id_=st.sampled_from("abc"),
     tenant=st.sampled_from(["t", "u"]),
     payload_hash=st.sampled_from([b"one", b"one", b"one", b"two"]),
     lane=st.sampled_from([0, 1, 2, 2]),
@@ -59,6 +60,10 @@ asks = st.builds(
     deadline=st.sampled_from([None] * 9 + [1.0]),
     run_id=st.sampled_from([None, None, None, "run"]),
     pinned=st.sampled_from([None, "greet 1", "greet 2"]),
+    ordered=st.sampled_from([False, False, True]),
+    idempotency_key=st.sampled_from([None, None, "k"]),
+    fingerprint=st.sampled_from([None, None, b"f", b"f", b"g"]),
+    fresh_s=st.sampled_from([3600.0, 3600.0, 0.0]),
 )
 invalid = st.builds(
     lambda ask, unreadable: replace(ask, failure=refusal(), unreadable=unreadable),
@@ -66,7 +71,7 @@ invalid = st.builds(
     st.sampled_from([False, False, True]),
 )
 cancels = st.builds(
-    CancelAsk, tenant=st.sampled_from(["t", "u"]), operation=st.just("summarize"), id=st.sampled_from("ab")
+    CancelAsk, tenant=st.sampled_from(["t", "u"]), operation=st.just("summarize"), id=st.sampled_from("abc")
 )
 run_cancels = st.builds(CancelAsk, tenant=st.sampled_from(["t", "u"]), run_id=st.just("run"))
 unreadable = st.just(Unreadable(refusal()))
@@ -160,7 +165,22 @@ class StateTable(RuleBasedStateMachine):
 
     @rule(what=records.filter(lambda what: not isinstance(what, Unreadable)))
     def over_http(self, what: Any) -> None:
+        if isinstance(what, Ask):
+            what = replace(what, alone=what.idempotency_key is None)
         self._take_in([Arrival(what, None, None, b'{"input":{}}', b"[]")])
+
+    @precondition(lambda self: any(row.unfinished and not row.from_kafka for row in self.model.rows.values()))
+    @rule(which=index)
+    def caller_leaves(self, which: int) -> None:
+        here = [row for row in self.model.rows.values() if row.unfinished and not row.from_kafka]
+        row = here[which % len(here)]
+        identity = rows.identity(row.key[0], "summarize", row.key[1])
+
+        def work(conn: Connection) -> bool:
+            found = conn.execute(select(tables.requests.c.pk).where(tables.requests.c.identity == identity))
+            return leaving.leave(conn, ROUTES, found.scalar_one(), row.generation)
+
+        assert self.ledger.write(work) == self.model.leave(row)
 
     @precondition(lambda self: any(place.next_offset for place in self.model.places.values()))
     @rule(which=index, back=st.integers(1, 5))
@@ -556,6 +576,7 @@ class StateTable(RuleBasedStateMachine):
 
 
 def _facts(row: Any) -> tuple[Any, ...]:
+    unfinished = row.completed_at is None
     return (
         row.state,
         row.generation,
@@ -572,6 +593,9 @@ def _facts(row: Any) -> tuple[Any, ...]:
         row.not_before > 0,
         row.partition,
         row.pinned,
+        row.idem is not None,
+        row.behind if unfinished else None,
+        row.fingerprint if unfinished or row.state == "succeeded" else None,
     )
 
 
@@ -579,7 +603,9 @@ def _letter(topic: str, where: int, value: bytes, headers: bytes) -> Letter:
     if topic == ROUTES.results:
         result = orjson.loads(value)
         key = (result["tenant"], result["id"])
-        return results_letter(where, key, result["generation"], result["status"], replayed=result["replayed"])
+        cached = result["cached"] and (result["cached"]["id"] or ELSEWHERE)
+        facts = {"replayed": result["replayed"], "cached": cached}
+        return results_letter(where, key, result["generation"], result["status"], **facts)
     if topic == ROUTES.usage:
         return usage_letter(orjson.loads(value)["id"])
     named = dict(outgoing.rows.unpack_headers(headers))

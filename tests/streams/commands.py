@@ -29,6 +29,7 @@ def environment(folder: Path, **changes: str) -> dict[str, str]:
         "GENAI_KAFKA_PORT": "0",
         "GENAI_LOG_FORMAT": "json",
         "GENAI_PARTITIONS": "2",
+        "GENAI_CACHE_TTL_S": "0",
     }
     cache = {"GENAI_CACHE_DIR": os.environ["GENAI_CACHE_DIR"]} if "GENAI_CACHE_DIR" in os.environ else {}
     return {name: os.environ[name] for name in _KEPT if name in os.environ} | usual | cache | changes

@@ -17,6 +17,7 @@ from tests.parts.kafka import make_settings
 
 def web_settings(folder: Path, **changes: Any) -> Settings:
     usual = {"data_dir": folder, "default_provider": "fake", "fake_latency_s": 0.0, "fake_tail": 0.0, "poll_s": 0.05}
+    usual["cache_ttl_s"] = 0.0  # tests count calls of equal texts
     return make_settings(**{**usual, **changes})
 
 

@@ -184,6 +184,7 @@ async def make_stack(bootstrap: str, data: Path, database: str = "", **changes: 
         "retry_cap_s": 0.5,
         "drain_s": 5.0,
         "partitions": 2,
+        "cache_ttl_s": 0.0,  # tests count calls of equal texts
     }
     settings = make_settings(**{**given, **changes})
     made = Stack(bootstrap, settings, await fresh_topics(bootstrap, settings))
