@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import math
 import os
 import platform
 from collections.abc import AsyncIterator
@@ -25,6 +26,7 @@ from providers.double.faults import Behaviour
 from providers.prices import PriceTable
 from providers.prices import table as price_table
 from store.database import Database, parse_url
+from store.ledger.order import Rules
 from store.ledger.types import Routes
 from store.ledger.writer import Writer
 from streams import library, topics, where
@@ -149,6 +151,9 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
             Patience(settings.max_attempts, settings.retry_base_s, settings.retry_cap_s),
             settings.default_timeout_s,
             settings.poll_s,
+            Rules(
+                aging_s=(math.inf, settings.aging_normal_s, settings.aging_batch_s), lend_after_s=settings.lend_after_s
+            ),
         ),
     )
     keeper = Keeper(engine, database, routes, worker, lease_s=settings.lease_s, poll_s=settings.poll_s)
@@ -177,6 +182,7 @@ def make_decoder(settings: Settings, providers: dict[str, Provider], prompts: Li
         settings.default_embed_model,
         settings.default_tenant,
         settings.tenants,
+        settings.patience_s,
     )
     return Decoder(OPERATIONS, providers, defaults, prompts)
 

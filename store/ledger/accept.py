@@ -1,5 +1,6 @@
 """Records come in: the first half of the state table, in one transaction for a whole batch."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -307,6 +308,8 @@ class _Batch:
             "started_at": None,
             "completed_at": self.at if ask.failure is not None else None,
             "pinned": ask.pinned,
+            "due": min(self.at + ask.patience_s, math.inf if ask.deadline is None else ask.deadline),
+            "weight": ask.weight,
         }
 
     def _write(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from schemas.errors import Failure
 from schemas.result import Status, Totals
+from store.ledger.order import Order, Pair, Queues, Waiting
 
 Pool = tuple[str, str]
 """(provider, model): whose slots a request needs."""
@@ -60,6 +61,10 @@ class Ask:
     metadata: dict[str, Any] = field(default_factory=dict)
     pinned: str | None = None
     """What the operation settled now, so that nothing changes it while the request waits."""
+    patience_s: float = 600.0
+    """So long after its acceptance it is due, unless its deadline is sooner."""
+    weight: int = 0
+    """Tokens it may take, guessed: what it is charged with until it is known."""
     failure: Failure | None = None
     unreadable: bool = False
     """The bytes are no request at all: they also go to the dead letters."""
@@ -127,6 +132,24 @@ class Want:
     ready: tuple[int, int, int]
     avoid: frozenset[str] = frozenset()
     """Nodes that refused lately; their slots are left to others."""
+    held: Queues = field(default_factory=Queues)
+    """The rows behind `ready`."""
+    order: Order = field(default_factory=Order)
+    """What this process has picked so far. Both are copies: a claim may run in another thread."""
+    after: tuple[str, str, str] = ("", "", "")
+    """The tenants, by lane, behind which the claim begins to look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a claim saw of one pool, beside the rows that it leased."""
+
+    lent: bool = False
+    """No realtime row waits, and none has come lately: batch may use the reserved slots."""
+    again: bool = False
+    """There was room for more, and whose turn it is can be known only by another claim."""
+    after: tuple[str, str, str] = ("", "", "")
+    """Where the next claim begins to look."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -169,10 +192,22 @@ class Claimed:
     leased_at: float
     """When it was leased; its slot's coming is added, so that queueing ends where the call can begin."""
     pinned: str | None
+    due: float
+    weight: int
     value: bytes
     headers: bytes
     taken_at: float = field(default_factory=time.monotonic)
     """This process's own clock, to measure how long the row waited here for a slot."""
+
+    @property
+    def pair(self) -> Pair:
+        """Whose turn it takes."""
+        return Pair(self.lane, self.tenant)
+
+    @property
+    def waiting(self) -> Waiting:
+        """The row, as its turn depends on it."""
+        return Waiting(self.due, self.pk, self.weight, self.accepted_at)
 
 
 @dataclass(frozen=True, slots=True)
