@@ -35,9 +35,11 @@ class Running:
 
 @asynccontextmanager
 async def started(
-    where: Ground, side: str, model: str, *, backlog: int = 0, paid: bool = True
+    where: Ground, side: str, model: str, *, backlog: int = 0, paid: bool = True, skip: Sequence[str] = ()
 ) -> AsyncIterator[Running]:
-    """A fresh process with a fresh group and database, that reads; `backlog` records wait for it when it begins."""
+    """A fresh process with a fresh group and database, that reads; `backlog` records wait for it when it begins. What
+    earlier rounds have left in the topics of `skip` is not read either.
+    """
     group, run = f"bench-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex[:8]
     environment = where.environment()
     if side == BARE:
@@ -49,7 +51,7 @@ async def started(
         environment |= _settings(where, await ground.fresh_database(where, side), model, group)
         environment["GENAI_FAKE_PAID"] = str(int(paid))
     await _quiet()
-    await load.skip_to_end(where.bootstrap, group, [requests, also])
+    await load.skip_to_end(where.bootstrap, group, [requests, also, *skip])
     since = await load.mark(where.bootstrap, results)
     await load.produce(where.bootstrap, requests, run, backlog)
     with ground.process(arguments, environment, where.folder / "side.log") as (process, _):

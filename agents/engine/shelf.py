@@ -112,7 +112,13 @@ class Shelf:
         if self._copied is None:
             self._copied = self._held.copy(), self.order.copy()
         held, order = self._copied
-        return Want(self.pool, self.total, self.counts(), self.avoided(), held, order, self.seen.after)
+        return Want(self.pool, self._own(), self.counts(), self.avoided(), held, order, self.seen.after)
+
+    def _own(self) -> int:
+        """The slots that this process has. It leases as many rows ahead: those that it leased without slots would wait for
+        whoever has them.
+        """
+        return len(self.idle) + len(self.busy)
 
     def avoid(self, node: str) -> bool:
         """Leave a node alone for a while; whether there is another one to go to now."""
@@ -130,7 +136,8 @@ class Shelf:
 
     def is_due(self) -> bool:
         """Whether a claim is worth its statements now."""
-        return self.dirty or (self.more and len(self.rows) * 2 <= self.total)
+        own = self._own()
+        return self.dirty or (self.more and own > 0 and len(self.rows) * 2 <= own)
 
     def pks(self) -> set[int]:
         """Rows that we hold without running them."""

@@ -142,8 +142,8 @@ _FOUND = {dialect: _statement(dialect) for dialect in ("sqlite", "postgresql")}
 
 
 def choose(conn: Connection, want: Want, free: int, at: float) -> Chosen:
-    """For as many rows as the free slots and one pool's worth ahead can hold, whoever would be picked among what waits and
-    what is held: a shelf full of one tenant's rows, or of batch rows, hides nobody.
+    """For as many rows as the free slots can hold, and as many ahead as this process has slots: whoever would be picked
+    among what waits and what is held. A shelf full of one tenant's rows, or of batch rows, hides nobody.
     """
     count, held = free + want.total, want.held.counts()
     rooms = [max(0, count - sum(held[: lane + 1])) for lane in range(LANES)]

@@ -1,4 +1,4 @@
-"""Rows are leased and slots taken, best lane first, in the same transaction as whatever else waits."""
+"""Rows are leased and slots taken, in the order of `store.ledger.order`, in the same transaction as whatever else waits."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -133,7 +133,7 @@ def _drop_surplus(conn: Connection, pool: Pool, places: set[tuple[str, int]]) ->
 
 
 def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) -> Claims:
-    """Lease rows for the free slots and as many again ahead, and take the slots that rows can use at once.
+    """Lease rows for the free slots and as many ahead as the worker has slots, and take the slots that rows can use at once.
 
     A worker that was declared dead, and does not know it yet, gets nothing: nobody would ever take it back from it.
     """

@@ -125,7 +125,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """What one process can use of one pool: `ready[lane]` rows it holds without a slot, `total` slots the pool has."""
+    """What one process can use of one pool: `ready[lane]` rows it holds without a slot, `total` slots it has."""
 
     pool: Pool
     total: int

@@ -182,6 +182,16 @@ async def test_reserved_slots_are_lent_to_batch_until_a_realtime_row_comes(datab
     assert (len(later.slots), later.seen[POOL].lent) == (10, True)
 
 
+async def test_a_process_without_slots_leases_nothing_that_would_wait_for_those_of_others(database: Database) -> None:
+    await database.write(lambda conn: _bring(conn, *(asked(f"b{i}", lane=2) for i in range(20))))
+    await _claims(database, Want(POOL, 0, (0, 0, 0)))  # five rows and all slots
+    await database.write(lambda conn: _bring(conn, asked("urgent", lane=0)))
+    other = await _claims(database, Want(POOL, 0, (0, 0, 0)), "v")
+    assert (other.rows, other.slots, other.more) == ((), (), {POOL})
+    mine = await _claims(database, Want(POOL, 5, (0, 0, 0)))
+    assert mine.rows[0].id == "urgent"
+
+
 async def test_of_very_many_tenants_each_comes_to_its_turn(database: Database) -> None:
     names = [f"t{i:03}" for i in range(TENANTS * 2 + 5)]
     await database.write(lambda conn: _bring(conn, *(asked(name, tenant=name) for name in names)))

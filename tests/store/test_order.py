@@ -156,6 +156,13 @@ def test_a_quiet_tenant_is_next_and_a_greedy_one_cannot_be_quiet_to_save_turns()
     assert Counter(pair.tenant for pair, _ in taken(order, queues, 20)) == {"quiet": 10, "greedy": 10}
 
 
+def test_fair_picks_of_several_processes_are_fair_together() -> None:
+    """Each knows only what it has picked itself; one is quicker than the others."""
+    orders, queues = [Order() for _ in range(3)], backlog({Pair(1, f"t{i}"): 200 for i in range(7)})
+    tokens = Counter(taken(orders[who], queues, 1)[0][0].tenant for who in [0, 0, 1, 0, 2] * 140)
+    assert all(abs(count - 100) <= 3 for count in tokens.values())
+
+
 def test_an_idle_tenant_gets_no_credit_for_the_time_that_it_was_idle() -> None:
     order, queues = Order(), backlog({Pair(1, "a"): 1, Pair(1, "b"): 300, Pair(1, "c"): 300})
     taken(order, queues, 401)  # a is served once and gone; b and c 200 times each
