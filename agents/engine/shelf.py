@@ -40,6 +40,7 @@ class Shelf:
     def put(self, rows: Iterable[Claimed], slots: Iterable[Slot]) -> None:
         """What a claim got."""
         for row in rows:
+            self.drop(row.pk)  # an older lease of it, that was given back
             self.rows[row.pk] = row
             self._held.add(row.pair, row.waiting)
         self.idle.extend(slots)

@@ -7,8 +7,10 @@ from the same rows, so that fair picks of each are fair together.
 
 import math
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 LANES = 3
@@ -210,41 +212,41 @@ def plan(
     `cut`: who may have more rows than were found. Once all found ones of such a tenant are picked, the plan ends: what
     comes next cannot be known.
     """
-    left: dict[Pair, int] = {}
-    for pair, _ in found:
-        left[pair] = left.get(pair, 0) + 1
+    if not found:
+        return Plan()
+    left = Counter(pair for pair, _ in found)
     new = {row.pk for _, row in found}
+    queues = held.copy()
+    for pair, row in found:
+        queues.add(pair, row)
     picked: list[int] = []
-    for pair, row in _picks(order, held, found, count, now):
+    for pair, row in _picks(order, queues, count, now):
         if row.pk not in new:
             continue
         picked.append(row.pk)
         left[pair] -= 1
-        if len(picked) == len(new) or (left[pair] == 0 and pair in cut):
-            return Plan(tuple(picked), blind=left[pair] == 0 and pair in cut)
+        if not left[pair] and pair in cut:
+            return Plan(tuple(picked), blind=True)
+        if len(picked) == len(new):
+            break
     return Plan(tuple(picked))
-
-
-def _picks(
-    order: Order, held: Queues, found: Sequence[tuple[Pair, Waiting]], count: int, now: float
-) -> Iterator[tuple[Pair, Waiting]]:
-    if not found or count <= 0:
-        return
-    queues = held.copy()
-    for pair, row in found:
-        queues.add(pair, row)
-    only = queues.only()
-    if only is not None:  # nothing to weigh: one tenant of one lane
-        yield from ((only[0], row) for row in only[1][:count])
-        return
-    copied = order.copy()
-    for _ in range(count):
-        taken = copied.take(queues, now)
-        if taken is None:
-            return
-        yield taken
 
 
 def ahead(order: Order, held: Queues, count: int, now: float) -> list[int]:
     """The rows that will be picked next, of those that are held."""
-    return [row.pk for _, row in _picks(order, Queues(), list(held), count, now)]
+    return [row.pk for _, row in _picks(order, held, count, now)]
+
+
+def _picks(order: Order, queues: Queues, count: int, now: float) -> Iterator[tuple[Pair, Waiting]]:
+    """The next picks; nothing that was given is changed."""
+    only = queues.only()
+    if only is not None:  # nothing to weigh: one tenant of one lane
+        pair, rows = only
+        yield from ((pair, row) for row in islice(rows, max(0, count)))
+        return
+    copied, left = order.copy(), queues.copy()
+    for _ in range(count):
+        taken = copied.take(left, now)
+        if taken is None:
+            return
+        yield taken

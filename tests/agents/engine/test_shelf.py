@@ -111,6 +111,13 @@ def test_inside_a_lane_the_earlier_row_goes_first() -> None:
     assert [claim.pk for claim, _ in shelf.pair()] == [3]
 
 
+def test_a_row_that_comes_again_is_there_once() -> None:
+    shelf = Shelf(POOL, 2)
+    shelf.put([row(1, 1)], [])
+    shelf.put([row(1, 2)], [slot(0), slot(1)])
+    assert [claim.lane for claim, _ in shelf.pair()] == [2]
+
+
 def test_a_released_slot_serves_the_next_row() -> None:
     shelf = Shelf(POOL, 1)
     shelf.put([row(1, 1), row(2, 1)], [slot(0)])
