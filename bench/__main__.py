@@ -9,20 +9,25 @@ import sys
 
 from rich.console import Console
 
-from bench import ledger, report
+from bench import ledger, report, simulate
 from bench.ground import ground, make_topics
-from bench.measures import FULL, MEASURES, SHORT
+from bench.measures import FULL, SHORT
+from bench.measures import MEASURES as OF_THE_PATH
 from bench.sides import DATABASES
+from bench.urgent import urgent
 from streams import runtime
 from streams.logging import configure
 
-LEDGER = "ledger"
+LEDGER, SIMULATE = "ledger", "simulate"
+MEASURES = {**OF_THE_PATH, "urgent": urgent}
+APART = (LEDGER, SIMULATE)
+"""They stand on no broker."""
 
 
 def wishes(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--only", choices=[*MEASURES, LEDGER], action="append", help="this measure; may stand several times"
+        "--only", choices=[*MEASURES, *APART], action="append", help="this measure; may stand several times"
     )
     parser.add_argument("--short", action="store_true", help="two small rounds instead of five: to see that it runs")
     parser.add_argument("--database", choices=DATABASES, help="on this one only")
@@ -34,9 +39,9 @@ async def main(arguments: list[str]) -> None:
     databases = [wished.database] if wished.database else list(DATABASES)
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(report.machine(), highlight=False)
-    names = wished.only or [*MEASURES, LEDGER]
+    names = wished.only or [*MEASURES, *APART]
     size, short = (SHORT, ["--short"]) if wished.short else (FULL, [])
-    if on_the_ground := [name for name in names if name != LEDGER]:
+    if on_the_ground := [name for name in names if name not in APART]:
         with ground(postgres="postgres" in databases) as where:
             await make_topics(where)
             for name in on_the_ground:
@@ -44,6 +49,8 @@ async def main(arguments: list[str]) -> None:
                 command = " ".join(["python -m bench --only", name, *short])
                 report.show(found, command, console)
                 report.save(found, command)
+    if SIMULATE in names:
+        simulate.main(["--nodes", "1"] if wished.short else [])
     if LEDGER in names:
         await ledger.main(short + (["--database", wished.database] if wished.database else []))
 

@@ -58,7 +58,7 @@ async def throughput(where: Ground, size: Size, databases: Sequence[str]) -> Rep
         lines.append(Line(side, "records/s", "", rate[side]))
         lines.append(Line(side, "CPU of the process", "us/record", cpu[side]))
         if side in databases:
-            lines.append(_at_least(side, "of the bare loop", ratios(rate[side], rate[BARE]), 0.25))
+            lines.append(at_least(side, "of the bare loop", ratios(rate[side], rate[BARE]), 0.25))
             lines += [Line(side, f"of {peer}", "", ratios(rate[side], rate[peer])) for peer in installed()]
     return Report("throughput", f"records/s, 0 ms model, {size.records} records, {SLOTS} slots", lines)
 
@@ -89,7 +89,7 @@ async def _busy(where: Ground, side: str, slots: int, tail: float, seconds: floa
         name, paid = side.removesuffix(PAID), side.endswith(PAID)
         async with started(where, name, model, backlog=backlog, paid=paid, slots=slots):
             await asyncio.sleep(_WARM_S)
-            return await _mean_in_flight(model, seconds) / slots
+            return await mean_in_flight(model, seconds) / slots
 
 
 def _saturated(busy: Figures, shape: str) -> list[Line]:
@@ -97,11 +97,11 @@ def _saturated(busy: Figures, shape: str) -> list[Line]:
     for side, values in busy.items():
         lines.append(Line(side, f"{shape}: busy", "", values))
         if side.removesuffix(PAID) in DATABASES:
-            lines.append(_at_least(side, f"{shape}: of the bare loop", ratios(values, busy[BARE]), 0.97))
+            lines.append(at_least(side, f"{shape}: of the bare loop", ratios(values, busy[BARE]), 0.97))
     return lines
 
 
-async def _mean_in_flight(model: str, seconds: float) -> float:
+async def mean_in_flight(model: str, seconds: float) -> float:
     async with aiohttp.ClientSession() as session:
         await (await session.post(f"{model}/_reset")).read()
         await asyncio.sleep(seconds)
@@ -117,15 +117,15 @@ async def latency(where: Ground, size: Size, databases: Sequence[str]) -> Report
     with ground.double(where, model_s) as model:
         for side in interleaved(size.rounds, databases):
             async with started(where, side, model) as at:
-                added = [1000 * (took - model_s) for took in await _asked(where.bootstrap, at, per_s, 2 * size.seconds)]
+                added = [1000 * (took - model_s) for took in await asked(where.bootstrap, at, per_s, 2 * size.seconds)]
             middle[side].append(percentile(added, 0.5))
             tail[side].append(percentile(added, 0.99))
     lines = [Line(BARE, "p50 beyond the model", "ms", middle[BARE]), Line(BARE, "p99", "ms", tail[BARE])]
     for side in databases:
         lines.append(Line(side, "p50 beyond the model", "ms", middle[side]))
         lines.append(Line(side, "p99", "ms", tail[side]))
-        lines.append(_at_most(side, "p50 over the bare loop", "ms", _over(middle[side], middle[BARE]), 10))
-        lines.append(_at_most(side, "p99 over the bare loop", "ms", _over(tail[side], tail[BARE]), 50))
+        lines.append(at_most(side, "p50 over the bare loop", "ms", _over(middle[side], middle[BARE]), 10))
+        lines.append(at_most(side, "p99 over the bare loop", "ms", _over(tail[side], tail[BARE]), 50))
     return Report("latency", f"produce to result at {per_s:.0f}/s, {1000 * model_s:.0f} ms model", lines)
 
 
@@ -133,7 +133,7 @@ def _over(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
     return [a - b for a, b in zip(ours, theirs, strict=True)]
 
 
-async def _asked(bootstrap: str, at: Running, per_s: float, seconds: float) -> list[float]:
+async def asked(bootstrap: str, at: Running, per_s: float, seconds: float) -> list[float]:
     """Seconds of each record, the first twenty left out."""
     producer = aiokafka.AIOKafkaProducer(bootstrap_servers=bootstrap)
     consumer = aiokafka.AIOKafkaConsumer(bootstrap_servers=bootstrap, fetch_max_wait_ms=500)
@@ -153,6 +153,8 @@ async def _asked(bootstrap: str, at: Running, per_s: float, seconds: float) -> l
                     now = time.perf_counter()
                     for record in records:
                         result = orjson.loads(record.value)
+                        if not result["id"].startswith(f"{at.run}-"):
+                            continue
                         if result["status"] != "succeeded":
                             raise RuntimeError(f"a request failed: {result['error']}")
                         got.setdefault(result["id"], now)
@@ -185,9 +187,9 @@ async def memory(where: Ground, size: Size, databases: Sequence[str]) -> Report:
             rss = [megabytes for _, megabytes in found]
             quarter = len(rss) // 4
             grown = max(rss[-quarter:]) - max(rss[quarter : 2 * quarter])
-            lines.append(_at_most(side, "most resident memory", "MB", [max(rss)], 250))
-            lines.append(_at_most(side, "grown, second quarter to last", "MB", [grown], 10))
-            lines.append(_at_most(side, "libraries of `local` loaded", "", [float(len(loaded))], 0))
+            lines.append(at_most(side, "most resident memory", "MB", [max(rss)], 250))
+            lines.append(at_most(side, "grown, second quarter to last", "MB", [grown], 10))
+            lines.append(at_most(side, "libraries of `local` loaded", "", [float(len(loaded))], 0))
             points = found[:: max(1, len(found) // 10)]
             notes.append(f"{side}: MB at seconds: " + ", ".join(f"{m:.0f} at {s:.0f}" for s, m in points))
             notes.append(
@@ -222,12 +224,12 @@ def _whole(answers: load.Answers, count: int) -> None:
         raise RuntimeError(f"{len(answers.ids)} of {count} ids, {answers.failed} failed, {answers.repeated} repeated")
 
 
-def _at_least(side: str, figure: str, values: Sequence[float], goal: float) -> Line:
+def at_least(side: str, figure: str, values: Sequence[float], goal: float) -> Line:
     line = Line(side, figure, "", values, f">= {goal:g}")
     return Line(side, figure, "", values, line.goal, line.median() >= goal)
 
 
-def _at_most(side: str, figure: str, unit: str, values: Sequence[float], goal: float) -> Line:
+def at_most(side: str, figure: str, unit: str, values: Sequence[float], goal: float) -> Line:
     line = Line(side, figure, unit, values, f"<= {goal:g} {unit}".rstrip())
     return Line(side, figure, unit, values, line.goal, line.median() <= goal)
 

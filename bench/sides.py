@@ -60,9 +60,18 @@ class Running:
 
 
 async def prepared(
-    where: Ground, side: str, model: str, *, backlog: int = 0, paid: bool = True, slots: int = SLOTS
+    where: Ground,
+    side: str,
+    model: str,
+    *,
+    backlog: int = 0,
+    paid: bool = True,
+    slots: int = SLOTS,
+    skip: Sequence[str] = (),
 ) -> Prepared:
-    """A fresh group and database; `backlog` records wait."""
+    """A fresh group and database; `backlog` records wait. What earlier rounds have left in the topics of `skip` is not read
+    either.
+    """
     group, run = f"bench-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex[:8]
     environment = where.environment()
     if side in LOOPS:
@@ -74,7 +83,7 @@ async def prepared(
         environment |= settings(where, await ground.fresh_database(where, side), model, group)
         environment |= {"GENAI_FAKE_PAID": str(int(paid)), "GENAI_FAKE_SLOTS": str(slots)}
     await _quiet()
-    await load.skip_to_end(where.bootstrap, group, [requests, also])
+    await load.skip_to_end(where.bootstrap, group, [requests, also, *skip])
     since = await load.mark(where.bootstrap, results)
     await load.produce(where.bootstrap, requests, run, backlog)
     return Prepared(where, arguments, environment, run, requests, results, since)
@@ -82,10 +91,17 @@ async def prepared(
 
 @asynccontextmanager
 async def started(
-    where: Ground, side: str, model: str, *, backlog: int = 0, paid: bool = True, slots: int = SLOTS
+    where: Ground,
+    side: str,
+    model: str,
+    *,
+    backlog: int = 0,
+    paid: bool = True,
+    slots: int = SLOTS,
+    skip: Sequence[str] = (),
 ) -> AsyncIterator[Running]:
     """A fresh process with a fresh group and database, that reads; `backlog` records wait for it when it begins."""
-    at = await prepared(where, side, model, backlog=backlog, paid=paid, slots=slots)
+    at = await prepared(where, side, model, backlog=backlog, paid=paid, slots=slots, skip=skip)
     with at.process() as process:
         yield Running(process, at.run, at.requests, at.results, at.since)
 

@@ -217,6 +217,8 @@ def pg_args(url: URL) -> dict[str, Any]:
     return args
 
 
+_TOO_LONG = "54000"
+"""Program limit exceeded: names that are too long, together, for an index."""
 _MET = frozenset({"40001", "40P01"})
 """Serialization failure and deadlock: one of two gave way."""
 
@@ -232,7 +234,12 @@ def translate(error: BaseException) -> Away | BadData:
         return Met(words)
     if ("full" in words and "disk" in words) or sqlstate == "53100":
         return Full(words)
-    if sqlstate.startswith("22") or isinstance(error, (DataError,)) or isinstance(cause, (ValueError, OverflowError)):
+    if (
+        sqlstate.startswith("22")
+        or sqlstate == _TOO_LONG
+        or isinstance(error, (DataError,))
+        or isinstance(cause, (ValueError, OverflowError))
+    ):
         return BadData(words)
     if isinstance(error, InterfaceError) and sqlstate == "" and "invalid" in words:
         return BadData(words)

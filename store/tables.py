@@ -76,6 +76,14 @@ requests = Table(
     Column("fingerprint", LargeBinary, comment="what decides the answer, while it may serve others"),
     Column("answer_bytes", Integer, comment="of a result that the cache may give"),
     Column("alone", Boolean, nullable=False, server_default=text("false"), comment="only its HTTP caller waits for it"),
+    Column(
+        "due",
+        Double,
+        nullable=False,
+        server_default="0",
+        comment="its deadline or the end of its patience, what is sooner",
+    ),
+    Column("weight", Integer, nullable=False, server_default="0", comment="tokens it may take, guessed"),
 )
 
 # words and not bound values: PostgreSQL's generic plans use a partial index only for the very words of its condition
@@ -87,11 +95,23 @@ Index(
     requests.c.provider,
     requests.c.model,
     requests.c.lane,
+    requests.c.tenant,
+    requests.c.due,
     requests.c.pk,
     sqlite_where=CLAIMABLE,
     postgresql_where=CLAIMABLE,
 )
 Index("requests_delayed", requests.c.not_before, sqlite_where=DELAYED, postgresql_where=DELAYED)
+# a sum, so that PostgreSQL takes the index for these words only and never for a realtime row that waits
+REALTIME = text("lane + 0 = 0")
+Index(
+    "requests_realtime",
+    requests.c.provider,
+    requests.c.model,
+    requests.c.accepted_at,
+    sqlite_where=REALTIME,
+    postgresql_where=REALTIME,
+)
 _OWNED = text("owner IS NOT NULL")
 Index("requests_owned", requests.c.owner, sqlite_where=_OWNED, postgresql_where=_OWNED)
 DUE = text("deadline IS NOT NULL AND state = 'waiting'")

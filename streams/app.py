@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import math
 import os
 import platform
 from collections.abc import AsyncIterator
@@ -27,6 +28,7 @@ from providers.prices import PriceTable
 from providers.prices import table as price_table
 from store.database import Database, parse_url
 from store.ledger.cache import Bounds
+from store.ledger.order import Rules
 from store.ledger.types import Routes
 from store.ledger.writer import Writer
 from streams import keeping, library, topics, where
@@ -151,6 +153,9 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
             Patience(settings.max_attempts, settings.retry_base_s, settings.retry_cap_s),
             settings.default_timeout_s,
             settings.poll_s,
+            Rules(
+                aging_s=(math.inf, settings.aging_normal_s, settings.aging_batch_s), lend_after_s=settings.lend_after_s
+            ),
         ),
     )
     bounds = Bounds(settings.cache_ttl_s, settings.cache_max_bytes)
@@ -190,6 +195,7 @@ def make_decoder(settings: Settings, providers: dict[str, Provider], prompts: Li
         settings.tenants,
         settings.cache_ttl_s if settings.cache_max_bytes else 0.0,
         settings.cache_tenants,
+        settings.patience_s,
     )
     return Decoder(OPERATIONS, providers, defaults, prompts)
 

@@ -19,6 +19,7 @@ from providers.base import Provider
 from schemas.control import Cancel
 from schemas.errors import ErrorType, Failure
 from schemas.request import CHANGE_THE_ANSWER, Lane, Name, Request, epoch
+from store.ledger.order import guess
 from store.ledger.types import Ask, CancelAsk, Position, Unreadable
 from streams.fingerprint import fingerprint, shares
 
@@ -45,6 +46,8 @@ class Defaults:
     """How old a cached answer may be; 0: there is no cache."""
     cache_tenants: bool = False
     """Whether tenants share answers."""
+    patience_s: float = 600.0
+    """So long after its acceptance a request is due whose deadline is not sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +83,14 @@ class Decoder:
         id_, named = _readable(fields.get("id"), place), _readable(fields.get("tenant"), tenant)
         try:
             request = Request.model_validate(fields)
-            return self._checked(operation, lane, request, id_, named)
+            return self._checked(operation, lane, request, id_, named, len(value))
         except (ValidationError, InvalidInput, _RefusedError) as error:
             words = _sentence(error) if isinstance(error, ValidationError) else str(error)
             return _invalid_ask(operation, lane, id_, named, value, words, loaded.get("metadata"))
         except RecursionError:
             return _invalid_ask(operation, lane, id_, named, value, TOO_DEEP, None)
 
-    def _checked(self, operation: str, lane: Lane, request: Request, id_: str, tenant: str) -> Ask:
+    def _checked(self, operation: str, lane: Lane, request: Request, id_: str, tenant: str, size: int) -> Ask:
         op = self.operations.get(operation)
         if op is None:
             raise _RefusedError(f"operation {operation!r} is not known; known are {', '.join(sorted(self.operations))}")
@@ -123,6 +126,8 @@ class Decoder:
             pinned=pinned,
             fingerprint=self._fingerprint(op, request, tenant, provider, model, pinned) if cached else None,
             fresh_s=self.defaults.cache_s if cached and request.options.cache == "use" else 0.0,
+            patience_s=self.defaults.patience_s,
+            weight=guess(size, request.options.max_tokens, writes=op.kind_with(provider.traits) != "embed"),
         )
 
     def _fingerprint(

@@ -79,6 +79,14 @@ class Settings(BaseSettings):
     cache_max_bytes: Annotated[int, Field(ge=0)] = 256 * 1024 * 1024  # of answers that serve; 0: no cache
     cache_tenants: bool = False  # whether one tenant's answer may serve another's equal request
 
+    # what goes first
+    aging_normal_s: Annotated[float, Field(gt=0)] = 60.0  # a normal row that waits longer doubles its lane's weight
+    aging_batch_s: Annotated[float, Field(gt=0)] = 900.0  # the same for the batch lane
+    lend_after_s: Annotated[float, Field(ge=0)] = (
+        5.0  # without a realtime row for so long, batch gets the reserved slots
+    )
+    patience_s: Annotated[float, Field(gt=0)] = 600.0  # a request is due then, unless its deadline is sooner
+
     # Kafka
     kafka_brokers: str = ""  # empty: the embedded broker
     kafka_port: Annotated[int, Field(ge=0, le=65535)] = 9092  # wished for by the embedded broker

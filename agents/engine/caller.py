@@ -16,6 +16,7 @@ from providers.prices import PriceTable, upper_estimate
 from schemas.money import to_usd
 from schemas.request import Options
 from schemas.result import Totals
+from store.ledger.order import OUTPUT_WEIGHS
 from store.ledger.types import Call, Claimed, Closing, PastCall, Step, Stepped
 
 Answer = ChatAnswer | EmbedAnswer
@@ -279,6 +280,10 @@ class LedgerCaller:
         then: its tries are spent only by those that bring nothing new.
         """
         return any(closing.outcome == "ok" for closing in self.closed)
+
+    def used(self) -> int:
+        """What the calls of this attempt count against their tenant, in tokens."""
+        return sum(closing.input_tokens + OUTPUT_WEIGHS * closing.output_tokens for closing in self.closed)
 
     def latency_ms(self) -> int:
         """Time spent in calls."""

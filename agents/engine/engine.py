@@ -25,7 +25,8 @@ from store.errors import StoreError
 from store.ledger import queries
 from store.ledger.answers import metadata_of
 from store.ledger.claim import ensure_slots
-from store.ledger.types import Claimed, End, Pool, Retry, Shared, Slot, Step, Stepped
+from store.ledger.order import Rules
+from store.ledger.types import Claimed, End, Pool, Retry, Seen, Shared, Slot, Step, Stepped
 from store.ledger.writer import Committed, Wants, Writer
 
 log = structlog.get_logger(__name__)
@@ -42,6 +43,7 @@ class Limits:
     timeout_s: float = 60.0
     told_after_s: float = 1.0
     """A call that takes longer says how far it is."""
+    rules: Rules = field(default_factory=Rules)
 
 
 class Engine:
@@ -64,6 +66,7 @@ class Engine:
         self.tools = task.Tools(
             operations, providers, prices, library, writer.step, limits.patience, limits.timeout_s, self._elsewhere
         )
+        self.rules = limits.rules
         self.shelves: dict[Pool, Shelf] = {}
         self.tasks: dict[int, asyncio.Task[None]] = {}
         self.seats: dict[int, Seat] = {}
@@ -84,7 +87,7 @@ class Engine:
         wanted = [(pool, node, provider.slots(node, pool[1])) for node in provider.nodes()]
         await self.database.write(lambda conn: ensure_slots(conn, wanted))
         total = sum(count for _, _, count in wanted)
-        self.shelves.setdefault(pool, Shelf(pool, total, provider.nodes()))
+        self.shelves.setdefault(pool, Shelf(pool, total, provider.nodes(), rules=self.rules))
         self.metrics.slots.labels(*pool).set(total)
 
     def _elsewhere(self, claim: Claimed, node: str) -> bool:
@@ -100,8 +103,8 @@ class Engine:
     def _wants(self) -> Wants:
         if self.draining:
             return Wants()
-        due = [shelf.want() for shelf in self.shelves.values() if shelf.is_due()]
-        return Wants(due, {pool: shelf.want() for pool, shelf in self.shelves.items()})
+        wants = {pool: shelf.want() for pool, shelf in self.shelves.items()}
+        return Wants([wants[pool] for pool, shelf in self.shelves.items() if shelf.is_due()], wants)
 
     def _committed(self, done: Committed) -> None:
         self.metrics.commit_seconds.observe(done.took_s)
@@ -112,7 +115,7 @@ class Engine:
             return
         for pool in claims.asked:
             shelf = self.shelves[pool]
-            shelf.dirty, shelf.more = False, pool in claims.more
+            shelf.saw(claims.seen.get(pool, Seen()), pool in claims.more, claims.at)
             shelf.put(
                 (row for row in claims.rows if (row.provider, row.model) == pool),
                 (slot for slot in claims.slots if (slot.provider, slot.model) == pool),
@@ -200,6 +203,8 @@ class Engine:
         finally:
             if self.teller.callers.get(claim.pk) is holder:
                 del self.teller.callers[claim.pk]
+            if holder and seat.slot is not None:
+                self.shelves[claim.provider, claim.model].settle(claim, holder[0].used())
 
     def _interrupted(self, caller: LedgerCaller) -> Step | None:
         """We are leaving and the grace is over: a free call is given back; a paid one stays open and is ambiguous."""

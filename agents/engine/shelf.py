@@ -2,41 +2,62 @@
 
 import time
 from collections.abc import Callable, Iterable
-from itertools import islice
 
-from store.ledger.types import Claimed, Pool, Slot, Want
+from store.ledger.order import ALL, BATCH, URGENT, Order, Queues, Rules, ahead
+from store.ledger.types import Claimed, Pool, Seen, Slot, Want
 
-_BATCH = 2
 AVOID_S = 5.0
 """How long a node that refused at its door is left alone, while another one is there."""
 
 
 class Shelf:
-    """Best lane first, then arrival. A reserved slot never serves the batch lane."""
+    """Rows begin in the order of `store.ledger.order`. A reserved slot serves the batch lane only while it is lent."""
 
     def __init__(
-        self, pool: Pool, total: int, nodes: Iterable[str] = (), clock: Callable[[], float] = time.monotonic
+        self,
+        pool: Pool,
+        total: int,
+        nodes: Iterable[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+        rules: Rules | None = None,
     ) -> None:
         self.pool, self.total, self.nodes, self._clock = pool, total, frozenset(nodes), clock
         self._avoided: dict[str, float] = {}
-        self.ready: tuple[dict[int, Claimed], ...] = ({}, {}, {})
+        self.order = Order(rules or Rules())
+        self.rows: dict[int, Claimed] = {}
+        self._held = Queues()
+        self._copied: tuple[Queues, Order] | None = None
+        self._ahead_s = 0.0
+        """By how much the ledger's clock is ahead of ours."""
         self.idle: list[Slot] = []
         self.busy: set[Slot] = set()
         self.dirty = True
         """Rows may wait in the ledger that we have not seen."""
         self.more = False
         """The last claim left rows behind."""
+        self.seen = Seen()
 
     def put(self, rows: Iterable[Claimed], slots: Iterable[Slot]) -> None:
         """What a claim got."""
         for row in rows:
-            self.ready[row.lane][row.pk] = row
+            self.drop(row.pk)  # an older lease of it, that was given back
+            self.rows[row.pk] = row
+            self._held.add(row.pair, row.waiting)
         self.idle.extend(slots)
+        self._copied = None
+
+    def saw(self, seen: Seen, more: bool, at: float | None) -> None:
+        """What a claim that was made at `at` of the ledger's time says of the rows that it left."""
+        self.seen, self.dirty, self.more = seen, seen.again, more
+        if at is not None:
+            self._ahead_s = at - self._clock()
 
     def drop(self, pk: int) -> None:
         """A row that is not ours any more."""
-        for lane in self.ready:
-            lane.pop(pk, None)
+        row = self.rows.pop(pk, None)
+        if row is not None:
+            self._held.remove(row.pair, row.waiting)
+            self._copied = None
 
     def release(self, slot: Slot) -> None:
         """A call has ended; its slot may serve the next one at once."""
@@ -50,30 +71,55 @@ class Shelf:
     def pair(self) -> list[tuple[Claimed, Slot]]:
         """Rows and slots that can begin now; they are taken off the shelf."""
         pairs: list[tuple[Claimed, Slot]] = []
-        avoided = self.avoided()
-        usable = sorted((slot for slot in self.idle if slot.node not in avoided), key=lambda slot: not slot.reserved)
-        for lane, rows in enumerate(self.ready):
-            while rows:
-                slot = next((slot for slot in usable if lane != _BATCH or not slot.reserved), None)
-                if slot is None:
-                    break
-                usable.remove(slot)
-                self.idle.remove(slot)
-                self.busy.add(slot)
-                pairs.append((rows.pop(next(iter(rows))), slot))
+        if not (self.rows and self.idle):
+            return pairs
+        avoided, now = self.avoided(), self._now()
+        kept = [slot for slot in self.idle if slot.reserved and slot.node not in avoided]
+        free = [slot for slot in self.idle if not slot.reserved and slot.node not in avoided]
+        while kept or free:
+            taken = self.order.take(self._held, now, ALL if free or self._is_lent() else URGENT)
+            if taken is None:
+                break
+            (lane, _), row = taken
+            first, second = (free, kept) if lane == BATCH else (kept, free)
+            slot = (first or second).pop(0)
+            self.idle.remove(slot)
+            self.busy.add(slot)
+            pairs.append((self.rows.pop(row.pk), slot))
+        self._copied = None
         return pairs
+
+    def settle(self, row: Claimed, used: int) -> None:
+        """What a row that has begun has really used."""
+        self.order.settle(row.pair, row.weight, used)
+        self._copied = None
+
+    def _is_lent(self) -> bool:
+        return self.seen.lent and not self._held.lanes[0]
+
+    def _now(self) -> float:
+        return self._clock() + self._ahead_s
 
     def next(self, count: int) -> list[Claimed]:
         """The rows that will get the next slots."""
-        return list(islice((row for lane in self.ready for row in lane.values()), count))
+        return [self.rows[pk] for pk in ahead(self.order, self._held, count, self._now())]
 
     def counts(self) -> tuple[int, int, int]:
         """Rows ready, by lane."""
-        return len(self.ready[0]), len(self.ready[1]), len(self.ready[2])
+        return self._held.counts()
 
     def want(self) -> Want:
         """What a claim could bring us."""
-        return Want(self.pool, self.total, self.counts(), self.avoided())
+        if self._copied is None:
+            self._copied = self._held.copy(), self.order.copy()
+        held, order = self._copied
+        return Want(self.pool, self._own(), self.counts(), self.avoided(), held, order, self.seen.after)
+
+    def _own(self) -> int:
+        """The slots that this process has. It leases as many rows ahead: those that it leased without slots would wait for
+        whoever has them.
+        """
+        return len(self.idle) + len(self.busy)
 
     def avoid(self, node: str) -> bool:
         """Leave a node alone for a while; whether there is another one to go to now."""
@@ -91,8 +137,9 @@ class Shelf:
 
     def is_due(self) -> bool:
         """Whether a claim is worth its statements now."""
-        return self.dirty or (self.more and sum(self.counts()) * 2 <= self.total)
+        own = self._own()
+        return self.dirty or (self.more and own > 0 and len(self.rows) * 2 <= own)
 
     def pks(self) -> set[int]:
         """Rows that we hold without running them."""
-        return {pk for lane in self.ready for pk in lane}
+        return set(self.rows)

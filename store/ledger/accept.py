@@ -1,5 +1,6 @@
 """Records come in: the first half of the state table, in one transaction for a whole batch."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -368,6 +369,8 @@ class _Batch:
             "fingerprint": None,
             "answer_bytes": None,
             "alone": ask.alone,
+            "due": min(self.at + ask.patience_s, math.inf if ask.deadline is None else ask.deadline),
+            "weight": ask.weight,
         }
 
     def _write(self) -> None:

@@ -1,36 +1,22 @@
-"""Rows are leased and slots taken, best lane first, in the same transaction as whatever else waits."""
+"""Rows are leased and slots taken, in the order of `store.ledger.order`, in the same transaction as whatever else waits."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    CompoundSelect,
-    Connection,
-    Double,
-    Integer,
-    Row,
-    bindparam,
-    case,
-    exists,
-    func,
-    literal,
-    select,
-    union_all,
-    update,
-)
+from sqlalchemy import Connection, Double, Row, bindparam, exists, func, select, update
 
 from store import rows
 from store.database import clock
+from store.ledger.choose import choose
 from store.ledger.end import CLAIMED_COLUMNS, cancel_runs, claimed, expire_rows
-from store.ledger.types import Claimed, Pool, Routes, Slot, Want
-from store.tables import CLAIMABLE, DELAYED, DUE, bodies, requests, slots, workers
+from store.ledger.order import LANES
+from store.ledger.types import Claimed, Pool, Routes, Seen, Slot, Want
+from store.tables import DELAYED, DUE, bodies, requests, slots, workers
 
 _R = requests.c
 _S = slots.c
-LANES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +30,9 @@ class Claims:
     """Pools that may have rows left which would fit once what was leased has begun."""
     ended: bool = False
     """Rows ended instead of being leased: expired, or of a cancelled run."""
+    seen: Mapping[Pool, Seen] = field(default_factory=dict)
+    at: float | None = None
+    """The time of the ledger's clock."""
 
 
 _BODY = select(bodies.c.value).where(bodies.c.request_pk == _R.pk).scalar_subquery()
@@ -61,38 +50,6 @@ _LEASE = (
 )
 _DUE = select(_R.pk).where(DELAYED, _R.not_before <= bindparam("the_time")).with_for_update(skip_locked=True)
 _WAKE = update(requests).where(_R.pk.in_(_DUE)).values(not_before=0)
-
-
-def _in_lane(lane: int, better: Sequence[Any]) -> Any:
-    """The lane's rows, as many as its room holds beside those of better lanes."""
-    room: ColumnElement[int] = bindparam(f"room{lane}", type_=Integer()) - sum(
-        (select(func.count()).select_from(one).scalar_subquery() for one in better), literal(0)
-    )
-    return (
-        select(_R.pk, _R.lane, _R.run_id)
-        .where(
-            CLAIMABLE,
-            _R.provider == bindparam("p"),
-            _R.model == bindparam("m"),
-            _R.lane.between(literal(lane), literal(lane)),
-        )
-        # not `lane = :lane ORDER BY pk`: PostgreSQL takes state and lane for independent and, in a flood of another lane,
-        # walks the primary key past every row of it; only the index of what is claimable is in the order of lane and pk
-        .order_by(_R.lane, _R.pk)
-        .limit(case((room > 0, room), else_=0))
-        .with_for_update(skip_locked=True)
-        .cte(f"lane{lane}")
-    )
-
-
-def _choice() -> CompoundSelect[Any]:
-    lanes: list[Any] = []
-    for lane in range(LANES):
-        lanes.append(_in_lane(lane, lanes))
-    return union_all(*(select(one) for one in lanes))
-
-
-_CHOOSE = _choice()
 _FREE = (
     select(slots)
     .where(_S.provider == bindparam("p"), _S.model == bindparam("m"), _S.owner.is_(None))
@@ -176,7 +133,7 @@ def _drop_surplus(conn: Connection, pool: Pool, places: set[tuple[str, int]]) ->
 
 
 def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) -> Claims:
-    """Lease rows for the free slots and as many again ahead, and take the slots that rows can use at once.
+    """Lease rows for the free slots and as many ahead as the worker has slots, and take the slots that rows can use at once.
 
     A worker that was declared dead, and does not know it yet, gets nothing: nobody would ever take it back from it.
     """
@@ -191,36 +148,24 @@ def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) 
     leased: list[Claimed] = []
     taken: list[Slot] = []
     more: set[Pool] = set()
+    seen: dict[Pool, Seen] = {}
     for want in wants:
         free = [row for row in _free(conn, want.pool) if row.node not in want.avoid]
-        chosen, full = _choose(conn, want, len(free))
-        gone = cancel_runs(conn, routes, at, [row.pk for row in chosen if row.run_id is not None])
+        chosen = choose(conn, want, len(free), at)
+        gone = cancel_runs(conn, routes, at, [pk for pk, run_id in chosen.rows if run_id is not None])
         ended = ended or bool(gone)
-        pks = [row.pk for row in chosen if row.pk not in gone]
-        rows_ = _lease(conn, worker, pks, at)
+        rows_ = _lease(conn, worker, [pk for pk, _ in chosen.rows if pk not in gone], at)
         leased += rows_
-        if full or gone:
+        seen[want.pool] = chosen.seen
+        if chosen.more or gone:
             more.add(want.pool)
         lanes = [want.ready[lane] + sum(1 for row in rows_ if row.lane == lane) for lane in range(LANES)]
-        taken += _take(conn, worker, free, lanes)
-    return Claims(tuple(leased), tuple(taken), asked, frozenset(more), ended)
+        taken += _take(conn, worker, free, lanes, lent=chosen.seen.lent)
+    return Claims(tuple(leased), tuple(taken), asked, frozenset(more), ended, seen, at)
 
 
 def _free(conn: Connection, pool: Pool) -> list[Row[Any]]:
     return list(conn.execute(_FREE, {"p": pool[0], "m": pool[1]}))
-
-
-def _choose(conn: Connection, want: Want, free: int) -> tuple[list[Row[Any]], bool]:
-    """Per lane, what the free slots and one pool's worth ahead can hold beside what is ready in it and in better lanes;
-    and whether there may be more.
-
-    A full shelf of batch rows never hides a realtime row: its lane's room is counted without them.
-    """
-    rooms = [free + want.total - sum(want.ready[: lane + 1]) for lane in range(LANES)]
-    place = {f"room{lane}": room for lane, room in enumerate(rooms)}
-    chosen = list(conn.execute(_CHOOSE, {"p": want.pool[0], "m": want.pool[1], **place}))
-    found = [sum(1 for row in chosen if row.lane <= lane) for lane in range(LANES)]
-    return chosen, any(count >= room for count, room in zip(found, rooms, strict=True))
 
 
 def _lease(conn: Connection, worker: str, pks: Sequence[int], at: float) -> list[Claimed]:
@@ -230,17 +175,20 @@ def _lease(conn: Connection, worker: str, pks: Sequence[int], at: float) -> list
     found = [claimed(row) for row in conn.execute(_LEASE, told)]
     for row in found:
         row.leased_at = row.at = at
-    return sorted(found, key=lambda row: (row.lane, row.pk))
+    place = {pk: i for i, pk in enumerate(pks)}
+    return sorted(found, key=lambda row: place[row.pk])
 
 
-def _take(conn: Connection, worker: str, free: Sequence[Row[Any]], lanes: Sequence[int]) -> list[Slot]:
-    """As many slots as rows can use: reserved ones for realtime and normal rows only."""
+def _take(
+    conn: Connection, worker: str, free: Sequence[Row[Any]], lanes: Sequence[int], *, lent: bool = False
+) -> list[Slot]:
+    """As many slots as rows can use: reserved ones for realtime and normal rows, unless they are lent."""
     urgent, batch = lanes[0] + lanes[1], lanes[2]
     taken: list[Slot] = []
     for row in free:
         if urgent > 0:
             urgent -= 1
-        elif batch > 0 and not row.reserved:
+        elif batch > 0 and (lent or not row.reserved):
             batch -= 1
         else:
             continue

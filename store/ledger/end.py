@@ -41,6 +41,8 @@ CLAIMED_COLUMNS = (
     _R.accepted_at,
     func.coalesce(_R.started_at, _R.accepted_at).label("leased_at"),
     _R.pinned,
+    _R.due,
+    _R.weight,
 )
 CLAIMED = select(*CLAIMED_COLUMNS, bodies.c.value, bodies.c.headers).join_from(
     requests, bodies, bodies.c.request_pk == _R.pk

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from schemas.errors import Failure
 from schemas.result import Status, Totals
+from store.ledger.order import Order, Pair, Queues, Waiting
 
 Pool = tuple[str, str]
 """(provider, model): whose slots a request needs."""
@@ -66,6 +67,10 @@ class Ask:
     """How old a cached answer may be; 0: none will do, and nobody's call is waited for."""
     alone: bool = False
     """Over HTTP: nobody but the caller waits for the answer, as far as this request says."""
+    patience_s: float = 600.0
+    """So long after its acceptance it is due, unless its deadline is sooner."""
+    weight: int = 0
+    """Tokens it may take, guessed: what it is charged with until it is known."""
     failure: Failure | None = None
     unreadable: bool = False
     """The bytes are no request at all: they also go to the dead letters."""
@@ -129,13 +134,31 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """What one process can use of one pool: `ready[lane]` rows it holds without a slot, `total` slots the pool has."""
+    """What one process can use of one pool: `ready[lane]` rows it holds without a slot, `total` slots it has."""
 
     pool: Pool
     total: int
     ready: tuple[int, int, int]
     avoid: frozenset[str] = frozenset()
     """Nodes that refused lately; their slots are left to others."""
+    held: Queues = field(default_factory=Queues)
+    """The rows behind `ready`."""
+    order: Order = field(default_factory=Order)
+    """What this process has picked so far. Both are copies: a claim may run in another thread."""
+    after: tuple[str, str, str] = ("", "", "")
+    """The tenants, by lane, behind which the claim begins to look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a claim saw of one pool, beside the rows that it leased."""
+
+    lent: bool = False
+    """No realtime row waits, and none has come lately: batch may use the reserved slots."""
+    again: bool = False
+    """There was room for more, and whose turn it is can be known only by another claim."""
+    after: tuple[str, str, str] = ("", "", "")
+    """Where the next claim begins to look."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -178,6 +201,8 @@ class Claimed:
     leased_at: float
     """When it was leased; its slot's coming is added, so that queueing ends where the call can begin."""
     pinned: str | None
+    due: float
+    weight: int
     value: bytes
     headers: bytes
     taken_at: float = field(default_factory=time.monotonic)
@@ -188,6 +213,16 @@ class Claimed:
     def now(self) -> float:
         """The ledger's time, which deadlines are held against; this machine's clock may be wrong, or be set meanwhile."""
         return self.at + time.monotonic() - self.taken_at
+
+    @property
+    def pair(self) -> Pair:
+        """Whose turn it takes."""
+        return Pair(self.lane, self.tenant)
+
+    @property
+    def waiting(self) -> Waiting:
+        """The row, as its turn depends on it."""
+        return Waiting(self.due, self.pk, self.weight, self.accepted_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ ledger against it.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from store.ledger.behind import FLIGHT, KEY, ORDER
+from store.ledger.order import Order, Pair, Queues, Waiting, plan
 from store.ledger.types import Arrival, Ask, CancelAsk, Unreadable
 from tests.store.ground import partition
 
@@ -422,20 +423,19 @@ class Model:
 
     # ---- claims
 
-    def claim(self, worker: str, ready: Sequence[int]) -> tuple[list[Key], list[int]]:
-        """Keys in the order in which they are leased, and the slots that their worker gets."""
+    def claim(self, worker: str, held: Queues, waiting: Mapping[Key, Waiting]) -> tuple[list[Key], list[int]]:
+        """Keys in the order in which they are leased, and the slots that their worker gets. `waiting`: what the turn of
+        each row depends on, which is not the model's to say.
+        """
         self.end_all([row for row in self._waiting() if row.overdue], "expired")
         free = sorted(
             (number for number, owner in self.slots.items() if owner is None), key=lambda n: (not self.reserved(n), n)
         )
-        chosen: list[Row] = []
-        held = 0
-        for lane in range(3):
-            held += ready[lane]
-            fits = [row for row in self._waiting() if row.lane == lane and not row.delayed and not row.behind]
-            taken = fits[: max(0, len(free) + len(self.slots) - held)]
-            held += len(taken)
-            chosen += taken
+        fits = {waiting[row.key].pk: row for row in self._waiting() if not row.delayed and not row.behind}
+        found = [(Pair(row.lane, row.key[0]), waiting[row.key]) for row in fits.values()]
+        planned = plan(Order(), held, found, len(free) + len(self.slots), 0.0, ())
+        chosen = [fits[pk] for pk in planned.pks]
+        ready = held.counts()
         leased = []
         self.end_all([row for row in chosen if (row.key[0], row.run) in self.run_cancels], "cancelled")
         for row in chosen:
@@ -444,17 +444,18 @@ class Model:
                 leased.append(row)
         urgent = ready[0] + ready[1] + sum(row.lane < 2 for row in leased)
         batch = ready[2] + sum(row.lane == 2 for row in leased)
-        return [row.key for row in leased], self._take(worker, free, urgent, batch)
+        lent = not ready[0] and all(row.lane for row in self.rows.values())
+        return [row.key for row in leased], self._take(worker, free, urgent, batch, lent=lent)
 
     def reserved(self, number: int) -> bool:
         return number < len(self.slots) // 5
 
-    def _take(self, worker: str, free: list[int], urgent: int, batch: int) -> list[int]:
+    def _take(self, worker: str, free: list[int], urgent: int, batch: int, *, lent: bool) -> list[int]:
         taken = []
         for number in free:
             if urgent:
                 urgent -= 1
-            elif batch and not self.reserved(number):
+            elif batch and (lent or not self.reserved(number)):
                 batch -= 1
             else:
                 continue

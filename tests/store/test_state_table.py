@@ -24,6 +24,7 @@ from store import rows, tables
 from store.ledger import leaving, life, outgoing, progress, queries
 from store.ledger.accept import accept
 from store.ledger.claim import claim, ensure_slots
+from store.ledger.order import Order, Queues, Rules, Waiting
 from store.ledger.step import take_steps
 from store.ledger.types import (
     Arrival,
@@ -45,6 +46,8 @@ from tests.store.ground import POOL, ROUTES, TOPIC, Ledger, answered, asked, cal
 from tests.store.model import ELSEWHERE, Booked, Letter, Model, Row, dead_letter, results_letter, usage_letter
 
 SLOTS = 5
+RULES = Rules(lend_after_s=3600.0)
+"""A realtime row is always a recent one."""
 CONTROL = "genai.control"
 SPENT = Failure(type=ErrorType.OVERLOADED, message="tries spent", retryable=True)
 _TOPICS = {ROUTES.results: "result", ROUTES.usage: "usage", ROUTES.dlq: "dead"}
@@ -242,9 +245,9 @@ class StateTable(RuleBasedStateMachine):
     @rule(which=index)
     def claims(self, which: int) -> None:
         worker = self.workers[which % 3]
-        ready = [sum(1 for x in worker.leases if x.slot is None and x.claim.lane == lane) for lane in range(3)]
-        keys, numbers = self.model.claim(worker.name, ready)
-        want = Want(POOL, SLOTS, (ready[0], ready[1], ready[2]))
+        held = Queues((x.claim.pair, x.claim.waiting) for x in worker.leases if x.slot is None)
+        keys, numbers = self.model.claim(worker.name, held, self.ledger.read(_turns))
+        want = Want(POOL, SLOTS, held.counts(), held=held, order=Order(RULES))
         found = self.ledger.write(lambda conn: claim(conn, ROUTES, worker.name, [want]))
         assert [(row.tenant, row.id) for row in found.rows] == keys
         assert [row.pinned for row in found.rows] == [self.model.rows[key].pinned for key in keys]
@@ -573,6 +576,15 @@ class StateTable(RuleBasedStateMachine):
         days = self.ledger.read(queries.journal_days)
         assert sum(folded.values()) == sum(nano for _, nano in days.values())
         assert folded.keys() == {id_ for id_, call in self.model.calls.items() if call.event}
+
+
+def _turns(conn: Connection) -> dict[tuple[str, str], Waiting]:
+    """By tenant and id."""
+    r = tables.requests.c
+    return {
+        (row[0], row[1]): Waiting(*row[2:])
+        for row in conn.execute(select(r.tenant, r.id, r.due, r.pk, r.weight, r.accepted_at))
+    }
 
 
 def _facts(row: Any) -> tuple[Any, ...]:
