@@ -118,6 +118,10 @@ class FakeServer:
             self.counts.end(tag, "refused")
             connection.answer(refused)
             return
+        if self._how.most and self._working >= self._how.most:
+            self.counts.end(tag, "refused")
+            connection.answer(_failure(Plan(fault="rate_limited", argument=self._how.most_wait_s)))
+            return
         call = Call(
             connection, request, body, texts, plan(self._how, tag or f"#{self.counts.total.started}", nth, texts)
         )

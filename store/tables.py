@@ -264,6 +264,27 @@ slots = Table(
     Index("slots_owner", "owner"),
 )
 
+pool_limits = Table(
+    "pool_limits",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("paused_until", Double, nullable=False, comment="the provider asked all of us to wait"),
+    Column("ceiling", Double, comment="calls in flight at most; null: the slots are the bound"),
+    Column("cut_at", Double, nullable=False),
+    comment="pools that their provider has limited; empty when none is",
+)
+
+doors = Table(
+    "doors",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("node", Text, primary_key=True),
+    Column("failures", Integer, nullable=False, comment="refusals in a row; from five on it is shut"),
+    Column("shut_until", Double, nullable=False, comment="from then on one call may try it"),
+    comment="nodes that refused lately; empty when none did",
+)
+
 workers = Table(
     "workers",
     metadata,

@@ -57,7 +57,10 @@ class LedgerCaller:
         past: Sequence[PastCall],
         commit: Commit,
         timeout_s: float,
+        heard: Callable[[str, ProviderError | None, float], None],
     ) -> None:
+        self.heard = heard
+        """Told how each call ended, at which node, after how many seconds."""
         self.claim, self.seat, self.options = claim, seat, options
         self.provider, self.prices, self.library, self.commit = provider, prices, library, commit
         self.timeout_s = timeout_s
@@ -133,6 +136,7 @@ class LedgerCaller:
             answer = await make(journalled.node)
         except ProviderError as error:
             self._close_failed(journalled, error, started)
+            self.heard(journalled.node, error, time.perf_counter() - started)
             raise
         except BaseException:  # cancelled: the connection is closed, and nobody knows how far the call had come
             self._close_broken(journalled, "cancelled", None, started)
@@ -140,6 +144,7 @@ class LedgerCaller:
         finally:
             self.running = None
         self._close(self._booked(journalled, "ok", answer.spent, started), answer)
+        self.heard(journalled.node, None, time.perf_counter() - started)
         return answer
 
     async def _begun(self, call: Call) -> Call:

@@ -11,13 +11,14 @@ import structlog
 from agents.base import Operation
 from agents.engine import task
 from agents.engine.caller import LedgerCaller
+from agents.engine.gates import Gates
 from agents.engine.metrics import Metrics
 from agents.engine.policy import Patience
 from agents.engine.seat import Seat
 from agents.engine.shelf import Shelf
 from agents.engine.teller import Teller
 from prompts import Library
-from providers.base import Provider
+from providers.base import Provider, ProviderError
 from providers.prices import PriceTable
 from schemas.result import Status
 from store.database import Database
@@ -31,6 +32,8 @@ from store.ledger.writer import Committed, Wants, Writer
 log = structlog.get_logger(__name__)
 AHEAD = 4
 """One row ahead for so many slots: to prepare a call takes some commits' time, to make it much longer."""
+_UNSEEN_S = 0.02
+"""After so long a claim is made again that met a limit while another process held it: some commits' time."""
 LANE_NAMES = ("realtime", "normal", "batch")
 
 
@@ -62,8 +65,19 @@ class Engine:
         limits = limits or Limits()
         self.writer, self.database, self.providers, self.metrics = writer, database, providers, metrics
         self.tools = task.Tools(
-            operations, providers, prices, library, writer.step, limits.patience, limits.timeout_s, self._elsewhere
+            operations,
+            providers,
+            prices,
+            library,
+            writer.step,
+            limits.patience,
+            limits.timeout_s,
+            self._heard,
+            self._elsewhere,
         )
+        self.gates = Gates()
+        self._waking: asyncio.TimerHandle | None = None
+        """When the next pause ends, or the next door may be tried."""
         self.shelves: dict[Pool, Shelf] = {}
         self.tasks: dict[int, asyncio.Task[None]] = {}
         self.seats: dict[int, Seat] = {}
@@ -84,12 +98,21 @@ class Engine:
         wanted = [(pool, node, provider.slots(node, pool[1])) for node in provider.nodes()]
         await self.database.write(lambda conn: ensure_slots(conn, wanted))
         total = sum(count for _, _, count in wanted)
-        self.shelves.setdefault(pool, Shelf(pool, total, provider.nodes()))
+        self.shelves.setdefault(pool, Shelf(pool, total, lambda: self.gates.closed(pool, provider.nodes())))
         self.metrics.slots.labels(*pool).set(total)
 
+    def _heard(self, claim: Claimed, node: str, error: ProviderError | None, took_s: float) -> None:
+        """A call has ended so: what it shows of its provider's limits holds here at once, and everywhere with the next commit."""
+        pool = (claim.provider, claim.model)
+        heard = self.gates.hear(error, pool, node, self.providers[claim.provider].nodes(), took_s)
+        if heard is not None:
+            self.writer.learn(heard)
+            self.shelves[pool].dirty = True
+
     def _elsewhere(self, claim: Claimed, node: str) -> bool:
-        """A node has refused at its door: it is left alone for a while. Whether another one is there."""
-        return self.shelves[claim.provider, claim.model].avoid(node)
+        """Whether another node than this one may be asked now."""
+        nodes = self.providers[claim.provider].nodes()
+        return bool(frozenset(nodes) - self.gates.closed((claim.provider, claim.model), nodes) - {node})
 
     def look(self) -> None:
         """Something may wait in the ledger that we have not seen: claim in the next transaction."""
@@ -108,6 +131,7 @@ class Engine:
         claims = done.claims
         if claims is None:
             return
+        self._limited(done)
         for pool in claims.asked:
             shelf = self.shelves[pool]
             shelf.dirty, shelf.more = False, pool in claims.more
@@ -116,6 +140,19 @@ class Engine:
                 (slot for slot in claims.slots if (slot.provider, slot.model) == pool),
             )
             self._begin(shelf)
+
+    def _limited(self, done: Committed) -> None:
+        """Obey what the ledger says of limits, and look again when they change."""
+        assert done.claims is not None
+        limits = done.claims.limits
+        self.gates.told(limits, done.claims.slots, done.took_s)
+        if limits is not None:
+            wait_s = self.gates.changes_in()
+            if limits.unseen:
+                wait_s = min(_UNSEEN_S, wait_s or _UNSEEN_S)
+            if self._waking is not None:
+                self._waking.cancel()
+            self._waking = None if wait_s is None else self._wake_in(wait_s)
 
     def _begin(self, shelf: Shelf) -> None:
         """Start every pair; give back the slots that no row can use; ask for more when the shelf runs low."""
@@ -217,13 +254,16 @@ class Engine:
     def _hand_on(self, shelf: Shelf, slot: Slot) -> Slot | None:
         """The provider's slot is free as soon as its answer is here: the next ready row begins before this one is booked."""
         shelf.release(slot)
+        if self.gates.is_shared(shelf.pool):
+            shelf.forget(slot)
+            shelf.dirty = True
         self._start(shelf)
         if not self.draining and shelf.is_due():
             self.writer.claim_soon()
         if slot in shelf.idle:
             shelf.forget(slot)
             return slot
-        return None
+        return slot if slot not in shelf.busy else None
 
     async def _finish(self, step: Step) -> None:
         stepped = await self.writer.step(step)
@@ -234,8 +274,8 @@ class Engine:
             for listener in self.on_end:
                 listener(step.claim, stepped.body)
 
-    def _wake_in(self, delay_s: float) -> None:
-        asyncio.get_running_loop().call_later(delay_s + 0.005, self.look)
+    def _wake_in(self, delay_s: float) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(delay_s + 0.005, self.look)
 
     def _count(self, step: Step, stepped: Stepped) -> None:
         claim, m = step.claim, self.metrics

@@ -1,24 +1,19 @@
-"""One pool's leased rows that wait for a slot, and slots that wait for a row. Pure but for the clock that it is given."""
+"""One pool's leased rows that wait for a slot, and slots that wait for a row. Pure but for what it is told of closed nodes."""
 
-import time
 from collections.abc import Callable, Iterable
 from itertools import islice
 
 from store.ledger.types import Claimed, Pool, Slot, Want
 
 _BATCH = 2
-AVOID_S = 5.0
-"""How long a node that refused at its door is left alone, while another one is there."""
 
 
 class Shelf:
     """Best lane first, then arrival. A reserved slot never serves the batch lane."""
 
-    def __init__(
-        self, pool: Pool, total: int, nodes: Iterable[str] = (), clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.pool, self.total, self.nodes, self._clock = pool, total, frozenset(nodes), clock
-        self._avoided: dict[str, float] = {}
+    def __init__(self, pool: Pool, total: int, avoided: Callable[[], frozenset[str]] = frozenset) -> None:
+        self.pool, self.total, self.avoided = pool, total, avoided
+        """`avoided`: the nodes at which no call may begin now."""
         self.ready: tuple[dict[int, Claimed], ...] = ({}, {}, {})
         self.idle: list[Slot] = []
         self.busy: set[Slot] = set()
@@ -73,21 +68,7 @@ class Shelf:
 
     def want(self) -> Want:
         """What a claim could bring us."""
-        return Want(self.pool, self.total, self.counts(), self.avoided())
-
-    def avoid(self, node: str) -> bool:
-        """Leave a node alone for a while; whether there is another one to go to now."""
-        self._avoided[node] = self._clock() + AVOID_S
-        return bool(self.avoided())
-
-    def avoided(self) -> frozenset[str]:
-        """Nodes to leave alone; none when it would be all of them."""
-        if not self._avoided:
-            return frozenset()
-        now = self._clock()
-        self._avoided = {node: until for node, until in self._avoided.items() if until > now}
-        found = frozenset(self._avoided)
-        return frozenset() if found >= self.nodes else found
+        return Want(self.pool, self.total, self.counts())
 
     def is_due(self) -> bool:
         """Whether a claim is worth its statements now."""

@@ -37,8 +37,10 @@ class Tools:
     commit: Commit
     patience: policy.Patience
     timeout_s: float
+    heard: Callable[[Claimed, str, ProviderError | None, float], None]
+    """Told how each call ended at its node, after how many seconds; None: with an answer."""
     elsewhere: Callable[[Claimed, str], bool]
-    """Told that a node has refused at its door; whether another node may take the request now."""
+    """Whether another node than the one that refused may take the request now."""
 
 
 def ids(claim: Claimed) -> dict[str, Any]:
@@ -74,6 +76,7 @@ async def run(
         past=past,
         commit=tools.commit,
         timeout_s=request.options.timeout_s or tools.timeout_s,
+        heard=lambda node, error, took_s: tools.heard(claim, node, error, took_s),
     )
     holder.append(caller)
     _warn(caller, request, operation)
@@ -109,6 +112,9 @@ async def _attempt(  # noqa: PLR0911 - one per way to end
 
 def _after(error: ProviderError, caller: LedgerCaller, request: Request, tools: Tools) -> Step:
     claim = caller.claim
+    elsewhere = policy.goes_elsewhere(error) and tools.elsewhere(claim, caller.seat.node)
+    if elsewhere:  # a node's fault is not a try of the request's; the first one stays, it says that there is a journal
+        claim.attempts = max(1, claim.attempts - 1)
     decision = policy.after(
         error,
         attempts=1 if caller.progressed() else claim.attempts,
@@ -117,7 +123,7 @@ def _after(error: ProviderError, caller: LedgerCaller, request: Request, tools: 
         ambiguous=claim.ambiguous,
         patience=tools.patience,
         chance=policy.jitter(),
-        elsewhere=policy.goes_elsewhere(error) and tools.elsewhere(claim, caller.seat.node),
+        elsewhere=elsewhere,
     )
     if isinstance(decision, policy.TryAgain):
         log.info(

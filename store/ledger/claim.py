@@ -24,7 +24,9 @@ from sqlalchemy import (
 
 from store import rows
 from store.database import clock
+from store.ledger import limits
 from store.ledger.end import CLAIMED_COLUMNS, cancel_runs, claimed, expire_rows
+from store.ledger.limits import Limits
 from store.ledger.types import Claimed, Pool, Routes, Slot, Want
 from store.tables import CLAIMABLE, DELAYED, DUE, bodies, requests, slots, workers
 
@@ -44,6 +46,8 @@ class Claims:
     """Pools that may have rows left which would fit once what was leased has begun."""
     ended: bool = False
     """Rows ended instead of being leased: expired, or of a cancelled run."""
+    limits: Limits | None = None
+    """What bounds pools and nodes now; None: nothing does."""
 
 
 _BODY = select(bodies.c.value).where(bodies.c.request_pk == _R.pk).scalar_subquery()
@@ -105,6 +109,7 @@ _STATE = (
         _TIME.label("now"),
         exists().where(DELAYED, _R.not_before <= _TIME).label("wakes"),
         exists().where(DUE, _R.deadline <= _TIME).label("expires"),
+        limits.are_any().label("limited"),
     )
     .where(workers.c.id == bindparam("w"))
     .with_for_update(read=True, key_share=True, skip_locked=True, of=workers)
@@ -188,12 +193,13 @@ def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) 
     if state.wakes:
         conn.execute(_WAKE, {"the_time": at})
     ended = state.expires and expire_rows(conn, routes, at) > 0
+    known = limits.locked(conn, asked, at) if state.limited else None
     leased: list[Claimed] = []
     taken: list[Slot] = []
     more: set[Pool] = set()
     for want in wants:
-        free = [row for row in _free(conn, want.pool) if row.node not in want.avoid]
-        chosen, full = _choose(conn, want, len(free))
+        free, room = _usable(conn, want, known)
+        chosen, full = _choose(conn, want, room)
         gone = cancel_runs(conn, routes, at, [row.pk for row in chosen if row.run_id is not None])
         ended = ended or bool(gone)
         pks = [row.pk for row in chosen if row.pk not in gone]
@@ -202,8 +208,16 @@ def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) 
         if full:
             more.add(want.pool)
         lanes = [want.ready[lane] + sum(1 for row in rows_ if row.lane == lane) for lane in range(LANES)]
-        taken += _take(conn, worker, free, lanes)
-    return Claims(tuple(leased), tuple(taken), asked, frozenset(more), ended)
+        taken += _take(conn, worker, free, lanes, room)
+    if known is not None:
+        limits.try_doors(conn, known, taken)
+    return Claims(tuple(leased), tuple(taken), asked, frozenset(more), ended, known)
+
+
+def _usable(conn: Connection, want: Want, known: Limits | None) -> tuple[list[Row[Any]], int]:
+    """The free slots that may be taken, and how many of them."""
+    free = _free(conn, want.pool)
+    return (free, len(free)) if known is None else limits.fitting(conn, known, want.pool, free)
 
 
 def _free(conn: Connection, pool: Pool) -> list[Row[Any]]:
@@ -233,11 +247,13 @@ def _lease(conn: Connection, worker: str, pks: Sequence[int], at: float) -> list
     return sorted(found, key=lambda row: (row.lane, row.pk))
 
 
-def _take(conn: Connection, worker: str, free: Sequence[Row[Any]], lanes: Sequence[int]) -> list[Slot]:
-    """As many slots as rows can use: reserved ones for realtime and normal rows only."""
+def _take(conn: Connection, worker: str, free: Sequence[Row[Any]], lanes: Sequence[int], room: int) -> list[Slot]:
+    """As many slots as rows can use and as there is room for: reserved ones for realtime and normal rows only."""
     urgent, batch = lanes[0] + lanes[1], lanes[2]
     taken: list[Slot] = []
     for row in free:
+        if len(taken) >= room:
+            break
         if urgent > 0:
             urgent -= 1
         elif batch > 0 and not row.reserved:

@@ -125,8 +125,6 @@ class Want:
     pool: Pool
     total: int
     ready: tuple[int, int, int]
-    avoid: frozenset[str] = frozenset()
-    """Nodes that refused lately; their slots are left to others."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -1,0 +1,32 @@
+"""Limits that all processes obey. Only added: an older program goes on beside them."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    """Both tables are empty while no provider refuses anything."""
+    op.create_table(
+        "pool_limits",
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("paused_until", sa.Double(), nullable=False, comment="the provider asked all of us to wait"),
+        sa.Column(
+            "ceiling", sa.Double(), nullable=True, comment="calls in flight at most; null: the slots are the bound"
+        ),
+        sa.Column("cut_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("provider", "model"),
+        comment="pools that their provider has limited; empty when none is",
+    )
+    op.create_table(
+        "doors",
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("node", sa.Text(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False, comment="refusals in a row; from five on it is shut"),
+        sa.Column("shut_until", sa.Double(), nullable=False, comment="from then on one call may try it"),
+        sa.PrimaryKeyConstraint("provider", "node"),
+        comment="nodes that refused lately; empty when none did",
+    )
