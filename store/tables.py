@@ -285,6 +285,17 @@ doors = Table(
     comment="nodes that refused lately; empty when none did",
 )
 
+quotas = Table(
+    "quotas",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("minute", BigInteger, primary_key=True, comment="minutes since 1970"),
+    Column("calls", BigInteger, nullable=False, comment="lent to processes in blocks, whether they were made or not"),
+    Column("tokens", BigInteger, nullable=False, comment="the same, in upper estimates"),
+    comment="pools whose calls or tokens a minute are bounded by a setting",
+)
+
 workers = Table(
     "workers",
     metadata,

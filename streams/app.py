@@ -18,6 +18,7 @@ from agents.engine import Engine, Limits
 from agents.engine.keeper import Keeper
 from agents.engine.metrics import Metrics
 from agents.engine.policy import Patience
+from agents.engine.quotas import Bound, Bounds
 from prompts import Library
 from providers import PROVIDERS, Provider
 from providers import Config as ProviderConfig
@@ -88,6 +89,11 @@ def make_prices(settings: Settings) -> PriceTable:
     return price_table(entries, settings.prices_version)
 
 
+def make_bounds(settings: Settings) -> Bounds:
+    """What models may be asked for in a minute, and at a time."""
+    return Bounds({name: Bound(entry.rpm, entry.tpm, entry.concurrency) for name, entry in settings.limits.items()})
+
+
 def make_routes(settings: Settings, widths: dict[str, int]) -> Routes:
     """`widths`: how many partitions each destination topic has now."""
 
@@ -149,6 +155,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
             Patience(settings.max_attempts, settings.retry_base_s, settings.retry_cap_s),
             settings.default_timeout_s,
             settings.poll_s,
+            make_bounds(settings),
         ),
     )
     keeper = Keeper(engine, database, routes, worker, lease_s=settings.lease_s, poll_s=settings.poll_s)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
@@ -21,6 +21,16 @@ class PriceEntry(BaseModel):
     output_per_million: str = "0"
     cached_per_million: str | None = None
     per_gpu_second: str = "0"
+
+
+class LimitEntry(BaseModel):
+    """What a model may be asked for, over all processes: requests and tokens a minute, calls at a time."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rpm: Annotated[int, Field(ge=1)] | None = None
+    tpm: Annotated[int, Field(ge=1)] | None = None
+    concurrency: Annotated[int, Field(ge=1)] | None = None
 
 
 class Settings(BaseSettings):
@@ -59,6 +69,7 @@ class Settings(BaseSettings):
     fake_paid: bool = True
     prices: dict[str, PriceEntry] = {}  # "provider/model" or "provider/*"; JSON
     prices_version: str = "settings"
+    limits: dict[str, LimitEntry] = {}  # "provider/model" or "provider/*"; JSON
     prompts_dir: str = ""  # a folder of prompt files of your own, beside the shipped ones
 
     # the ledger
@@ -108,6 +119,14 @@ class Settings(BaseSettings):
     def _empty_is_not_set(cls, value: Any, info: ValidationInfo) -> Any:
         """`GENAI_API_KEY=` must not pass for a key; nor must other settings that may be left out."""
         return None if value == "" and cls.model_fields[info.field_name or ""].default is None else value
+
+    @field_validator("limits")
+    @classmethod
+    def _name_models(cls, told: dict[str, LimitEntry]) -> dict[str, LimitEntry]:
+        for name in told:
+            if "/" not in name:
+                raise ValueError(f"{name!r} names no model; write provider/model or provider/*")
+        return told
 
     @field_validator("cors_origins")
     @classmethod

@@ -58,9 +58,12 @@ class LedgerCaller:
         commit: Commit,
         timeout_s: float,
         heard: Callable[[str, ProviderError | None, float], None],
+        allowed: Callable[[int], Awaitable[None]],
     ) -> None:
         self.heard = heard
         """Told how each call ended, at which node, after how many seconds."""
+        self.allowed = allowed
+        """Returns when a call of so many tokens may leave."""
         self.claim, self.seat, self.options = claim, seat, options
         self.provider, self.prices, self.library, self.commit = provider, prices, library, commit
         self.timeout_s = timeout_s
@@ -152,20 +155,23 @@ class LedgerCaller:
         between, and it costs nothing. For a paid one it comes last: it says that the call was made.
         """
         if call.node:
+            await self.allowed(call.estimate_tokens + call.estimate_output)
+            self._check_deadline()
             return await self._open(call)
         if self.traits.paid:
-            return await self._open(replace(call, node=await self._node()))
+            return await self._open(replace(call, node=await self._node(call)))
         await self._open(call)
         try:
-            return replace(call, node=await self._node())
+            return replace(call, node=await self._node(call))
         except BaseException:
             self.claim.attempts -= 1
             self._close(Closing(call, "error", event=False, error="it had no slot yet"))
             raise
 
-    async def _node(self) -> str:
-        """Where the slot is, once it is here and if it is not too late then."""
+    async def _node(self, call: Call) -> str:
+        """Where the slot is, once it is here and the call may leave, and if it is not too late then."""
         slot = await self.seat.taken()
+        await self.allowed(call.estimate_tokens + call.estimate_output)
         self._check_deadline()
         return slot.node
 

@@ -14,6 +14,7 @@ from agents.engine.caller import LedgerCaller
 from agents.engine.gates import Gates
 from agents.engine.metrics import Metrics
 from agents.engine.policy import Patience
+from agents.engine.quotas import Bounds, Quotas, spread
 from agents.engine.seat import Seat
 from agents.engine.shelf import Shelf
 from agents.engine.teller import Teller
@@ -26,6 +27,7 @@ from store.errors import StoreError
 from store.ledger import queries
 from store.ledger.claim import ensure_slots
 from store.ledger.end import metadata_of
+from store.ledger.quotas import Lent, Most, borrow
 from store.ledger.types import Claimed, End, Pool, Retry, Slot, Step, Stepped
 from store.ledger.writer import Committed, Wants, Writer
 
@@ -45,6 +47,8 @@ class Limits:
     timeout_s: float = 60.0
     told_after_s: float = 1.0
     """A call that takes longer says how far it is."""
+    bounds: Bounds = field(default_factory=Bounds)
+    """What a pool may be asked for in a minute, and at a time."""
 
 
 class Engine:
@@ -74,7 +78,10 @@ class Engine:
             limits.timeout_s,
             self._heard,
             self._elsewhere,
+            self._allowed,
         )
+        self.quotas = Quotas(limits.bounds, self._borrow)
+        self._bounds = limits.bounds
         self.gates = Gates()
         self._waking: asyncio.TimerHandle | None = None
         """When the next pause ends, or the next door may be tried."""
@@ -95,7 +102,9 @@ class Engine:
         if pool in self.shelves:
             return
         provider = self.providers[pool[0]]
-        wanted = [(pool, node, provider.slots(node, pool[1])) for node in provider.nodes()]
+        nodes = provider.nodes()
+        counts = spread([provider.slots(node, pool[1]) for node in nodes], self._bounds.of(pool).concurrency)
+        wanted = [(pool, node, count) for node, count in zip(nodes, counts, strict=True)]
         await self.database.write(lambda conn: ensure_slots(conn, wanted))
         total = sum(count for _, _, count in wanted)
         self.shelves.setdefault(pool, Shelf(pool, total, lambda: self.gates.closed(pool, provider.nodes())))
@@ -108,6 +117,13 @@ class Engine:
         if heard is not None:
             self.writer.learn(heard)
             self.shelves[pool].dirty = True
+
+    async def _allowed(self, claim: Claimed, tokens: int) -> None:
+        """Returns when the call may leave, by what its pool may be asked for in a minute."""
+        await self.quotas.take((claim.provider, claim.model), tokens)
+
+    async def _borrow(self, pool: Pool, most: Most, calls: int, tokens: int) -> Lent:
+        return await self.database.write(lambda conn: borrow(conn, pool, most, calls, tokens))
 
     def _elsewhere(self, claim: Claimed, node: str) -> bool:
         """Whether another node than this one may be asked now."""
@@ -314,8 +330,8 @@ class Engine:
     async def drain(self, grace_s: float) -> None:
         """No new work; running calls get `grace_s` seconds, then free ones are given back and paid ones stay open."""
         self.draining = True
-        for pk in self.seats:
-            self.tasks[pk].cancel()
+        for waiting in {self.tasks[pk] for pk in self.seats} | self.quotas.waiting:
+            waiting.cancel()
         running = list(self.tasks.values())
         if running:
             await asyncio.wait(running, timeout=grace_s)

@@ -1,7 +1,7 @@
 """One leased row, run to its next step: an answer, another try, or the word that it is not ours any more."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,8 @@ class Tools:
     """Told how each call ended at its node, after how many seconds; None: with an answer."""
     elsewhere: Callable[[Claimed, str], bool]
     """Whether another node than the one that refused may take the request now."""
+    allowed: Callable[[Claimed, int], Awaitable[None]]
+    """Returns when a call of so many tokens may leave."""
 
 
 def ids(claim: Claimed) -> dict[str, Any]:
@@ -77,6 +79,7 @@ async def run(
         commit=tools.commit,
         timeout_s=request.options.timeout_s or tools.timeout_s,
         heard=lambda node, error, took_s: tools.heard(claim, node, error, took_s),
+        allowed=lambda tokens: tools.allowed(claim, tokens),
     )
     holder.append(caller)
     _warn(caller, request, operation)

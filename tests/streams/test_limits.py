@@ -107,3 +107,19 @@ async def test_a_dead_node_is_left_alone_and_comes_back(spines: Callable[..., ob
         await until(lambda: server.counts.total.finished == 1)
         while (await one.database.read(limits.read)).doors:  # open again with the answer's commit
             await asyncio.sleep(0.01)
+
+
+async def test_a_minutes_calls_are_shared_and_whoever_waits_for_the_next_one_leaves_at_once(
+    spines: Callable[..., object], monkeypatch
+) -> None:
+    monkeypatch.setattr("store.ledger.quotas.now", lambda _: 30.0)  # this minute never ends
+    async with await fake_server.start(how=Behaviour(latency_s=0.01)) as server:
+        one, two = await spines(server, limits={"fake/*": {"rpm": 10}}, drain_s=30.0)  # type: ignore[misc]
+        await one.writer.accept(arrivals(one, "one", 10))
+        await two.writer.accept(arrivals(two, "two", 10))
+        await until(lambda: server.counts.total.finished == 10)
+        await asyncio.sleep(0.3)
+        assert server.counts.total.started == 10
+        async with asyncio.timeout(10):
+            for spine in (one, two):
+                await spine.engine.drain(30.0)

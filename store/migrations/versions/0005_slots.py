@@ -8,7 +8,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Both tables are empty while no provider refuses anything."""
+    """All are empty while no provider refuses anything and no setting bounds it."""
     op.create_table(
         "pool_limits",
         sa.Column("provider", sa.Text(), nullable=False),
@@ -29,4 +29,19 @@ def upgrade() -> None:
         sa.Column("shut_until", sa.Double(), nullable=False, comment="from then on one call may try it"),
         sa.PrimaryKeyConstraint("provider", "node"),
         comment="nodes that refused lately; empty when none did",
+    )
+    op.create_table(
+        "quotas",
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("minute", sa.BigInteger(), nullable=False, comment="minutes since 1970"),
+        sa.Column(
+            "calls",
+            sa.BigInteger(),
+            nullable=False,
+            comment="lent to processes in blocks, whether they were made or not",
+        ),
+        sa.Column("tokens", sa.BigInteger(), nullable=False, comment="the same, in upper estimates"),
+        sa.PrimaryKeyConstraint("provider", "model", "minute"),
+        comment="pools whose calls or tokens a minute are bounded by a setting",
     )
