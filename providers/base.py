@@ -19,7 +19,7 @@ ProviderError
 An error says two things to whoever decides: `maybe_paid`, and `another_try_may_help`. Its message is shown to users.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -67,7 +67,8 @@ class EmbedCall:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a call used, in the provider's own count; `estimated` where it gave none. `gpu_seconds` where it is known.
+    """What a call used, in the provider's own count; `estimated` where it gave none. `gpu_seconds` where it is known. `load_s`: how
+    long the call waited for its model to be loaded, where that is known.
 
     `cached_tokens` are a part of `input_tokens`, not beside them: a provider that counts them apart adds them up.
     """
@@ -77,6 +78,7 @@ class Spent:
     cached_tokens: int = 0
     estimated: bool = False
     gpu_seconds: float | None = None
+    load_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,23 @@ class Telling(Protocol):
 
     async def shelf(self) -> Shelf:
         """Never raises `ProviderError`: a node that does not answer within some seconds is `away`."""
+
+
+@runtime_checkable
+class Placing(Protocol):
+    """A provider whose nodes hold only some models at a time: asked for another, they throw one out and load it.
+
+    `holds`: how many, 0 if it may be any number; `gather_s`: how long rows wait before a node throws a model out for them.
+    """
+
+    holds: int
+    gather_s: float
+
+    def nodes(self) -> tuple[str, ...]:
+        """As the provider's."""
+
+    async def loaded(self, node: str) -> Mapping[str, bool] | None:
+        """The models that it holds now, and whether each has a part on a GPU; None: it does not say. Never raises."""
 
 
 class Provider(Protocol):

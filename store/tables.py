@@ -261,8 +261,12 @@ slots = Table(
     Column("number", Integer, primary_key=True),
     Column("reserved", Boolean, nullable=False, comment="kept from the batch lane"),
     Column("owner", Text),
+    Column("open", Boolean, nullable=False, server_default=text("true"), comment="false: the node is another model's"),
+    Column("opened_at", Double, nullable=False, server_default="0"),
     Index("slots_owner", "owner"),
 )
+_LEAVING = text("owner IS NOT NULL AND NOT open")
+Index("slots_leaving", slots.c.owner, sqlite_where=_LEAVING, postgresql_where=_LEAVING)
 
 pool_limits = Table(
     "pool_limits",

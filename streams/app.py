@@ -68,6 +68,8 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
         ollama_slots=settings.ollama_slots,
         ollama_num_ctx=settings.ollama_num_ctx,
         ollama_keep_alive=settings.ollama_keep_alive,
+        ollama_loaded=settings.ollama_loaded,
+        ollama_gather_s=settings.ollama_gather_s,
         local_slots=settings.local_slots,
         local_threads=settings.local_threads,
         fake_url=settings.fake_url,

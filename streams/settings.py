@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     ollama_slots: Annotated[int, Field(ge=1)] = 1  # OLLAMA_NUM_PARALLEL of each node
     ollama_num_ctx: Annotated[int, Field(ge=256)] = 8192
     ollama_keep_alive: str = "30m"
+    ollama_loaded: Annotated[int, Field(ge=0)] = 3  # OLLAMA_MAX_LOADED_MODELS of each node; 0: no bound
+    ollama_gather_s: Annotated[float, Field(ge=0)] = 2.0  # how long calls are gathered before a node loads for them
     local_slots: Annotated[int, Field(ge=1)] = 1
     local_threads: Annotated[int, Field(ge=0)] = 0  # 0: cores - 1, at least one
     fake_url: str | None = None  # address of `genai-spine fake-provider`; None: in process

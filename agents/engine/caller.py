@@ -57,7 +57,7 @@ class LedgerCaller:
         past: Sequence[PastCall],
         commit: Commit,
         timeout_s: float,
-        heard: Callable[[str, ProviderError | None, float], None],
+        heard: Callable[[str, ProviderError | Spent, float], None],
         allowed: Callable[[int], Awaitable[None]],
     ) -> None:
         self.heard = heard
@@ -147,7 +147,7 @@ class LedgerCaller:
         finally:
             self.running = None
         self._close(self._booked(journalled, "ok", answer.spent, started), answer)
-        self.heard(journalled.node, None, time.perf_counter() - started)
+        self.heard(journalled.node, answer.spent, time.perf_counter() - started)
         return answer
 
     async def _begun(self, call: Call) -> Call:

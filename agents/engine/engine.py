@@ -13,13 +13,14 @@ from agents.engine import task
 from agents.engine.caller import LedgerCaller
 from agents.engine.gates import Gates
 from agents.engine.metrics import Metrics
+from agents.engine.placer import LOADED_AFTER_S, Placer
 from agents.engine.policy import Patience
 from agents.engine.quotas import Bounds, Quotas, spread
 from agents.engine.seat import Seat
 from agents.engine.shelf import Shelf
 from agents.engine.teller import Teller
 from prompts import Library
-from providers.base import Provider, ProviderError
+from providers.base import Provider, ProviderError, Spent
 from providers.prices import PriceTable
 from schemas.result import Status
 from store.database import Database
@@ -94,6 +95,9 @@ class Engine:
         self.draining = False
         self.on_end: list[Callable[[Claimed, bytes], None]] = []
         self.teller = Teller(database, writer.routes, limits.told_after_s)
+        self.placer = Placer(
+            database, providers, writer.worker, models=self._models, is_needed=self._is_at_work, look=self.look
+        )
         writer.wants, writer.holds = self._wants, self.holds
         writer.listeners.append(self._committed)
 
@@ -105,18 +109,33 @@ class Engine:
         nodes = provider.nodes()
         counts = spread([provider.slots(node, pool[1]) for node in nodes], self._bounds.of(pool).concurrency)
         wanted = [(pool, node, count) for node, count in zip(nodes, counts, strict=True)]
-        await self.database.write(lambda conn: ensure_slots(conn, wanted))
+        placed = pool[0] in self.placer.providers
+        await self.database.write(lambda conn: ensure_slots(conn, wanted, placed=placed))
+        if placed:
+            await self.placer.settle(pool[0])
         total = sum(count for _, _, count in wanted)
         self.shelves.setdefault(pool, Shelf(pool, total, lambda: self.gates.closed(pool, provider.nodes())))
         self.metrics.slots.labels(*pool).set(total)
 
-    def _heard(self, claim: Claimed, node: str, error: ProviderError | None, took_s: float) -> None:
+    def _heard(self, claim: Claimed, node: str, ended: ProviderError | Spent, took_s: float) -> None:
         """A call has ended so: what it shows of its provider's limits holds here at once, and everywhere with the next commit."""
         pool = (claim.provider, claim.model)
+        load_s = ended.load_s or 0.0 if isinstance(ended, Spent) else 0.0
+        self.placer.used(pool, node, load_s)
+        if load_s >= LOADED_AFTER_S:
+            self.metrics.loads.labels(pool[0], node).inc()
+        error = ended if isinstance(ended, ProviderError) else None
         heard = self.gates.hear(error, pool, node, self.providers[claim.provider].nodes(), took_s)
         if heard is not None:
             self.writer.learn(heard)
             self.shelves[pool].dirty = True
+
+    def _models(self, provider: str) -> set[str]:
+        return {model for name, model in self.shelves if name == provider}
+
+    def _is_at_work(self, provider: str) -> bool:
+        """Whether rows of this provider wait here or are called."""
+        return any(shelf.busy or any(shelf.ready) for pool, shelf in self.shelves.items() if pool[0] == provider)
 
     async def _allowed(self, claim: Claimed, tokens: int) -> None:
         """Returns when the call may leave, by what its pool may be asked for in a minute."""
@@ -162,6 +181,7 @@ class Engine:
         assert done.claims is not None
         limits = done.claims.limits
         self.gates.told(limits, done.claims.slots, done.took_s)
+        self.gates.leaving = done.claims.leaving
         if limits is not None:
             wait_s = self.gates.changes_in()
             if limits.unseen:

@@ -40,6 +40,8 @@ class Gates:
         self._clock = clock
         self.pools: dict[Pool, Throttle] = {}
         self.doors: dict[Place, Door] = {}
+        self.leaving: frozenset[tuple[Pool, str]] = frozenset()
+        """Our slots that were closed: the node is another model's."""
         self._granted: set[Place] = set()
         """Shut doors at which the ledger gave us a slot, to try them."""
         self._heard: dict[object, float] = {}
@@ -99,13 +101,13 @@ class Gates:
 
     def closed(self, pool: Pool, nodes: Iterable[str]) -> frozenset[str]:
         """Nodes at which no call of this pool may begin now."""
-        if not self.pools and not self.doors:
+        if not self.pools and not self.doors and not self.leaving:
             return _NONE
         now = self._clock()
         state = self.pools.get(pool)
         if state is not None and state.paused_until > now:
             return frozenset(nodes)
-        return frozenset(node for node in nodes if self._is_shut((pool[0], node), now))
+        return frozenset(node for node in nodes if (pool, node) in self.leaving or self._is_shut((pool[0], node), now))
 
     def _is_shut(self, place: Place, now: float) -> bool:
         door = self.doors.get(place)

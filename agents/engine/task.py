@@ -13,7 +13,7 @@ from agents.engine import policy
 from agents.engine.caller import Commit, Expired, LedgerCaller, Lost, Stopped
 from agents.engine.seat import Seat
 from prompts import Library
-from providers.base import Provider, ProviderError
+from providers.base import Provider, ProviderError, Spent
 from providers.prices import PriceTable
 from schemas.errors import ErrorType, Failure
 from schemas.request import Lane, Request
@@ -37,8 +37,8 @@ class Tools:
     commit: Commit
     patience: policy.Patience
     timeout_s: float
-    heard: Callable[[Claimed, str, ProviderError | None, float], None]
-    """Told how each call ended at its node, after how many seconds; None: with an answer."""
+    heard: Callable[[Claimed, str, ProviderError | Spent, float], None]
+    """Told how each call ended at its node: with an error or an answer that used so much, after how many seconds."""
     elsewhere: Callable[[Claimed, str], bool]
     """Whether another node than the one that refused may take the request now."""
     allowed: Callable[[Claimed, int], Awaitable[None]]
@@ -78,7 +78,7 @@ async def run(
         past=past,
         commit=tools.commit,
         timeout_s=request.options.timeout_s or tools.timeout_s,
-        heard=lambda node, error, took_s: tools.heard(claim, node, error, took_s),
+        heard=lambda node, ended, took_s: tools.heard(claim, node, ended, took_s),
         allowed=lambda tokens: tools.allowed(claim, tokens),
     )
     holder.append(caller)

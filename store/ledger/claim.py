@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from store import rows
 from store.database import clock
-from store.ledger import limits
+from store.ledger import homes, limits
 from store.ledger.end import CLAIMED_COLUMNS, cancel_runs, claimed, expire_rows
 from store.ledger.limits import Limits
 from store.ledger.types import Claimed, Pool, Routes, Slot, Want
@@ -48,6 +48,8 @@ class Claims:
     """Rows ended instead of being leased: expired, or of a cancelled run."""
     limits: Limits | None = None
     """What bounds pools and nodes now; None: nothing does."""
+    leaving: frozenset[tuple[Pool, str]] = frozenset()
+    """(pool, node) of slots of ours that were closed while we use them: each goes back when its call has ended."""
 
 
 _BODY = select(bodies.c.value).where(bodies.c.request_pk == _R.pk).scalar_subquery()
@@ -99,7 +101,7 @@ def _choice() -> CompoundSelect[Any]:
 _CHOOSE = _choice()
 _FREE = (
     select(slots)
-    .where(_S.provider == bindparam("p"), _S.model == bindparam("m"), _S.owner.is_(None))
+    .where(_S.provider == bindparam("p"), _S.model == bindparam("m"), _S.owner.is_(None), _S.open)
     .order_by(_S.reserved.desc(), _S.number, _S.node)
     .with_for_update(skip_locked=True)
 )
@@ -110,6 +112,7 @@ _STATE = (
         exists().where(DELAYED, _R.not_before <= _TIME).label("wakes"),
         exists().where(DUE, _R.deadline <= _TIME).label("expires"),
         limits.are_any().label("limited"),
+        exists().where(_S.owner == bindparam("w"), ~_S.open).label("leaving"),
     )
     .where(workers.c.id == bindparam("w"))
     .with_for_update(read=True, key_share=True, skip_locked=True, of=workers)
@@ -133,16 +136,22 @@ def known_pools(conn: Connection) -> list[Pool]:
     return [(row.provider, row.model) for row in conn.execute(select(_S.provider, _S.model).distinct())]
 
 
-def ensure_slots(conn: Connection, wanted: Sequence[tuple[Pool, str, int]]) -> None:
-    """Make the slots of (pool, node, count) as many as they should be; `floor(0.2 * slots)` of a pool are kept from batch."""
+def ensure_slots(conn: Connection, wanted: Sequence[tuple[Pool, str, int]], *, placed: bool = False) -> None:
+    """Make the slots of (pool, node, count) as many as they should be; `floor(0.2 * slots)` of a pool are kept from batch.
+
+    `placed`: new ones are closed, and which are open and which are kept is for `homes` to say.
+    """
     for pool, nodes in _by_pool(wanted).items():
         total = sum(nodes.values())
         places = [(node, number) for node, count in sorted(nodes.items()) for number in range(count)]
         reserved = total // 5
         statement = rows.upsert(conn, slots)
-        statement = statement.on_conflict_do_update(
-            index_elements=["provider", "model", "node", "number"], set_={"reserved": statement.excluded.reserved}
-        )
+        keys = ["provider", "model", "node", "number"]
+        if placed:
+            statement = statement.on_conflict_do_nothing(index_elements=keys)
+        else:
+            kept = {"reserved": statement.excluded.reserved, "open": True}
+            statement = statement.on_conflict_do_update(index_elements=keys, set_=kept)
         rows.many(
             conn,
             statement,
@@ -152,8 +161,9 @@ def ensure_slots(conn: Connection, wanted: Sequence[tuple[Pool, str, int]]) -> N
                     "model": pool[1],
                     "node": node,
                     "number": number,
-                    "reserved": i < reserved,
+                    "reserved": not placed and i < reserved,
                     "owner": None,
+                    "open": not placed,
                 }
                 for i, (node, number) in enumerate(places)
             ),
@@ -211,7 +221,8 @@ def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) 
         taken += _take(conn, worker, free, lanes, room)
     if known is not None:
         limits.try_doors(conn, known, taken)
-    return Claims(tuple(leased), tuple(taken), asked, frozenset(more), ended, known)
+    leaving = frozenset(homes.leaving(conn, worker)) if state.leaving else frozenset()
+    return Claims(tuple(leased), tuple(taken), asked, frozenset(more), ended, known, leaving)
 
 
 def _usable(conn: Connection, want: Want, known: Limits | None) -> tuple[list[Row[Any]], int]:

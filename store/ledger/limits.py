@@ -79,7 +79,7 @@ def _is_wanted(place: Place, wanted: Collection[Pool]) -> bool:
 
 
 _COUNT = select(func.count().label("slots"), func.count(_S.owner).label("busy")).where(
-    _S.provider == bindparam("p"), _S.model == bindparam("m")
+    _S.provider == bindparam("p"), _S.model == bindparam("m"), _S.open | _S.owner.is_not(None)
 )
 
 

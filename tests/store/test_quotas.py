@@ -5,7 +5,6 @@ import asyncio
 from sqlalchemy import select
 
 from store import tables
-from store.database import Database
 from store.ledger import quotas
 from store.ledger.quotas import Most, borrow
 from tests.store.ground import POOL, opened

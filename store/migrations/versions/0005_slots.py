@@ -1,4 +1,4 @@
-"""Limits that all processes obey. Only added: an older program goes on beside them."""
+"""Limits that all processes obey, and which model a node is for. Only added: an older program goes on beside them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,9 +6,23 @@ from alembic import op
 revision = "0005"
 down_revision = "0003"
 
+_LEAVING = sa.text("owner IS NOT NULL AND NOT open")
+
 
 def upgrade() -> None:
-    """All are empty while no provider refuses anything and no setting bounds it."""
+    """The new tables are empty while no provider refuses anything and no setting bounds it."""
+    op.add_column(
+        "slots",
+        sa.Column(
+            "open",
+            sa.Boolean(),
+            nullable=False,
+            server_default=sa.text("true"),
+            comment="false: the node is another model's",
+        ),
+    )
+    op.add_column("slots", sa.Column("opened_at", sa.Double(), nullable=False, server_default="0"))
+    op.create_index("slots_leaving", "slots", ["owner"], sqlite_where=_LEAVING, postgresql_where=_LEAVING)
     op.create_table(
         "pool_limits",
         sa.Column("provider", sa.Text(), nullable=False),
