@@ -82,9 +82,8 @@ _COUNT = select(func.count()).select_from(
     .limit(ENOUGH)
     .subquery("some")
 )
-_AHEAD = select(_R.model, _R.accepted_at, _R.deadline).where(
-    _R.owner.is_not(None), _R.state == "leased", _R.provider == bindparam("p")
-)
+_AHEAD = select(_R.model, _R.accepted_at, _R.deadline).where(_R.owner.is_not(None), _R.provider == bindparam("p"))
+"""Rows that run and rows that were begun ahead of their slot look alike: as many as there are busy slots run, the oldest."""
 _MOVE = (
     update(slots)
     .where(_S.provider == bindparam("p"), _S.node == bindparam("n"), _S.model == bindparam("m"))
@@ -101,10 +100,14 @@ def read(conn: Connection, provider: str) -> Board:
         Place(row.node, row.model, row.opened > 0, row.busy, row.opened_at)
         for row in conn.execute(_PLACES, {"p": provider})
     )
-    waiting: dict[str, list[tuple[float, float | None]]] = {}
+    owned: dict[str, list[tuple[float, float | None]]] = {}
     for row in conn.execute(_AHEAD, {"p": provider}):
-        waiting.setdefault(row.model, []).append((row.accepted_at, row.deadline))
-    queues = [_queue(conn, provider, model, waiting.get(model, [])) for model in sorted({p.model for p in places})]
+        owned.setdefault(row.model, []).append((row.accepted_at, row.deadline))
+    queues = []
+    for model in sorted({place.model for place in places}):
+        busy = sum(place.busy for place in places if place.model == model)
+        ahead = sorted(owned.get(model, []), key=lambda head: head[0])[busy:]
+        queues.append(_queue(conn, provider, model, ahead))
     return Board(at, places, tuple(queue for queue in queues if queue is not None))
 
 
