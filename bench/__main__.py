@@ -11,8 +11,8 @@ from rich.console import Console
 
 from bench import ledger, report
 from bench.ground import ground, make_topics
-from bench.measures import FULL, MEASURES, SHORT
-from bench.sides import DATABASES
+from bench.measures import MEASURES
+from bench.sides import DATABASES, FULL, SHORT
 from streams import runtime
 from streams.logging import configure
 

@@ -5,7 +5,6 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -15,28 +14,15 @@ import psutil
 
 from bench import ground, load
 from bench.ground import SLOTS, Ground
-from bench.report import Line, Report, percentile, ratios
-from bench.sides import BARE, Running, interleaved, started
+from bench.nodes import loads, storm
+from bench.report import Line, Report, at_least, at_most, percentile, ratios
+from bench.sides import BARE, Running, Size, interleaved, started
 
 PAID = ", paid"
 """The other sides are an Ollama's slots: free, so that the next row's intent may be committed ahead."""
 Figures = dict[str, list[float]]
 _LOCAL = ("onnxruntime", "xllamacpp", "tokenizers", "numpy")
 """What only the provider `local` needs; a library of theirs that is mapped into a worker was imported."""
-
-
-@dataclass(frozen=True)
-class Size:
-    """How long each measure takes."""
-
-    rounds: int
-    records: int
-    seconds: float
-    many: int
-
-
-FULL = Size(rounds=5, records=8_000, seconds=8.0, many=100_000)
-SHORT = Size(rounds=2, records=3_000, seconds=5.0, many=10_000)
 
 
 async def throughput(where: Ground, size: Size, databases: Sequence[str]) -> Report:
@@ -57,7 +43,7 @@ async def throughput(where: Ground, size: Size, databases: Sequence[str]) -> Rep
         lines.append(Line(side, "records/s", "", rate[side]))
         lines.append(Line(side, "CPU of the process", "us/record", cpu[side]))
         if side != BARE:
-            lines.append(_at_least(side, "of the bare loop", ratios(rate[side], rate[BARE]), 0.10))
+            lines.append(at_least(side, "of the bare loop", ratios(rate[side], rate[BARE]), 0.10))
     return Report("throughput", f"records/s, 0 ms model, {size.records} records, {SLOTS} slots", lines)
 
 
@@ -76,7 +62,7 @@ async def saturation(where: Ground, size: Size, databases: Sequence[str]) -> Rep
     for side, values in busy.items():
         lines.append(Line(side, f"mean in flight / {SLOTS}", "", values))
         if side != BARE:
-            lines.append(_at_least(side, "of the bare loop", ratios(values, busy[BARE]), 0.97))
+            lines.append(at_least(side, "of the bare loop", ratios(values, busy[BARE]), 0.97))
     return Report("saturation", f"{SLOTS} slots x {1000 * latency_s:.0f} ms", lines)
 
 
@@ -103,8 +89,8 @@ async def latency(where: Ground, size: Size, databases: Sequence[str]) -> Report
     for side in databases:
         lines.append(Line(side, "p50 beyond the model", "ms", middle[side]))
         lines.append(Line(side, "p99", "ms", tail[side]))
-        lines.append(_at_most(side, "p50 over the bare loop", "ms", _over(middle[side], middle[BARE]), 10))
-        lines.append(_at_most(side, "p99 over the bare loop", "ms", _over(tail[side], tail[BARE]), 50))
+        lines.append(at_most(side, "p50 over the bare loop", "ms", _over(middle[side], middle[BARE]), 10))
+        lines.append(at_most(side, "p99 over the bare loop", "ms", _over(tail[side], tail[BARE]), 50))
     return Report("latency", f"produce to result at {per_s:.0f}/s, {1000 * model_s:.0f} ms model", lines)
 
 
@@ -164,9 +150,9 @@ async def memory(where: Ground, size: Size, databases: Sequence[str]) -> Report:
             rss = [megabytes for _, megabytes in found]
             quarter = len(rss) // 4
             grown = max(rss[-quarter:]) - max(rss[quarter : 2 * quarter])
-            lines.append(_at_most(side, "most resident memory", "MB", [max(rss)], 250))
-            lines.append(_at_most(side, "grown, second quarter to last", "MB", [grown], 10))
-            lines.append(_at_most(side, "libraries of `local` loaded", "", [float(len(loaded))], 0))
+            lines.append(at_most(side, "most resident memory", "MB", [max(rss)], 250))
+            lines.append(at_most(side, "grown, second quarter to last", "MB", [grown], 10))
+            lines.append(at_most(side, "libraries of `local` loaded", "", [float(len(loaded))], 0))
             points = found[:: max(1, len(found) // 10)]
             notes.append(f"{side}: MB at seconds: " + ", ".join(f"{m:.0f} at {s:.0f}" for s, m in points))
             notes.append(
@@ -196,16 +182,6 @@ def _whole(answers: load.Answers, count: int) -> None:
         raise RuntimeError(f"{len(answers.ids)} of {count} ids, {answers.failed} failed, {answers.repeated} repeated")
 
 
-def _at_least(side: str, figure: str, values: Sequence[float], goal: float) -> Line:
-    line = Line(side, figure, "", values, f">= {goal:g}")
-    return Line(side, figure, "", values, line.goal, line.median() >= goal)
-
-
-def _at_most(side: str, figure: str, unit: str, values: Sequence[float], goal: float) -> Line:
-    line = Line(side, figure, unit, values, f"<= {goal:g} {unit}".rstrip())
-    return Line(side, figure, unit, values, line.goal, line.median() <= goal)
-
-
 Measure = Callable[[Ground, Size, Sequence[str]], Awaitable[Any]]
 
 MEASURES: dict[str, Measure] = {  # and `ledger`, which has a ground of its own
@@ -213,4 +189,6 @@ MEASURES: dict[str, Measure] = {  # and `ledger`, which has a ground of its own
     "saturation": saturation,
     "latency": latency,
     "memory": memory,
+    "loads": loads,
+    "storm": storm,
 }

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -16,6 +16,20 @@ from streams import topics
 _BUSY = 20.0  # per cent of all cores
 BARE = "bare"
 DATABASES = ("sqlite", "postgres")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How long each measure takes."""
+
+    rounds: int
+    records: int
+    seconds: float
+    many: int
+
+
+FULL = Size(rounds=5, records=8_000, seconds=8.0, many=100_000)
+SHORT = Size(rounds=2, records=3_000, seconds=5.0, many=10_000)
 
 
 @dataclass(frozen=True)
@@ -35,9 +49,17 @@ class Running:
 
 @asynccontextmanager
 async def started(
-    where: Ground, side: str, model: str, *, backlog: int = 0, paid: bool = True
+    where: Ground,
+    side: str,
+    model: str,
+    *,
+    backlog: int = 0,
+    paid: bool = True,
+    settings: Mapping[str, str] = {},
 ) -> AsyncIterator[Running]:
-    """A fresh process with a fresh group and database, that reads; `backlog` records wait for it when it begins."""
+    """A fresh process with a fresh group and database, that reads; `backlog` records wait for it when it begins.
+    `settings`: more of the worker's environment.
+    """
     group, run = f"bench-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex[:8]
     environment = where.environment()
     if side == BARE:
@@ -47,7 +69,7 @@ async def started(
         requests, results, also = topics.request_topic("summarize"), topics.RESULTS, topics.USAGE
         arguments = ["-m", "bench.worker"]
         environment |= _settings(where, await ground.fresh_database(where, side), model, group)
-        environment["GENAI_FAKE_PAID"] = str(int(paid))
+        environment |= {"GENAI_FAKE_PAID": str(int(paid)), **settings}
     await _quiet()
     await load.skip_to_end(where.bootstrap, group, [requests, also])
     since = await load.mark(where.bootstrap, results)

@@ -103,12 +103,14 @@ class Traits:
     """What an operation or the engine must know about a provider before it calls it.
 
     `paid`: a second call costs money, so an ambiguous one is governed by `on_ambiguous`.
+    `on_cpu`: it has no GPU, so a request for one cannot run there.
     `classify_by_embedding`: its chat model cannot classify, its embedding model can (SmolLM2 2/8, MiniLM 8/8).
     `context_tokens`: what its chat models read and write at most in one call; `embed_context_tokens`: what its embedding
     models read. None: not known beforehand; a call that is too long is refused with `ContextTooLong`, which says it.
     """
 
     paid: bool
+    on_cpu: bool = False
     classify_by_embedding: bool = False
     context_tokens: int | None = None
     embed_context_tokens: int | None = None
@@ -147,11 +149,13 @@ class Telling(Protocol):
 class Placing(Protocol):
     """A provider whose nodes hold only some models at a time: asked for another, they throw one out and load it.
 
-    `holds`: how many, 0 if it may be any number; `gather_s`: how long rows wait before a node throws a model out for them.
+    `holds`: how many, 0 if it may be any number; `gather_s`: how long rows wait before a node throws a model out for them;
+    `gpu_nodes`: those of which the settings say that they have a GPU.
     """
 
     holds: int
     gather_s: float
+    gpu_nodes: frozenset[str]
 
     def nodes(self) -> tuple[str, ...]:
         """As the provider's."""

@@ -21,6 +21,7 @@ class Config:
     ollama_keep_alive: str = "30m"
     ollama_loaded: int = 3
     ollama_gather_s: float = 2.0
+    ollama_gpu_nodes: tuple[str, ...] = ()
     ollama_chat_model: str = "llama3.2:latest"
     ollama_embed_model: str = "nomic-embed-text:latest"
     local_slots: int = 1

@@ -48,6 +48,7 @@ class OllamaProvider:
         keep_alive: str = "30m",
         holds: int = 0,
         gather_s: float = 2.0,
+        gpu_nodes: tuple[str, ...] = (),
         chat_model: str = "llama3.2:latest",
         embed_model: str = "nomic-embed-text:latest",
         name: str = "ollama",
@@ -61,6 +62,7 @@ class OllamaProvider:
         self._num_ctx = num_ctx
         self._keep_alive = keep_alive
         self.holds, self.gather_s = holds, gather_s
+        self.gpu_nodes = frozenset(http.address(_with_scheme(url)).name for url in gpu_nodes)
         self._models: dict[Kind, str] = {"chat": chat_model, "embed": embed_model}
         self._http = http.client()
 
@@ -218,6 +220,7 @@ def make(config: Config) -> OllamaProvider:
         keep_alive=config.ollama_keep_alive,
         holds=config.ollama_loaded,
         gather_s=config.ollama_gather_s,
+        gpu_nodes=config.ollama_gpu_nodes,
         chat_model=config.ollama_chat_model,
         embed_model=config.ollama_embed_model,
     )

@@ -70,6 +70,7 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
         ollama_keep_alive=settings.ollama_keep_alive,
         ollama_loaded=settings.ollama_loaded,
         ollama_gather_s=settings.ollama_gather_s,
+        ollama_gpu_nodes=tuple(part.strip() for part in settings.ollama_gpu_nodes.split(",") if part.strip()),
         local_slots=settings.local_slots,
         local_threads=settings.local_threads,
         fake_url=settings.fake_url,

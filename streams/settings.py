@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     ollama_num_ctx: Annotated[int, Field(ge=256)] = 8192
     ollama_keep_alive: str = "30m"
     ollama_loaded: Annotated[int, Field(ge=0)] = 3  # OLLAMA_MAX_LOADED_MODELS of each node; 0: no bound
+    ollama_gpu_nodes: str = ""  # those of GENAI_OLLAMA_URL that have a GPU, where they do not say so themselves
     ollama_gather_s: Annotated[float, Field(ge=0)] = 2.0  # how long calls are gathered before a node loads for them
     local_slots: Annotated[int, Field(ge=1)] = 1
     local_threads: Annotated[int, Field(ge=0)] = 0  # 0: cores - 1, at least one

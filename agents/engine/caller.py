@@ -26,6 +26,10 @@ class Lost(Exception):
     """The row is not ours any more: another worker has taken it over, or it was ended."""
 
 
+class Unfit(Exception):
+    """The slot is at a node that cannot run this request; another one may."""
+
+
 class Stopped(Exception):
     """Somebody asked to cancel this request before this call began."""
 
@@ -69,6 +73,8 @@ class LedgerCaller:
         self.timeout_s = timeout_s
         self.traits, self.pinned = provider.traits, claim.pinned
         self.past = past
+        self.fits: frozenset[str] | None = None
+        """The nodes that can run this request; None: each can."""
         self.number = 0
         self.begun = False
         self.pending: list[tuple[Closing, Answer | None]] = []
@@ -155,6 +161,7 @@ class LedgerCaller:
         between, and it costs nothing. For a paid one it comes last: it says that the call was made.
         """
         if call.node:
+            self._check_node(call.node)
             await self.allowed(call.estimate_tokens + call.estimate_output)
             self._check_deadline()
             return await self._open(call)
@@ -171,9 +178,14 @@ class LedgerCaller:
     async def _node(self, call: Call) -> str:
         """Where the slot is, once it is here and the call may leave, and if it is not too late then."""
         slot = await self.seat.taken()
+        self._check_node(slot.node)
         await self.allowed(call.estimate_tokens + call.estimate_output)
         self._check_deadline()
         return slot.node
+
+    def _check_node(self, node: str) -> None:
+        if self.fits is not None and node not in self.fits:
+            raise Unfit
 
     def _taken_over(self, digest: bytes) -> Answer | None:
         for past in self.past:

@@ -29,7 +29,7 @@ from store.ledger import queries
 from store.ledger.claim import ensure_slots
 from store.ledger.end import metadata_of
 from store.ledger.quotas import Lent, Most, borrow
-from store.ledger.types import Claimed, End, Pool, Retry, Slot, Step, Stepped
+from store.ledger.types import Claimed, End, Pool, Retry, Slot, Step, Stepped, Want
 from store.ledger.writer import Committed, Wants, Writer
 
 log = structlog.get_logger(__name__)
@@ -80,6 +80,7 @@ class Engine:
             self._heard,
             self._elsewhere,
             self._allowed,
+            self._gpu_nodes,
         )
         self.quotas = Quotas(limits.bounds, self._borrow)
         self._bounds = limits.bounds
@@ -130,12 +131,21 @@ class Engine:
             self.writer.learn(heard)
             self.shelves[pool].dirty = True
 
+    async def _gpu_nodes(self, claim: Claimed) -> dict[str, bool | None]:
+        return await self.placer.asked_gpus(claim.provider)
+
+    def _want(self, shelf: Shelf) -> Want:
+        """Nodes that have a GPU go first, so that whoever needs one gets it while there is one."""
+        gpus = self.placer.gpus(shelf.pool[0])
+        has = frozenset(node for node, found in gpus.items() if found)
+        return replace(shelf.want(), first=has) if has and len(has) < len(gpus) else shelf.want()
+
     def _models(self, provider: str) -> set[str]:
         return {model for name, model in self.shelves if name == provider}
 
     def _is_at_work(self, provider: str) -> bool:
         """Whether rows of this provider wait here or are called."""
-        return any(shelf.busy or any(shelf.ready) for pool, shelf in self.shelves.items() if pool[0] == provider)
+        return any(shelf.busy or shelf.pks() for pool, shelf in self.shelves.items() if pool[0] == provider)
 
     async def _allowed(self, claim: Claimed, tokens: int) -> None:
         """Returns when the call may leave, by what its pool may be asked for in a minute."""
@@ -158,8 +168,8 @@ class Engine:
     def _wants(self) -> Wants:
         if self.draining:
             return Wants()
-        due = [shelf.want() for shelf in self.shelves.values() if shelf.is_due()]
-        return Wants(due, {pool: shelf.want() for pool, shelf in self.shelves.items()})
+        due = [self._want(shelf) for shelf in self.shelves.values() if shelf.is_due()]
+        return Wants(due, {pool: self._want(shelf) for pool, shelf in self.shelves.items()})
 
     def _committed(self, done: Committed) -> None:
         self.metrics.commit_seconds.observe(done.took_s)

@@ -49,6 +49,12 @@ class Placer:
             (name, node): Node() for name, each in self.providers.items() for node in each.nodes()
         }
         """What we know of (provider, node); times are this process's."""
+        self._all = providers
+        self._telling: dict[tuple[str, str], Placing] = {
+            (name, node): each for name, each in providers.items() if isinstance(each, Placing) for node in each.nodes()
+        }
+        self._gpus: dict[tuple[str, str], bool] = {}
+        """Whether a node has one, of those that have said so by a model that they hold."""
         self._asked_at = float("-inf")
         self._asking: asyncio.Task[None] | None = None
 
@@ -72,16 +78,30 @@ class Placer:
     def _ask(self) -> None:
         """Beside everything else: a node that does not answer holds nobody up."""
         if time.monotonic() - self._asked_at >= ASK_S and (self._asking is None or self._asking.done()):
-            self._asked_at = time.monotonic()
             self._asking = asyncio.create_task(self.ask(), name="loaded-models")
 
     async def ask(self) -> None:
         """What every node says it holds; None where it does not answer."""
-        places = list(self.nodes)
-        told = await asyncio.gather(*(self.providers[name].loaded(node) for name, node in places))
-        for place, loaded in zip(places, told, strict=True):
-            names = None if loaded is None else frozenset(loaded)
-            self.nodes[place] = replace(self.nodes[place], loaded=names)
+        self._asked_at = time.monotonic()
+        told = await asyncio.gather(*(each.loaded(node) for (_, node), each in self._telling.items()))
+        for place, loaded in zip(self._telling, told, strict=True):
+            if place in self.nodes:
+                self.nodes[place] = replace(self.nodes[place], loaded=None if loaded is None else frozenset(loaded))
+            if loaded:
+                self._gpus[place] = any(loaded.values())
+
+    def gpus(self, name: str) -> dict[str, bool | None]:
+        """Whether each node of this provider has a GPU; None: it is not known."""
+        provider = self._all[name]
+        if not isinstance(provider, Placing):
+            return dict.fromkeys(provider.nodes(), not provider.traits.on_cpu)
+        return {node: node in provider.gpu_nodes or self._gpus.get((name, node)) for node in provider.nodes()}
+
+    async def asked_gpus(self, name: str) -> dict[str, bool | None]:
+        """The same; asks first where nobody is known to have one, once in some seconds."""
+        if not any(self.gpus(name).values()) and time.monotonic() - self._asked_at >= ASK_S:
+            await self.ask()
+        return self.gpus(name)
 
     async def settle(self, name: str) -> None:
         """Open and close until nothing is left to do now."""

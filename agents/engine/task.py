@@ -9,8 +9,8 @@ import structlog
 from pydantic import ValidationError
 
 from agents.base import Operation, OperationError
-from agents.engine import policy
-from agents.engine.caller import Commit, Expired, LedgerCaller, Lost, Stopped
+from agents.engine import gpus, policy
+from agents.engine.caller import Commit, Expired, LedgerCaller, Lost, Stopped, Unfit
 from agents.engine.seat import Seat
 from prompts import Library
 from providers.base import Provider, ProviderError, Spent
@@ -24,6 +24,8 @@ from store.ledger.types import Claimed, End, PastCall, Retry, Step
 from store.rows import plain
 
 log = structlog.get_logger(__name__)
+UNFIT_S = 0.25
+"""So long a row waits, about, whose slot was at a node that cannot run it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Tools:
     """Whether another node than the one that refused may take the request now."""
     allowed: Callable[[Claimed, int], Awaitable[None]]
     """Returns when a call of so many tokens may leave."""
+    gpus: Callable[[Claimed], Awaitable[dict[str, bool | None]]]
+    """Whether the nodes of the request's provider have a GPU; None: it is not known."""
 
 
 def ids(claim: Claimed) -> dict[str, Any]:
@@ -81,6 +85,11 @@ async def run(
         heard=lambda node, ended, took_s: tools.heard(claim, node, ended, took_s),
         allowed=lambda tokens: tools.allowed(claim, tokens),
     )
+    if request.options.resource == "gpu":
+        nodes = await tools.gpus(claim)
+        if (why := gpus.refusal(claim.provider, nodes)) is not None:
+            return _unrunnable(claim, why)
+        caller.fits = gpus.fitting(nodes)
     holder.append(caller)
     _warn(caller, request, operation)
     return await _attempt(operation, input_, request, caller, tools)
@@ -94,6 +103,8 @@ async def _attempt(  # noqa: PLR0911 - one per way to end
         output = await operation.run(input_, caller)
     except Lost:
         return None
+    except Unfit:  # to whoever gets a fitting slot next; the others' rows have this one meanwhile
+        return Step(claim, caller.kept(), then=Retry(UNFIT_S * (1 + policy.jitter())))
     except Stopped:
         return stopped(caller, request.metadata)
     except Expired:
@@ -204,7 +215,6 @@ def _warn(caller: LedgerCaller, request: Request, operation: Operation) -> None:
 
 NOT_YET: tuple[tuple[str, Callable[[Request], bool]], ...] = (
     ("on_ambiguous 'hold' acts as 'fail'", lambda request: request.options.on_ambiguous == "hold"),
-    ("resource 'gpu' chooses no node", lambda request: request.options.resource == "gpu"),
     ("ordered keeps no order", lambda request: request.options.ordered),
     ("supersede_key cancels nothing", lambda request: request.supersede_key is not None),
     ("idempotency_key joins no requests", lambda request: request.idempotency_key is not None),

@@ -228,6 +228,8 @@ def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) 
 def _usable(conn: Connection, want: Want, known: Limits | None) -> tuple[list[Row[Any]], int]:
     """The free slots that may be taken, and how many of them."""
     free = _free(conn, want.pool)
+    if want.first:
+        free.sort(key=lambda row: (not row.reserved, row.node not in want.first))
     return (free, len(free)) if known is None else limits.fitting(conn, known, want.pool, free)
 
 

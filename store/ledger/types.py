@@ -125,6 +125,8 @@ class Want:
     pool: Pool
     total: int
     ready: tuple[int, int, int]
+    first: frozenset[str] = frozenset()
+    """Nodes whose slots go before those of others."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -47,10 +47,9 @@ async def started(stack: AsyncExitStack, folder: Path, servers: list[FakeServer]
         default_provider="ollama",
         ollama_url=",".join(server.url for server in servers),
         ollama_slots=SLOTS,
-        ollama_loaded=1,
         poll_s=0.1,
         _env_file=None,
-        **{"ollama_gather_s": 0.3, **changes},
+        **{"ollama_gather_s": 0.3, "ollama_loaded": 1, **changes},
     )
     database = Database(parse_url(ledger_url(told)))
     await migrate(database)
@@ -96,3 +95,40 @@ async def test_a_call_goes_where_its_model_is_loaded(tmp_path: Path) -> None:
         open_ = {(place.node, place.model) for place in board.places if place.open}
         loaded = {(s.url, model) for s in servers for model in s.loaded()}
         assert open_ == loaded
+
+
+def on_gpu(spine: Spine, who: str, count: int) -> list[Arrival]:
+    made = []
+    for i in range(count):
+        options = {"model": MODELS[0], "resource": "gpu"}
+        value = json.dumps({"id": f"{who}-{i}", "input": {"content": "Apple shipped."}, "options": options}).encode()
+        ask = spine.decoder.ask("summarize", Lane.NORMAL, value, [], place=f"{who}/{i}", tenant="t")
+        made.append(Arrival(ask, None, b"k", value, b"[]"))
+    return made
+
+
+async def test_a_request_for_a_gpu_runs_only_where_one_is(tmp_path: Path) -> None:
+    how = Behaviour(latency_s=0.02)
+    async with AsyncExitStack() as stack:
+        servers = [await stack.enter_async_context(await fake_server.start(how=how, models=MODELS)) for _ in range(2)]
+        has = max(servers, key=lambda server: server.url)  # by name it would be the last that a claim takes
+        one, _ = await started(stack, tmp_path, servers, ollama_gpu_nodes=has.url, ollama_loaded=4)
+        await one.writer.accept(on_gpu(one, "gpu", 12))
+        await until_finished(servers, 12)
+        assert has.counts.total.finished == 12
+
+
+async def test_a_request_for_a_gpu_fails_clearly_where_there_is_none(tmp_path: Path) -> None:
+    """The double's models are in memory and none of it is on a GPU."""
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(await fake_server.start(how=Behaviour(), models=MODELS))
+        one, _ = await started(stack, tmp_path, [server], ollama_loaded=4)
+        told: asyncio.Future[dict[str, object]] = asyncio.get_running_loop().create_future()
+        one.engine.on_end.append(lambda _, body: told.set_result(json.loads(body)))
+        await one.writer.accept(on_gpu(one, "gpu", 1))
+        found = await asyncio.wait_for(told, 20)
+        error = found["error"]
+        assert isinstance(error, dict)
+        assert (found["status"], error["type"], error["retryable"]) == ("failed", "invalid_request", False)
+        assert "no node of ollama has a GPU" in error["message"]
+        assert server.counts.total.started == 0
