@@ -136,9 +136,8 @@ class Engine:
 
     def _want(self, shelf: Shelf) -> Want:
         """Nodes that have a GPU go first, so that whoever needs one gets it while there is one."""
-        gpus = self.placer.gpus(shelf.pool[0])
-        has = frozenset(node for node, found in gpus.items() if found)
-        return replace(shelf.want(), first=has) if has and len(has) < len(gpus) else shelf.want()
+        first = self.placer.first.get(shelf.pool[0])
+        return shelf.want() if first is None else replace(shelf.want(), first=first)
 
     def _models(self, provider: str) -> set[str]:
         return {model for name, model in self.shelves if name == provider}

@@ -55,6 +55,8 @@ class Placer:
         }
         self._gpus: dict[tuple[str, str], bool] = {}
         """Whether a node has one, of those that have said so by a model that they hold."""
+        self.first = self._gpus_first()
+        """By provider: the nodes with a GPU, where others have none."""
         self._asked_at = float("-inf")
         self._asking: asyncio.Task[None] | None = None
 
@@ -89,6 +91,17 @@ class Placer:
                 self.nodes[place] = replace(self.nodes[place], loaded=None if loaded is None else frozenset(loaded))
             if loaded:
                 self._gpus[place] = any(loaded.values())
+
+        self.first = self._gpus_first()
+
+    def _gpus_first(self) -> dict[str, frozenset[str]]:
+        found: dict[str, frozenset[str]] = {}
+        for name in sorted({name for name, _ in self._telling}):
+            gpus = self.gpus(name)
+            has = frozenset(node for node, known in gpus.items() if known)
+            if has and len(has) < len(gpus):
+                found[name] = has
+        return found
 
     def gpus(self, name: str) -> dict[str, bool | None]:
         """Whether each node of this provider has a GPU; None: it is not known."""

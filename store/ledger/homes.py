@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, func, literal, select, text, union_all, update
 
+from store import rows
 from store.database import now
 from store.ledger.types import Pool
 from store.tables import CLAIMABLE, requests, slots
@@ -126,10 +127,15 @@ def move(
     conn: Connection, provider: str, at: float, opens: Iterable[tuple[str, str]], closes: Iterable[tuple[str, str]]
 ) -> None:
     """Open and close slots of (node, model), and keep a fifth of each model's open ones from batch."""
+    opens, closes = list(opens), list(closes)
+    models = sorted({model for _, model in opens + closes})
+    # in the order in which slots are freed: an update of several rows takes them as they come, and could meet a step in a ring
+    ours = select(_S.number).where(_S.provider == provider, _S.model.in_(rows.padded(models)))
+    conn.execute(ours.order_by(_S.model, _S.node, _S.number).with_for_update()).all()
     told = [(node, model, True) for node, model in opens] + [(node, model, False) for node, model in closes]
     for node, model, is_open in sorted(told, key=lambda each: (each[1], each[0])):
         conn.execute(_MOVE, {"p": provider, "n": node, "m": model, "opens": is_open, "the_time": at})
-    for model in sorted({model for _, model, _ in told}):
+    for model in models:
         _reserve(conn, (provider, model))
 
 
