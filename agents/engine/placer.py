@@ -22,7 +22,7 @@ from store.ledger.types import Pool
 from store.ledger.writer import CHANNEL
 
 log = structlog.get_logger(__name__)
-TICK_S = 0.1
+TICK_S = 0.25
 ASK_S = 3.0
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 

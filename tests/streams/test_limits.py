@@ -20,8 +20,6 @@ from streams.app import Spine, running
 from streams.settings import Settings
 from streams.where import ledger_url
 
-pytestmark = pytest.mark.fast
-
 POOL = ("fake", "fake:latest")
 
 

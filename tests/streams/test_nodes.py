@@ -19,8 +19,6 @@ from streams.app import Spine, running
 from streams.settings import Settings
 from streams.where import ledger_url
 
-pytestmark = pytest.mark.fast
-
 MODELS = ("a:latest", "b:latest", "c:latest", "d:latest")
 SLOTS = 2
 
@@ -67,17 +65,21 @@ async def until_finished(servers: list[FakeServer], count: int) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_two_processes_never_exceed_a_nodes_slots_and_load_seldom(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+async def test_two_processes_never_exceed_a_nodes_slots_and_load_seldom(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = request.getfixturevalue("postgres_database") if kind == "postgres" else ""
     how = Behaviour(latency_s=0.02, holds=1, load_s=0.2)
     async with AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(await fake_server.start(how=how, models=MODELS)) for _ in range(2)]
-        one, two = await started(stack, tmp_path, servers)
-        await one.writer.accept(arrivals(one, "one", 100))
-        await two.writer.accept(arrivals(two, "two", 100))
-        await until_finished(servers, 200)
+        one, two = await started(stack, tmp_path, servers, database_url=url)
+        await one.writer.accept(arrivals(one, "one", 60))
+        await two.writer.accept(arrivals(two, "two", 60))
+        await until_finished(servers, 120)
         loads = sum(sum(server._loading.loads.values()) for server in servers)
         assert [server.counts.max_in_flight <= SLOTS for server in servers] == [True, True]
-        assert loads <= 20  # in turn it would be 150: three of four calls find another model
+        assert loads <= 20  # in turn it would be 90: three of four calls find another model
         assert all(server.counts.total.refused == 0 for server in servers)
 
 
