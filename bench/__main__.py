@@ -11,9 +11,8 @@ from rich.console import Console
 
 from bench import ledger, report, simulate
 from bench.ground import ground, make_topics
-from bench.measures import FULL, SHORT
 from bench.measures import MEASURES as OF_THE_PATH
-from bench.sides import DATABASES
+from bench.sides import DATABASES, FULL, SHORT
 from bench.urgent import urgent
 from streams import runtime
 from streams.logging import configure

@@ -1,6 +1,7 @@
 """What a measure stands on: a real Kafka and a real PostgreSQL in a temp folder, the double and the workers as processes."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -9,9 +10,10 @@ import sys
 import tempfile
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import psutil
@@ -19,6 +21,7 @@ from sqlalchemy import make_url
 
 from agents import OPERATIONS
 from bench.load import PARTITIONS
+from providers.fake_server import MODELS
 from streams import topics, topics_admin
 from streams.broker import control
 from streams.settings import Settings
@@ -28,10 +31,12 @@ REQUESTS, RESULTS, USAGE = "bench.requests", "bench.results", "bench.usage"
 """The bare loop's topics; the worker's are the contract's."""
 
 _DOUBLE = """
-import sys
+import json, sys
 from providers.double.faults import Behaviour
 from providers.fake_server import serve
-serve("127.0.0.1", 0, Behaviour(latency_s=float(sys.argv[1]), tail=float(sys.argv[2])), ready=lambda url: print(url, flush=True))
+how = json.loads(sys.argv[1])
+slots, models = how.pop("slots"), tuple(how.pop("models"))
+serve("127.0.0.1", 0, Behaviour(**how), slots=slots, models=models, ready=lambda url: print(url, flush=True))
 """
 
 
@@ -116,8 +121,11 @@ def process(arguments: list[str], environment: Mapping[str, str], log: Path) -> 
 
 
 @contextlib.contextmanager
-def double(ground: Ground, latency_s: float, tail: float = 0.0) -> Iterator[str]:
-    """The model server's double, without a limit of its own; its address. `tail`: the share of calls that take ten times as long."""
-    arguments = ["-c", _DOUBLE, str(latency_s), str(tail)]
+def double(
+    ground: Ground, latency_s: float, *, slots: int = 0, models: Sequence[str] = MODELS, **how: Any
+) -> Iterator[str]:
+    """The model server's double; its address. `how`: more of its `Behaviour`; slots 0: no limit of its own."""
+    told = {"latency_s": latency_s, "slots": slots, "models": list(models), **how}
+    arguments = ["-c", _DOUBLE, json.dumps(told)]
     with process(arguments, ground.environment(), ground.folder / "double.log") as (_, url):
         yield url

@@ -5,7 +5,6 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -16,28 +15,15 @@ import psutil
 from bench import ground, load, takeover
 from bench.ground import SLOTS, Ground
 from bench.kill import kill
-from bench.report import Line, Report, percentile, ratios
-from bench.sides import BARE, DATABASES, Running, installed, interleaved, started
+from bench.nodes import loads, storm
+from bench.report import Line, Report, at_least, at_most, percentile, ratios
+from bench.sides import BARE, DATABASES, Running, Size, installed, interleaved, started
 
 PAID = ", paid"
 """The other sides are an Ollama's slots: free, so that the next row's intent may be committed ahead."""
 Figures = dict[str, list[float]]
 _LOCAL = ("onnxruntime", "xllamacpp", "tokenizers", "numpy")
 """What only the provider `local` needs; a library of theirs that is mapped into a worker was imported."""
-
-
-@dataclass(frozen=True)
-class Size:
-    """How long each measure takes."""
-
-    rounds: int
-    records: int
-    seconds: float
-    many: int
-
-
-FULL = Size(rounds=5, records=8_000, seconds=8.0, many=100_000)
-SHORT = Size(rounds=2, records=3_000, seconds=5.0, many=10_000)
 
 
 async def throughput(where: Ground, size: Size, databases: Sequence[str]) -> Report:
@@ -224,16 +210,6 @@ def _whole(answers: load.Answers, count: int) -> None:
         raise RuntimeError(f"{len(answers.ids)} of {count} ids, {answers.failed} failed, {answers.repeated} repeated")
 
 
-def at_least(side: str, figure: str, values: Sequence[float], goal: float) -> Line:
-    line = Line(side, figure, "", values, f">= {goal:g}")
-    return Line(side, figure, "", values, line.goal, line.median() >= goal)
-
-
-def at_most(side: str, figure: str, unit: str, values: Sequence[float], goal: float) -> Line:
-    line = Line(side, figure, unit, values, f"<= {goal:g} {unit}".rstrip())
-    return Line(side, figure, unit, values, line.goal, line.median() <= goal)
-
-
 Measure = Callable[[Ground, Size, Sequence[str]], Awaitable[Any]]
 
 MEASURES: dict[str, Measure] = {  # and `ledger`, which has a ground of its own
@@ -243,4 +219,6 @@ MEASURES: dict[str, Measure] = {  # and `ledger`, which has a ground of its own
     "memory": memory,
     "kill": kill,
     "takeover": takeovers,
+    "loads": loads,
+    "storm": storm,
 }

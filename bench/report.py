@@ -44,6 +44,16 @@ class Report:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
+def at_least(side: str, figure: str, values: Sequence[float], goal: float) -> Line:
+    line = Line(side, figure, "", values, f">= {goal:g}")
+    return Line(side, figure, "", values, line.goal, line.median() >= goal)
+
+
+def at_most(side: str, figure: str, unit: str, values: Sequence[float], goal: float) -> Line:
+    line = Line(side, figure, unit, values, f"<= {goal:g} {unit}".rstrip())
+    return Line(side, figure, unit, values, line.goal, line.median() <= goal)
+
+
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
     """Round by round."""
     return [a / b for a, b in zip(ours, theirs, strict=True)]

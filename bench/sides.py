@@ -4,7 +4,7 @@ import asyncio
 import importlib.util
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
@@ -20,6 +20,20 @@ LOOPS = {BARE: "bench.bare", "faststream": "bench.peers.with_faststream", "faust
 """Those without a ledger, and their modules."""
 PEERS = tuple(LOOPS)[1:]
 DATABASES = ("sqlite", "postgres")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How long each measure takes."""
+
+    rounds: int
+    records: int
+    seconds: float
+    many: int
+
+
+FULL = Size(rounds=5, records=8_000, seconds=8.0, many=100_000)
+SHORT = Size(rounds=2, records=3_000, seconds=5.0, many=10_000)
 
 
 @dataclass(frozen=True)
@@ -68,9 +82,10 @@ async def prepared(
     paid: bool = True,
     slots: int = SLOTS,
     skip: Sequence[str] = (),
+    more: Mapping[str, str] = {},
 ) -> Prepared:
     """A fresh group and database; `backlog` records wait. What earlier rounds have left in the topics of `skip` is not read
-    either.
+    either. `more`: of the worker's environment.
     """
     group, run = f"bench-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex[:8]
     environment = where.environment()
@@ -81,7 +96,7 @@ async def prepared(
         requests, results, also = topics.request_topic("summarize"), topics.RESULTS, topics.USAGE
         arguments = ["-m", "bench.worker"]
         environment |= settings(where, await ground.fresh_database(where, side), model, group)
-        environment |= {"GENAI_FAKE_PAID": str(int(paid)), "GENAI_FAKE_SLOTS": str(slots)}
+        environment |= {"GENAI_FAKE_PAID": str(int(paid)), "GENAI_FAKE_SLOTS": str(slots), **more}
     await _quiet()
     await load.skip_to_end(where.bootstrap, group, [requests, also, *skip])
     since = await load.mark(where.bootstrap, results)
@@ -99,9 +114,10 @@ async def started(
     paid: bool = True,
     slots: int = SLOTS,
     skip: Sequence[str] = (),
+    more: Mapping[str, str] = {},
 ) -> AsyncIterator[Running]:
     """A fresh process with a fresh group and database, that reads; `backlog` records wait for it when it begins."""
-    at = await prepared(where, side, model, backlog=backlog, paid=paid, slots=slots, skip=skip)
+    at = await prepared(where, side, model, backlog=backlog, paid=paid, slots=slots, skip=skip, more=more)
     with at.process() as process:
         yield Running(process, at.run, at.requests, at.results, at.since)
 

@@ -19,7 +19,7 @@ ProviderError
 An error says two things to whoever decides: `maybe_paid`, and `another_try_may_help`. Its message is shown to users.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -67,7 +67,8 @@ class EmbedCall:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a call used, in the provider's own count; `estimated` where it gave none. `gpu_seconds` where it is known.
+    """What a call used, in the provider's own count; `estimated` where it gave none. `gpu_seconds` where it is known. `load_s`: how
+    long the call waited for its model to be loaded, where that is known.
 
     `cached_tokens` are a part of `input_tokens`, not beside them: a provider that counts them apart adds them up.
     """
@@ -77,6 +78,7 @@ class Spent:
     cached_tokens: int = 0
     estimated: bool = False
     gpu_seconds: float | None = None
+    load_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +103,14 @@ class Traits:
     """What an operation or the engine must know about a provider before it calls it.
 
     `paid`: a second call costs money, so an ambiguous one is governed by `on_ambiguous`.
+    `on_cpu`: it has no GPU, so a request for one cannot run there.
     `classify_by_embedding`: its chat model cannot classify, its embedding model can (SmolLM2 2/8, MiniLM 8/8).
     `context_tokens`: what its chat models read and write at most in one call; `embed_context_tokens`: what its embedding
     models read. None: not known beforehand; a call that is too long is refused with `ContextTooLong`, which says it.
     """
 
     paid: bool
+    on_cpu: bool = False
     classify_by_embedding: bool = False
     context_tokens: int | None = None
     embed_context_tokens: int | None = None
@@ -147,6 +151,22 @@ class Knowing(Protocol):
 
     def digest(self, model: str) -> str | None:
         """Of the weights that this name stands for, as they were when it was last seen; None: not seen yet."""
+class Placing(Protocol):
+    """A provider whose nodes hold only some models at a time: asked for another, they throw one out and load it.
+
+    `holds`: how many, 0 if it may be any number; `gather_s`: how long rows wait before a node throws a model out for them;
+    `gpu_nodes`: those of which the settings say that they have a GPU.
+    """
+
+    holds: int
+    gather_s: float
+    gpu_nodes: frozenset[str]
+
+    def nodes(self) -> tuple[str, ...]:
+        """As the provider's."""
+
+    async def loaded(self, node: str) -> Mapping[str, bool] | None:
+        """The models that it holds now, and whether each has a part on a GPU; None: it does not say. Never raises."""
 
 
 class Provider(Protocol):

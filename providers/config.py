@@ -10,6 +10,7 @@ class Config:
     """Every provider's settings in one value; a factory reads its own part.
 
     `ollama_num_ctx`: sent with every call, because another one makes Ollama load the model again.
+    `ollama_loaded`: models that a node holds at a time (its OLLAMA_MAX_LOADED_MODELS); 0: any number.
     `local_threads`: 0 means all cores but one; two threads that share their cores with others collapse to 2 tokens/s.
     `fake_url`: the address of `genai-spine fake-provider`; None: the double in this process.
     """
@@ -18,6 +19,9 @@ class Config:
     ollama_slots: int = 1
     ollama_num_ctx: int = 8192
     ollama_keep_alive: str = "30m"
+    ollama_loaded: int = 3
+    ollama_gather_s: float = 2.0
+    ollama_gpu_nodes: tuple[str, ...] = ()
     ollama_chat_model: str = "llama3.2:latest"
     ollama_embed_model: str = "nomic-embed-text:latest"
     local_slots: int = 1

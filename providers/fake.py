@@ -147,7 +147,13 @@ def _too_long(length: int, context: int) -> ContextTooLong:
 def at_server(url: str, *, slots: int = 4, paid: bool = True) -> OllamaProvider:
     """The double that runs as a process of its own: reached as Ollama is, counted and priced as `fake`."""
     return OllamaProvider(
-        (url,), slots=slots, chat_model=CHAT_MODEL, embed_model=EMBED_MODEL, name="fake", traits=Traits(paid=paid)
+        (url,),
+        slots=slots,
+        gpu_nodes=(url,),
+        chat_model=CHAT_MODEL,
+        embed_model=EMBED_MODEL,
+        name="fake",
+        traits=Traits(paid=paid),
     )
 
 

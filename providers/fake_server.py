@@ -5,16 +5,17 @@
 
 `/api/chat` (streamed as NDJSON unless `stream` is false; in pieces over a latency of 0.2 s or more), `/api/embed`, `/api/tags`,
 `/api/ps`, `/api/version`; errors in the words recorded from Ollama 0.17.4. With `slots`, further calls wait in a queue of
-512, then 503, as at an Ollama. Measured with a JSON schema at 0 ms: 75-95 us of CPU a call, 5,500-11,000 calls/s beside
-its client on two shared cores.
+512, then 503, as at an Ollama. With `Behaviour.holds` it loads and throws out models as one, too. Measured with a JSON
+schema at 0 ms: 75-95 us of CPU a call, 5,500-11,000 calls/s beside its client on two shared cores.
 """
 
 import asyncio
 import contextlib
 import signal
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -25,6 +26,7 @@ from providers.double import answers
 from providers.double.counts import Counts, End
 from providers.double.faults import FAULTS, STEP_S, Behaviour, Plan, plan
 from providers.double.http1 import Connection, Request, Response
+from providers.double.loading import Loading
 
 MODELS = ("fake:latest", "fake-embed:latest", "llama3.2:latest", "nomic-embed-text:latest", "all-minilm:latest")
 QUEUE = 512
@@ -49,6 +51,8 @@ class Call:
     working: bool = False
     begun: bool = False
     """A part of its answer was sent."""
+    load_s: float = 0.0
+    """How much of its time it waited for its model."""
 
 
 class FakeServer:
@@ -60,6 +64,7 @@ class FakeServer:
         self._how = how
         self._slots = slots
         self._models = models
+        self._loading = Loading(how.holds, how.load_s, time.monotonic)
         self._working = 0
         self._queue: deque[Call] = deque()
         self._calls: dict[Connection, Call] = {}
@@ -69,7 +74,7 @@ class FakeServer:
             ("GET", "/_counts"): self._show_counts,
             ("POST", "/_reset"): self._reset,
             ("GET", "/api/tags"): lambda _: _json({"models": [self._described(name) for name in models]}),
-            ("GET", "/api/ps"): lambda _: _json({"models": [self._described(name) for name in models]}),
+            ("GET", "/api/ps"): lambda _: _json({"models": [self._described(name) for name in self.loaded()]}),
             ("GET", "/api/version"): lambda _: _json({"version": "0.17.4"}),
         }
 
@@ -118,14 +123,26 @@ class FakeServer:
             self.counts.end(tag, "refused")
             connection.answer(refused)
             return
+        if self._how.most and self._working >= self._how.most:
+            self.counts.end(tag, "refused")
+            connection.answer(_failure(Plan(fault="rate_limited", argument=self._how.most_wait_s)))
+            return
         call = Call(
             connection, request, body, texts, plan(self._how, tag or f"#{self.counts.total.started}", nth, texts)
         )
-        if self._slots and self._working >= self._slots:
+        if self._queue or not self._may_work(call):
             self._wait(call)
         else:
             self._calls[connection] = call
             self._work(call)
+
+    def loaded(self) -> tuple[str, ...]:
+        """The models in memory."""
+        return tuple(self._loading.ready_at) if self._how.holds else self._models
+
+    def _may_work(self, call: Call) -> bool:
+        has_slot = not self._slots or self._working < self._slots
+        return has_slot and self._loading.may_begin(_tagged(call.body["model"]))
 
     def _wait(self, call: Call) -> None:
         if len(self._queue) >= QUEUE:
@@ -138,6 +155,9 @@ class FakeServer:
     def _work(self, call: Call) -> None:
         self._working += 1
         call.working = True
+        call.load_s = self._loading.begin(_tagged(call.body["model"]))
+        if call.load_s:
+            call.fate = replace(call.fate, delay_s=call.fate.delay_s + call.load_s)
         if call.fate.delay_s >= 2 * STEP_S and call.fate.fault is None and self._is_streamed(call):
             self._stream(call)
         elif call.fate.delay_s > 0:
@@ -197,8 +217,9 @@ class FakeServer:
         self.counts.end(call.request.tag, end)
         if call.working:
             self._working -= 1
-            while self._queue and (not self._slots or self._working < self._slots):
-                self._work(self._queue.popleft())
+            self._loading.end(_tagged(call.body["model"]))
+        while self._queue and self._may_work(self._queue[0]):
+            self._work(self._queue.popleft())
 
     def _read(self, request: Request) -> tuple[dict[str, Any], tuple[str, ...], Response | None]:
         """The body and its texts, or the refusal."""
@@ -232,8 +253,10 @@ class FakeServer:
         return None
 
     def _answer(self, call: Call) -> Response:
-        nanos = int(call.fate.delay_s * 1e9)
-        times = {"total_duration": nanos, "load_duration": 0, "prompt_eval_count": answers.count(call.texts)}
+        loading = int(call.load_s * 1e9)
+        nanos = int(call.fate.delay_s * 1e9) - loading
+        times = {"total_duration": nanos + loading, "load_duration": loading}
+        times |= {"prompt_eval_count": answers.count(call.texts)}
         if call.request.path == "/api/embed":
             vectors = [answers.embed(text) for text in call.texts]
             return _json({"model": call.body["model"], "embeddings": vectors} | times)
@@ -256,15 +279,20 @@ class FakeServer:
         return _streamed(head, said.text, last)
 
     def _described(self, name: str) -> dict[str, Any]:
-        known = {"name": name, "model": name, "modified_at": _NO_TIME, "size": 0, "digest": ""}
+        known = {"name": name, "model": name, "modified_at": _NO_TIME, "size": 0, "size_vram": 0, "digest": ""}
         return known | {"context_length": self._how.context_tokens}
 
     def _show_counts(self, request: Request) -> Response:
-        return _json(self.counts.snapshot(requests="requests=0" not in request.query))
+        return _json(self.counts.snapshot(requests="requests=0" not in request.query) | {"loads": self._loading.loads})
 
     def _reset(self, _: Request) -> Response:
         self.counts.reset()
+        self._loading.loads = {}
         return _json({})
+
+
+def _tagged(model: str) -> str:
+    return model if ":" in model else f"{model}:latest"
 
 
 def _json(value: dict[str, Any]) -> Response:

@@ -49,6 +49,7 @@ class LocalProvider:
 
     name = "local"
     traits = Traits(
+        on_cpu=True,
         paid=False,
         classify_by_embedding=True,
         context_tokens=llama.CONTEXT,

@@ -5,7 +5,7 @@ reached has not run the call, and nothing was paid: another node can have it at 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import httpx
@@ -46,6 +46,9 @@ class OllamaProvider:
         slots: int = 1,
         num_ctx: int = 8192,
         keep_alive: str = "30m",
+        holds: int = 0,
+        gather_s: float = 2.0,
+        gpu_nodes: tuple[str, ...] = (),
         chat_model: str = "llama3.2:latest",
         embed_model: str = "nomic-embed-text:latest",
         name: str = "ollama",
@@ -58,6 +61,8 @@ class OllamaProvider:
         self._slots = slots
         self._num_ctx = num_ctx
         self._keep_alive = keep_alive
+        self.holds, self.gather_s = holds, gather_s
+        self.gpu_nodes = frozenset(http.address(_with_scheme(url)).name for url in gpu_nodes)
         self._models: dict[Kind, str] = {"chat": chat_model, "embed": embed_model}
         self._http = http.client()
         self._digests: dict[str, dict[str, str]] = {}
@@ -109,6 +114,14 @@ class OllamaProvider:
                 if model.loaded or model.name not in found:
                     found[model.name] = model
         return Shelf(tuple(found[name] for name in sorted(found)), tuple(why for each in told for why in each.away))
+
+    async def loaded(self, node: str) -> Mapping[str, bool] | None:
+        """What it has in memory, and whether on a GPU; None when it does not answer within 5 s."""
+        try:
+            reply = await self._get(node, "/api/ps")
+        except ProviderError:
+            return None
+        return ollama_wire.read_loaded(reply.content) if reply.status_code == httpx.codes.OK else None
 
     async def _told(self, node: str) -> Shelf:
         try:
@@ -213,6 +226,9 @@ def make(config: Config) -> OllamaProvider:
         slots=config.ollama_slots,
         num_ctx=config.ollama_num_ctx,
         keep_alive=config.ollama_keep_alive,
+        holds=config.ollama_loaded,
+        gather_s=config.ollama_gather_s,
+        gpu_nodes=config.ollama_gpu_nodes,
         chat_model=config.ollama_chat_model,
         embed_model=config.ollama_embed_model,
     )

@@ -192,6 +192,7 @@ def _spent(reply: dict[str, Any]) -> Spent:
         output_tokens=tokens_out,
         estimated=counts[0] is None,
         gpu_seconds=None if worked is None else worked / 1e9,
+        load_s=loading / 1e9 if isinstance(loading := reply.get("load_duration"), int) else None,
     )
 
 
@@ -291,6 +292,14 @@ def read_shelf(tags: bytes, loaded: bytes) -> tuple[Model, ...]:
         Model(name, _kind(name, families.get(name, "")), name in contexts, contexts.get(name))
         for name in read_models(tags)
     )
+
+
+def read_loaded(body: bytes) -> dict[str, bool] | None:
+    """The models of `/api/ps`, and whether each has a part on a GPU; None: this is no such list."""
+    try:
+        return {str(each["name"]): each.get("size_vram", 0) > 0 for each in orjson.loads(body)["models"] or ()}
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _families(tags: bytes) -> dict[str, str]:

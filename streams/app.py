@@ -20,6 +20,7 @@ from agents.engine.keeper import Keeper
 from agents.engine.metrics import Metrics
 from agents.engine.policy import Patience
 from agents.engine.pruner import Pruner
+from agents.engine.quotas import Bound, Bounds
 from prompts import Library
 from providers import PROVIDERS, Provider
 from providers import Config as ProviderConfig
@@ -27,7 +28,7 @@ from providers.double.faults import Behaviour
 from providers.prices import PriceTable
 from providers.prices import table as price_table
 from store.database import Database, parse_url
-from store.ledger.cache import Bounds
+from store.ledger import cache
 from store.ledger.order import Rules
 from store.ledger.types import Routes
 from store.ledger.writer import Writer
@@ -71,6 +72,9 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
         ollama_slots=settings.ollama_slots,
         ollama_num_ctx=settings.ollama_num_ctx,
         ollama_keep_alive=settings.ollama_keep_alive,
+        ollama_loaded=settings.ollama_loaded,
+        ollama_gather_s=settings.ollama_gather_s,
+        ollama_gpu_nodes=tuple(part.strip() for part in settings.ollama_gpu_nodes.split(",") if part.strip()),
         local_slots=settings.local_slots,
         local_threads=settings.local_threads,
         fake_url=settings.fake_url,
@@ -90,6 +94,11 @@ def make_prices(settings: Settings) -> PriceTable:
     """The table of the settings; what it does not name is priced by the defaults, or not at all."""
     entries = {name: entry.model_dump() for name, entry in settings.prices.items()}
     return price_table(entries, settings.prices_version)
+
+
+def make_bounds(settings: Settings) -> Bounds:
+    """What models may be asked for in a minute, and at a time."""
+    return Bounds({name: Bound(entry.rpm, entry.tpm, entry.concurrency) for name, entry in settings.limits.items()})
 
 
 def make_routes(settings: Settings, widths: dict[str, int]) -> Routes:
@@ -153,12 +162,13 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
             Patience(settings.max_attempts, settings.retry_base_s, settings.retry_cap_s),
             settings.default_timeout_s,
             settings.poll_s,
-            Rules(
+            bounds=make_bounds(settings),
+            rules=Rules(
                 aging_s=(math.inf, settings.aging_normal_s, settings.aging_batch_s), lend_after_s=settings.lend_after_s
             ),
         ),
     )
-    bounds = Bounds(settings.cache_ttl_s, settings.cache_max_bytes)
+    bounds = cache.Bounds(settings.cache_ttl_s, settings.cache_max_bytes)
     keeper = Keeper(engine, database, routes, worker, lease_s=settings.lease_s, poll_s=settings.poll_s, bounds=bounds)
     await keeper.start()
     stack.push_async_callback(keeper.aclose)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
@@ -21,6 +21,16 @@ class PriceEntry(BaseModel):
     output_per_million: str = "0"
     cached_per_million: str | None = None
     per_gpu_second: str = "0"
+
+
+class LimitEntry(BaseModel):
+    """What a model may be asked for, over all processes: requests and tokens a minute, calls at a time."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rpm: Annotated[int, Field(ge=1)] | None = None
+    tpm: Annotated[int, Field(ge=1)] | None = None
+    concurrency: Annotated[int, Field(ge=1)] | None = None
 
 
 class Settings(BaseSettings):
@@ -48,6 +58,9 @@ class Settings(BaseSettings):
     ollama_slots: Annotated[int, Field(ge=1)] = 1  # OLLAMA_NUM_PARALLEL of each node
     ollama_num_ctx: Annotated[int, Field(ge=256)] = 8192
     ollama_keep_alive: str = "30m"
+    ollama_loaded: Annotated[int, Field(ge=0)] = 3  # OLLAMA_MAX_LOADED_MODELS of each node; 0: no bound
+    ollama_gpu_nodes: str = ""  # those of GENAI_OLLAMA_URL that have a GPU, where they do not say so themselves
+    ollama_gather_s: Annotated[float, Field(ge=0)] = 2.0  # how long calls are gathered before a node loads for them
     local_slots: Annotated[int, Field(ge=1)] = 1
     local_threads: Annotated[int, Field(ge=0)] = 0  # 0: cores - 1, at least one
     fake_url: str | None = None  # address of `genai-spine fake-provider`; None: in process
@@ -59,6 +72,7 @@ class Settings(BaseSettings):
     fake_paid: bool = True
     prices: dict[str, PriceEntry] = {}  # "provider/model" or "provider/*"; JSON
     prices_version: str = "settings"
+    limits: dict[str, LimitEntry] = {}  # "provider/model" or "provider/*"; JSON
     prompts_dir: str = ""  # a folder of prompt files of your own, beside the shipped ones
 
     # the ledger
@@ -123,6 +137,14 @@ class Settings(BaseSettings):
     def _empty_is_not_set(cls, value: Any, info: ValidationInfo) -> Any:
         """`GENAI_API_KEY=` must not pass for a key; nor must other settings that may be left out."""
         return None if value == "" and cls.model_fields[info.field_name or ""].default is None else value
+
+    @field_validator("limits")
+    @classmethod
+    def _name_models(cls, told: dict[str, LimitEntry]) -> dict[str, LimitEntry]:
+        for name in told:
+            if "/" not in name:
+                raise ValueError(f"{name!r} names no model; write provider/model or provider/*")
+        return told
 
     @field_validator("cors_origins")
     @classmethod

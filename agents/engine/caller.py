@@ -27,6 +27,10 @@ class Lost(Exception):
     """The row is not ours any more: another worker has taken it over, or it was ended."""
 
 
+class Unfit(Exception):
+    """The slot is at a node that cannot run this request; another one may."""
+
+
 class Stopped(Exception):
     """Somebody asked to cancel this request before this call began."""
 
@@ -58,12 +62,20 @@ class LedgerCaller:
         past: Sequence[PastCall],
         commit: Commit,
         timeout_s: float,
+        heard: Callable[[str, ProviderError | Spent, float], None],
+        allowed: Callable[[int], Awaitable[None]],
     ) -> None:
+        self.heard = heard
+        """Told how each call ended, at which node, after how many seconds."""
+        self.allowed = allowed
+        """Returns when a call of so many tokens may leave."""
         self.claim, self.seat, self.options = claim, seat, options
         self.provider, self.prices, self.library, self.commit = provider, prices, library, commit
         self.timeout_s = timeout_s
         self.traits, self.pinned = provider.traits, claim.pinned
         self.past = past
+        self.fits: frozenset[str] | None = None
+        """The nodes that can run this request; None: each can."""
         self.number = 0
         self.begun = False
         self.pending: list[tuple[Closing, Answer | None]] = []
@@ -134,6 +146,7 @@ class LedgerCaller:
             answer = await make(journalled.node)
         except ProviderError as error:
             self._close_failed(journalled, error, started)
+            self.heard(journalled.node, error, time.perf_counter() - started)
             raise
         except BaseException:  # cancelled: the connection is closed, and nobody knows how far the call had come
             self._close_broken(journalled, "cancelled", None, started)
@@ -141,6 +154,7 @@ class LedgerCaller:
         finally:
             self.running = None
         self._close(self._booked(journalled, "ok", answer.spent, started), answer)
+        self.heard(journalled.node, answer.spent, time.perf_counter() - started)
         return answer
 
     async def _begun(self, call: Call) -> Call:
@@ -148,22 +162,31 @@ class LedgerCaller:
         between, and it costs nothing. For a paid one it comes last: it says that the call was made.
         """
         if call.node:
+            self._check_node(call.node)
+            await self.allowed(call.estimate_tokens + call.estimate_output)
+            self._check_deadline()
             return await self._open(call)
         if self.traits.paid:
-            return await self._open(replace(call, node=await self._node()))
+            return await self._open(replace(call, node=await self._node(call)))
         await self._open(call)
         try:
-            return replace(call, node=await self._node())
+            return replace(call, node=await self._node(call))
         except BaseException:
             self.claim.attempts -= 1
             self._close(Closing(call, "error", event=False, error="it had no slot yet"))
             raise
 
-    async def _node(self) -> str:
-        """Where the slot is, once it is here and if it is not too late then."""
+    async def _node(self, call: Call) -> str:
+        """Where the slot is, once it is here and the call may leave, and if it is not too late then."""
         slot = await self.seat.taken()
+        self._check_node(slot.node)
+        await self.allowed(call.estimate_tokens + call.estimate_output)
         self._check_deadline()
         return slot.node
+
+    def _check_node(self, node: str) -> None:
+        if self.fits is not None and node not in self.fits:
+            raise Unfit
 
     def _taken_over(self, digest: bytes) -> Answer | None:
         for past in self.past:

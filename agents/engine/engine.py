@@ -11,13 +11,16 @@ import structlog
 from agents.base import Operation
 from agents.engine import task
 from agents.engine.caller import LedgerCaller
+from agents.engine.gates import Gates
 from agents.engine.metrics import Metrics
+from agents.engine.placer import LOADED_AFTER_S, Placer
 from agents.engine.policy import Patience
+from agents.engine.quotas import Bounds, Quotas, spread
 from agents.engine.seat import Seat
 from agents.engine.shelf import Shelf
 from agents.engine.teller import Teller
 from prompts import Library
-from providers.base import Provider
+from providers.base import Provider, ProviderError, Spent
 from providers.prices import PriceTable
 from schemas.result import Status
 from store.database import Database
@@ -26,12 +29,15 @@ from store.ledger import queries
 from store.ledger.answers import metadata_of
 from store.ledger.claim import ensure_slots
 from store.ledger.order import Rules
-from store.ledger.types import Claimed, End, Pool, Retry, Seen, Shared, Slot, Step, Stepped
+from store.ledger.quotas import Lent, Most, borrow
+from store.ledger.types import Claimed, End, Pool, Retry, Seen, Shared, Slot, Step, Stepped, Want
 from store.ledger.writer import Committed, Wants, Writer
 
 log = structlog.get_logger(__name__)
 AHEAD = 4
 """One row ahead for so many slots: to prepare a call takes some commits' time, to make it much longer."""
+_UNSEEN_S = 0.02
+"""After so long a claim is made again that met a limit while another process held it: some commits' time."""
 LANE_NAMES = ("realtime", "normal", "batch")
 
 
@@ -43,6 +49,8 @@ class Limits:
     timeout_s: float = 60.0
     told_after_s: float = 1.0
     """A call that takes longer says how far it is."""
+    bounds: Bounds = field(default_factory=Bounds)
+    """What a pool may be asked for in a minute, and at a time."""
     rules: Rules = field(default_factory=Rules)
 
 
@@ -64,9 +72,24 @@ class Engine:
         limits = limits or Limits()
         self.writer, self.database, self.providers, self.metrics = writer, database, providers, metrics
         self.tools = task.Tools(
-            operations, providers, prices, library, writer.step, limits.patience, limits.timeout_s, self._elsewhere
+            operations,
+            providers,
+            prices,
+            library,
+            writer.step,
+            limits.patience,
+            limits.timeout_s,
+            self._heard,
+            self._elsewhere,
+            self._allowed,
+            self._gpu_nodes,
         )
         self.rules = limits.rules
+        self.quotas = Quotas(limits.bounds, self._borrow)
+        self._bounds = limits.bounds
+        self.gates = Gates()
+        self._waking: asyncio.TimerHandle | None = None
+        """When the next pause ends, or the next door may be tried."""
         self.shelves: dict[Pool, Shelf] = {}
         self.tasks: dict[int, asyncio.Task[None]] = {}
         self.seats: dict[int, Seat] = {}
@@ -76,6 +99,9 @@ class Engine:
         self.draining = False
         self.on_end: list[Callable[[Claimed, bytes], None]] = []
         self.teller = Teller(database, writer.routes, limits.told_after_s)
+        self.placer = Placer(
+            database, providers, writer.worker, models=self._models, is_needed=self._is_at_work, look=self.look
+        )
         writer.wants, writer.holds = self._wants, self.holds
         writer.listeners.append(self._committed)
 
@@ -84,15 +110,57 @@ class Engine:
         if pool in self.shelves:
             return
         provider = self.providers[pool[0]]
-        wanted = [(pool, node, provider.slots(node, pool[1])) for node in provider.nodes()]
-        await self.database.write(lambda conn: ensure_slots(conn, wanted))
+        nodes = provider.nodes()
+        counts = spread([provider.slots(node, pool[1]) for node in nodes], self._bounds.of(pool).concurrency)
+        wanted = [(pool, node, count) for node, count in zip(nodes, counts, strict=True)]
+        placed = pool[0] in self.placer.providers
+        await self.database.write(lambda conn: ensure_slots(conn, wanted, placed=placed))
+        if placed:
+            await self.placer.settle(pool[0])
         total = sum(count for _, _, count in wanted)
-        self.shelves.setdefault(pool, Shelf(pool, total, provider.nodes(), rules=self.rules))
+        avoided = lambda: self.gates.closed(pool, provider.nodes())  # noqa: E731 - asked again and again
+        self.shelves.setdefault(pool, Shelf(pool, total, avoided, rules=self.rules))
         self.metrics.slots.labels(*pool).set(total)
 
+    def _heard(self, claim: Claimed, node: str, ended: ProviderError | Spent, took_s: float) -> None:
+        """A call has ended so: what it shows of its provider's limits holds here at once, and everywhere with the next commit."""
+        pool = (claim.provider, claim.model)
+        load_s = ended.load_s or 0.0 if isinstance(ended, Spent) else 0.0
+        self.placer.used(pool, node, load_s)
+        if load_s >= LOADED_AFTER_S:
+            self.metrics.loads.labels(pool[0], node).inc()
+        error = ended if isinstance(ended, ProviderError) else None
+        heard = self.gates.hear(error, pool, node, self.providers[claim.provider].nodes(), took_s)
+        if heard is not None:
+            self.writer.learn(heard)
+            self.shelves[pool].dirty = True
+
+    async def _gpu_nodes(self, claim: Claimed) -> dict[str, bool | None]:
+        return await self.placer.asked_gpus(claim.provider)
+
+    def _want(self, shelf: Shelf) -> Want:
+        """Nodes that have a GPU go first, so that whoever needs one gets it while there is one."""
+        first = self.placer.first.get(shelf.pool[0])
+        return shelf.want() if first is None else replace(shelf.want(), first=first)
+
+    def _models(self, provider: str) -> set[str]:
+        return {model for name, model in self.shelves if name == provider}
+
+    def _is_at_work(self, provider: str) -> bool:
+        """Whether rows of this provider wait here or are called."""
+        return any(shelf.busy or shelf.pks() for pool, shelf in self.shelves.items() if pool[0] == provider)
+
+    async def _allowed(self, claim: Claimed, tokens: int) -> None:
+        """Returns when the call may leave, by what its pool may be asked for in a minute."""
+        await self.quotas.take((claim.provider, claim.model), tokens)
+
+    async def _borrow(self, pool: Pool, most: Most, calls: int, tokens: int) -> Lent:
+        return await self.database.write(lambda conn: borrow(conn, pool, most, calls, tokens))
+
     def _elsewhere(self, claim: Claimed, node: str) -> bool:
-        """A node has refused at its door: it is left alone for a while. Whether another one is there."""
-        return self.shelves[claim.provider, claim.model].avoid(node)
+        """Whether another node than this one may be asked now."""
+        nodes = self.providers[claim.provider].nodes()
+        return bool(frozenset(nodes) - self.gates.closed((claim.provider, claim.model), nodes) - {node})
 
     def look(self) -> None:
         """Something may wait in the ledger that we have not seen: claim in the next transaction."""
@@ -103,7 +171,7 @@ class Engine:
     def _wants(self) -> Wants:
         if self.draining:
             return Wants()
-        wants = {pool: shelf.want() for pool, shelf in self.shelves.items()}
+        wants = {pool: self._want(shelf) for pool, shelf in self.shelves.items()}
         return Wants([wants[pool] for pool, shelf in self.shelves.items() if shelf.is_due()], wants)
 
     def _committed(self, done: Committed) -> None:
@@ -113,6 +181,7 @@ class Engine:
         claims = done.claims
         if claims is None:
             return
+        self._limited(done)
         for pool in claims.asked:
             shelf = self.shelves[pool]
             shelf.saw(claims.seen.get(pool, Seen()), pool in claims.more, claims.at)
@@ -121,6 +190,20 @@ class Engine:
                 (slot for slot in claims.slots if (slot.provider, slot.model) == pool),
             )
             self._begin(shelf)
+
+    def _limited(self, done: Committed) -> None:
+        """Obey what the ledger says of limits, and look again when they change."""
+        assert done.claims is not None
+        limits = done.claims.limits
+        self.gates.told(limits, done.claims.slots, done.took_s)
+        self.gates.leaving = done.claims.leaving
+        if limits is not None:
+            wait_s = self.gates.changes_in()
+            if limits.unseen:
+                wait_s = min(_UNSEEN_S, wait_s or _UNSEEN_S)
+            if self._waking is not None:
+                self._waking.cancel()
+            self._waking = None if wait_s is None else self._wake_in(wait_s)
 
     def _begin(self, shelf: Shelf) -> None:
         """Start every pair; give back the slots that no row can use; ask for more when the shelf runs low."""
@@ -224,13 +307,16 @@ class Engine:
     def _hand_on(self, shelf: Shelf, slot: Slot) -> Slot | None:
         """The provider's slot is free as soon as its answer is here: the next ready row begins before this one is booked."""
         shelf.release(slot)
+        if self.gates.is_shared(shelf.pool):
+            shelf.forget(slot)
+            shelf.dirty = True
         self._start(shelf)
         if not self.draining and shelf.is_due():
             self.writer.claim_soon()
         if slot in shelf.idle:
             shelf.forget(slot)
             return slot
-        return None
+        return slot if slot not in shelf.busy else None
 
     async def _finish(self, step: Step) -> None:
         stepped = await self.writer.step(step)
@@ -254,8 +340,8 @@ class Engine:
             self.metrics.saved(one.kind, one.saved_nano)
         log.debug("request ended with the one it followed", **task.ids(claim), status=status)
 
-    def _wake_in(self, delay_s: float) -> None:
-        asyncio.get_running_loop().call_later(delay_s + 0.005, self.look)
+    def _wake_in(self, delay_s: float) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(delay_s + 0.005, self.look)
 
     def _count(self, step: Step, stepped: Stepped) -> None:
         claim, m = step.claim, self.metrics
@@ -294,8 +380,8 @@ class Engine:
     async def drain(self, grace_s: float) -> None:
         """No new work; running calls get `grace_s` seconds, then free ones are given back and paid ones stay open."""
         self.draining = True
-        for pk in self.seats:
-            self.tasks[pk].cancel()
+        for waiting in {self.tasks[pk] for pk in self.seats} | self.quotas.waiting:
+            waiting.cancel()
         running = list(self.tasks.values())
         if running:
             await asyncio.wait(running, timeout=grace_s)

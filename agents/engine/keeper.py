@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from agents.engine.engine import Engine
+from agents.engine.placer import TICK_S
 from store.database import Database
 from store.errors import Away, StoreError
 from store.ledger import cache, generating, life
@@ -66,6 +67,7 @@ class Keeper:
             asyncio.create_task(self._every(self.poll_s, self._poll), name="poll"),
             asyncio.create_task(self._every(self.poll_s, self.engine.teller.tell), name="teller"),
             asyncio.create_task(self._every(60.0, self._sweep), name="sweep"),
+            asyncio.create_task(self._every(TICK_S, self.engine.placer.tick), name="placer"),
         ]
         if not self.database.is_sqlite:
             self._tasks.append(asyncio.create_task(listen(self.database, CHANNEL, self._heard), name="listen"))
@@ -75,6 +77,7 @@ class Keeper:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.engine.placer.aclose()
         if not self.dead.is_set():
             await self._leave()
         if self._life is not None:

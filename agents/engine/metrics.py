@@ -70,6 +70,12 @@ class Metrics:
         self.commit_seconds = Histogram(
             "genai_ledger_commit_duration_seconds", "Transactions of the writer.", buckets=_SECONDS, registry=registry
         )
+        self.loads = Counter(
+            "genai_model_loads_total",
+            "Calls that waited for their node to load the model.",
+            ["provider", "node"],
+            registry=registry,
+        )
         self.busy = Gauge("genai_slots_busy", "Slots in use by this process.", ["provider", "model"], registry=registry)
         self.slots = Gauge(
             "genai_slots", "Slots of the pool, over all processes.", ["provider", "model"], registry=registry

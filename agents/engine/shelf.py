@@ -1,4 +1,4 @@
-"""One pool's leased rows that wait for a slot, and slots that wait for a row. Pure but for the clock that it is given."""
+"""One pool's leased rows that wait for a slot, and slots that wait for a row. Pure but for what it is told of closed nodes."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable
 from store.ledger.order import ALL, BATCH, URGENT, Order, Queues, Rules, ahead
 from store.ledger.types import Claimed, Pool, Seen, Slot, Want
 
-AVOID_S = 5.0
-"""How long a node that refused at its door is left alone, while another one is there."""
 
 
 class Shelf:
@@ -17,12 +15,12 @@ class Shelf:
         self,
         pool: Pool,
         total: int,
-        nodes: Iterable[str] = (),
+        avoided: Callable[[], frozenset[str]] = frozenset,
         clock: Callable[[], float] = time.monotonic,
         rules: Rules | None = None,
     ) -> None:
-        self.pool, self.total, self.nodes, self._clock = pool, total, frozenset(nodes), clock
-        self._avoided: dict[str, float] = {}
+        self.pool, self.total, self.avoided, self._clock = pool, total, avoided, clock
+        """`avoided`: the nodes at which no call may begin now."""
         self.order = Order(rules or Rules())
         self.rows: dict[int, Claimed] = {}
         self._held = Queues()
@@ -113,27 +111,13 @@ class Shelf:
         if self._copied is None:
             self._copied = self._held.copy(), self.order.copy()
         held, order = self._copied
-        return Want(self.pool, self._own(), self.counts(), self.avoided(), held, order, self.seen.after)
+        return Want(self.pool, self._own(), self.counts(), held=held, order=order, after=self.seen.after)
 
     def _own(self) -> int:
         """The slots that this process has. It leases as many rows ahead: those that it leased without slots would wait for
         whoever has them.
         """
         return len(self.idle) + len(self.busy)
-
-    def avoid(self, node: str) -> bool:
-        """Leave a node alone for a while; whether there is another one to go to now."""
-        self._avoided[node] = self._clock() + AVOID_S
-        return bool(self.avoided())
-
-    def avoided(self) -> frozenset[str]:
-        """Nodes to leave alone; none when it would be all of them."""
-        if not self._avoided:
-            return frozenset()
-        now = self._clock()
-        self._avoided = {node: until for node, until in self._avoided.items() if until > now}
-        found = frozenset(self._avoided)
-        return frozenset() if found >= self.nodes else found
 
     def is_due(self) -> bool:
         """Whether a claim is worth its statements now."""

@@ -1,6 +1,6 @@
 """One leased row, run to its next step: an answer, another try, or the word that it is not ours any more."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,11 +8,11 @@ import structlog
 from pydantic import ValidationError
 
 from agents.base import Operation, OperationError
-from agents.engine import policy
-from agents.engine.caller import Commit, Expired, LedgerCaller, Lost, Stopped
+from agents.engine import gpus, policy
+from agents.engine.caller import Commit, Expired, LedgerCaller, Lost, Stopped, Unfit
 from agents.engine.seat import Seat
 from prompts import Library
-from providers.base import Provider, ProviderError
+from providers.base import Provider, ProviderError, Spent
 from providers.prices import PriceTable
 from schemas.errors import ErrorType, Failure
 from schemas.request import Lane, Request
@@ -23,6 +23,8 @@ from store.ledger.types import Claimed, End, PastCall, Retry, Step
 from store.rows import plain
 
 log = structlog.get_logger(__name__)
+UNFIT_S = 0.25
+"""So long a row waits, about, whose slot was at a node that cannot run it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,14 @@ class Tools:
     commit: Commit
     patience: policy.Patience
     timeout_s: float
+    heard: Callable[[Claimed, str, ProviderError | Spent, float], None]
+    """Told how each call ended at its node: with an error or an answer that used so much, after how many seconds."""
     elsewhere: Callable[[Claimed, str], bool]
-    """Told that a node has refused at its door; whether another node may take the request now."""
+    """Whether another node than the one that refused may take the request now."""
+    allowed: Callable[[Claimed, int], Awaitable[None]]
+    """Returns when a call of so many tokens may leave."""
+    gpus: Callable[[Claimed], Awaitable[dict[str, bool | None]]]
+    """Whether the nodes of the request's provider have a GPU; None: it is not known."""
 
 
 def ids(claim: Claimed) -> dict[str, Any]:
@@ -73,7 +81,14 @@ async def run(
         past=past,
         commit=tools.commit,
         timeout_s=request.options.timeout_s or tools.timeout_s,
+        heard=lambda node, ended, took_s: tools.heard(claim, node, ended, took_s),
+        allowed=lambda tokens: tools.allowed(claim, tokens),
     )
+    if request.options.resource == "gpu":
+        nodes = await tools.gpus(claim)
+        if (why := gpus.refusal(claim.provider, nodes)) is not None:
+            return _unrunnable(claim, why)
+        caller.fits = gpus.fitting(nodes)
     holder.append(caller)
     _warn(caller, request, operation)
     return await _attempt(operation, input_, request, caller, tools)
@@ -87,6 +102,8 @@ async def _attempt(  # noqa: PLR0911 - one per way to end
         output = await operation.run(input_, caller)
     except Lost:
         return None
+    except Unfit:  # to whoever gets a fitting slot next; the others' rows have this one meanwhile
+        return Step(claim, caller.kept(), then=Retry(UNFIT_S * (1 + policy.jitter())))
     except Stopped:
         return stopped(caller, request.metadata)
     except Expired:
@@ -108,6 +125,9 @@ async def _attempt(  # noqa: PLR0911 - one per way to end
 
 def _after(error: ProviderError, caller: LedgerCaller, request: Request, tools: Tools) -> Step:
     claim = caller.claim
+    elsewhere = policy.goes_elsewhere(error) and tools.elsewhere(claim, caller.seat.node)
+    if elsewhere:  # a node's fault is not a try of the request's; the first one stays, it says that there is a journal
+        claim.attempts = max(1, claim.attempts - 1)
     decision = policy.after(
         error,
         attempts=1 if caller.progressed() else claim.attempts,
@@ -116,7 +136,7 @@ def _after(error: ProviderError, caller: LedgerCaller, request: Request, tools: 
         ambiguous=claim.ambiguous,
         patience=tools.patience,
         chance=policy.jitter(),
-        elsewhere=policy.goes_elsewhere(error) and tools.elsewhere(claim, caller.seat.node),
+        elsewhere=elsewhere,
     )
     if isinstance(decision, policy.TryAgain):
         log.info(
@@ -197,7 +217,6 @@ def _warn(caller: LedgerCaller, request: Request, operation: Operation) -> None:
 KEYLESS = "ordered is about records that share a key; this request came without one, so it kept no order"
 NOT_YET: tuple[tuple[str, Callable[[Request], bool]], ...] = (
     ("on_ambiguous 'hold' acts as 'fail'", lambda request: request.options.on_ambiguous == "hold"),
-    ("resource 'gpu' chooses no node", lambda request: request.options.resource == "gpu"),
     ("supersede_key cancels nothing", lambda request: request.supersede_key is not None),
 )
 """What the contract knows and this version does not do: said on the result of whoever asks for it."""

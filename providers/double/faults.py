@@ -87,6 +87,9 @@ class Behaviour:
     """`tail`: the share of calls that take ten times `latency_s`. `failures`: the share that fails, evenly in `kinds`.
 
     `context_tokens`: a longer prompt is refused. Tokens are words.
+    `most`: so many calls at once; the next ones are refused with 429 and a `Retry-After` of `most_wait_s`, as a cloud does.
+    0: no bound.
+    `holds`: models in memory at a time; another one takes `load_s` to load. 0: all are there.
     """
 
     latency_s: float = 0.0
@@ -95,6 +98,10 @@ class Behaviour:
     kinds: tuple[str, ...] = ("overloaded", "server_error", "disconnected", "rate_limited")
     seed: int = 0
     context_tokens: int = 8192
+    most: int = 0
+    most_wait_s: float = 1.0
+    holds: int = 0
+    load_s: float = 0.0
 
     def __post_init__(self) -> None:
         unknown = [kind for kind in self.kinds if kind not in FAULTS]

@@ -9,8 +9,10 @@ from sqlalchemy import Connection, Double, Row, bindparam, exists, func, select,
 
 from store import rows
 from store.database import clock
+from store.ledger import homes, limits
 from store.ledger.choose import choose
 from store.ledger.end import CLAIMED_COLUMNS, cancel_runs, claimed, expire_rows
+from store.ledger.limits import Limits
 from store.ledger.order import LANES
 from store.ledger.types import Claimed, Pool, Routes, Seen, Slot, Want
 from store.tables import DELAYED, DUE, bodies, requests, slots, workers
@@ -33,6 +35,10 @@ class Claims:
     seen: Mapping[Pool, Seen] = field(default_factory=dict)
     at: float | None = None
     """The time of the ledger's clock."""
+    limits: Limits | None = None
+    """What bounds pools and nodes now; None: nothing does."""
+    leaving: frozenset[tuple[Pool, str]] = frozenset()
+    """(pool, node) of slots of ours that were closed while we use them: each goes back when its call has ended."""
 
 
 _BODY = select(bodies.c.value).where(bodies.c.request_pk == _R.pk).scalar_subquery()
@@ -52,7 +58,7 @@ _DUE = select(_R.pk).where(DELAYED, _R.not_before <= bindparam("the_time")).with
 _WAKE = update(requests).where(_R.pk.in_(_DUE)).values(not_before=0)
 _FREE = (
     select(slots)
-    .where(_S.provider == bindparam("p"), _S.model == bindparam("m"), _S.owner.is_(None))
+    .where(_S.provider == bindparam("p"), _S.model == bindparam("m"), _S.owner.is_(None), _S.open)
     .order_by(_S.reserved.desc(), _S.number, _S.node)
     .with_for_update(skip_locked=True)
 )
@@ -62,6 +68,8 @@ _STATE = (
         _TIME.label("now"),
         exists().where(DELAYED, _R.not_before <= _TIME).label("wakes"),
         exists().where(DUE, _R.deadline <= _TIME).label("expires"),
+        limits.are_any().label("limited"),
+        exists().where(_S.owner == bindparam("w"), ~_S.open).label("leaving"),
     )
     .where(workers.c.id == bindparam("w"))
     .with_for_update(read=True, key_share=True, skip_locked=True, of=workers)
@@ -85,16 +93,22 @@ def known_pools(conn: Connection) -> list[Pool]:
     return [(row.provider, row.model) for row in conn.execute(select(_S.provider, _S.model).distinct())]
 
 
-def ensure_slots(conn: Connection, wanted: Sequence[tuple[Pool, str, int]]) -> None:
-    """Make the slots of (pool, node, count) as many as they should be; `floor(0.2 * slots)` of a pool are kept from batch."""
+def ensure_slots(conn: Connection, wanted: Sequence[tuple[Pool, str, int]], *, placed: bool = False) -> None:
+    """Make the slots of (pool, node, count) as many as they should be; `floor(0.2 * slots)` of a pool are kept from batch.
+
+    `placed`: new ones are closed, and which are open and which are kept is for `homes` to say.
+    """
     for pool, nodes in _by_pool(wanted).items():
         total = sum(nodes.values())
         places = [(node, number) for node, count in sorted(nodes.items()) for number in range(count)]
         reserved = total // 5
         statement = rows.upsert(conn, slots)
-        statement = statement.on_conflict_do_update(
-            index_elements=["provider", "model", "node", "number"], set_={"reserved": statement.excluded.reserved}
-        )
+        keys = ["provider", "model", "node", "number"]
+        if placed:
+            statement = statement.on_conflict_do_nothing(index_elements=keys)
+        else:
+            kept = {"reserved": statement.excluded.reserved, "open": True}
+            statement = statement.on_conflict_do_update(index_elements=keys, set_=kept)
         rows.many(
             conn,
             statement,
@@ -104,8 +118,9 @@ def ensure_slots(conn: Connection, wanted: Sequence[tuple[Pool, str, int]]) -> N
                     "model": pool[1],
                     "node": node,
                     "number": number,
-                    "reserved": i < reserved,
+                    "reserved": not placed and i < reserved,
                     "owner": None,
+                    "open": not placed,
                 }
                 for i, (node, number) in enumerate(places)
             ),
@@ -145,13 +160,14 @@ def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) 
     if state.wakes:
         conn.execute(_WAKE, {"the_time": at})
     ended = state.expires and expire_rows(conn, routes, at) > 0
+    known = limits.locked(conn, asked, at) if state.limited else None
     leased: list[Claimed] = []
     taken: list[Slot] = []
     more: set[Pool] = set()
     seen: dict[Pool, Seen] = {}
     for want in wants:
-        free = [row for row in _free(conn, want.pool) if row.node not in want.avoid]
-        chosen = choose(conn, want, len(free), at)
+        free, room = _usable(conn, want, known)
+        chosen = choose(conn, want, room, at)
         gone = cancel_runs(conn, routes, at, [pk for pk, run_id in chosen.rows if run_id is not None])
         ended = ended or bool(gone)
         rows_ = _lease(conn, worker, [pk for pk, _ in chosen.rows if pk not in gone], at)
@@ -160,8 +176,29 @@ def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) 
         if chosen.more or gone:
             more.add(want.pool)
         lanes = [want.ready[lane] + sum(1 for row in rows_ if row.lane == lane) for lane in range(LANES)]
-        taken += _take(conn, worker, free, lanes, lent=chosen.seen.lent)
-    return Claims(tuple(leased), tuple(taken), asked, frozenset(more), ended, seen, at)
+        taken += _take(conn, worker, free, lanes, room, lent=chosen.seen.lent)
+    if known is not None:
+        limits.try_doors(conn, known, taken)
+    leaving = frozenset(homes.leaving(conn, worker)) if state.leaving else frozenset()
+    return Claims(
+        tuple(leased),
+        tuple(taken),
+        asked,
+        frozenset(more),
+        ended,
+        seen=seen,
+        at=at,
+        limits=known,
+        leaving=leaving,
+    )
+
+
+def _usable(conn: Connection, want: Want, known: Limits | None) -> tuple[list[Row[Any]], int]:
+    """The free slots that may be taken, and how many of them."""
+    free = _free(conn, want.pool)
+    if want.first:
+        free.sort(key=lambda row: (not row.reserved, row.node not in want.first))
+    return (free, len(free)) if known is None else limits.fitting(conn, known, want.pool, free)
 
 
 def _free(conn: Connection, pool: Pool) -> list[Row[Any]]:
@@ -180,12 +217,14 @@ def _lease(conn: Connection, worker: str, pks: Sequence[int], at: float) -> list
 
 
 def _take(
-    conn: Connection, worker: str, free: Sequence[Row[Any]], lanes: Sequence[int], *, lent: bool = False
+    conn: Connection, worker: str, free: Sequence[Row[Any]], lanes: Sequence[int], room: int, *, lent: bool = False
 ) -> list[Slot]:
-    """As many slots as rows can use: reserved ones for realtime and normal rows, unless they are lent."""
+    """As many slots as rows can use and there is room for: reserved ones for realtime and normal rows, unless they are lent."""
     urgent, batch = lanes[0] + lanes[1], lanes[2]
     taken: list[Slot] = []
     for row in free:
+        if len(taken) >= room:
+            break
         if urgent > 0:
             urgent -= 1
         elif batch > 0 and (lent or not row.reserved):

@@ -95,12 +95,14 @@ def waiting_by_lane(conn: Connection) -> dict[int, tuple[int, float]]:
 
 
 def running(conn: Connection) -> list[Row[Any]]:
-    """(provider, model, slots, slots in use)."""
+    """(provider, model, slots, slots in use). A slot at a node that is for other models now is none."""
     s = slots.c
     used = func.sum(case((s.owner.is_not(None), 1), else_=0))
     return list(
         conn.execute(
-            select(s.provider, s.model, func.count().label("total"), used.label("used")).group_by(s.provider, s.model)
+            select(s.provider, s.model, func.count().label("total"), used.label("used"))
+            .where(s.open | s.owner.is_not(None))
+            .group_by(s.provider, s.model)
         )
     )
 

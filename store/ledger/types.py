@@ -139,14 +139,14 @@ class Want:
     pool: Pool
     total: int
     ready: tuple[int, int, int]
-    avoid: frozenset[str] = frozenset()
-    """Nodes that refused lately; their slots are left to others."""
     held: Queues = field(default_factory=Queues)
     """The rows behind `ready`."""
     order: Order = field(default_factory=Order)
     """What this process has picked so far. Both are copies: a claim may run in another thread."""
     after: tuple[str, str, str] = ("", "", "")
     """The tenants, by lane, behind which the claim begins to look."""
+    first: frozenset[str] = frozenset()
+    """Nodes whose slots go before those of others."""
 
 
 @dataclass(frozen=True, slots=True)

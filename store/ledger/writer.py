@@ -21,8 +21,10 @@ from store.ledger import joining
 from store.ledger.accept import accept
 from store.ledger.claim import Claims, claim
 from store.ledger.life import give_back
+from store.ledger.limits import learn
 from store.ledger.outgoing import mark
 from store.ledger.step import free_slots, take_steps
+from store.ledger.throttle import Heard
 from store.ledger.types import Accepted, Arrival, Ask, CancelAsk, Pool, Routes, Slot, Step, Stepped, Unreadable, Want
 from store.tables import requests
 
@@ -49,6 +51,7 @@ class _Item:
     marks: Sequence[int] = ()
     frees: Sequence[Slot] = ()
     audit: bool = False
+    heard: Sequence[Heard] = ()
 
     since: float = field(default_factory=time.monotonic)
 
@@ -151,6 +154,13 @@ class Writer:
     async def free(self, slots: Sequence[Slot]) -> None:
         """Give slots back that no row of ours can use."""
         await self._submit(_Item(_future(), frees=slots))
+
+    def learn(self, heard: Heard) -> None:
+        """What a call showed of its provider, for all processes; in the order in which it is said, before what is said next."""
+        item = _Item(_future(), heard=[heard])
+        item.future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._waiting.append(item)
+        self._wake.set()
 
     async def audit(self) -> int:
         """Give back rows and slots that the ledger says are ours and `holds` does not know; how many there were.
@@ -285,7 +295,10 @@ class Writer:
         took = take_steps(conn, self.routes, self.worker, steps) if steps else []
         stepped = iter(took)
         mark(conn, [pk for item in batch for pk in item.marks])
-        free_slots(conn, self.worker, [slot for item in batch for slot in item.frees])
+        freed = [slot for item in batch for slot in item.frees]
+        free_slots(conn, self.worker, freed)
+        freed += [step.free for step in steps if step.free is not None]
+        learn(conn, [heard for item in batch for heard in item.heard], freed)
         given_back = give_back(conn, self.worker, *holds) if any(item.audit for item in batch) else 0
         new = [
             arrival.what

@@ -11,7 +11,8 @@ from starlette.responses import Response
 
 from agents.engine.engine import LANE_NAMES
 from store.errors import StoreError
-from store.ledger import queries
+from store.ledger import limits, queries
+from store.ledger.limits import Limits
 from streams.app import Spine
 from streams.web.front import Front
 
@@ -25,12 +26,13 @@ class Facts:
     waiting: dict[int, tuple[int, float]] = field(default_factory=dict)
     outbox: int = 0
     slots: list[tuple[str, str, int, int]] = field(default_factory=list)
+    limits: Limits = field(default_factory=Limits)
 
 
 def look(conn: Connection) -> Facts:
     """One transaction for all of it."""
     slots = [(row.provider, row.model, int(row.total), int(row.used)) for row in queries.running(conn)]
-    return Facts(queries.waiting_by_lane(conn), queries.outbox_size(conn), slots)
+    return Facts(queries.waiting_by_lane(conn), queries.outbox_size(conn), slots, limits.read(conn))
 
 
 async def response(front: Front) -> Response:
@@ -99,3 +101,22 @@ def _ledger(registry: CollectorRegistry, facts: Facts) -> None:
     for provider, model, count, busy in facts.slots:
         total.labels(provider, model).set(count)
         used.labels(provider, model).set(busy)
+    _limits(registry, facts.limits)
+
+
+def _limits(registry: CollectorRegistry, found: Limits) -> None:
+    """A pool or node that nothing limits has no series."""
+    pool, node = ["provider", "model"], ["provider", "node"]
+    words = "Calls in flight at most, over all processes, where the provider has refused more."
+    ceiling = Gauge("genai_pool_ceiling", words, pool, registry=registry)
+    words = "Seconds that no call of the pool may begin, because its provider has asked to wait."
+    paused = Gauge("genai_pool_pause_seconds", words, pool, registry=registry)
+    words = "Refusals in a row at a node's door; from five on it is shut, and tried with one call every ten seconds."
+    refusals = Gauge("genai_node_refusals", words, node, registry=registry)
+    for each, state in found.pools.items():
+        if state.ceiling is not None:
+            ceiling.labels(*each).set(state.ceiling)
+        if state.paused_until > found.at:
+            paused.labels(*each).set(state.paused_until - found.at)
+    for place, door in found.doors.items():
+        refusals.labels(*place).set(door.failures)

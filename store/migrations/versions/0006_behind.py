@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0006"
-down_revision = "0003"
+down_revision = "0005"
 
 _CLAIMABLE = "state = 'waiting' AND not_before = 0"
 _COLUMNS: tuple[sa.Column[Any], ...] = (
@@ -59,7 +59,7 @@ def upgrade() -> None:
     for column in _COLUMNS:
         op.add_column("requests", column)
     op.drop_index("requests_claimable", "requests")
-    _index("requests_claimable", ["provider", "model", "lane", "pk"], False, f"{_CLAIMABLE} AND behind = 0")
+    _index("requests_claimable", ["provider", "model", "lane", "tenant", "due", "pk"], False, f"{_CLAIMABLE} AND behind = 0")
     for name, columns, unique, where in _INDEXES:
         _index(name, columns, unique, where)
 

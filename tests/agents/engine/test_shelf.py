@@ -1,4 +1,4 @@
-"""Rows and slots find each other: each slot gets a row that may use it, reserved slots are lent, refusing nodes left alone."""
+"""Rows and slots find each other: each slot gets a row that may use it, reserved slots are lent, closed nodes left alone."""
 
 from collections import Counter
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.engine.shelf import AVOID_S, Shelf
+from agents.engine.shelf import Shelf
 from store.ledger.types import Claimed, Seen, Slot
 
 pytestmark = pytest.mark.fast
@@ -126,19 +126,13 @@ def test_a_released_slot_serves_the_next_row() -> None:
     assert [claim.pk for claim, _ in shelf.pair()] == [2]
 
 
-def test_a_node_that_refused_is_left_alone_for_a_while_unless_it_is_the_only_one() -> None:
-    now = [0.0]
-    two = Shelf(POOL, 2, ["a", "b"], clock=lambda: now[0])
-    assert two.avoid("a")
-    two.put([row(1, 1)], [slot(0, node="a")])
-    assert two.pair() == []
-    assert two.want().avoid == {"a"}
-    now[0] = AVOID_S + 1
-    assert len(two.pair()) == 1
-    one = Shelf(POOL, 1, ["a"], clock=lambda: now[0])
-    assert not one.avoid("a")
-    one.put([row(1, 1)], [slot(0, node="a")])
-    assert len(one.pair()) == 1
+def test_no_call_begins_at_a_closed_node() -> None:
+    closed = {"a"}
+    shelf = Shelf(POOL, 2, lambda: frozenset(closed))
+    shelf.put([row(1, 1)], [slot(0, node="a")])
+    assert shelf.pair() == []
+    closed.clear()
+    assert len(shelf.pair()) == 1
 
 
 def test_a_claim_is_due_when_rows_may_have_come_or_the_shelf_runs_low() -> None:
