@@ -27,7 +27,7 @@ async def kill(where: Ground, size: Any, databases: Sequence[str]) -> Report:
     twice: Figures = defaultdict(list)
     after: Figures = defaultdict(list)
     for side in interleaved(size.rounds, [*installed(), *databases]):
-        with ground.double(where, CALL_S, TAIL) as model:
+        with ground.double(where, CALL_S, tail=TAIL) as model:
             at = await prepared(where, side, model, backlog=RECORDS)
             seconds = await _killed(at)
             answers = await load.read(where.bootstrap, at.since)

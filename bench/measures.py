@@ -71,7 +71,7 @@ _CALL_S, _WARM_S = 0.2, 3.0
 
 async def _busy(where: Ground, side: str, slots: int, tail: float, seconds: float) -> float:
     backlog = int((_WARM_S + seconds + 2) * slots / _CALL_S)
-    with ground.double(where, _CALL_S, tail) as model:
+    with ground.double(where, _CALL_S, tail=tail) as model:
         name, paid = side.removesuffix(PAID), side.endswith(PAID)
         async with started(where, name, model, backlog=backlog, paid=paid, slots=slots):
             await asyncio.sleep(_WARM_S)

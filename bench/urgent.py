@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from bench import ground, load
 from bench.ground import SLOTS, Ground
-from bench.measures import Figures, Size, asked, at_least, at_most, mean_in_flight
-from bench.report import Line, Report, percentile
-from bench.sides import started
+from bench.measures import Figures, asked, mean_in_flight
+from bench.report import Line, Report, at_least, at_most, percentile
+from bench.sides import Size, started
 from schemas.request import Lane
 from streams import topics
 

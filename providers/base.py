@@ -151,6 +151,9 @@ class Knowing(Protocol):
 
     def digest(self, model: str) -> str | None:
         """Of the weights that this name stands for, as they were when it was last seen; None: not seen yet."""
+
+
+@runtime_checkable
 class Placing(Protocol):
     """A provider whose nodes hold only some models at a time: asked for another, they throw one out and load it.
 

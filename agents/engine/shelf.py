@@ -7,7 +7,6 @@ from store.ledger.order import ALL, BATCH, URGENT, Order, Queues, Rules, ahead
 from store.ledger.types import Claimed, Pool, Seen, Slot, Want
 
 
-
 class Shelf:
     """Rows begin in the order of `store.ledger.order`. A reserved slot serves the batch lane only while it is lent."""
 

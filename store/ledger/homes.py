@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, func, literal, select, text, union_all, update
+from sqlalchemy import Connection, bindparam, func, select, text, update
 
 from store import rows
 from store.database import now
@@ -17,7 +17,6 @@ from store.tables import CLAIMABLE, requests, slots
 
 _S = slots.c
 _R = requests.c
-_LANES = (0, 1, 2)
 ENOUGH = 100
 """So many waiting rows of a model are counted at most: more of them change no decision."""
 
@@ -35,7 +34,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A model's rows that wait for a slot, those that a process has leased ahead too. `deadline`: of the oldest."""
+    """A model's rows that wait for a slot, those that a process has leased ahead too. `deadline`: the first one."""
 
     model: str
     count: int
@@ -65,24 +64,14 @@ _PLACES = (
     .group_by(_S.node, _S.model)
     .order_by(_S.node, _S.model)
 )
-_HEADS = union_all(
-    *(
-        select(
-            select(_R.accepted_at, _R.deadline)
-            .where(CLAIMABLE, _R.provider == bindparam("p"), _R.model == bindparam("m"), _R.lane == literal(lane))
-            .order_by(_R.pk)
-            .limit(1)
-            .subquery(f"head{lane}")
-        )
-        for lane in _LANES
-    )
-)
-_COUNT = select(func.count()).select_from(
-    select(_R.pk)
+_SOME = (
+    select(_R.accepted_at, _R.deadline)
     .where(CLAIMABLE, _R.provider == bindparam("p"), _R.model == bindparam("m"))
     .limit(ENOUGH)
     .subquery("some")
 )
+_WAITING = select(func.count(), func.min(_SOME.c.accepted_at), func.min(_SOME.c.deadline))
+"""Of those that the index has first: where more wait, one of them may be older, and it makes no difference."""
 _AHEAD = select(_R.model, _R.accepted_at, _R.deadline).where(_R.owner.is_not(None), _R.provider == bindparam("p"))
 """Rows that run and rows that were begun ahead of their slot look alike: as many as there are busy slots run, the oldest."""
 _MOVE = (
@@ -113,14 +102,12 @@ def read(conn: Connection, provider: str) -> Board:
 
 
 def _queue(conn: Connection, provider: str, model: str, ahead: list[tuple[float, float | None]]) -> Queue | None:
-    told = {"p": provider, "m": model}
-    heads = [(row.accepted_at, row.deadline) for row in conn.execute(_HEADS, told)]
-    count = int(conn.execute(_COUNT, told).scalar_one()) if heads else 0
-    if not (heads or ahead):
+    count, since, deadline = conn.execute(_WAITING, {"p": provider, "m": model}).one()
+    if not (count or ahead):
         return None
-    since, _ = min(heads + ahead, key=lambda head: head[0])
-    deadlines = [deadline for _, deadline in heads + ahead if deadline is not None]
-    return Queue(model, count + len(ahead), since, min(deadlines, default=None))
+    ages = [accepted_at for accepted_at, _ in ahead] + ([since] if count else [])
+    deadlines = [each for each in (deadline, *(each for _, each in ahead)) if each is not None]
+    return Queue(model, int(count) + len(ahead), min(ages), min(deadlines, default=None))
 
 
 def move(

@@ -59,7 +59,12 @@ def upgrade() -> None:
     for column in _COLUMNS:
         op.add_column("requests", column)
     op.drop_index("requests_claimable", "requests")
-    _index("requests_claimable", ["provider", "model", "lane", "tenant", "due", "pk"], False, f"{_CLAIMABLE} AND behind = 0")
+    _index(
+        "requests_claimable",
+        ["provider", "model", "lane", "tenant", "due", "pk"],
+        False,
+        f"{_CLAIMABLE} AND behind = 0",
+    )
     for name, columns, unique, where in _INDEXES:
         _index(name, columns, unique, where)
 
