@@ -8,6 +8,7 @@ in, claimed, its call opened, answered, its result and usage published and marke
 import argparse
 import asyncio
 import functools
+import math
 import shutil
 import sys
 import tempfile
@@ -30,6 +31,7 @@ from store import rows, tables
 from store.database import Database, parse_url
 from store.ledger import life, outgoing
 from store.ledger.claim import ensure_slots
+from store.ledger.order import Pair, Queues, Waiting
 from store.ledger.types import Arrival, Ask, Call, Claimed, Closing, End, Position, Routes, Slot, Step, Want
 from store.ledger.writer import Committed, Wants, Writer
 from store.migrate import migrate
@@ -39,6 +41,8 @@ SLOTS = 64
 FEW, MANY = 10_000, 200_000
 TOPIC = "genai.requests.summarize"
 ROUTES = Routes("genai.results", "genai.usage", "genai.dlq", lambda _, key: crc32(key) % 4)
+SHELF = Queues((Pair(2, "t"), Waiting(0.0, -i, 1, math.inf)) for i in range(1, 2 * SLOTS + 1))
+"""Full of batch rows, as it is in a flood."""
 GOAL = 1.25
 """A ratio below it counts as flat: a B-tree of twenty times the rows is one level deeper."""
 
@@ -72,8 +76,10 @@ class Side:
         self.writer.start()
 
     def _wants(self) -> Wants:
-        # the batch lane's shelf is full, as it is in a flood
-        return Wants([Want(POOL, SLOTS, (0, len(self.tasks), 1_000_000))]) if self.left else Wants()
+        held = SHELF.copy()
+        for i in range(len(self.tasks)):
+            held.add(Pair(1, "t"), Waiting(0.0, -(10**6) - i, 1, math.inf))
+        return Wants([Want(POOL, SLOTS, held.counts(), held=held)]) if self.left else Wants()
 
     def _hear(self, done: Committed) -> None:
         if done.claims:

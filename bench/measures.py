@@ -119,8 +119,10 @@ def _over(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
     return [a - b for a, b in zip(ours, theirs, strict=True)]
 
 
-async def asked(bootstrap: str, at: Running, per_s: float, seconds: float) -> list[float]:
-    """Seconds of each record, the first twenty left out."""
+async def asked(
+    bootstrap: str, at: Running, per_s: float, seconds: float, queued_ms: list[float] | None = None
+) -> list[float]:
+    """Seconds of each record, the first twenty left out; `queued_ms` gets what each waited in the ledger."""
     producer = aiokafka.AIOKafkaProducer(bootstrap_servers=bootstrap)
     consumer = aiokafka.AIOKafkaConsumer(bootstrap_servers=bootstrap, fetch_max_wait_ms=500)
     await producer.start()
@@ -143,6 +145,8 @@ async def asked(bootstrap: str, at: Running, per_s: float, seconds: float) -> li
                             continue
                         if result["status"] != "succeeded":
                             raise RuntimeError(f"a request failed: {result['error']}")
+                        if queued_ms is not None and result["id"] not in got:
+                            queued_ms.append(float(result["queue_ms"]))
                         got.setdefault(result["id"], now)
 
         collecting = asyncio.create_task(collect())

@@ -26,6 +26,7 @@ async def urgent(where: Ground, size: Size, databases: Sequence[str]) -> Report:
     realtime, batch = (topics.request_topic("summarize", lane) for lane in (Lane.REALTIME, Lane.BATCH))
     idle: Figures = defaultdict(list)
     flooded: Figures = defaultdict(list)
+    queued: Figures = defaultdict(list)
     share: Figures = defaultdict(list)
     with ground.double(where, MODEL_S) as model:
         for side in list(databases) * size.rounds:
@@ -35,15 +36,18 @@ async def urgent(where: Ground, size: Size, databases: Sequence[str]) -> Report:
                 await load.produce(where.bootstrap, batch, f"{at.run}b", size.many)
                 await _until_busy(model)
                 before, began = await load.mark(where.bootstrap, at.results), time.perf_counter()
-                found = await asked(where.bootstrap, replace(at, run=f"{at.run}r"), PER_S, size.seconds)
+                waits: list[float] = []
+                found = await asked(where.bootstrap, replace(at, run=f"{at.run}r"), PER_S, size.seconds, waits)
                 seconds = time.perf_counter() - began
                 answers = (await load.mark(where.bootstrap, at.results)).total() - before.total() - len(found)
                 flooded[side].append(_tail(found))
+                queued[side].append(percentile(waits, 0.95))
                 share[side].append(answers * MODEL_S / (SLOTS * seconds))
     lines = []
     for side in databases:
         lines.append(Line(side, "p95 beyond the model, idle", "ms", idle[side]))
         lines.append(Line(side, "p95 beyond the model, with the backlog", "ms", flooded[side]))
+        lines.append(Line(side, "of that from the ledger's door to a slot, p95", "ms", queued[side]))
         over = [a - b for a, b in zip(flooded[side], idle[side], strict=True)]
         lines.append(at_most(side, "p95 over the idle case", "ms", over, 100))
         lines.append(at_least(side, "batch's share of the slots meanwhile", share[side], 0.05))
