@@ -176,8 +176,8 @@ class Engine:
 
     def _committed(self, done: Committed) -> None:
         self.metrics.commit_seconds.observe(done.took_s)
-        for nano in done.saved_nano:
-            self.metrics.saved("exact", nano)
+        for kind, nano in done.saved:
+            self.metrics.saved(kind, nano)
         claims = done.claims
         if claims is None:
             return

@@ -122,12 +122,16 @@ def order_key(tenant: str, operation: str, key: bytes | None, *, ordered: bool) 
 def turns(conn: Connection, keys: Collection[bytes]) -> dict[bytes, int]:
     """The last turn of each key that has unfinished rows, its head locked: nothing is released meanwhile."""
     last: dict[bytes, int] = {}
+    missed: Collection[bytes] = ()
     while keys:
         asked = {"keys": rows.padded(sorted(keys))}
         locked = {bytes(key) for key in conn.execute(_HEADS, asked).scalars()}
         found = {bytes(key): turn for key, turn in conn.execute(_LAST, asked)}
         last |= {key: turn for key, turn in found.items() if key in locked}
         keys = found.keys() - locked  # whoever was the head has ended just now: the next one is
+        for key in keys & set(missed):  # not even then: an older program ended the head and released nobody
+            rows.many(conn, _GO, ({"the_pk": row.pk} for row in conn.execute(_NEXT, {"the_key": key, "gone": [0]})))
+        missed = keys
     return last
 
 

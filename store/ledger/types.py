@@ -128,8 +128,8 @@ class Accepted:
     pk: int | None = None
     generation: int = 0
     body: bytes | None = None
-    saved_nano: int = 0
-    """What the calls would have cost that an answer from the ledger has made needless."""
+    saved_nano: int | None = None
+    """What the calls would have cost that another request's answer has made needless."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,8 +83,8 @@ class Committed:
     claims: Claims | None = None
     took_s: float = 0.0
     items: int = 0
-    saved_nano: tuple[int, ...] = ()
-    """Of each request that was answered by the cache, what its calls would have cost."""
+    saved: tuple[tuple[str, int], ...] = ()
+    """Of each request that got another one's answer, by which way, and what its calls would have cost."""
 
 
 @dataclass(slots=True)
@@ -305,7 +305,11 @@ class Writer:
             for arrival, found in zip(arrivals, accepted, strict=True)
             if found.decision in {"accepted", "again"}
         ]
-        saved = tuple(found.saved_nano for found in accepted if found.decision == "cached")
+        saved = tuple(
+            ("exact" if found.decision == "cached" else "key", found.saved_nano)
+            for found in accepted
+            if found.saved_nano is not None
+        )
         pools = {(ask.provider, ask.model) for ask in new if isinstance(ask, Ask)}
         wanted = wants.after(pools.union(*(each.woken for each in took)))
         claims = claim(conn, self.routes, self.worker, wanted) if wanted else None
@@ -331,7 +335,7 @@ class Writer:
             or any(step.closings or step.then is not None for step in steps)
             or (claims is not None and claims.ended)
         )
-        return answers, Committed(len(new), published, ended, claims, items=len(batch), saved_nano=saved)
+        return answers, Committed(len(new), published, ended, claims, items=len(batch), saved=saved)
 
     def hears(self, error: Away | None) -> None:
         """What a heartbeat has met: who has nothing to write would not notice that the database has gone."""

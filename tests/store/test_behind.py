@@ -77,6 +77,16 @@ async def test_a_request_sent_again_goes_behind_those_that_came_meanwhile(databa
     assert await database.write(work) == ["a1", "a0", "a2"]
 
 
+async def test_a_key_whose_head_an_older_program_ended_goes_on_with_the_next_record(database: Database) -> None:
+    def work(conn: Connection) -> list[str]:
+        accept(conn, ROUTES, [keyed("a0", 0), keyed("a1", 1)])
+        conn.execute(update(tables.requests).where(_R.id == "a0").values(state="succeeded", completed_at=1.0))
+        accept(conn, ROUTES, [keyed("a2", 2)])
+        return run(conn)
+
+    assert await database.write(work) == ["a1", "a2"]
+
+
 @pytest.mark.parametrize("followers", [True, False])
 @pytest.mark.postgres
 async def test_whoever_comes_while_the_head_ends_is_not_forgotten(postgres_database: str, followers: bool) -> None:

@@ -34,6 +34,7 @@ async def test_never_more_calls_than_slots_and_every_slot_comes_back(tmp_path: P
         fake_slots=SLOTS,
         fake_latency_s=0.005,
         fake_tail=0.0,
+        cache_ttl_s=0.0,
         _env_file=None,
     )
     database = Database(parse_url(ledger_url(settings)))

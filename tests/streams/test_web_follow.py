@@ -61,6 +61,7 @@ async def test_callers_with_one_idempotency_key_get_one_answer_and_pay_once(
     assert [reply.status_code for reply in (*replies, later)] == [200] * 4
     assert (sum(each["usage"]["calls"] for each in told), calls(parts[1])) == (1, 1)
     assert (len({each["id"] for each in told}), sum(each["replayed"] for each in told)) == (4, 3)
+    assert parts[1].metrics.registry.get_sample_value("genai_cache_hits_total", {"kind": "key"}) == 3
     (lead,) = [each for each in told if not each["replayed"]]
     assert {each["cached"]["id"] for each in told if each["replayed"]} == {lead["id"]}
     assert {each["output"]["summary"] for each in told} == {lead["output"]["summary"]}
