@@ -75,6 +75,9 @@ def fake_provider(
     host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: any free port.")] = 11500,
     slots: Annotated[int, typer.Option(help="Calls side by side; 0: no limit.")] = 0,
+    most: Annotated[int, typer.Option(min=0, help="Calls at once; more are refused with 429. 0: no bound.")] = 0,
+    holds: Annotated[int, typer.Option(min=0, help="Models in memory at a time; 0: all.")] = 0,
+    load_s: Annotated[float, typer.Option(min=0, help="How long it takes to load another one.")] = 1.0,
 ) -> None:
     """Serve the test double in Ollama's wire format; counts calls at /_counts. Set GENAI_FAKE_URL to its address.
 
@@ -86,7 +89,15 @@ def fake_provider(
     from streams.errors import SpineError
 
     s = settings.load()
-    how = Behaviour(seed=s.fake_seed, latency_s=s.fake_latency_s, tail=s.fake_tail, failures=s.fake_failures)
+    how = Behaviour(
+        seed=s.fake_seed,
+        latency_s=s.fake_latency_s,
+        tail=s.fake_tail,
+        failures=s.fake_failures,
+        most=most,
+        holds=holds,
+        load_s=load_s,
+    )
     try:
         serve(host, port, how, slots=slots, ready=lambda url: typer.echo(f"Listening at {url}"))
     except OSError as error:
