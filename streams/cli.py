@@ -11,6 +11,7 @@ from streams.broker import commands as broker
 from streams.commands import (
     bench,
     books,
+    cancelling,
     check,
     database,
     letters,
@@ -55,6 +56,7 @@ app.command()(submitting.submit)
 app.command()(records.results)
 app.command()(books.costs)
 app.add_typer(requests.app, name="requests")
+app.command()(cancelling.cancel)
 app.add_typer(models.app, name="models")
 app.add_typer(letters.app, name="dlq")
 app.add_typer(wordings.app, name="prompts")

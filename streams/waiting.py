@@ -27,6 +27,10 @@ Tell = Callable[[str], None]
 """Is told, each time again, what is waited for."""
 
 
+class NoLedger(SpineError):
+    """There is no ledger yet; it is made by `genai-spine up`, `worker` or `migrate`."""
+
+
 def is_made(url: URL) -> bool:
     """Whether there is something to look into; opening a SQLite file that is missing would make it."""
     return url.drivername != "sqlite" or Path(url.database or "").exists()
@@ -36,7 +40,7 @@ def is_made(url: URL) -> bool:
 async def ledger(settings: Settings) -> AsyncIterator[Database]:
     """The ledger, to look into it. Raises SpineError when there is none yet."""
     url = parse_url(ledger_url(settings))
-    none = SpineError("There is no ledger yet; it is made by `genai-spine up`, `worker` or `migrate`.")
+    none = NoLedger("There is no ledger yet; it is made by `genai-spine up`, `worker` or `migrate`.")
     if not is_made(url):
         raise none
     database = Database(url)

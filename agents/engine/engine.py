@@ -259,12 +259,21 @@ class Engine:
                 m.cost.labels(claim.provider, claim.model, claim.tenant).inc(closing.cost_nano / 1e9)
 
     def stop(self, pks: Sequence[int]) -> None:
-        """Abort calls that somebody has cancelled: the provider's connection is closed."""
+        """Abort calls that somebody has cancelled: the provider's connection is closed. Rows that wait for a slot go back,
+        and end there. What is being recorded already is left alone.
+        """
         for pk in pks:
-            running = self.tasks.get(pk)
-            if running is not None and pk not in self.stopping:
+            if pk in self.teller.callers and pk not in self.stopping:
                 self.stopping.add(pk)
-                running.cancel()
+                self.tasks[pk].cancel()
+            elif pk not in self.tasks:
+                self._put_back(pk)
+
+    def _put_back(self, pk: int) -> None:
+        for shelf in self.shelves.values():
+            claim = shelf.take(pk)
+            if claim is not None:
+                self._later(self._finish(Step(claim, then=Retry(0.0))))
 
     def holds(self) -> tuple[set[int], set[Slot]]:
         """Rows and slots that we know to be ours."""

@@ -38,6 +38,10 @@ class Shelf:
         for lane in self.ready:
             lane.pop(pk, None)
 
+    def take(self, pk: int) -> Claimed | None:
+        """A ready row, off the shelf; None: it is not on this one."""
+        return next((found for lane in self.ready if (found := lane.pop(pk, None)) is not None), None)
+
     def release(self, slot: Slot) -> None:
         """A call has ended; its slot may serve the next one at once."""
         self.busy.discard(slot)

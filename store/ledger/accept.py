@@ -132,10 +132,8 @@ class _Batch:
 
     def _first(self, arrival: Arrival, ask: Ask, key: bytes) -> Accepted:
         pk = next(self.pks)
-        state = "waiting"
-        if ask.failure is not None:
-            state = "failed"
-        elif key in self.waiting_cancels:
+        state = "waiting" if ask.failure is None else "failed"
+        if key in self.waiting_cancels:
             self.cancelled.add(key)
         row = self._row(arrival, ask, state)
         self.new.append({"pk": pk, "identity": key, "generation": 1, "fence": 0, **row})
@@ -209,13 +207,12 @@ class _Batch:
             self.conn.execute(rows.upsert(self.conn, run_cancels).on_conflict_do_nothing(), row)
             return Accepted("cancelled")
         key = _identity(ask)
-        if key in self.known:
+        known = self.known.get(key)
+        if known is not None:
             self.cancelled.add(key)
-        else:
-            self.conn.execute(
-                rows.upsert(self.conn, cancels).on_conflict_do_nothing(), {"identity": key, "at": self.at}
-            )
-            self.waiting_cancels.add(key)
+            return Accepted("cancelled", known.pk, known.generation, state=known.state)
+        self.conn.execute(rows.upsert(self.conn, cancels).on_conflict_do_nothing(), {"identity": key, "at": self.at})
+        self.waiting_cancels.add(key)
         return Accepted("cancelled")
 
     def _answer(

@@ -46,8 +46,8 @@ CLAIMED = select(*CLAIMED_COLUMNS, bodies.c.value, bodies.c.headers).join_from(
     requests, bodies, bodies.c.request_pk == _R.pk
 )
 
-_CANCELLED = tuple_(_R.tenant, _R.run_id).in_(select(run_cancels.c.tenant, run_cancels.c.run_id))
-_FLAGGED = select(_R.pk).where(_R.pk.in_(bindparam("pks", expanding=True)), _CANCELLED)
+OF_CANCELLED_RUN = tuple_(_R.tenant, _R.run_id).in_(select(run_cancels.c.tenant, run_cancels.c.run_id))
+_FLAGGED = select(_R.pk).where(_R.pk.in_(bindparam("pks", expanding=True)), OF_CANCELLED_RUN)
 _LATE = (
     select(_R.pk)
     .where(DUE, _R.deadline <= bindparam("the_time"))

@@ -11,7 +11,7 @@ from store import rows
 from store.database import now
 from store.ledger import journal
 from store.ledger.accept import CANCEL_KEPT_S
-from store.ledger.end import CLAIMED, end_rows
+from store.ledger.end import CLAIMED, OF_CANCELLED_RUN, end_rows
 from store.ledger.policy import on_death
 from store.ledger.types import Call, Closing, Routes, Slot
 from store.tables import cancels, executions, outbox, relays, requests, slots, workers
@@ -204,5 +204,6 @@ def forget_cancels(conn: Connection) -> None:
 
 
 def told_to_stop(conn: Connection, worker: str) -> list[int]:
-    """Our calling rows that somebody has cancelled."""
-    return list(conn.execute(select(_R.pk).where(_R.owner == worker, _R.state == "calling", _R.cancel)).scalars())
+    """Our rows that somebody has cancelled: calls by a flag of their own, and whatever belongs to a cancelled run."""
+    called_off = (_R.state == "calling") & _R.cancel
+    return list(conn.execute(select(_R.pk).where(_R.owner == worker, called_off | OF_CANCELLED_RUN)).scalars())

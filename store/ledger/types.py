@@ -116,6 +116,8 @@ class Accepted:
     pk: int | None = None
     generation: int = 0
     body: bytes | None = None
+    state: str | None = None
+    """Of a cancel: where its request stood; None: nobody knows it yet, or it was about a run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select
 
 from schemas.errors import ErrorType, Failure
 from store import rows
@@ -20,6 +20,7 @@ from store.errors import Away, BadData, Met
 from store.ledger.accept import accept
 from store.ledger.claim import Claims, claim
 from store.ledger.life import give_back
+from store.ledger.news import notify
 from store.ledger.outgoing import mark
 from store.ledger.step import free_slots, take_steps
 from store.ledger.types import Accepted, Arrival, Ask, CancelAsk, Pool, Routes, Slot, Step, Stepped, Unreadable, Want
@@ -32,10 +33,8 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.05, 1.0
 _MAX_MEETINGS = 5
 _INTENTS_FIRST_S = 0.025
 """So long do answers, marks and arrivals give way to intents when both wait."""
-CHANNEL = "genai"
 _SILENT = frozenset({"accepted", "again", "redelivered"})
 """Arrivals that put nothing into the outbox."""
-_NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
 
 @dataclass(slots=True)
@@ -77,6 +76,8 @@ class Committed:
     """Something may have been put into the outbox."""
     ended: tuple[int, ...] = ()
     claims: Claims | None = None
+    cancels: bool = False
+    """Somebody may have to abort a call."""
     took_s: float = 0.0
     items: int = 0
 
@@ -305,14 +306,15 @@ class Writer:
             for item, answer in zip(batch, answers, strict=True)
             if item.step is not None and item.step.then is not None and answer.held
         )
+        cancels = any(found.decision == "cancelled" for found in accepted)
         if conn.dialect.name != "sqlite" and (accepted or ended):
-            conn.execute(_NOTIFY, {"channel": CHANNEL, "payload": self.worker})
+            notify(conn, self.worker, cancels=cancels)
         published = (
             any(found.decision not in _SILENT for found in accepted)
             or any(step.closings or step.then is not None for step in steps)
             or (claims is not None and claims.ended)
         )
-        return answers, Committed(len(new), published, ended, claims, items=len(batch))
+        return answers, Committed(len(new), published, ended, claims, cancels, items=len(batch))
 
     def _is_away(self, error: Away) -> None:
         if self.health.ok:

@@ -62,6 +62,13 @@ def streamed(*names: str) -> dict[str, Any]:
     return {**query(*names), "responses": {"200": {"description": "Events until the end.", "content": content}}}
 
 
+def ordered(path: str, *names: str) -> dict[str, Any]:
+    """A `POST` without a body, with an example of its answer."""
+    status, words, example = examples.ORDERS[path]
+    content = {"application/json": {"schema": {"type": "object"}, "example": example}}
+    return {**query(*names), "responses": {status: {"description": words, "content": content}}}
+
+
 def asked(operation: Operation) -> dict[str, Any]:
     """A `POST` of an operation: its flat body and its result."""
     body = {"schema": {"$ref": _REF.format(model=_body_name(operation))}}

@@ -166,3 +166,24 @@ ANSWERS: Mapping[str, dict[str, Any]] = {
     },
 }
 """Path to what it answers with 200."""
+
+ORDERS: Mapping[str, tuple[str, str, dict[str, Any]]] = {
+    "/v1/requests/{request_id}/cancel": (
+        "200",
+        "It is cancelled. 202: its call is being aborted, or nobody knows the id yet; 409: it has ended before.",
+        {
+            "request_id": "ferry-1",
+            "tenant": "default",
+            "operation": "summarize",
+            "cancel": "cancelled",
+            "status": "cancelled",
+            "status_url": "/v1/requests/ferry-1?tenant=default&operation=summarize",
+        },
+    ),
+    "/v1/runs/{run_id}/cancel": (
+        "202",
+        "Its requests end as workers come to them.",
+        {"run_id": "nightly", "tenant": "default", "cancel": "cancelled", "unfinished": 812},
+    ),
+}
+"""Path to the usual status of its answer, what that means, and an example."""

@@ -193,6 +193,8 @@ class Model:
         row.overdue, row.pinned = ask.deadline is not None, ask.pinned
         row.from_kafka = arrival.position is not None
         row.where = arrival.position.partition if arrival.position else partition("", ask.id.encode())
+        if cancelled:
+            self.cancels.discard(row.key)
         if ask.failure is not None:
             row.state, row.error = "failed", ask.failure.type.value
             self.results[row.key, row.generation] = "failed"
@@ -202,7 +204,6 @@ class Model:
                 self.letters[dead_letter(row.error, row.key)] += 1
             return "invalid", row.generation
         if cancelled:
-            self.cancels.discard(row.key)
             self.end(row, "cancelled")
         return ("accepted" if row.generation == 1 else "again"), row.generation
 

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, select
 from schemas.errors import ErrorType, Failure
 from schemas.money import from_usd
 from schemas.result import Status
+from store import rows as rows_
 from store import tables
 from store.ledger import life, outgoing, progress, queries
 from store.ledger.accept import accept
@@ -487,6 +488,8 @@ class StateTable(RuleBasedStateMachine):
             assert ((key, row.generation) in self.model.results) == (
                 row.state in {"succeeded", "failed", "cancelled", "expired"}
             )
+        kept = {rows_.identity(tenant, "summarize", id_) for tenant, id_ in self.model.cancels}
+        assert set(conn.execute(select(tables.cancels.c.identity)).scalars()) == kept
         positions = conn.execute(select(tables.positions)).all()
         assert {(p.topic, p.partition, p.offset): p.decision for p in positions} == {
             at: decision for at, (decision, _, _) in self.model.decided.items()
