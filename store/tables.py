@@ -66,6 +66,7 @@ requests = Table(
     Column("started_at", Double),
     Column("completed_at", Double),
     Column("pinned", Text, comment="what was settled at acceptance and must not change until it is run"),
+    Column("superseded_by", Text, comment="the id of the newer one of its supersede_key"),
 )
 
 # words and not bound values: PostgreSQL's generic plans use a partial index only for the very words of its condition
@@ -88,6 +89,15 @@ DUE = text("deadline IS NOT NULL AND state = 'waiting'")
 Index("requests_deadline", requests.c.deadline, sqlite_where=DUE, postgresql_where=DUE)
 _RUN = text("run_id IS NOT NULL")
 Index("requests_run", requests.c.run_id, sqlite_where=_RUN, postgresql_where=_RUN)
+STANDING = text("supersede_key IS NOT NULL AND superseded_by IS NULL")
+Index(
+    "requests_standing",
+    requests.c.supersede_key,
+    requests.c.tenant,
+    requests.c.operation,
+    sqlite_where=STANDING,
+    postgresql_where=STANDING,
+)
 
 # lists, newest first; behind the key stands the lane, so that counting by state and lane reads the index alone
 _AGE = (requests.c.accepted_at, requests.c.pk)

@@ -197,7 +197,6 @@ NOT_YET: tuple[tuple[str, Callable[[Request], bool]], ...] = (
     ("on_ambiguous 'hold' acts as 'fail'", lambda request: request.options.on_ambiguous == "hold"),
     ("resource 'gpu' chooses no node", lambda request: request.options.resource == "gpu"),
     ("ordered keeps no order", lambda request: request.options.ordered),
-    ("supersede_key cancels nothing", lambda request: request.supersede_key is not None),
     ("idempotency_key joins no requests", lambda request: request.idempotency_key is not None),
 )
 """What the contract knows and this version does not do: said on the result of whoever asks for it."""

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, update
 
 from schemas.errors import ErrorType, Failure
 from store import rows
-from store.ledger import answers, look
+from store.ledger import answers, look, supersede
 from store.ledger.end import cancel_rows
 from store.ledger.policy import Known, on_known
 from store.ledger.types import Accepted, Arrival, Ask, CancelAsk, Position, Routes, Unreadable
@@ -50,22 +50,32 @@ class _Batch:
         self.outbox: list[answers.OutRow] = []
         self.positions: list[dict[str, Any]] = []
         self.cancelled: set[bytes] = set()
+        self.superseded: dict[bytes, str] = {}
+        """Identities that a newer request of this batch replaces, and its id."""
         self.reached: dict[tuple[str, int], Position] = {}
 
     def run(self) -> list[Accepted]:
-        """Decides as far as it can: a request behind its own cancel is for the next batch, which sees the cancel done."""
+        """Decides as far as it can: a request behind its own cancel, or behind the one that has replaced it, is for the next
+        batch, which sees that done.
+        """
         progress = look.places_of(self.conn, self.arrivals)
         live = [arrival for arrival in self.arrivals if not look.is_redelivered(progress, arrival)]
         past = look.decided_before(self.conn, live, progress)
         self._look(live, past)
         decided: list[Accepted] = []
         for arrival in self.arrivals:
-            if self.cancelled and isinstance(arrival.what, Ask) and _identity(arrival.what) in self.cancelled:
+            if self._is_for_the_next(arrival.what):
                 break
             decided.append(_REDELIVERED if look.is_redelivered(progress, arrival) else self._one(arrival, past))
             self._reach(arrival, progress)
         self._write()
         return decided
+
+    def _is_for_the_next(self, what: Any) -> bool:
+        if not (self.cancelled or self.superseded) or not isinstance(what, Ask):
+            return False
+        key = _identity(what)
+        return key in self.cancelled or key in self.superseded
 
     def _reach(self, arrival: Arrival, progress: look.Places) -> None:
         """A position that stands twice in this batch (it was fetched again while the first waited) counts once."""
@@ -81,6 +91,7 @@ class _Batch:
         }
         self.known: dict[bytes, Known] = look.known(self.conn, identities)
         self.waiting_cancels = look.waiting_cancels(self.conn, identities) if self.any_cancels else set()
+        self.stands = supersede.stands(self.conn, supersede.keys_of(live))
         replays = {
             known.pk for known in self.known.values() if known.state not in {"waiting", "leased", "calling", "held"}
         }
@@ -138,6 +149,7 @@ class _Batch:
         row = self._row(arrival, ask, state)
         self.new.append({"pk": pk, "identity": key, "generation": 1, "fence": 0, **row})
         self.known[key] = Known(pk, state, 1, 0, ask.payload_hash, row["error_type"])
+        self._supersede(ask, key)
         return self._taken(arrival, ask, pk, 1)
 
     def _anew(self, arrival: Arrival, ask: Ask, known: Known) -> Accepted:
@@ -152,7 +164,17 @@ class _Batch:
             ask.payload_hash,
             row["error_type"],
         )
+        self._supersede(ask, _identity(ask))
         return self._taken(arrival, ask, known.pk, generation)
+
+    def _supersede(self, ask: Ask, key: bytes) -> None:
+        """This one stands for its key from now on."""
+        if ask.supersede_key is None or ask.failure is not None:
+            return
+        stands = self.stands[ask.tenant, ask.operation, ask.supersede_key]
+        self.superseded |= dict.fromkeys(stands.keys() - {key}, ask.id)
+        stands.clear()
+        stands[key] = ask.id
 
     def _taken(self, arrival: Arrival, ask: Ask, pk: int, generation: int) -> Accepted:
         self.bodies.append({"request_pk": pk, "value": arrival.value or b"", "headers": arrival.headers})
@@ -289,7 +311,7 @@ class _Batch:
             "error_type": None if ask.failure is None else ask.failure.type.value,
             "run_id": ask.run_id,
             "idempotency_key": ask.idempotency_key,
-            "supersede_key": ask.supersede_key,
+            "supersede_key": ask.supersede_key if ask.failure is None else None,
             "follows": None,
             "ordered": ask.ordered,
             "budget_nano": None,
@@ -304,6 +326,7 @@ class _Batch:
             "started_at": None,
             "completed_at": self.at if ask.failure is not None else None,
             "pinned": ask.pinned,
+            "superseded_by": None,
         }
 
     def _write(self) -> None:
@@ -322,6 +345,8 @@ class _Batch:
         rows.many(conn, _NEW_RESULT, self.results)
         rows.many(conn, _PUBLISH, self.outbox)
         rows.many(conn, _REMEMBER(conn), self.positions)
+        if self.superseded:
+            supersede.replace(conn, self.routes, self.superseded, self.at)
         if self.cancelled:
             cancel_rows(conn, self.routes, self.cancelled, self.at)
         if gone := self.cancelled & self.waiting_cancels:

@@ -1,6 +1,6 @@
 """Rows that end without their engine: cancelled, expired, poisoned."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -80,8 +80,12 @@ def end_rows(
     at: float,
     *,
     dead_letter: bool = False,
+    notes: Mapping[int, str] | None = None,
 ) -> int:
-    """End the rows that `which` (a select over `CLAIMED`) finds, with results and, if asked, dead letters."""
+    """End the rows that `which` (a select over `CLAIMED`) finds, with results and, if asked, dead letters.
+
+    `notes`: by row, a warning that its result bears.
+    """
     ending = [claimed(row) for row in conn.execute(which.with_for_update(of=requests))]
     if not ending:
         return 0
@@ -89,7 +93,8 @@ def end_rows(
     letters: list[answers.OutRow] = []
     kept: list[dict[str, Any]] = []
     for claim in ending:
-        end = _end(claim, totals.get((claim.pk, claim.generation), Totals()), status, failure)
+        warnings = (notes[claim.pk],) if notes and claim.pk in notes else ()
+        end = _end(claim, totals.get((claim.pk, claim.generation), Totals()), status, failure, warnings)
         body = answers.finished(claim, end, at).model_dump_json().encode()
         kept.append(
             {
@@ -115,12 +120,12 @@ def end_rows(
     return len(ending)
 
 
-def _end(claim: Claimed, totals: Totals, status: Status, failure: Failure | None) -> End:
+def _end(claim: Claimed, totals: Totals, status: Status, failure: Failure | None, warnings: tuple[str, ...]) -> End:
     return End(
         status=status,
         output=None,
         failure=failure,
-        warnings=(),
+        warnings=warnings,
         totals=totals,
         metadata=metadata_of(claim.value),
         latency_ms=0,

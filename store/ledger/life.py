@@ -9,7 +9,7 @@ from schemas.errors import ErrorType, Failure
 from schemas.result import Status
 from store import rows
 from store.database import now
-from store.ledger import journal
+from store.ledger import journal, supersede
 from store.ledger.accept import CANCEL_KEPT_S
 from store.ledger.end import CLAIMED, OF_CANCELLED_RUN, end_rows
 from store.ledger.policy import on_death
@@ -104,7 +104,7 @@ def bury(conn: Connection, routes: Routes, dead: Sequence[str]) -> int:
         else:
             back.append(change)
     rows.many(conn, _BACK, back)
-    _end_orphans(conn, routes, ends, at)
+    _end_orphans(conn, routes, ends, {row.pk: row.superseded_by for row in orphans if row.superseded_by}, at)
     # slots behind the rows, as in every other transaction: whoever locks in two orders waits in a ring
     conn.execute(update(slots).where(slots.c.owner.in_(dead)).values(owner=None))
     conn.execute(delete(relays).where(relays.c.owner.in_(dead)))
@@ -125,7 +125,7 @@ def _fate(row: Row[Any], open_intent: bool) -> tuple[str, dict[str, Any]]:
         deaths_calling=deaths_calling,
         deaths_leased=deaths_leased,
     )
-    if row.cancel:
+    if row.cancel or row.superseded_by is not None:
         return "cancelled", {}
     change = {
         "the_pk": row.pk,
@@ -136,7 +136,9 @@ def _fate(row: Row[Any], open_intent: bool) -> tuple[str, dict[str, Any]]:
     return fate, change
 
 
-def _end_orphans(conn: Connection, routes: Routes, ends: dict[str, list[int]], at: float) -> None:
+def _end_orphans(
+    conn: Connection, routes: Routes, ends: dict[str, list[int]], newer: dict[int, str], at: float
+) -> None:
     poison = Failure(
         type=ErrorType.POISON,
         message="workers died on this request again and again; look at it before you send it once more (genai-spine dlq show)",
@@ -158,7 +160,16 @@ def _end_orphans(conn: Connection, routes: Routes, ends: dict[str, list[int]], a
                 dead_letter=True,
             )
     if ends["cancelled"]:
-        end_rows(conn, routes, CLAIMED.where(_R.pk.in_(rows.padded(ends["cancelled"]))), Status.CANCELLED, None, at)
+        notes = {pk: supersede.note(id_) for pk, id_ in newer.items()}
+        end_rows(
+            conn,
+            routes,
+            CLAIMED.where(_R.pk.in_(rows.padded(ends["cancelled"]))),
+            Status.CANCELLED,
+            None,
+            at,
+            notes=notes,
+        )
 
 
 def _open_calls(conn: Connection, pks: Sequence[int]) -> dict[int, list[Row[Any]]]:

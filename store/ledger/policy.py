@@ -17,6 +17,8 @@ class Known:
     fence: int
     payload_hash: bytes
     error_type: str | None
+    superseded: bool = False
+    """A newer one has taken its place: it is never run again."""
 
 
 def on_known(known: Known, payload_hash: bytes) -> Literal["duplicate", "replayed", "again", "conflict"]:
@@ -27,7 +29,7 @@ def on_known(known: Known, payload_hash: bytes) -> Literal["duplicate", "replaye
         return "conflict"
     if known.state in UNFINISHED:
         return "duplicate"
-    return "replayed" if known.state == "succeeded" else "again"
+    return "replayed" if known.state == "succeeded" or known.superseded else "again"
 
 
 MAX_DEATHS_CALLING = 2

@@ -1,6 +1,7 @@
 """What happens to leased rows: intents, answers, retries. Every change holds only while the fence is ours."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
@@ -8,7 +9,7 @@ from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 from schemas.result import Status
 from store import rows
 from store.database import clock, now
-from store.ledger import answers, journal
+from store.ledger import answers, journal, supersede
 from store.ledger.end import CLAIMED, end_rows
 from store.ledger.types import Closing, End, Retry, Routes, Slot, Step, Stepped
 from store.tables import outbox, requests, results, slots
@@ -44,7 +45,7 @@ _FREE = (
     .values(owner=None)
 )
 _LOOK = (
-    select(_R.pk, _R.state, _R.fence, _R.generation, _R.cancel, clock().label("now"))
+    select(_R.pk, _R.state, _R.fence, _R.generation, _R.cancel, _R.superseded_by, clock().label("now"))
     .where(_R.pk.in_(bindparam("pks", expanding=True)))
     .order_by(_R.pk)
     .with_for_update()
@@ -78,7 +79,9 @@ def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[S
     found, at = _look(conn, {step.claim.pk for step in steps})
     opened = journal.still_open(conn, [closing.call.id for step in steps for closing in step.closings])
     verdicts = [_verdict(step, found.get(step.claim.pk)) for step in steps]
-    held = [step for step, verdict in zip(steps, verdicts, strict=True) if verdict == "held"]
+    held = [
+        _noted(step, found[step.claim.pk]) for step, verdict in zip(steps, verdicts, strict=True) if verdict == "held"
+    ]
     owed = [
         _owed(step, closing if verdict != "stale" else _wasted(closing))
         for step, verdict in zip(steps, verdicts, strict=True)
@@ -119,6 +122,13 @@ def _verdict(step: Step, row: Any) -> str:
     if isinstance(step.then, Retry) and row.state in {"waiting", "cancelled"}:  # `_retry` ends a row that was cancelled
         return "done"
     return "stale"
+
+
+def _noted(step: Step, row: Any) -> Step:
+    """The same; the answer says if a newer request has taken this one's place while it ran."""
+    if row.superseded_by is None or not isinstance(step.then, End):
+        return step
+    return replace(step, then=replace(step.then, warnings=(*step.then.warnings, supersede.note(row.superseded_by))))
 
 
 def _owed(step: Step, closing: Closing) -> journal.Owed:
@@ -211,7 +221,7 @@ def _ended_before(conn: Connection, steps: Sequence[Step]) -> dict[int, bytes]:
 
 
 def _retry(conn: Connection, routes: Routes, found: dict[int, Any], held: Sequence[Step], at: float) -> None:
-    """Back to waiting; a row that somebody has cancelled meanwhile ends instead."""
+    """Back to waiting; a row that somebody has cancelled meanwhile, or that has a newer one, ends instead."""
     rows.many(
         conn,
         _BACK,
@@ -226,7 +236,9 @@ def _retry(conn: Connection, routes: Routes, found: dict[int, Any], held: Sequen
             if isinstance(step.then, Retry)
         ),
     )
-    unwanted = [step.claim.pk for step in held if isinstance(step.then, Retry) and found[step.claim.pk].cancel]
+    back = [found[step.claim.pk] for step in held if isinstance(step.then, Retry)]
+    supersede.end(conn, routes, [row for row in back if row.superseded_by is not None and not row.cancel], at)
+    unwanted = [row.pk for row in back if row.cancel]
     if unwanted:
         end_rows(conn, routes, CLAIMED.where(_R.pk.in_(rows.padded(unwanted))), Status.CANCELLED, None, at)
 

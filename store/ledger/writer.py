@@ -17,6 +17,7 @@ from schemas.errors import ErrorType, Failure
 from store import rows
 from store.database import Database
 from store.errors import Away, BadData, Met
+from store.ledger import supersede
 from store.ledger.accept import accept
 from store.ledger.claim import Claims, claim
 from store.ledger.life import give_back
@@ -330,14 +331,20 @@ class Writer:
 
 def _lock(conn: Connection, steps: Sequence[Step], arrivals: Sequence[Arrival]) -> None:
     """All known rows of this batch in one order, before anything else is locked: writers never wait in a ring."""
-    if conn.dialect.name == "sqlite" or not (steps and arrivals):
+    if conn.dialect.name == "sqlite":
+        return
+    keys = supersede.keys_of(arrivals)
+    if keys:
+        supersede.lock(conn, keys)
+    elif not (steps and arrivals):
         return
     named = [a.what for a in arrivals if isinstance(a.what, Ask | CancelAsk)]
     identities = {
         rows.identity(w.tenant, w.operation, w.id) for w in named if w.operation is not None and w.id is not None
     }
     ours = requests.c.pk.in_(rows.padded({step.claim.pk for step in steps}))
-    wanted = select(requests.c.pk).where(ours | requests.c.identity.in_(rows.padded(identities)))
+    known = requests.c.identity.in_(rows.padded(identities))
+    wanted = select(requests.c.pk).where(ours | known | supersede.standing(keys) if keys else ours | known)
     conn.execute(wanted.order_by(requests.c.pk).with_for_update()).all()
 
 

@@ -143,7 +143,8 @@ def _schemas(operations: dict[str, Operation]) -> dict[str, Any]:
         options = Options.model_json_schema(ref_template=_REF)
         for below, schema in options.pop("$defs", {}).items():
             found.setdefault(below, schema)
-        envelope = {"id": _NAME, "tenant": _NAME, "run_id": _NAME, "options": options, "metadata": {"type": "object"}}
+        envelope = {"id": _NAME, "tenant": _NAME, "run_id": _NAME, "supersede_key": _NAME, "options": options}
+        envelope |= {"metadata": {"type": "object"}}
         shape["properties"] = shape.get("properties", {}) | envelope
         shape["title"] = name
     return found

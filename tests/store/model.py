@@ -58,6 +58,8 @@ class Row:
     where: int = 0
     from_kafka: bool = True
     pinned: str | None = None
+    supersede: str | None = None
+    superseded: bool = False
 
     @property
     def facts(self) -> tuple[Any, ...]:
@@ -78,6 +80,7 @@ class Row:
             self.delayed,
             self.where,
             self.pinned,
+            self.superseded,
         )
 
 
@@ -179,10 +182,10 @@ class Model:
             return "conflict", 0
         if row.state not in TERMINAL:
             return "duplicate", row.generation
-        if row.state == "succeeded":
+        if row.state == "succeeded" or row.superseded:
             if arrival.position:
                 where = arrival.position.partition
-                self.letters[results_letter(where, key, row.generation, "succeeded", replayed=True)] += 1
+                self.letters[results_letter(where, key, row.generation, row.state, replayed=True)] += 1
             return "replayed", row.generation
         anew = Row(key, row.order, ask.payload_hash, generation=row.generation + 1, fence=row.fence)
         self.rows[key] = anew
@@ -203,9 +206,21 @@ class Model:
             if ask.unreadable:
                 self.letters[dead_letter(row.error, row.key)] += 1
             return "invalid", row.generation
+        if ask.supersede_key is not None:
+            row.supersede = ask.supersede_key
+            self._supersede(row)
         if cancelled:
             self.end(row, "cancelled")
         return ("accepted" if row.generation == 1 else "again"), row.generation
+
+    def _supersede(self, newer: Row) -> None:
+        """Only one of a key stands; what has not begun ends, what runs goes on to its end."""
+        for row in self.rows.values():
+            same = (row.key[0], row.supersede) == (newer.key[0], newer.supersede)
+            if same and row is not newer and not row.superseded:
+                row.superseded = True
+                if row.state in {"waiting", "leased", "held"}:
+                    self.end(row, "cancelled")
 
     def _cancel(self, ask: CancelAsk) -> None:
         if ask.run_id is not None:
@@ -305,7 +320,7 @@ class Model:
         opened = self.open_calls(row)
         for call in opened:
             self.book(call, "wasted", self.calls[call].estimate if row.paid else 0, event=row.paid)
-        if row.cancel:
+        if row.cancel or row.superseded:
             return self.end(row, "cancelled")
         calling = row.state == "calling"
         deaths = (row.deaths_calling + calling, row.deaths_leased + (not calling))

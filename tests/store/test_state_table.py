@@ -60,6 +60,7 @@ asks = st.builds(
     deadline=st.sampled_from([None] * 9 + [1.0]),
     run_id=st.sampled_from([None, None, None, "run"]),
     pinned=st.sampled_from([None, "greet 1", "greet 2"]),
+    supersede_key=st.sampled_from([None, None, None, "filing"]),
 )
 invalid = st.builds(
     lambda ask, unreadable: replace(ask, failure=refusal(), unreadable=unreadable),
@@ -332,7 +333,7 @@ class StateTable(RuleBasedStateMachine):
         if isinstance(step.then, Retry):
             row.attempts = lease.claim.attempts
             self.model.wait(row, delayed=step.then.delay_s > 0, ambiguous=int(step.then.ambiguous))
-            if cancel:
+            if cancel or row.superseded:
                 self.model.end(row, "cancelled")
         else:
             failure = step.then.failure
@@ -477,6 +478,8 @@ class StateTable(RuleBasedStateMachine):
     def _compare_rows(self, conn: Connection) -> None:
         rows = {(row.tenant, row.id): row for row in conn.execute(select(tables.requests))}
         assert {key: _facts(row) for key, row in rows.items()} == {k: r.facts for k, r in self.model.rows.items()}
+        standing = Counter((row.tenant, row.supersede_key) for row in rows.values() if row.superseded_by is None)
+        assert all(count == 1 for (_, key), count in standing.items() if key), "two stand for one key"
         for row in rows.values():
             assert row.fence >= self.fences.get(row.identity, 0), "a fence went back"
             self.fences[row.identity] = row.fence
@@ -575,6 +578,7 @@ def _facts(row: Any) -> tuple[Any, ...]:
         row.not_before > 0,
         row.partition,
         row.pinned,
+        row.superseded_by is not None,
     )
 
 

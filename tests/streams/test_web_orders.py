@@ -89,6 +89,16 @@ async def test_an_id_of_two_operations_is_refused_and_they_are_named(
     assert (await api.post("/v1/requests/a/cancel?operation=classify")).status_code == 200
 
 
+async def test_a_newer_request_of_a_key_replaces_the_one_that_waits(
+    api: httpx.AsyncClient, parts: tuple[Front, Spine]
+) -> None:
+    await waits(api, parts[1], supersede_key="filing 42")
+    await waits(api, parts[1], supersede_key="filing 42", id="b")
+    old, new = [(await api.get(f"/v1/requests/{id_}")).json() for id_ in "ab"]
+    assert (old["status"], old["warnings"]) == ("cancelled", ["superseded by the request 'b'"])
+    assert new["state"] == "waiting"
+
+
 @pytest.mark.parametrize(
     ("path", "status", "says"),
     [
