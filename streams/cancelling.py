@@ -89,14 +89,14 @@ def operation_of(conn: Connection, settings: Settings, id_: str, tenant: str) ->
     return sorted(row.operation for row in named(conn, settings, id_, tenant, None))
 
 
-def unclear(id_: str, tenant: str, operations: Sequence[str], option: str, tenant_option: str) -> str:
-    """Why an id alone does not name one request."""
+def unclear(
+    id_: str, tenant: str, operations: Sequence[str], option: str, tenant_option: str, *, kept: bool = True
+) -> str:
+    """Why an id alone does not name one request. `kept`: what is said is kept for one that is still to come."""
     if operations:
         return f"{len(operations)} requests have the id {id_!r}, of {' and '.join(operations)}: add {option}."
-    return (
-        f"Nobody knows a request {id_!r} of the tenant {tenant!r}. If it is another tenant's, add {tenant_option}; if it is "
-        f"still to come, add {option}, and the cancel is kept for it."
-    )
+    words = f"Nobody knows a request {id_!r} of the tenant {tenant!r}. If it is another tenant's, add {tenant_option}"
+    return f"{words}; if it is still to come, add {option}, and the cancel is kept for it." if kept else f"{words}."
 
 
 async def through_ledger(settings: Settings, wish: Wish) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from streams.commands import (
     cancelling,
     check,
     database,
+    held,
     letters,
     models,
     records,
@@ -57,6 +58,7 @@ app.command()(records.results)
 app.command()(books.costs)
 app.add_typer(requests.app, name="requests")
 app.command()(cancelling.cancel)
+app.add_typer(held.app, name="held")
 app.add_typer(models.app, name="models")
 app.add_typer(letters.app, name="dlq")
 app.add_typer(wordings.app, name="prompts")

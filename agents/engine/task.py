@@ -20,7 +20,7 @@ from schemas.request import Lane, Request
 from schemas.result import Status, Totals
 from store.errors import BadData, StoreError
 from store.ledger.end import metadata_of
-from store.ledger.types import Claimed, End, PastCall, Retry, Step
+from store.ledger.types import Claimed, End, Hold, PastCall, Retry, Step
 from store.rows import plain
 
 log = structlog.get_logger(__name__)
@@ -128,6 +128,9 @@ def _after(error: ProviderError, caller: LedgerCaller, request: Request, tools: 
             delay_s=round(decision.delay_s, 2),
         )
         return Step(claim, caller.kept(), then=Retry(decision.delay_s, decision.ambiguous))
+    if isinstance(decision, policy.AskFirst):
+        log.warning("held: a paid call broke off; see `genai-spine held`", **ids(claim), error=error.type.value)
+        return Step(claim, caller.kept(), then=Hold())
     decision = policy.shown(decision, claim.attempts)
     return _step(caller, request.metadata, Status.FAILED, decision.failure, dead_letter=decision.dead_letter)
 
@@ -194,7 +197,6 @@ def _warn(caller: LedgerCaller, request: Request, operation: Operation) -> None:
 
 
 NOT_YET: tuple[tuple[str, Callable[[Request], bool]], ...] = (
-    ("on_ambiguous 'hold' acts as 'fail'", lambda request: request.options.on_ambiguous == "hold"),
     ("resource 'gpu' chooses no node", lambda request: request.options.resource == "gpu"),
     ("ordered keeps no order", lambda request: request.options.ordered),
     ("idempotency_key joins no requests", lambda request: request.idempotency_key is not None),

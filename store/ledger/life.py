@@ -75,7 +75,7 @@ _BACK = (
     update(requests)
     .where(_R.pk == bindparam("the_pk"))
     .values(
-        state="waiting",
+        state=bindparam("the_state"),
         owner=None,
         not_before=0,
         ambiguous=bindparam("the_ambiguous"),
@@ -129,6 +129,7 @@ def _fate(row: Row[Any], open_intent: bool) -> tuple[str, dict[str, Any]]:
         return "cancelled", {}
     change = {
         "the_pk": row.pk,
+        "the_state": "held" if fate == "hold" else "waiting",
         "the_ambiguous": row.ambiguous + int(fate == "ambiguous_retry"),
         "the_calling": deaths_calling,
         "the_leased": deaths_leased,

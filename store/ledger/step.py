@@ -11,7 +11,7 @@ from store import rows
 from store.database import clock, now
 from store.ledger import answers, journal, supersede
 from store.ledger.end import CLAIMED, end_rows
-from store.ledger.types import Closing, End, Retry, Routes, Slot, Step, Stepped
+from store.ledger.types import Closing, End, Hold, Retry, Routes, Slot, Step, Stepped
 from store.tables import outbox, requests, results, slots
 
 _TERMINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
@@ -33,6 +33,7 @@ _BACK = _OURS.values(
     attempts=bindparam("the_attempts"),
     ambiguous=_R.ambiguous + bindparam("the_ambiguous"),
 )
+_HOLD = _OURS.values(state="held", owner=None, attempts=bindparam("the_attempts"))
 _FREE = (
     update(slots)
     .where(
@@ -120,6 +121,8 @@ def _verdict(step: Step, row: Any) -> str:
     if isinstance(step.then, End) and row.state in _TERMINAL and row.state == step.then.status.value:
         return "done"
     if isinstance(step.then, Retry) and row.state in {"waiting", "cancelled"}:  # `_retry` ends a row that was cancelled
+        return "done"
+    if isinstance(step.then, Hold) and row.state in {"held", "cancelled"}:
         return "done"
     return "stale"
 
@@ -221,7 +224,7 @@ def _ended_before(conn: Connection, steps: Sequence[Step]) -> dict[int, bytes]:
 
 
 def _retry(conn: Connection, routes: Routes, found: dict[int, Any], held: Sequence[Step], at: float) -> None:
-    """Back to waiting; a row that somebody has cancelled meanwhile, or that has a newer one, ends instead."""
+    """Back to waiting, or held; a row that somebody has cancelled meanwhile, or that has a newer one, ends instead."""
     rows.many(
         conn,
         _BACK,
@@ -236,7 +239,9 @@ def _retry(conn: Connection, routes: Routes, found: dict[int, Any], held: Sequen
             if isinstance(step.then, Retry)
         ),
     )
-    back = [found[step.claim.pk] for step in held if isinstance(step.then, Retry)]
+    holding = [step for step in held if isinstance(step.then, Hold)]
+    rows.many(conn, _HOLD, ({**_fence(step), "the_attempts": step.claim.attempts} for step in holding))
+    back = [found[step.claim.pk] for step in held if isinstance(step.then, Retry | Hold)]
     supersede.end(conn, routes, [row for row in back if row.superseded_by is not None and not row.cancel], at)
     unwanted = [row.pk for row in back if row.cancel]
     if unwanted:

@@ -240,13 +240,18 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """A human decides: the last call may have been paid, and the request wants to be asked before another one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One thing that happened to a leased row: calls that ended, and what comes next. `free` gives slots back."""
 
     claim: Claimed
     closings: tuple[Closing, ...] = ()
     opens: Call | None = None
-    then: End | Retry | None = None
+    then: End | Retry | Hold | None = None
     free: Slot | None = None
 
 

@@ -89,6 +89,16 @@ _ORDERS: dict[str, tuple[str, Look, dict[str, Any]]] = {
         orders.cancel_request,
         ordered("/v1/requests/{request_id}/cancel", "tenant", "operation", "wait"),
     ),
+    "/v1/requests/{request_id:path}/retry": (
+        "requests",
+        orders.retry,
+        ordered("/v1/requests/{request_id}/retry", "tenant", "operation"),
+    ),
+    "/v1/requests/{request_id:path}/drop": (
+        "requests",
+        orders.drop,
+        ordered("/v1/requests/{request_id}/drop", "tenant", "operation"),
+    ),
     "/v1/runs/{run_id:path}/cancel": ("runs", orders.cancel_run, ordered("/v1/runs/{run_id}/cancel", "tenant")),
 }
 """What can be said about a request that was sent."""

@@ -167,6 +167,13 @@ ANSWERS: Mapping[str, dict[str, Any]] = {
 }
 """Path to what it answers with 200."""
 
+_HELD = {
+    "request_id": "ferry-1",
+    "tenant": "default",
+    "operation": "summarize",
+    "done": True,
+    "status_url": "/v1/requests/ferry-1?tenant=default&operation=summarize",
+}
 ORDERS: Mapping[str, tuple[str, str, dict[str, Any]]] = {
     "/v1/requests/{request_id}/cancel": (
         "200",
@@ -179,6 +186,16 @@ ORDERS: Mapping[str, tuple[str, str, dict[str, Any]]] = {
             "status": "cancelled",
             "status_url": "/v1/requests/ferry-1?tenant=default&operation=summarize",
         },
+    ),
+    "/v1/requests/{request_id}/retry": (
+        "200",
+        "It waits again. 409: it is not held.",
+        _HELD | {"state": "waiting", "why": "waits for another try"},
+    ),
+    "/v1/requests/{request_id}/drop": (
+        "200",
+        "It has ended as `failed`, `ambiguous`. 409: it is not held.",
+        _HELD | {"state": "failed", "why": "dropped: it ends as failed, ambiguous"},
     ),
     "/v1/runs/{run_id}/cancel": (
         "202",

@@ -14,7 +14,7 @@ from agents import OPERATIONS
 from store.errors import StoreError
 from store.ledger import cancels, queries
 from store.ledger.types import Accepted, Arrival, CancelAsk
-from streams import cancelling, requested
+from streams import cancelling, deciding, requested
 from streams.app import Spine
 from streams.web import asking
 from streams.web.front import Front
@@ -51,6 +51,33 @@ async def cancel_run(front: Front, request: Request) -> Response:
     return json(cancelling.told_run(run_id, tenant, unfinished, "cancelled"), 202)
 
 
+async def retry(front: Front, request: Request) -> Response:
+    """Let a held request be tried again; the call that may have been paid is made once more. 409: it is not held."""
+    return await _decide(front, request, "retry")
+
+
+async def drop(front: Front, request: Request) -> Response:
+    """End a held request as `failed`, `ambiguous`; what it cost stays booked. 409: it is not held."""
+    return await _decide(front, request, "drop")
+
+
+async def _decide(front: Front, request: Request, word: deciding.Word) -> Response:
+    spine = _spine(front, request)
+    named = await _named(spine, request, told(request, ("tenant", "operation")), kept=False)
+    try:
+        (said,) = await spine.database.write(
+            lambda conn: deciding.decide(conn, spine.routes, word, [named], spine.worker)
+        )
+    except StoreError as error:
+        raise unavailable(f"The database is away ({error}); ask again.") from error
+    spine.engine.look()
+    if not said["done"]:
+        raise Problem(
+            404 if said["state"] is None else 409, f"The request {named[2]!r}: {said['why']}.", state=said["state"]
+        )
+    return json(said | {"status_url": asking.status_url(*named)})
+
+
 def _spine(front: Front, request: Request) -> Spine:
     """Raises `Problem`: 403 for a page of another site, 503 while there are no parts."""
     origin = request.headers.get("origin")
@@ -64,7 +91,7 @@ def _spine(front: Front, request: Request) -> Spine:
     return front.parts()
 
 
-async def _named(spine: Spine, request: Request, given: dict[str, str]) -> tuple[str, str, str]:
+async def _named(spine: Spine, request: Request, given: dict[str, str], *, kept: bool = True) -> tuple[str, str, str]:
     """Whose request is meant: the tenant that is said or the default one, never guessed. Raises `Problem`: 404, 409, 422."""
     id_ = _checked("id", request.path_params["request_id"])
     tenant = _checked("tenant", given.get("tenant", spine.settings.default_tenant))
@@ -75,7 +102,7 @@ async def _named(spine: Spine, request: Request, given: dict[str, str]) -> tuple
         return tenant, operation, id_
     known = await read(spine, lambda conn: cancelling.operation_of(conn, spine.settings, id_, tenant))
     if len(known) != 1:
-        words = cancelling.unclear(id_, tenant, known, "?operation=", "?tenant=")
+        words = cancelling.unclear(id_, tenant, known, "?operation=", "?tenant=", kept=kept)
         raise Problem(409 if known else 404, words, operations=known)
     return tenant, known[0], id_
 

@@ -60,6 +60,8 @@ class Row:
     pinned: str | None = None
     supersede: str | None = None
     superseded: bool = False
+    decided: int = 0
+    """How often a human had it tried again."""
 
     @property
     def facts(self) -> tuple[Any, ...]:
@@ -249,6 +251,17 @@ class Model:
         row.state, row.owner, row.delayed = "waiting", None, delayed
         row.ambiguous += ambiguous
 
+    def hold(self, row: Row) -> None:
+        row.state, row.owner, row.delayed = "held", None, False
+
+    def decide(self, row: Row, *, again: bool) -> None:
+        """A human's word about a held row."""
+        if again:
+            row.decided += 1
+            self.wait(row, ambiguous=1)
+        else:
+            self.end(row, "failed", "ambiguous")
+
     def book(self, call: str, outcome: str, cost: int | None, *, event: bool) -> None:
         """A call is booked once: its first closing stands."""
         booked = self.calls[call]
@@ -327,9 +340,12 @@ class Model:
         if deaths[0] >= 2 or deaths[1] >= 5:
             return self.end(row, "failed", "poison", dead=True)
         may_be_paid = calling and bool(opened) and row.paid
-        if may_be_paid and (row.on_ambiguous != "retry" or row.ambiguous):
+        asks = may_be_paid and row.on_ambiguous == "hold"
+        if may_be_paid and not asks and (row.on_ambiguous != "retry" or row.ambiguous):
             return self.end(row, "failed", "ambiguous", dead=True)
         row.deaths_calling, row.deaths_leased = deaths
+        if asks:
+            return self.hold(row)
         return self.wait(row, ambiguous=int(may_be_paid))
 
     def open_calls(self, row: Row) -> list[str]:

@@ -22,7 +22,7 @@ from schemas.money import from_usd
 from schemas.result import Status
 from store import rows as rows_
 from store import tables
-from store.ledger import life, outgoing, progress, queries
+from store.ledger import held, life, outgoing, progress, queries
 from store.ledger.accept import accept
 from store.ledger.claim import claim, ensure_slots
 from store.ledger.step import take_steps
@@ -32,6 +32,7 @@ from store.ledger.types import (
     CancelAsk,
     Claimed,
     Closing,
+    Hold,
     OutboxRow,
     Position,
     Retry,
@@ -305,6 +306,8 @@ class StateTable(RuleBasedStateMachine):
         wasted = Closing(what, "wasted", event=True, input_tokens=10, output_tokens=5, estimated=True, cost_nano=cost)
         if how == "cancelled":
             return Step(mine, (wasted,), then=ending(Status.CANCELLED, attempts=mine.attempts))
+        if how == "broke" and mine.paid and mine.on_ambiguous == "hold":
+            return Step(mine, (wasted,), then=Hold())
         if how == "broke" and mine.paid:
             again = mine.on_ambiguous == "retry" and mine.ambiguous == 0
             return Step(mine, (wasted,), then=Retry(0, ambiguous=True) if again else failed)
@@ -330,7 +333,12 @@ class StateTable(RuleBasedStateMachine):
         if step.then is None:
             assert stepped == Stepped(held=True, cancel=cancel)
             return
-        if isinstance(step.then, Retry):
+        if isinstance(step.then, Hold):
+            row.attempts = lease.claim.attempts
+            self.model.hold(row)
+            if cancel or row.superseded:
+                self.model.end(row, "cancelled")
+        elif isinstance(step.then, Retry):
             row.attempts = lease.claim.attempts
             self.model.wait(row, delayed=step.then.delay_s > 0, ambiguous=int(step.then.ambiguous))
             if cancel or row.superseded:
@@ -394,14 +402,31 @@ class StateTable(RuleBasedStateMachine):
         worker.leases = [lease for lease in worker.leases if lease not in lost]
         worker.slots = [slot for slot in worker.slots if slot not in stray]
         rows = {lease.claim.pk for lease in worker.leases}
-        held = {replace(slot, reserved=False) for slot in worker.slots}  # as it was when it was taken
-        given = self.ledger.write(lambda conn: life.give_back(conn, worker.name, rows, held))
+        kept = {replace(slot, reserved=False) for slot in worker.slots}  # as it was when it was taken
+        given = self.ledger.write(lambda conn: life.give_back(conn, worker.name, rows, kept))
         standing = [lease for lease in lost if self._holds(lease) and self._row(lease).state == "leased"]
         assert given == len(standing) + len(stray)
         for lease in standing:
             self.model.wait(self._row(lease), delayed=self._row(lease).delayed)
         for slot in stray:
             self.model.slots[slot.number] = None
+
+    @rule(which=index, again=st.booleans(), twice=st.booleans())
+    def somebody_decides(self, which: int, again: bool, twice: bool) -> None:
+        """About any row: only a held one obeys, and only once."""
+        for _ in range(1 + twice):
+            found = sorted(self.model.rows.values(), key=lambda row: (row.state != "held", row.order))
+            if not found:
+                return
+            row = found[which % max(1, sum(row.state == "held" for row in found))]
+            name = rows_.identity(row.key[0], "summarize", row.key[1])
+            if again:
+                told = self.ledger.write(lambda conn, name=name: held.retry(conn, [name], "cli"))
+            else:
+                told = self.ledger.write(lambda conn, name=name: held.drop(conn, ROUTES, [name], "cli"))
+            assert told == {name: row.state}
+            if row.state == "held":
+                self.model.decide(row, again=again)
 
     # ---- death
 
@@ -516,7 +541,8 @@ class StateTable(RuleBasedStateMachine):
                 and call.paid
                 and call.outcome in {"ok", "wasted"}
             )
-            assert sum(paid.values()) - len(paid) <= row.ambiguous <= 1, "paid twice, and not counted as ambiguous"
+            twice = sum(paid.values()) - len(paid)
+            assert twice <= row.ambiguous <= 1 + row.decided, "paid twice, and not counted as ambiguous"
 
     def teardown(self) -> None:
         """The relay comes to its end; what readers fold together is what the ledger says."""

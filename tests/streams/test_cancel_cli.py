@@ -23,16 +23,20 @@ class Ended:
     err: str
 
 
-def run(folder: Path, *arguments: str, **changes: str) -> Ended:
+def invoke(app: Any, folder: Path, arguments: list[str], **changes: str) -> Ended:
     """In this process: each start of another one takes a second."""
     folder.mkdir(exist_ok=True)
     with contextlib.chdir(folder):
-        found = CliRunner().invoke(cli.app, ["cancel", *arguments], env=environment(folder, **changes))
+        found = CliRunner().invoke(app, arguments, env=environment(folder, **changes))
     if isinstance(found.exception, SpineError):
         return Ended(found.exception.exit_code, found.stdout.splitlines(), str(found.exception))
     if found.exception is not None and not isinstance(found.exception, SystemExit):
         raise found.exception
     return Ended(found.exit_code, found.stdout.splitlines(), found.stderr)
+
+
+def run(folder: Path, *arguments: str, **changes: str) -> Ended:
+    return invoke(cli.app, folder, ["cancel", *arguments], **changes)
 
 
 @pytest.fixture(scope="module")

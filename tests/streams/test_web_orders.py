@@ -99,6 +99,55 @@ async def test_a_newer_request_of_a_key_replaces_the_one_that_waits(
     assert new["state"] == "waiting"
 
 
+async def holds(api: httpx.AsyncClient, id_: str = "h", **more: Any) -> None:
+    """A paid call broke off after its first byte, and its request wants to be asked."""
+    body = {"content": "One. [fake:disconnected*1]", "id": id_, "options": {"on_ambiguous": "hold"}, **more}
+    assert (await api.post("/v1/summarize?wait=0", json=body)).status_code == 202
+    async with asyncio.timeout(20):
+        while (await api.get(f"/v1/requests/{id_}")).json().get("state") != "held":
+            await asyncio.sleep(0.02)
+
+
+async def test_a_held_request_is_tried_again_when_somebody_says_so_and_what_it_cost_stays(
+    api: httpx.AsyncClient,
+) -> None:
+    await holds(api)
+    listed = (await api.get("/v1/requests?state=held")).json()["items"]
+    assert [(item["request_id"], item["status"]) for item in listed] == [("h", "unfinished")]
+    assert "genai_held_requests 1.0" in (await api.get("/metrics")).text
+    reply = await api.post("/v1/requests/h/retry")
+    assert (reply.status_code, reply.json()["state"]) == (200, "waiting")
+    body = {"content": "One. [fake:disconnected*1]", "id": "h", "options": {"on_ambiguous": "hold"}}
+    result = (await api.post("/v1/summarize?wait=20", json=body)).json()
+    calls = (await api.get("/v1/requests/h")).json()["calls"]
+    assert (result["status"], result["warnings"]) == ("succeeded", [])
+    assert [call["outcome"] for call in calls] == ["wasted", "ok"]
+    assert (await api.post("/v1/requests/h/retry")).status_code == 409
+
+
+async def test_a_held_request_that_is_dropped_has_failed_and_what_it_cost_stays(api: httpx.AsyncClient) -> None:
+    await holds(api)
+    reply = await api.post("/v1/requests/h/drop?operation=summarize")
+    assert (reply.status_code, reply.json()["state"]) == (200, "failed")
+    result = (await api.get("/v1/requests/h")).json()
+    assert (result["status"], result["error"]["type"], result["usage"]["calls"]) == ("failed", "ambiguous", 1)
+
+
+async def test_a_held_request_is_cancelled_like_one_that_waits(api: httpx.AsyncClient) -> None:
+    await holds(api)
+    assert (await api.post("/v1/requests/h/cancel")).json()["cancel"] == "cancelled"
+
+
+@pytest.mark.parametrize("word", ["retry", "drop"])
+async def test_what_is_not_held_is_not_decided_about(api: httpx.AsyncClient, word: str) -> None:
+    await api.post("/v1/summarize", json={"content": "One.", "id": "done"})
+    done = await api.post(f"/v1/requests/done/{word}")
+    assert (done.status_code, done.json()["detail"]) == (409, "The request 'done': it is not held, it is succeeded.")
+    for query in ("", "?operation=summarize"):
+        nobody = await api.post(f"/v1/requests/nobody/{word}{query}")
+        assert (nobody.status_code, nobody.headers["content-type"]) == (404, "application/problem+json")
+
+
 @pytest.mark.parametrize(
     ("path", "status", "says"),
     [
@@ -110,6 +159,7 @@ async def test_a_newer_request_of_a_key_replaces_the_one_that_waits(
         (f"/v1/requests/{'x' * 513}/cancel", 422, "1 to 512 characters"),
         ("/v1/requests/a/cancel?colour=red", 422, "known are tenant, operation, wait"),
         ("/v1/requests/a/cancel?wait=nan", 422, "from 0 to 3600"),
+        ("/v1/requests/a/retry?wait=1", 422, "known are tenant, operation"),
         ("/v1/runs/r/cancel?operation=summarize", 422, "known are tenant"),
         ("/v1/runs/%07/cancel", 422, "is no name"),
     ],
