@@ -199,10 +199,13 @@ class Engine:
             if self.teller.callers.get(claim.pk) is holder:
                 del self.teller.callers[claim.pk]
 
-    def _interrupted(self, caller: LedgerCaller) -> Step | None:
-        """We are leaving and the grace is over: a free call is given back; a paid one stays open and is ambiguous."""
+    def _interrupted(self, caller: LedgerCaller) -> Step:
+        """We are leaving and the grace is over: a free call is given back. A paid one has broken off by our own hand, which is
+        no death: its request says what follows.
+        """
         if caller.claim.paid and caller.pending and caller.pending[-1][0].outcome == "wasted":
-            return None
+            self.metrics.ambiguous.inc()
+            return task.cut_off(caller, metadata_of(caller.claim.value), self.tools)
         return Step(caller.claim, caller.kept(), then=Retry(0.0))
 
     def _leave_seat(self, shelf: Shelf, claim: Claimed, seat: Seat) -> Slot | None:
@@ -281,7 +284,7 @@ class Engine:
         return pks, {slot for shelf in self.shelves.values() for slot in (*shelf.idle, *shelf.busy)}
 
     async def drain(self, grace_s: float) -> None:
-        """No new work; running calls get `grace_s` seconds, then free ones are given back and paid ones stay open."""
+        """No new work; running calls get `grace_s` seconds, then free ones are given back and paid ones count as broken."""
         self.draining = True
         for pk in self.seats:
             self.tasks[pk].cancel()

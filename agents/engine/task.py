@@ -13,7 +13,7 @@ from agents.engine import policy
 from agents.engine.caller import Commit, Expired, LedgerCaller, Lost, Stopped
 from agents.engine.seat import Seat
 from prompts import Library
-from providers.base import Provider, ProviderError
+from providers.base import Broken, Provider, ProviderError
 from providers.prices import PriceTable
 from schemas.errors import ErrorType, Failure
 from schemas.request import Lane, Request
@@ -96,7 +96,7 @@ async def _attempt(  # noqa: PLR0911 - one per way to end
         letter = error.failure.type not in policy.NOT_DEAD_LETTERS
         return _step(caller, request.metadata, Status.FAILED, error.failure, dead_letter=letter, wasted=True)
     except ProviderError as error:
-        return _after(error, caller, request, tools)
+        return _after(error, caller, request.metadata, tools)
     except BadData as error:
         return _internal(caller, request, f"the database refuses what this call needs: {error}")
     except Exception as error:
@@ -107,7 +107,12 @@ async def _attempt(  # noqa: PLR0911 - one per way to end
     return _step(caller, request.metadata, Status.SUCCEEDED, None, output=output.model_dump(mode="json"))
 
 
-def _after(error: ProviderError, caller: LedgerCaller, request: Request, tools: Tools) -> Step:
+def cut_off(caller: LedgerCaller, metadata: dict[str, Any], tools: Tools) -> Step:
+    """This process ends before the answer to a paid call has come; the call is booked already."""
+    return _after(Broken("its process ended before the answer came"), caller, metadata, tools)
+
+
+def _after(error: ProviderError, caller: LedgerCaller, metadata: dict[str, Any], tools: Tools) -> Step:
     claim = caller.claim
     decision = policy.after(
         error,
@@ -132,7 +137,7 @@ def _after(error: ProviderError, caller: LedgerCaller, request: Request, tools: 
         log.warning("held: a paid call broke off; see `genai-spine held`", **ids(claim), error=error.type.value)
         return Step(claim, caller.kept(), then=Hold())
     decision = policy.shown(decision, claim.attempts)
-    return _step(caller, request.metadata, Status.FAILED, decision.failure, dead_letter=decision.dead_letter)
+    return _step(caller, metadata, Status.FAILED, decision.failure, dead_letter=decision.dead_letter)
 
 
 def _internal(caller: LedgerCaller, request: Request, words: str) -> Step:

@@ -234,3 +234,33 @@ async def test_an_abort_is_waited_for(tmp_path: Path, double: FakeServer) -> Non
         await until(lambda: double.counts.in_flight == 1)
         reply = await api.post("/v1/requests/a/cancel?wait=20")
     assert (reply.status_code, reply.json()["status"]) == (200, "cancelled")
+
+
+@pytest.mark.parametrize(
+    ("wish", "paid", "state", "outcome"),
+    [
+        ("retry", True, "waiting", "wasted"),
+        ("fail", True, "failed", "wasted"),
+        ("hold", True, "held", "wasted"),
+        ("hold", False, "waiting", "error"),
+    ],
+)
+async def test_a_call_that_is_cut_off_by_the_end_of_its_process_goes_on_as_its_request_wishes(
+    tmp_path: Path, double: FakeServer, wish: str, paid: bool, state: str, outcome: str
+) -> None:
+    settings = web_settings(tmp_path, fake_url=double.url, fake_paid=paid, drain_s=0.05)
+    async with opened(settings) as (front, spine), client(front) as api:
+        body = {"content": "One.", "id": "a", "options": {"on_ambiguous": wish}}
+        await api.post("/v1/summarize?wait=0", json=body)
+        await until(lambda: double.counts.in_flight == 1)
+    assert spine.metrics.registry.get_sample_value("genai_ambiguous_calls_total") == float(paid)
+    async with opened(settings) as (front, spine), client(front) as api:
+        spine.engine.draining = True
+        told = (await api.get("/v1/requests/a")).json()
+    assert (told.get("state", told["status"]), [call["outcome"] for call in told["calls"]]) == (state, [outcome])
+
+
+async def test_a_deadline_that_has_passed_costs_nothing(api: httpx.AsyncClient) -> None:
+    body = {"content": "One.", "deadline": "2020-01-01T00:00:00Z"}
+    told = await api.post("/v1/summarize?wait=30", json=body)
+    assert (told.status_code, told.json()["status"], told.json()["usage"]["calls"]) == (504, "expired", 0)
