@@ -45,12 +45,12 @@ def make_api(front: Front) -> FastAPI:
             path, handler, methods=["GET"], tags=["state"], summary=handler.__doc__, openapi_extra=described
         )
     _pages(app, front)
-    for path, (tag, look, described) in _LOOKS.items():
-        handler = _get(front, look)
-        app.add_api_route(path, handler, methods=["GET"], tags=[tag], summary=look.__doc__, openapi_extra=described)
     for path, (tag, order, described) in _ORDERS.items():
         handler = _get(front, order)
         app.add_api_route(path, handler, methods=["POST"], tags=[tag], summary=order.__doc__, openapi_extra=described)
+    for path, (tag, look, described) in _LOOKS.items():
+        handler = _get(front, look)
+        app.add_api_route(path, handler, methods=["GET"], tags=[tag], summary=look.__doc__, openapi_extra=described)
     for name, operation in OPERATIONS.items():
         handler = asking.route(front, name)
         for number, path in enumerate(dict.fromkeys((name, name.replace("_", "-")))):
@@ -101,7 +101,7 @@ _ORDERS: dict[str, tuple[str, Look, dict[str, Any]]] = {
     ),
     "/v1/runs/{run_id:path}/cancel": ("runs", orders.cancel_run, ordered("/v1/runs/{run_id}/cancel", "tenant")),
 }
-"""What can be said about a request that was sent."""
+"""What can be said about a request that was sent; before the looks, whose ids may end in the same words."""
 
 
 def _pages(app: FastAPI, front: Front) -> None:
