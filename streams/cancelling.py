@@ -119,15 +119,19 @@ async def through_ledger(settings: Settings, wish: Wish) -> list[dict[str, Any]]
 
 
 def _in_ledger(conn: Connection, routes: Any, settings: Settings, wish: Wish, tenant: str) -> Iterable[dict[str, Any]]:
+    """All at once, as the ledger locks them in its own order."""
     from store.ledger import cancels
 
-    for id_ in wish.ids:
-        known = [wish.operation] if wish.operation else operation_of(conn, settings, id_, tenant)
-        if len(known) != 1:
+    operations = {
+        id_: [wish.operation] if wish.operation else operation_of(conn, settings, id_, tenant) for id_ in wish.ids
+    }
+    asks = {id_: CancelAsk(tenant, known[0], id_) for id_, known in operations.items() if len(known) == 1}
+    found = dict(zip(asks, cancels.order(conn, routes, list(asks.values()), "cli"), strict=True))
+    for id_, known in operations.items():
+        if id_ in asks:
+            yield told(asks[id_], found[id_])
+        else:
             yield refused(id_, tenant, wish.operation, unclear(id_, tenant, known, "--operation", "--tenant"))
-            continue
-        ask = CancelAsk(tenant, known[0], id_)
-        yield told(ask, cancels.order(conn, routes, [ask], "cli")[0])
 
 
 def refused(id_: str, tenant: str, operation: str | None, why: str) -> dict[str, Any]:

@@ -117,8 +117,9 @@ class Keeper:
                 await self.engine.ensure_pool(pool)
         if not self.database.is_sqlite and await self.database.read(cancels.missed):  # SQLite has one writer: none can
             count = await self.database.write(lambda conn: cancels.join_missed(conn, self.routes))
-            log.info("cancels that came at the same moment as their requests were applied", count=count)
-            self._cancels.set()
+            if count:  # else another process was faster
+                log.info("cancels that came at the same moment as their requests were applied", count=count)
+                self._cancels.set()
         self.engine.look()
 
     def _heard(self, payload: str) -> None:
