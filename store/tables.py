@@ -66,6 +66,7 @@ requests = Table(
     Column("started_at", Double),
     Column("completed_at", Double),
     Column("pinned", Text, comment="what was settled at acceptance and must not change until it is run"),
+    Column("superseded_by", Text, comment="the id of the newer one of its supersede_key"),
     Column(
         "behind", SmallInteger, nullable=False, server_default="0", comment="what it waits for; see ledger/behind.py"
     ),
@@ -118,6 +119,15 @@ DUE = text("deadline IS NOT NULL AND state = 'waiting'")
 Index("requests_deadline", requests.c.deadline, sqlite_where=DUE, postgresql_where=DUE)
 _RUN = text("run_id IS NOT NULL")
 Index("requests_run", requests.c.run_id, sqlite_where=_RUN, postgresql_where=_RUN)
+STANDING = text("supersede_key IS NOT NULL AND superseded_by IS NULL")
+Index(
+    "requests_standing",
+    requests.c.supersede_key,
+    requests.c.tenant,
+    requests.c.operation,
+    sqlite_where=STANDING,
+    postgresql_where=STANDING,
+)
 
 QUEUED = text("order_key IS NOT NULL AND completed_at IS NULL")
 Index("requests_queued", requests.c.order_key, requests.c.turn, sqlite_where=QUEUED, postgresql_where=QUEUED)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 import structlog
 import uuid_utils
-from aiokafka.partitioner import murmur2
 from prometheus_client import CollectorRegistry
 
 from agents import OPERATIONS
@@ -38,6 +37,7 @@ from streams.intake import Intake
 from streams.kafka import SpineApp
 from streams.planner import Planner
 from streams.relay import Relay
+from streams.routing import make_routes
 from streams.settings import Settings
 from streams.tables import Costs
 
@@ -99,18 +99,6 @@ def make_prices(settings: Settings) -> PriceTable:
 def make_bounds(settings: Settings) -> Bounds:
     """What models may be asked for in a minute, and at a time."""
     return Bounds({name: Bound(entry.rpm, entry.tpm, entry.concurrency) for name, entry in settings.limits.items()})
-
-
-def make_routes(settings: Settings, widths: dict[str, int]) -> Routes:
-    """`widths`: how many partitions each destination topic has now."""
-
-    def partition(topic: str, key: bytes) -> int:
-        return int(murmur2(key) & 0x7FFFFFFF) % widths.get(topic, settings.partitions)
-
-    host = "127.0.0.1" if settings.api_host in {"0.0.0.0", "::"} else settings.api_host  # noqa: S104 - shown, not bound
-    runs = topics.RUNS if settings.progress_topic else ""
-    address = f"http://{host}:{settings.api_port}"
-    return Routes(topics.RESULTS, topics.USAGE, topics.DLQ, partition, runs, address)
 
 
 @contextlib.asynccontextmanager

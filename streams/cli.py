@@ -11,8 +11,10 @@ from streams.broker import commands as broker
 from streams.commands import (
     bench,
     books,
+    cancelling,
     check,
     database,
+    held,
     ledger,
     letters,
     models,
@@ -57,6 +59,8 @@ app.command()(submitting.submit)
 app.command()(records.results)
 app.command()(books.costs)
 app.add_typer(requests.app, name="requests")
+app.command()(cancelling.cancel)
+app.add_typer(held.app, name="held")
 app.add_typer(models.app, name="models")
 app.add_typer(letters.app, name="dlq")
 app.add_typer(wordings.app, name="prompts")

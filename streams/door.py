@@ -1,7 +1,8 @@
 """One request to a running HTTP door, from the command line."""
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urljoin
 
@@ -11,6 +12,8 @@ from streams.settings import Settings
 
 _CONNECT_S = 5.0
 _AGAIN_S = 0.5
+_ORDER_S = 30.0
+_ABOUT_IT = frozenset({404, 409, 422})
 
 
 def ask(
@@ -76,3 +79,50 @@ def _told(reply: Any, base: str) -> dict[str, Any]:
     if isinstance(told, dict) and "detail" in told:
         raise SpineError(f"{base} refuses: {told['detail']}")
     raise SpineError(f"{base} answered {reply.status_code} and is no GenAI Spine. Name the API with --url.")
+
+
+Post = Callable[[str, Mapping[str, str]], dict[str, Any]]
+"""Path and query; the answer, or the problem that is about this very thing (404, 409, 422)."""
+
+
+@contextlib.contextmanager
+def opened(settings: Settings, url: str | None = None) -> Iterator[Post]:
+    """Orders to a running door. Raises SpineError: nobody is there, it broke off, or it refuses us. Blocking."""
+    import httpx
+
+    base = url or address(settings)
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    timeout = httpx.Timeout(_ORDER_S, connect=_CONNECT_S)
+
+    def post(path: str, params: Mapping[str, str]) -> dict[str, Any]:
+        reply = client.post(path, params=dict(params))
+        if reply.status_code in _ABOUT_IT and "json" in reply.headers.get("content-type", ""):
+            return dict(reply.json())
+        return _told_of_order(reply, base)
+
+    try:
+        with httpx.Client(base_url=base, headers=headers, timeout=timeout, trust_env=False) as client:
+            yield post
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        raise Nobody(f"Nobody answers at {base} ({str(error) or type(error).__name__}).") from error
+    except httpx.HTTPError as error:
+        raise SpineError(
+            f"{base} broke off ({str(error) or type(error).__name__}). Doing it again is harmless."
+        ) from error
+
+
+class Nobody(SpineError):
+    """No door is open there; start `genai-spine up` or `genai-spine web`, or name the API with --url."""
+
+
+def _told_of_order(reply: Any, base: str) -> dict[str, Any]:
+    try:
+        told = reply.json()
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        raise SpineError(f"{base} answered {reply.status_code} and is no GenAI Spine. Name the API with --url.")
+    if not reply.is_success:
+        raise SpineError(f"{base} refuses: {told.get('detail', reply.status_code)}")
+    return told

@@ -13,6 +13,10 @@ from streams.settings import Settings
 from streams.where import ledger_url
 
 
+class NoLedger(SpineError):
+    """There is no ledger yet; it is made by `genai-spine up`, `worker` or `migrate`."""
+
+
 def is_made(url: URL) -> bool:
     """Whether there is something to look into; opening a SQLite file that is missing would make it."""
     return url.drivername != "sqlite" or Path(url.database or "").exists()
@@ -22,7 +26,7 @@ def is_made(url: URL) -> bool:
 async def opened(settings: Settings) -> AsyncIterator[Database]:
     """The ledger, to look into it. Raises SpineError when there is none yet."""
     url = parse_url(ledger_url(settings))
-    none = SpineError("There is no ledger yet; it is made by `genai-spine up`, `worker` or `migrate`.")
+    none = NoLedger("There is no ledger yet; it is made by `genai-spine up`, `worker` or `migrate`.")
     if not is_made(url):
         raise none
     database = Database(url)

@@ -289,10 +289,13 @@ class Engine:
             if holder and seat.slot is not None:
                 self.shelves[claim.provider, claim.model].settle(claim, holder[0].used())
 
-    def _interrupted(self, caller: LedgerCaller) -> Step | None:
-        """We are leaving and the grace is over: a free call is given back; a paid one stays open and is ambiguous."""
+    def _interrupted(self, caller: LedgerCaller) -> Step:
+        """We are leaving and the grace is over: a free call is given back. A paid one has broken off by our own hand, which is
+        no death: its request says what follows.
+        """
         if caller.claim.paid and caller.pending and caller.pending[-1][0].outcome == "wasted":
-            return None
+            self.metrics.ambiguous.inc()
+            return task.cut_off(caller, metadata_of(caller.claim.value), self.tools)
         return Step(caller.claim, caller.kept(), then=Retry(0.0))
 
     def _leave_seat(self, shelf: Shelf, claim: Claimed, seat: Seat) -> Slot | None:
@@ -365,12 +368,21 @@ class Engine:
                 m.cost.labels(claim.provider, claim.model, claim.tenant).inc(closing.cost_nano / 1e9)
 
     def stop(self, pks: Sequence[int]) -> None:
-        """Abort calls that somebody has cancelled: the provider's connection is closed."""
+        """Abort calls that somebody has cancelled: the provider's connection is closed. Rows that wait for a slot go back,
+        and end there. What is being recorded already is left alone.
+        """
         for pk in pks:
-            running = self.tasks.get(pk)
-            if running is not None and pk not in self.stopping:
+            if pk in self.teller.callers and pk not in self.stopping:
                 self.stopping.add(pk)
-                running.cancel()
+                self.tasks[pk].cancel()
+            elif pk not in self.tasks:
+                self._put_back(pk)
+
+    def _put_back(self, pk: int) -> None:
+        for shelf in self.shelves.values():
+            claim = shelf.drop(pk)
+            if claim is not None:
+                self._later(self._finish(Step(claim, then=Retry(0.0))))
 
     def holds(self) -> tuple[set[int], set[Slot]]:
         """Rows and slots that we know to be ours."""
@@ -378,7 +390,7 @@ class Engine:
         return pks, {slot for shelf in self.shelves.values() for slot in (*shelf.idle, *shelf.busy)}
 
     async def drain(self, grace_s: float) -> None:
-        """No new work; running calls get `grace_s` seconds, then free ones are given back and paid ones stay open."""
+        """No new work; running calls get `grace_s` seconds, then free ones are given back and paid ones count as broken."""
         self.draining = True
         for waiting in {self.tasks[pk] for pk in self.seats} | self.quotas.waiting:
             waiting.cancel()

@@ -1,6 +1,7 @@
 """The pulse of a process: it joins, beats, takes over from the dead, looks for cancels, and leaves in good order."""
 
 import asyncio
+import contextlib
 import os
 import platform
 import time
@@ -13,10 +14,11 @@ from agents.engine.engine import Engine
 from agents.engine.placer import TICK_S
 from store.database import Database
 from store.errors import Away, StoreError
-from store.ledger import cache, generating, life
+from store.ledger import cache, cancels, generating, life
 from store.ledger.claim import known_pools
+from store.ledger.news import CHANNEL, heard
 from store.ledger.types import Routes
-from store.ledger.writer import CHANNEL
+from store.ledger.writer import Committed
 from store.listen import listen
 from store.liveness import Life, Sight, dead
 
@@ -26,6 +28,9 @@ _BETWEEN_S = 0.05
 
 _SOON_S = 0.5
 """What the database did not take is tried again so soon."""
+
+_STOP_WITHIN_S = 0.5
+"""How long a cancel may stand unseen where nobody is notified of it; a shorter `poll_s` goes first."""
 
 
 class Keeper:
@@ -49,6 +54,9 @@ class Keeper:
         self._life: Life | None = None
         self._sight = Sight(lease_s)
         self._tasks: list[asyncio.Task[None]] = []
+        self._cancels = asyncio.Event()
+        """Somebody has cancelled: one of our calls may be meant."""
+        engine.writer.listeners.append(self._committed)
 
     @property
     def _folder(self) -> Path:
@@ -65,6 +73,7 @@ class Keeper:
             asyncio.create_task(self._every(self.lease_s / 3, self._audit), name="audit"),
             asyncio.create_task(self._every(min(self.poll_s, self.lease_s / 6), self._take_over), name="takeover"),
             asyncio.create_task(self._every(self.poll_s, self._poll), name="poll"),
+            asyncio.create_task(self._watch_cancels(), name="cancels"),
             asyncio.create_task(self._every(self.poll_s, self.engine.teller.tell), name="teller"),
             asyncio.create_task(self._every(60.0, self._sweep), name="sweep"),
             asyncio.create_task(self._every(TICK_S, self.engine.placer.tick), name="placer"),
@@ -146,13 +155,42 @@ class Keeper:
         for pool in await self.database.read(known_pools):
             if pool[0] in self.engine.providers:
                 await self.engine.ensure_pool(pool)
-        self.engine.stop(await self.database.read(lambda conn: life.told_to_stop(conn, self.worker)))
+        if not self.database.is_sqlite and await self.database.read(cancels.missed):  # SQLite has one writer: none can
+            count = await self.database.write(lambda conn: cancels.join_missed(conn, self.routes))
+            if count:  # else another process was faster
+                log.info("cancels that came at the same moment as their requests were applied", count=count)
+                self._cancels.set()
         self.engine.look()
 
-    def _heard(self, worker: str) -> None:
-        """Another process has accepted rows or freed slots."""
-        if worker != self.worker and not self.engine.draining:
+    def _heard(self, payload: str) -> None:
+        """Another process has accepted rows, freed slots, or cancelled."""
+        worker, cancelled = heard(payload)
+        if worker == self.worker:
+            return
+        if cancelled:
+            self._cancels.set()
+        if not self.engine.draining:
             self.engine.look()
+
+    def _committed(self, done: Committed) -> None:
+        if done.cancels:
+            self._cancels.set()
+
+    async def _watch_cancels(self) -> None:
+        """Also while draining: a cancel is then worth most."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(self.poll_s, _STOP_WITHIN_S)):
+                    await self._cancels.wait()
+            self._cancels.clear()
+            try:
+                await self._stop_cancelled()
+            except StoreError as error:
+                log.debug("cannot look for cancels", error=str(error))
+
+    async def _stop_cancelled(self) -> None:
+        if self.engine.holds()[0]:
+            self.engine.stop(await self.database.read(lambda conn: life.told_to_stop(conn, self.worker)))
 
     async def _sweep(self) -> None:
         await self.database.write(life.forget_cancels)

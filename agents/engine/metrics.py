@@ -33,7 +33,7 @@ class Metrics:
         )
         self.ambiguous = Counter(
             "genai_ambiguous_calls_total",
-            "Paid calls whose owner died before their answer was recorded.",
+            "Paid calls whose owner died or left before their answer was recorded.",
             registry=registry,
         )
         self.retries = Counter(

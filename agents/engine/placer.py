@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import structlog
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from agents.engine import placing
 from agents.engine.placing import Home, Moves, Node, Rules, Waiting
@@ -18,13 +18,12 @@ from providers.base import Placing, Provider
 from store.database import Database
 from store.ledger import homes
 from store.ledger.homes import Board
+from store.ledger.news import notify
 from store.ledger.types import Pool
-from store.ledger.writer import CHANNEL
 
 log = structlog.get_logger(__name__)
 TICK_S = 0.25
 ASK_S = 3.0
-_NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
 
 class Placer:
@@ -142,8 +141,7 @@ class Placer:
         moves = decided(board, nodes, rules)
         if moves:
             homes.move(conn, name, board.at, moves.opens, moves.closes)
-            if conn.dialect.name != "sqlite":
-                conn.execute(_NOTIFY, {"channel": CHANNEL, "payload": self._worker})
+            notify(conn, self._worker)
         return moves
 
     async def aclose(self) -> None:

@@ -35,6 +35,11 @@ class GiveUp:
     dead_letter: bool
 
 
+@dataclass(frozen=True, slots=True)
+class AskFirst:
+    """A human decides whether a call that may have been paid is made once more."""
+
+
 NOT_DEAD_LETTERS = frozenset(
     {ErrorType.INVALID_REQUEST, ErrorType.IDEMPOTENCY_CONFLICT, ErrorType.RECORDED_ANSWER_EXPIRED}
 )
@@ -50,7 +55,7 @@ def after(
     patience: Patience,
     chance: float,
     elsewhere: bool = False,
-) -> TryAgain | GiveUp:
+) -> TryAgain | GiveUp | AskFirst:
     """Decide. `attempts`: tries made, this one included; `chance`: uniform in [0, 1), for the jitter; `elsewhere`: another
     node may take it, now.
     """
@@ -81,8 +86,9 @@ def backoff(attempts: int, patience: Patience, chance: float) -> float:
     return max(0.01, top * chance)
 
 
-def _after_ambiguous(error: Broken, on_ambiguous: str, ambiguous: int, delay_s: float) -> TryAgain | GiveUp:
-    """`hold` acts as `fail` until there is a human to ask."""
+def _after_ambiguous(error: Broken, on_ambiguous: str, ambiguous: int, delay_s: float) -> TryAgain | GiveUp | AskFirst:
+    if on_ambiguous == "hold":
+        return AskFirst()
     if on_ambiguous == "retry" and ambiguous == 0:
         return TryAgain(delay_s, ambiguous=True)
     failure = Failure(

@@ -49,12 +49,13 @@ class Shelf:
         if at is not None:
             self._ahead_s = at - self._clock()
 
-    def drop(self, pk: int) -> None:
-        """A row that is not ours any more."""
+    def drop(self, pk: int) -> Claimed | None:
+        """A row that is not ours any more, or that goes another way; None: it is not on this shelf."""
         row = self.rows.pop(pk, None)
         if row is not None:
             self._held.remove(row.pair, row.waiting)
             self._copied = None
+        return row
 
     def release(self, slot: Slot) -> None:
         """A call has ended; its slot may serve the next one at once."""

@@ -12,14 +12,14 @@ from agents.engine import gpus, policy
 from agents.engine.caller import Commit, Expired, LedgerCaller, Lost, Stopped, Unfit
 from agents.engine.seat import Seat
 from prompts import Library
-from providers.base import Provider, ProviderError, Spent
+from providers.base import Broken, Provider, ProviderError, Spent
 from providers.prices import PriceTable
 from schemas.errors import ErrorType, Failure
 from schemas.request import Lane, Request
 from schemas.result import Status, Totals
 from store.errors import BadData, StoreError
 from store.ledger.answers import metadata_of
-from store.ledger.types import Claimed, End, PastCall, Retry, Step
+from store.ledger.types import Claimed, End, Hold, PastCall, Retry, Step
 from store.rows import plain
 
 log = structlog.get_logger(__name__)
@@ -112,7 +112,7 @@ async def _attempt(  # noqa: PLR0911 - one per way to end
         letter = error.failure.type not in policy.NOT_DEAD_LETTERS
         return _step(caller, request.metadata, Status.FAILED, error.failure, dead_letter=letter, wasted=True)
     except ProviderError as error:
-        return _after(error, caller, request, tools)
+        return _after(error, caller, request.metadata, tools)
     except BadData as error:
         return _internal(caller, request, f"the database refuses what this call needs: {error}")
     except Exception as error:
@@ -123,7 +123,12 @@ async def _attempt(  # noqa: PLR0911 - one per way to end
     return _step(caller, request.metadata, Status.SUCCEEDED, None, output=output.model_dump(mode="json"))
 
 
-def _after(error: ProviderError, caller: LedgerCaller, request: Request, tools: Tools) -> Step:
+def cut_off(caller: LedgerCaller, metadata: dict[str, Any], tools: Tools) -> Step:
+    """This process ends before the answer to a paid call has come; the call is booked already."""
+    return _after(Broken("its process ended before the answer came"), caller, metadata, tools)
+
+
+def _after(error: ProviderError, caller: LedgerCaller, metadata: dict[str, Any], tools: Tools) -> Step:
     claim = caller.claim
     elsewhere = policy.goes_elsewhere(error) and tools.elsewhere(claim, caller.seat.node)
     if elsewhere:  # a node's fault is not a try of the request's; the first one stays, it says that there is a journal
@@ -147,8 +152,11 @@ def _after(error: ProviderError, caller: LedgerCaller, request: Request, tools: 
             delay_s=round(decision.delay_s, 2),
         )
         return Step(claim, caller.kept(), then=Retry(decision.delay_s, decision.ambiguous))
+    if isinstance(decision, policy.AskFirst):
+        log.warning("held: a paid call broke off; see `genai-spine held`", **ids(claim), error=error.type.value)
+        return Step(claim, caller.kept(), then=Hold())
     decision = policy.shown(decision, claim.attempts)
-    return _step(caller, request.metadata, Status.FAILED, decision.failure, dead_letter=decision.dead_letter)
+    return _step(caller, metadata, Status.FAILED, decision.failure, dead_letter=decision.dead_letter)
 
 
 def _internal(caller: LedgerCaller, request: Request, words: str) -> Step:
@@ -215,10 +223,7 @@ def _warn(caller: LedgerCaller, request: Request, operation: Operation) -> None:
 
 
 KEYLESS = "ordered is about records that share a key; this request came without one, so it kept no order"
-NOT_YET: tuple[tuple[str, Callable[[Request], bool]], ...] = (
-    ("on_ambiguous 'hold' acts as 'fail'", lambda request: request.options.on_ambiguous == "hold"),
-    ("supersede_key cancels nothing", lambda request: request.supersede_key is not None),
-)
+NOT_YET: tuple[tuple[str, Callable[[Request], bool]], ...] = ()
 """What the contract knows and this version does not do: said on the result of whoever asks for it."""
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, update
 
 from schemas.errors import ErrorType, Failure
 from store import rows
-from store.ledger import answers, behind, joining, look
+from store.ledger import answers, behind, joining, look, supersede
 from store.ledger.end import cancel_rows
 from store.ledger.policy import Known, on_known
 from store.ledger.types import Accepted, Arrival, Ask, CancelAsk, Decision, Position, Routes, Unreadable
@@ -53,11 +53,13 @@ class _Batch:
         self.positions: list[dict[str, Any]] = []
         self.cancelled: set[bytes] = set()
         self.not_alone: set[int] = set()
+        self.superseded: dict[bytes, str] = {}
+        """Identities that a newer request of this batch replaces, and its id."""
         self.reached: dict[tuple[str, int], Position] = {}
 
     def run(self) -> list[Accepted]:
-        """Decides as far as it can: what is behind a cancel that may matter to it is for the next batch, which sees the
-        cancel done.
+        """Decides as far as it can: what is behind a cancel that may matter to it, or behind the one that has replaced it, is
+        for the next batch, which sees that done.
         """
         progress = look.places_of(self.conn, self.arrivals)
         live = [arrival for arrival in self.arrivals if not look.is_redelivered(progress, arrival)]
@@ -65,16 +67,22 @@ class _Batch:
         self._look(live, past)
         decided: list[Accepted] = []
         for arrival in self.arrivals:
-            if self.cancelled and self._minds_cancels(arrival):
+            if (self.cancelled or self.superseded) and self._is_for_the_next(arrival):
                 break
             decided.append(_REDELIVERED if look.is_redelivered(progress, arrival) else self._one(arrival, past))
             self._reach(arrival, progress)
         self._write()
         return decided
 
-    def _minds_cancels(self, arrival: Arrival) -> bool:
+    def _is_for_the_next(self, arrival: Arrival) -> bool:
         ask = arrival.what
-        return isinstance(ask, Ask) and (_identity(ask) in self.cancelled or joining.joins(arrival, ask))
+        if not isinstance(ask, Ask):
+            return False
+        key = _identity(ask)
+        if key in self.cancelled or key in self.superseded:
+            return True
+        # who merely asks what a replaced one asked may join it: it leads when that one ends, in this very transaction
+        return joining.joins(arrival, ask) if self.cancelled else joining.is_bound(arrival, ask)
 
     def _reach(self, arrival: Arrival, progress: look.Places) -> None:
         """A position that stands twice in this batch (it was fetched again while the first waited) counts once."""
@@ -90,6 +98,7 @@ class _Batch:
         }
         self.known: dict[bytes, Known] = look.known(self.conn, identities)
         self.waiting_cancels = look.waiting_cancels(self.conn, identities) if self.any_cancels else set()
+        self.stands = supersede.stands(self.conn, supersede.keys_of(live))
         replays = {
             known.pk for known in self.known.values() if known.state not in {"waiting", "leased", "calling", "held"}
         }
@@ -149,9 +158,7 @@ class _Batch:
         if (refused := self._refused(arrival, ask, None)) is not None:
             return refused
         pk = next(self.pks)
-        state = "waiting"
-        if ask.failure is not None:
-            state = "failed"
+        state = "waiting" if ask.failure is None else "failed"
         row = {"pk": pk, "identity": key, "generation": 1, "fence": 0, **self._row(arrival, ask, state)}
         origin = None
         if key in self.waiting_cancels:
@@ -160,6 +167,7 @@ class _Batch:
             origin = self.joins.place(arrival, ask, pk, row)
         self.new.append(row)
         self.known[key] = Known(pk, state, 1, 0, ask.payload_hash, row["error_type"], ask.alone)
+        self._supersede(ask, key)
         return self._taken(arrival, ask, pk, row, origin)
 
     def _anew(self, arrival: Arrival, ask: Ask, known: Known) -> Accepted:
@@ -178,6 +186,7 @@ class _Batch:
             row["error_type"],
             ask.alone,
         )
+        self._supersede(ask, _identity(ask))
         return self._taken(arrival, ask, known.pk, row, origin)
 
     def _refused(self, arrival: Arrival, ask: Ask, known: Known | None) -> Accepted | None:
@@ -187,6 +196,15 @@ class _Batch:
             return self._conflict(arrival, ask)
         lead = self.joins.is_pruned(ask, own) if ask.failure is None else None
         return None if lead is None else self._expired_answer(arrival, ask, lead.pk, lead.generation)
+
+    def _supersede(self, ask: Ask, key: bytes) -> None:
+        """This one stands for its key from now on."""
+        if ask.supersede_key is None or ask.failure is not None:
+            return
+        stands = self.stands[ask.tenant, ask.operation, ask.supersede_key]
+        self.superseded |= dict.fromkeys(stands.keys() - {key}, ask.id)
+        stands.clear()
+        stands[key] = ask.id
 
     def _taken(self, arrival: Arrival, ask: Ask, pk: int, row: dict[str, Any], origin: joining.Lead | None) -> Accepted:
         generation = row["generation"]
@@ -266,13 +284,12 @@ class _Batch:
             self.conn.execute(rows.upsert(self.conn, run_cancels).on_conflict_do_nothing(), row)
             return Accepted("cancelled")
         key = _identity(ask)
-        if key in self.known:
+        known = self.known.get(key)
+        if known is not None:
             self.cancelled.add(key)
-        else:
-            self.conn.execute(
-                rows.upsert(self.conn, cancels).on_conflict_do_nothing(), {"identity": key, "at": self.at}
-            )
-            self.waiting_cancels.add(key)
+            return Accepted("cancelled", known.pk, known.generation, state=known.state)
+        self.conn.execute(rows.upsert(self.conn, cancels).on_conflict_do_nothing(), {"identity": key, "at": self.at})
+        self.waiting_cancels.add(key)
         return Accepted("cancelled")
 
     def _answer(
@@ -346,7 +363,7 @@ class _Batch:
             "error_type": None if ask.failure is None else ask.failure.type.value,
             "run_id": ask.run_id,
             "idempotency_key": ask.idempotency_key,
-            "supersede_key": ask.supersede_key,
+            "supersede_key": ask.supersede_key if ask.failure is None else None,
             "follows": None,
             "ordered": ask.ordered,
             "budget_nano": None,
@@ -371,6 +388,7 @@ class _Batch:
             "alone": ask.alone,
             "due": min(self.at + ask.patience_s, math.inf if ask.deadline is None else ask.deadline),
             "weight": ask.weight,
+            "superseded_by": None,
         }
 
     def _write(self) -> None:
@@ -392,6 +410,8 @@ class _Batch:
         rows.many(conn, _REMEMBER(conn), self.positions)
         if self.not_alone:
             conn.execute(_NOT_ALONE, {"pks": rows.padded(self.not_alone)})
+        if self.superseded:
+            supersede.replace(conn, self.routes, self.superseded, self.at)
         if self.cancelled:
             cancel_rows(conn, self.routes, self.cancelled, self.at)
         if gone := self.cancelled & self.waiting_cancels:

@@ -283,7 +283,7 @@ class _Following:
         rows.many(self.conn, insert(outbox), self.letters)
 
 
-_CLAIMED = tuple(field.name for field in fields(Claimed) if field.name not in {"leased_at", "taken_at"})
+_CLAIMED = tuple(field.name for field in fields(Claimed) if field.name not in {"leased_at", "taken_at", "at"})
 
 
 def _claim_of(row: Any) -> Claimed:

@@ -1,6 +1,6 @@
 """Rows that end without their engine: cancelled, expired, poisoned."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, case, func, insert, select, tuple_, update
@@ -48,8 +48,8 @@ CLAIMED = select(*CLAIMED_COLUMNS, bodies.c.value, bodies.c.headers).join_from(
     requests, bodies, bodies.c.request_pk == _R.pk
 )
 
-_CANCELLED = tuple_(_R.tenant, _R.run_id).in_(select(run_cancels.c.tenant, run_cancels.c.run_id))
-_FLAGGED = select(_R.pk).where(_R.pk.in_(bindparam("pks", expanding=True)), _CANCELLED)
+OF_CANCELLED_RUN = tuple_(_R.tenant, _R.run_id).in_(select(run_cancels.c.tenant, run_cancels.c.run_id))
+_FLAGGED = select(_R.pk).where(_R.pk.in_(bindparam("pks", expanding=True)), OF_CANCELLED_RUN)
 _LATE = (
     select(_R.pk)
     .where(DUE, _R.deadline <= bindparam("the_time"))
@@ -72,8 +72,12 @@ def end_rows(
     at: float,
     *,
     dead_letter: bool = False,
+    notes: Mapping[int, str] | None = None,
 ) -> int:
-    """End the rows that `which` (a select over `CLAIMED`) finds, with results and, if asked, dead letters."""
+    """End the rows that `which` (a select over `CLAIMED`) finds, with results and, if asked, dead letters.
+
+    `notes`: by row, a warning that its result bears.
+    """
     found = conn.execute(which.add_columns(*behind.WAITED_FOR).with_for_update(of=requests)).all()
     ending = [claimed(row[: -len(behind.WAITED_FOR)]) for row in found]
     if not ending:
@@ -84,7 +88,8 @@ def end_rows(
     kept: list[dict[str, Any]] = []
     ended: dict[int, behind.Ended] = {}
     for claim in ending:
-        end = _end(claim, totals.get((claim.pk, claim.generation), Totals()), status, failure)
+        warnings = (notes[claim.pk],) if notes and claim.pk in notes else ()
+        end = _end(claim, totals.get((claim.pk, claim.generation), Totals()), status, failure, warnings)
         body = answers.finished(claim, end, at).model_dump_json().encode()
         kept.append(
             {
@@ -112,12 +117,12 @@ def end_rows(
     return len(ending)
 
 
-def _end(claim: Claimed, totals: Totals, status: Status, failure: Failure | None) -> End:
+def _end(claim: Claimed, totals: Totals, status: Status, failure: Failure | None, warnings: tuple[str, ...]) -> End:
     return End(
         status=status,
         output=None,
         failure=failure,
-        warnings=(),
+        warnings=warnings,
         totals=totals,
         metadata=metadata_of(claim.value),
         latency_ms=0,

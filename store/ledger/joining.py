@@ -211,6 +211,11 @@ def joins(arrival: Arrival, ask: Ask) -> bool:
     return ask.fresh_s > 0 or ask.idempotency_key is not None or order_key(arrival, ask) is not None
 
 
+def is_bound(arrival: Arrival, ask: Ask) -> bool:
+    """Whether it has a turn or a key, for which it matters whether another row has ended before it came."""
+    return ask.idempotency_key is not None or order_key(arrival, ask) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What the records of a batch may wait for."""

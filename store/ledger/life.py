@@ -9,9 +9,9 @@ from schemas.errors import ErrorType, Failure
 from schemas.result import Status
 from store import rows
 from store.database import now
-from store.ledger import behind, journal
+from store.ledger import behind, journal, supersede
 from store.ledger.accept import CANCEL_KEPT_S
-from store.ledger.end import CLAIMED, end_rows
+from store.ledger.end import CLAIMED, OF_CANCELLED_RUN, end_rows
 from store.ledger.policy import on_death
 from store.ledger.types import Call, Closing, Routes, Slot
 from store.tables import cancels, executions, outbox, relays, requests, slots, workers
@@ -78,7 +78,7 @@ _BACK = (
     update(requests)
     .where(_R.pk == bindparam("the_pk"))
     .values(
-        state="waiting",
+        state=bindparam("the_state"),
         owner=None,
         not_before=0,
         ambiguous=bindparam("the_ambiguous"),
@@ -108,7 +108,7 @@ def bury(conn: Connection, routes: Routes, dead: Sequence[str]) -> int:
         else:
             back.append(change)
     rows.many(conn, _BACK, back)
-    _end_orphans(conn, routes, ends, at)
+    _end_orphans(conn, routes, ends, {row.pk: row.superseded_by for row in orphans if row.superseded_by}, at)
     # slots behind the rows, as in every other transaction: whoever locks in two orders waits in a ring
     conn.execute(update(slots).where(slots.c.owner.in_(dead)).values(owner=None))
     conn.execute(delete(relays).where(relays.c.owner.in_(dead)))
@@ -129,10 +129,11 @@ def _fate(row: Row[Any], open_intent: bool) -> tuple[str, dict[str, Any]]:
         deaths_calling=deaths_calling,
         deaths_leased=deaths_leased,
     )
-    if row.cancel:
+    if row.cancel or row.superseded_by is not None:
         return "cancelled", {}
     change = {
         "the_pk": row.pk,
+        "the_state": "held" if fate == "hold" else "waiting",
         "the_ambiguous": row.ambiguous + int(fate == "ambiguous_retry"),
         "the_calling": deaths_calling,
         "the_leased": deaths_leased,
@@ -140,7 +141,9 @@ def _fate(row: Row[Any], open_intent: bool) -> tuple[str, dict[str, Any]]:
     return fate, change
 
 
-def _end_orphans(conn: Connection, routes: Routes, ends: dict[str, list[int]], at: float) -> None:
+def _end_orphans(
+    conn: Connection, routes: Routes, ends: dict[str, list[int]], newer: dict[int, str], at: float
+) -> None:
     poison = Failure(
         type=ErrorType.POISON,
         message="workers died on this request again and again; look at it before you send it once more (genai-spine dlq show)",
@@ -162,7 +165,16 @@ def _end_orphans(conn: Connection, routes: Routes, ends: dict[str, list[int]], a
                 dead_letter=True,
             )
     if ends["cancelled"]:
-        end_rows(conn, routes, CLAIMED.where(_R.pk.in_(rows.padded(ends["cancelled"]))), Status.CANCELLED, None, at)
+        notes = {pk: supersede.note(id_) for pk, id_ in newer.items()}
+        end_rows(
+            conn,
+            routes,
+            CLAIMED.where(_R.pk.in_(rows.padded(ends["cancelled"]))),
+            Status.CANCELLED,
+            None,
+            at,
+            notes=notes,
+        )
 
 
 def _open_calls(conn: Connection, pks: Sequence[int]) -> dict[int, list[Row[Any]]]:
@@ -208,5 +220,6 @@ def forget_cancels(conn: Connection) -> None:
 
 
 def told_to_stop(conn: Connection, worker: str) -> list[int]:
-    """Our calling rows that somebody has cancelled."""
-    return list(conn.execute(select(_R.pk).where(_R.owner == worker, _R.state == "calling", _R.cancel)).scalars())
+    """Our rows that somebody has cancelled: calls by a flag of their own, and whatever belongs to a cancelled run."""
+    called_off = (_R.state == "calling") & _R.cancel
+    return list(conn.execute(select(_R.pk).where(_R.owner == worker, called_off | OF_CANCELLED_RUN)).scalars())

@@ -31,7 +31,17 @@ _PLACES = (
     .with_for_update()
 )
 _KNOWN = (
-    select(_R.identity, _R.pk, _R.state, _R.generation, _R.fence, _R.payload_hash, _R.error_type, _R.alone)
+    select(
+        _R.identity,
+        _R.pk,
+        _R.state,
+        _R.generation,
+        _R.fence,
+        _R.payload_hash,
+        _R.error_type,
+        _R.alone,
+        _R.superseded_by.is_not(None),
+    )
     .where(_R.identity.in_(bindparam("identities", expanding=True)))
     .order_by(_R.pk)
     .with_for_update()

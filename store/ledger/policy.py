@@ -18,6 +18,8 @@ class Known:
     payload_hash: bytes
     error_type: str | None
     alone: bool = False
+    superseded: bool = False
+    """A newer one has taken its place: it is never run again."""
 
 
 def on_known(known: Known, payload_hash: bytes) -> Literal["duplicate", "replayed", "again", "conflict"]:
@@ -28,13 +30,13 @@ def on_known(known: Known, payload_hash: bytes) -> Literal["duplicate", "replaye
         return "conflict"
     if known.state in UNFINISHED:
         return "duplicate"
-    return "replayed" if known.state == "succeeded" else "again"
+    return "replayed" if known.state == "succeeded" or known.superseded else "again"
 
 
 MAX_DEATHS_CALLING = 2
 MAX_DEATHS_LEASED = 5
 
-OnDeath = Literal["waiting", "poison", "ambiguous_retry", "ambiguous_fail"]
+OnDeath = Literal["waiting", "poison", "ambiguous_retry", "ambiguous_fail", "hold"]
 
 
 def on_death(
@@ -47,11 +49,11 @@ def on_death(
     deaths_calling: int,
     deaths_leased: int,
 ) -> OnDeath:
-    """The owner of a row died; the death is already counted. `hold` acts as `fail` until there is a human to ask."""
+    """The owner of a row died; the death is already counted."""
     if deaths_calling >= MAX_DEATHS_CALLING or deaths_leased >= MAX_DEATHS_LEASED:
         return "poison"
     if not (calling and open_intent and paid):
         return "waiting"
     if on_ambiguous == "retry" and ambiguous == 0:
         return "ambiguous_retry"
-    return "ambiguous_fail"
+    return "hold" if on_ambiguous == "hold" else "ambiguous_fail"

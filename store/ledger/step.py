@@ -1,6 +1,7 @@
 """What happens to leased rows: intents, answers, retries. Every change holds only while the fence is ours."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
@@ -8,9 +9,9 @@ from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 from schemas.result import Status
 from store import rows
 from store.database import clock, now
-from store.ledger import answers, behind, journal
+from store.ledger import answers, behind, journal, supersede
 from store.ledger.end import CLAIMED, end_rows
-from store.ledger.types import Closing, End, Retry, Routes, Slot, Step, Stepped
+from store.ledger.types import Closing, End, Hold, Retry, Routes, Slot, Step, Stepped
 from store.tables import outbox, requests, results, slots
 
 _TERMINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
@@ -33,6 +34,7 @@ _BACK = _OURS.values(
     attempts=bindparam("the_attempts"),
     ambiguous=_R.ambiguous + bindparam("the_ambiguous"),
 )
+_HOLD = _OURS.values(state="held", owner=None, attempts=bindparam("the_attempts"))
 _FREE = (
     update(slots)
     .where(
@@ -45,7 +47,16 @@ _FREE = (
     .values(owner=None)
 )
 _LOOK = (
-    select(_R.pk, _R.state, _R.fence, _R.generation, _R.cancel, clock().label("now"), *behind.WAITED_FOR)
+    select(
+        _R.pk,
+        _R.state,
+        _R.fence,
+        _R.generation,
+        _R.cancel,
+        _R.superseded_by,
+        clock().label("now"),
+        *behind.WAITED_FOR,
+    )
     .where(_R.pk.in_(bindparam("pks", expanding=True)))
     .order_by(_R.pk)
     .with_for_update()
@@ -79,7 +90,9 @@ def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[S
     found, at = _look(conn, {step.claim.pk for step in steps})
     opened = journal.still_open(conn, [closing.call.id for step in steps for closing in step.closings])
     verdicts = [_verdict(step, found.get(step.claim.pk)) for step in steps]
-    held = [step for step, verdict in zip(steps, verdicts, strict=True) if verdict == "held"]
+    held = [
+        _noted(step, found[step.claim.pk]) for step, verdict in zip(steps, verdicts, strict=True) if verdict == "held"
+    ]
     waiting = behind.lock(conn, _ending(found, held))
     behind.lock(conn, (found[step.claim.pk] for step in held if _is_unwanted(found, step)))  # `_retry` ends them
     owed = [
@@ -136,7 +149,16 @@ def _verdict(step: Step, row: Any) -> str:
         return "done"
     if isinstance(step.then, Retry) and row.state in {"waiting", "cancelled"}:  # `_retry` ends a row that was cancelled
         return "done"
+    if isinstance(step.then, Hold) and row.state in {"held", "cancelled"}:
+        return "done"
     return "stale"
+
+
+def _noted(step: Step, row: Any) -> Step:
+    """The same; the answer says if a newer request has taken this one's place while it ran."""
+    if row.superseded_by is None or not isinstance(step.then, End):
+        return step
+    return replace(step, then=replace(step.then, warnings=(*step.then.warnings, supersede.note(row.superseded_by))))
 
 
 def _owed(step: Step, closing: Closing) -> journal.Owed:
@@ -230,7 +252,7 @@ def _ended_before(conn: Connection, steps: Sequence[Step]) -> dict[int, bytes]:
 
 
 def _retry(conn: Connection, routes: Routes, found: dict[int, Any], held: Sequence[Step], at: float) -> None:
-    """Back to waiting; a row that somebody has cancelled meanwhile ends instead."""
+    """Back to waiting, or held; a row that somebody has cancelled meanwhile, or that has a newer one, ends instead."""
     rows.many(
         conn,
         _BACK,
@@ -245,13 +267,19 @@ def _retry(conn: Connection, routes: Routes, found: dict[int, Any], held: Sequen
             if isinstance(step.then, Retry)
         ),
     )
-    unwanted = [step.claim.pk for step in held if _is_unwanted(found, step)]
+    holding = [step for step in held if isinstance(step.then, Hold)]
+    rows.many(conn, _HOLD, ({**_fence(step), "the_attempts": step.claim.attempts} for step in holding))
+    back = [found[step.claim.pk] for step in held if isinstance(step.then, Retry | Hold)]
+    supersede.end(conn, routes, [row for row in back if row.superseded_by is not None and not row.cancel], at)
+    unwanted = [row.pk for row in back if row.cancel]
     if unwanted:
         end_rows(conn, routes, CLAIMED.where(_R.pk.in_(rows.padded(unwanted))), Status.CANCELLED, None, at)
 
 
 def _is_unwanted(found: dict[int, Any], step: Step) -> bool:
-    return isinstance(step.then, Retry) and bool(found[step.claim.pk].cancel)
+    """Somebody has cancelled it, or a newer one has taken its place, while it was called: it is not tried again."""
+    row = found[step.claim.pk]
+    return isinstance(step.then, Retry | Hold) and (bool(row.cancel) or row.superseded_by is not None)
 
 
 def _fence(step: Step) -> dict[str, int]:

@@ -130,6 +130,8 @@ class Accepted:
     body: bytes | None = None
     saved_nano: int | None = None
     """What the calls would have cost that another request's answer has made needless."""
+    state: str | None = None
+    """Of a cancel: where its request stood; None: nobody knows it yet, or it was about a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,13 +290,18 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """A human decides: the last call may have been paid, and the request wants to be asked before another one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One thing that happened to a leased row: calls that ended, and what comes next. `free` gives slots back."""
 
     claim: Claimed
     closings: tuple[Closing, ...] = ()
     opens: Call | None = None
-    then: End | Retry | None = None
+    then: End | Retry | Hold | None = None
     free: Slot | None = None
 
 

@@ -11,17 +11,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, or_, select, text
+from sqlalchemy import Connection, or_, select
 
 from schemas.errors import ErrorType, Failure
 from store import rows
 from store.database import Database
 from store.errors import Away, BadData, Met
-from store.ledger import joining
+from store.ledger import joining, supersede
 from store.ledger.accept import accept
 from store.ledger.claim import Claims, claim
 from store.ledger.life import give_back
 from store.ledger.limits import learn
+from store.ledger.news import notify
 from store.ledger.outgoing import mark
 from store.ledger.step import free_slots, take_steps
 from store.ledger.throttle import Heard
@@ -35,10 +36,8 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.05, 1.0
 _MAX_MEETINGS = 5
 _INTENTS_FIRST_S = 0.025
 """So long do answers, marks and arrivals give way to intents when both wait."""
-CHANNEL = "genai"
 _SILENT = frozenset({"accepted", "again", "redelivered"})
 """Arrivals that put nothing into the outbox."""
-_NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
 
 @dataclass(slots=True)
@@ -81,6 +80,8 @@ class Committed:
     """Something may have been put into the outbox."""
     ended: tuple[int, ...] = ()
     claims: Claims | None = None
+    cancels: bool = False
+    """Somebody may have to abort a call."""
     took_s: float = 0.0
     items: int = 0
     saved: tuple[tuple[str, int], ...] = ()
@@ -328,14 +329,15 @@ class Writer:
             for item, answer in zip(batch, answers, strict=True)
             if item.step is not None and item.step.then is not None and answer.held
         )
+        cancels = any(found.decision == "cancelled" for found in accepted)
         if conn.dialect.name != "sqlite" and (accepted or ended):
-            conn.execute(_NOTIFY, {"channel": CHANNEL, "payload": self.worker})
+            notify(conn, self.worker, cancels=cancels)
         published = (
             any(found.decision not in _SILENT for found in accepted)
             or any(step.closings or step.then is not None for step in steps)
             or (claims is not None and claims.ended)
         )
-        return answers, Committed(len(new), published, ended, claims, items=len(batch), saved=saved)
+        return answers, Committed(len(new), published, ended, claims, cancels, items=len(batch), saved=saved)
 
     def hears(self, error: Away | None) -> None:
         """What a heartbeat has met: who has nothing to write would not notice that the database has gone."""
@@ -360,11 +362,16 @@ def _lock(conn: Connection, steps: Sequence[Step], arrivals: Sequence[Arrival]) 
     """All known rows of this batch in one order, before anything else is locked: writers never wait in a ring."""
     if conn.dialect.name == "sqlite" or not arrivals:
         return
+    keys = supersede.keys_of(arrivals)
+    if keys:
+        supersede.lock(conn, keys)
     named = [a.what for a in arrivals if isinstance(a.what, Ask | CancelAsk)]
     identities = {
         rows.identity(w.tenant, w.operation, w.id) for w in named if w.operation is not None and w.id is not None
     }
     waited_for = joining.rows_waited_for(arrivals, flights=bool(steps))
+    if keys:
+        waited_for.append(supersede.standing(keys))
     if not steps and not waited_for:  # then one statement alone locks rows, in its own order
         return
     wanted = [requests.c.identity.in_(rows.padded(identities)), *waited_for]

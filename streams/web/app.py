@@ -13,8 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from agents import OPERATIONS
-from streams.web import asking, books, events, examples, listing, looking, metrics, models
-from streams.web.describing import answered, asked, describer, streamed
+from streams.web import asking, books, events, examples, listing, looking, metrics, models, orders
+from streams.web.describing import answered, asked, describer, ordered, streamed
 from streams.web.front import Front
 from streams.web.health import health_response, ready_response
 from streams.web.ids import Identified
@@ -45,6 +45,9 @@ def make_api(front: Front) -> FastAPI:
             path, handler, methods=["GET"], tags=["state"], summary=handler.__doc__, openapi_extra=described
         )
     _pages(app, front)
+    for path, (tag, order, described) in _ORDERS.items():
+        handler = _get(front, order)
+        app.add_api_route(path, handler, methods=["POST"], tags=[tag], summary=order.__doc__, openapi_extra=described)
     for path, (tag, look, described) in _LOOKS.items():
         handler = _get(front, look)
         app.add_api_route(path, handler, methods=["GET"], tags=[tag], summary=look.__doc__, openapi_extra=described)
@@ -79,6 +82,26 @@ _LOOKS: dict[str, tuple[str, Look, dict[str, Any]]] = {
     ),
 }
 """What can be looked at: path to its tag, its handler and its description."""
+
+_ORDERS: dict[str, tuple[str, Look, dict[str, Any]]] = {
+    "/v1/requests/{request_id:path}/cancel": (
+        "requests",
+        orders.cancel_request,
+        ordered("/v1/requests/{request_id}/cancel", "tenant", "operation", "wait"),
+    ),
+    "/v1/requests/{request_id:path}/retry": (
+        "requests",
+        orders.retry,
+        ordered("/v1/requests/{request_id}/retry", "tenant", "operation"),
+    ),
+    "/v1/requests/{request_id:path}/drop": (
+        "requests",
+        orders.drop,
+        ordered("/v1/requests/{request_id}/drop", "tenant", "operation"),
+    ),
+    "/v1/runs/{run_id:path}/cancel": ("runs", orders.cancel_run, ordered("/v1/runs/{run_id}/cancel", "tenant")),
+}
+"""What can be said about a request that was sent; before the looks, whose ids may end in the same words."""
 
 
 def _pages(app: FastAPI, front: Front) -> None:

@@ -64,16 +64,20 @@ def _lane(request: Request) -> Lane:
 
 
 def _wait(request: Request) -> float | None:
-    given = request.query_params.get("wait")
+    return seconds(request.query_params.get("wait"))
+
+
+def seconds(given: str | None) -> float | None:
+    """How long a caller waits. Raises `Problem` 422."""
     if given is None:
         return None
     try:
-        seconds = float(given)
+        found = float(given)
     except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= MOST_WAIT_S:
+        found = -1.0
+    if not 0 <= found <= MOST_WAIT_S:
         raise Problem(422, f"wait={given[:100]!r} is no number of seconds from 0 to {MOST_WAIT_S:.0f}.")
-    return seconds
+    return found
 
 
 def _usual_wait(record: dict[str, Any], otherwise: float) -> float:

@@ -62,6 +62,13 @@ def streamed(*names: str) -> dict[str, Any]:
     return {**query(*names), "responses": {"200": {"description": "Events until the end.", "content": content}}}
 
 
+def ordered(path: str, *names: str) -> dict[str, Any]:
+    """A `POST` without a body, with an example of its answer."""
+    status, words, example = examples.ORDERS[path]
+    content = {"application/json": {"schema": {"type": "object"}, "example": example}}
+    return {**query(*names), "responses": {status: {"description": words, "content": content}}}
+
+
 def asked(operation: Operation) -> dict[str, Any]:
     """A `POST` of an operation: its flat body and its result."""
     body = {"schema": {"$ref": _REF.format(model=_body_name(operation))}}
@@ -136,7 +143,8 @@ def _schemas(operations: dict[str, Operation]) -> dict[str, Any]:
         options = Options.model_json_schema(ref_template=_REF)
         for below, schema in options.pop("$defs", {}).items():
             found.setdefault(below, schema)
-        envelope = {"id": _NAME, "tenant": _NAME, "run_id": _NAME, "options": options, "metadata": {"type": "object"}}
+        envelope = {"id": _NAME, "tenant": _NAME, "run_id": _NAME, "supersede_key": _NAME, "options": options}
+        envelope |= {"metadata": {"type": "object"}}
         shape["properties"] = shape.get("properties", {}) | envelope
         shape["title"] = name
     return found

@@ -166,3 +166,41 @@ ANSWERS: Mapping[str, dict[str, Any]] = {
     },
 }
 """Path to what it answers with 200."""
+
+_HELD = {
+    "request_id": "ferry-1",
+    "tenant": "default",
+    "operation": "summarize",
+    "done": True,
+    "status_url": "/v1/requests/ferry-1?tenant=default&operation=summarize",
+}
+ORDERS: Mapping[str, tuple[str, str, dict[str, Any]]] = {
+    "/v1/requests/{request_id}/cancel": (
+        "200",
+        "It is cancelled. 202: its call is being aborted, or nobody knows the id yet; 409: it has ended before.",
+        {
+            "request_id": "ferry-1",
+            "tenant": "default",
+            "operation": "summarize",
+            "cancel": "cancelled",
+            "status": "cancelled",
+            "status_url": "/v1/requests/ferry-1?tenant=default&operation=summarize",
+        },
+    ),
+    "/v1/requests/{request_id}/retry": (
+        "200",
+        "It waits again. 409: it is not held.",
+        _HELD | {"state": "waiting", "why": "waits for another try"},
+    ),
+    "/v1/requests/{request_id}/drop": (
+        "200",
+        "It has ended as `failed`, `ambiguous`. 409: it is not held.",
+        _HELD | {"state": "failed", "why": "dropped: it ends as failed, ambiguous"},
+    ),
+    "/v1/runs/{run_id}/cancel": (
+        "202",
+        "Its requests end as workers come to them.",
+        {"run_id": "nightly", "tenant": "default", "cancel": "cancelled", "unfinished": 812},
+    ),
+}
+"""Path to the usual status of its answer, what that means, and an example."""

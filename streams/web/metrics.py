@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from agents.engine.engine import LANE_NAMES
 from store.errors import StoreError
-from store.ledger import limits, queries
+from store.ledger import held, limits, queries
 from store.ledger.limits import Limits
 from streams.app import Spine
 from streams.web.front import Front
@@ -25,6 +25,7 @@ class Facts:
 
     waiting: dict[int, tuple[int, float]] = field(default_factory=dict)
     outbox: int = 0
+    held: int = 0
     slots: list[tuple[str, str, int, int]] = field(default_factory=list)
     limits: Limits = field(default_factory=Limits)
 
@@ -32,7 +33,7 @@ class Facts:
 def look(conn: Connection) -> Facts:
     """One transaction for all of it."""
     slots = [(row.provider, row.model, int(row.total), int(row.used)) for row in queries.running(conn)]
-    return Facts(queries.waiting_by_lane(conn), queries.outbox_size(conn), slots, limits.read(conn))
+    return Facts(queries.waiting_by_lane(conn), queries.outbox_size(conn), held.count(conn), slots, limits.read(conn))
 
 
 async def response(front: Front) -> Response:
@@ -79,12 +80,12 @@ def _set(registry: CollectorRegistry, name: str, words: str, value: float) -> No
 def _lanes(registry: CollectorRegistry, spine: Spine) -> None:
     assert spine.intake is not None
     lag = Gauge("genai_lag_records", "Records in Kafka that the ledger does not have.", ["lane"], registry=registry)
-    held = Gauge("genai_lane_held", "Whether the lane's partitions are paused.", ["lane"], registry=registry)
+    paused = Gauge("genai_lane_held", "Whether the lane's partitions are paused.", ["lane"], registry=registry)
     taken = Gauge("genai_lane_taken", "Records taken in by this process.", ["lane"], registry=registry)
     for lane, records in spine.intake.lag().items():
         lag.labels(lane).set(records)
     for state in spine.intake.lanes:
-        held.labels(state.name).set(state.held)
+        paused.labels(state.name).set(state.held)
         taken.labels(state.name).set(state.taken)
 
 
@@ -95,6 +96,7 @@ def _ledger(registry: CollectorRegistry, facts: Facts) -> None:
         count, age = facts.waiting.get(lane, (0, 0.0))
         rows.labels(name).set(count)
         oldest.labels(name).set(age)
+    _set(registry, "genai_held_requests", "Requests that wait for a human.", facts.held)
     _set(registry, "genai_outbox_records", "Records that wait to be published.", facts.outbox)
     total = Gauge("genai_slots_total", "Slots, over all processes.", ["provider", "model"], registry=registry)
     used = Gauge("genai_slots_used", "Slots leased, over all processes.", ["provider", "model"], registry=registry)

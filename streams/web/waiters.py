@@ -7,8 +7,8 @@ import structlog
 
 from store.errors import StoreError
 from store.ledger import queries
+from store.ledger.news import CHANNEL
 from store.ledger.types import Claimed
-from store.ledger.writer import CHANNEL
 from store.listen import listen
 from streams.app import Spine
 

@@ -76,6 +76,10 @@ class Row:
     fingerprint: bytes | None = None
     ended_at: int = 0
     alone: bool = False
+    supersede: str | None = None
+    superseded: bool = False
+    decided: int = 0
+    """How often a human had it tried again."""
 
     @property
     def unfinished(self) -> bool:
@@ -103,6 +107,7 @@ class Row:
             self.leads,
             self.behind if self.unfinished else None,
             self.fingerprint if self.unfinished or self.state == "succeeded" else None,
+            self.superseded,
         )
 
 
@@ -212,7 +217,7 @@ class Model:
         if row.state not in TERMINAL:
             row.alone = False
             return "duplicate", row.generation
-        if row.state == "succeeded" and row.hash == ask.payload_hash:
+        if row.superseded or (row.state == "succeeded" and row.hash == ask.payload_hash):
             if arrival.position:
                 self._replay(arrival.position.partition, key, row.generation)
             return "replayed", row.generation
@@ -246,6 +251,8 @@ class Model:
         row.overdue, row.pinned = ask.deadline is not None, ask.pinned
         row.from_kafka = arrival.position is not None
         row.where = arrival.position.partition if arrival.position else partition("", ask.id.encode())
+        if cancelled:
+            self.cancels.discard(row.key)
         if ask.failure is not None:
             row.state, row.error = "failed", ask.failure.type.value
             self.results[row.key, row.generation] = "failed"
@@ -254,12 +261,23 @@ class Model:
             if ask.unreadable:
                 self.letters[dead_letter(row.error, row.key)] += 1
             return "invalid", row.generation
+        if ask.supersede_key is not None:
+            row.supersede = ask.supersede_key
+            self._supersede(row)
         if cancelled:
-            self.cancels.discard(row.key)
             self.end(row, "cancelled")
         elif answered := self._place(arrival, ask, row):
             return answered, row.generation
         return ("accepted" if row.generation == 1 else "again"), row.generation
+
+    def _supersede(self, newer: Row) -> None:
+        """Only one of a key stands; what has not begun ends, what runs goes on to its end."""
+        for row in self.rows.values():
+            same = (row.key[0], row.supersede) == (newer.key[0], newer.supersede)
+            if same and row is not newer and not row.superseded:
+                row.superseded = True
+                if row.state in {"waiting", "leased", "held"}:
+                    self.end(row, "cancelled")
 
     # ---- rows wait for rows
 
@@ -412,6 +430,17 @@ class Model:
         row.state, row.owner, row.delayed = "waiting", None, delayed
         row.ambiguous += ambiguous
 
+    def hold(self, row: Row) -> None:
+        row.state, row.owner, row.delayed = "held", None, False
+
+    def decide(self, row: Row, *, again: bool) -> None:
+        """A human's word about a held row."""
+        if again:
+            row.decided += 1
+            self.wait(row, ambiguous=1)
+        else:
+            self.end(row, "failed", "ambiguous")
+
     def book(self, call: str, outcome: str, cost: int | None, *, event: bool) -> None:
         """A call is booked once: its first closing stands."""
         booked = self.calls[call]
@@ -480,16 +509,19 @@ class Model:
         opened = self.open_calls(row)
         for call in opened:
             self.book(call, "wasted", self.calls[call].estimate if row.paid else 0, event=row.paid)
-        if row.cancel:
+        if row.cancel or row.superseded:
             return self.end(row, "cancelled")
         calling = row.state == "calling"
         deaths = (row.deaths_calling + calling, row.deaths_leased + (not calling))
         if deaths[0] >= 2 or deaths[1] >= 5:
             return self.end(row, "failed", "poison", dead=True)
         may_be_paid = calling and bool(opened) and row.paid
-        if may_be_paid and (row.on_ambiguous != "retry" or row.ambiguous):
+        asks = may_be_paid and row.on_ambiguous == "hold"
+        if may_be_paid and not asks and (row.on_ambiguous != "retry" or row.ambiguous):
             return self.end(row, "failed", "ambiguous", dead=True)
         row.deaths_calling, row.deaths_leased = deaths
+        if asks:
+            return self.hold(row)
         return self.wait(row, ambiguous=int(may_be_paid))
 
     def open_calls(self, row: Row) -> list[str]:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select, update
 
 from store import tables
 from store.database import Database
-from store.ledger import life, outgoing
+from store.ledger import held, life, outgoing
 from store.ledger.accept import accept
 from store.ledger.claim import Claims, claim, ensure_slots
 from store.ledger.step import take_steps
@@ -123,3 +123,42 @@ async def test_a_worker_that_was_declared_dead_leases_no_destination(database: D
         return list(conn.execute(select(tables.relays.c.owner)).scalars())
 
     assert await database.write(work) == ["other"]
+
+
+@pytest.mark.parametrize(("calls", "deaths"), [(True, 2), (False, 5)])
+async def test_a_request_that_kills_whoever_touches_it_is_poison(database: Database, calls: bool, deaths: int) -> None:
+    def work(conn: Connection) -> list[str]:
+        accept(conn, ROUTES, [arrived(asked(), 0)])
+        seen = []
+        for number in range(deaths):
+            name = f"v{number}"
+            life.register(conn, name, "host", 1)
+            (mine,) = _claim(conn, name).rows
+            if calls:
+                take_steps(conn, ROUTES, name, [Step(mine, opens=call(mine))])
+            life.bury(conn, ROUTES, [name])
+            seen.append(conn.execute(select(tables.requests.c.state)).scalar_one())
+        return seen
+
+    assert await database.write(work) == ["waiting"] * (deaths - 1) + ["failed"]
+    letters = select(tables.outbox.c.topic).where(tables.outbox.c.topic == ROUTES.dlq)
+    assert len(await database.read(lambda conn: conn.execute(letters).all())) == 1
+    error = select(tables.requests.c.error_type)
+    assert await database.read(lambda conn: conn.execute(error).scalar_one()) == "poison"
+
+
+async def test_a_held_request_outlives_the_death_that_held_it_and_its_retry_is_counted(database: Database) -> None:
+    def work(conn: Connection) -> list[object]:
+        accept(conn, ROUTES, [arrived(asked(paid=True, on_ambiguous="hold"), 0)])
+        (mine,) = _claim(conn).rows
+        take_steps(conn, ROUTES, "w", [Step(mine, opens=call(mine))])
+        life.bury(conn, ROUTES, ["w"])
+        r = tables.requests.c
+        name = conn.execute(select(r.identity)).scalar_one()
+        seen = [conn.execute(select(r.state, r.owner, r.ambiguous, r.deaths_calling)).one()]
+        assert _claim(conn, "other").rows == ()
+        held.retry(conn, [name], "cli")
+        seen.append(conn.execute(select(r.state, r.owner, r.ambiguous, r.deaths_calling)).one())
+        return [tuple(each) for each in seen]
+
+    assert await database.write(work) == [("held", None, 0, 1), ("waiting", None, 1, 1)]

@@ -56,8 +56,11 @@ def test_the_same_identity_from_a_new_position(state: str, error: str | None, sa
         (True, True, True, "retry", 0, 1, 0, "ambiguous_retry"),
         (True, True, True, "retry", 1, 1, 0, "ambiguous_fail"),
         (True, True, True, "fail", 0, 1, 0, "ambiguous_fail"),
-        # no human to ask yet: hold acts as fail
-        (True, True, True, "hold", 0, 1, 0, "ambiguous_fail"),
+        # a human is asked, as often as it takes
+        (True, True, True, "hold", 0, 1, 0, "hold"),
+        (True, True, True, "hold", 3, 1, 0, "hold"),
+        (True, True, False, "hold", 0, 1, 0, "waiting"),
+        (True, True, True, "hold", 0, 2, 0, "poison"),
         # two deaths while calling: it kills whoever touches it, free or paid, open or not
         (True, True, True, "retry", 0, 2, 0, "poison"),
         (True, True, False, "retry", 0, 2, 0, "poison"),

@@ -20,8 +20,9 @@ from sqlalchemy import Connection, select
 from schemas.errors import ErrorType, Failure
 from schemas.money import from_usd
 from schemas.result import Status
-from store import rows, tables
-from store.ledger import leaving, life, outgoing, progress, queries
+from store import rows as rows_
+from store import tables
+from store.ledger import held, leaving, life, outgoing, progress, queries
 from store.ledger.accept import accept
 from store.ledger.claim import claim, ensure_slots
 from store.ledger.order import Order, Queues, Rules, Waiting
@@ -33,6 +34,7 @@ from store.ledger.types import (
     CancelAsk,
     Claimed,
     Closing,
+    Hold,
     OutboxRow,
     Position,
     Retry,
@@ -67,6 +69,7 @@ asks = st.builds(
     idempotency_key=st.sampled_from([None, None, "k"]),
     fingerprint=st.sampled_from([None, None, b"f", b"f", b"g"]),
     fresh_s=st.sampled_from([3600.0, 3600.0, 0.0]),
+    supersede_key=st.sampled_from([None, None, None, "filing"]),
 )
 invalid = st.builds(
     lambda ask, unreadable: replace(ask, failure=refusal(), unreadable=unreadable),
@@ -177,7 +180,7 @@ class StateTable(RuleBasedStateMachine):
     def caller_leaves(self, which: int) -> None:
         here = [row for row in self.model.rows.values() if row.unfinished and not row.from_kafka]
         row = here[which % len(here)]
-        identity = rows.identity(row.key[0], "summarize", row.key[1])
+        identity = rows_.identity(row.key[0], "summarize", row.key[1])
 
         def work(conn: Connection) -> bool:
             found = conn.execute(select(tables.requests.c.pk).where(tables.requests.c.identity == identity))
@@ -326,6 +329,8 @@ class StateTable(RuleBasedStateMachine):
         wasted = Closing(what, "wasted", event=True, input_tokens=10, output_tokens=5, estimated=True, cost_nano=cost)
         if how == "cancelled":
             return Step(mine, (wasted,), then=ending(Status.CANCELLED, attempts=mine.attempts))
+        if how == "broke" and mine.paid and mine.on_ambiguous == "hold":
+            return Step(mine, (wasted,), then=Hold())
         if how == "broke" and mine.paid:
             again = mine.on_ambiguous == "retry" and mine.ambiguous == 0
             return Step(mine, (wasted,), then=Retry(0, ambiguous=True) if again else failed)
@@ -351,10 +356,15 @@ class StateTable(RuleBasedStateMachine):
         if step.then is None:
             assert stepped == Stepped(held=True, cancel=cancel)
             return
-        if isinstance(step.then, Retry):
+        if isinstance(step.then, Hold):
+            row.attempts = lease.claim.attempts
+            self.model.hold(row)
+            if cancel or row.superseded:
+                self.model.end(row, "cancelled")
+        elif isinstance(step.then, Retry):
             row.attempts = lease.claim.attempts
             self.model.wait(row, delayed=step.then.delay_s > 0, ambiguous=int(step.then.ambiguous))
-            if cancel:
+            if cancel or row.superseded:
                 self.model.end(row, "cancelled")
         else:
             failure = step.then.failure
@@ -415,14 +425,31 @@ class StateTable(RuleBasedStateMachine):
         worker.leases = [lease for lease in worker.leases if lease not in lost]
         worker.slots = [slot for slot in worker.slots if slot not in stray]
         rows = {lease.claim.pk for lease in worker.leases}
-        held = {replace(slot, reserved=False) for slot in worker.slots}  # as it was when it was taken
-        given = self.ledger.write(lambda conn: life.give_back(conn, worker.name, rows, held))
+        kept = {replace(slot, reserved=False) for slot in worker.slots}  # as it was when it was taken
+        given = self.ledger.write(lambda conn: life.give_back(conn, worker.name, rows, kept))
         standing = [lease for lease in lost if self._holds(lease) and self._row(lease).state == "leased"]
         assert given == len(standing) + len(stray)
         for lease in standing:
             self.model.wait(self._row(lease), delayed=self._row(lease).delayed)
         for slot in stray:
             self.model.slots[slot.number] = None
+
+    @rule(which=index, again=st.booleans(), twice=st.booleans())
+    def somebody_decides(self, which: int, again: bool, twice: bool) -> None:
+        """About any row: only a held one obeys, and only once."""
+        for _ in range(1 + twice):
+            found = sorted(self.model.rows.values(), key=lambda row: (row.state != "held", row.order))
+            if not found:
+                return
+            row = found[which % max(1, sum(row.state == "held" for row in found))]
+            name = rows_.identity(row.key[0], "summarize", row.key[1])
+            if again:
+                told = self.ledger.write(lambda conn, name=name: held.retry(conn, [name], "cli"))
+            else:
+                told = self.ledger.write(lambda conn, name=name: held.drop(conn, ROUTES, [name], "cli"))
+            assert told == {name: row.state}
+            if row.state == "held":
+                self.model.decide(row, again=again)
 
     # ---- death
 
@@ -499,6 +526,8 @@ class StateTable(RuleBasedStateMachine):
     def _compare_rows(self, conn: Connection) -> None:
         rows = {(row.tenant, row.id): row for row in conn.execute(select(tables.requests))}
         assert {key: _facts(row) for key, row in rows.items()} == {k: r.facts for k, r in self.model.rows.items()}
+        standing = Counter((row.tenant, row.supersede_key) for row in rows.values() if row.superseded_by is None)
+        assert all(count == 1 for (_, key), count in standing.items() if key), "two stand for one key"
         for row in rows.values():
             assert row.fence >= self.fences.get(row.identity, 0), "a fence went back"
             self.fences[row.identity] = row.fence
@@ -510,6 +539,8 @@ class StateTable(RuleBasedStateMachine):
             assert ((key, row.generation) in self.model.results) == (
                 row.state in {"succeeded", "failed", "cancelled", "expired"}
             )
+        kept = {rows_.identity(tenant, "summarize", id_) for tenant, id_ in self.model.cancels}
+        assert set(conn.execute(select(tables.cancels.c.identity)).scalars()) == kept
         positions = conn.execute(select(tables.positions)).all()
         assert {(p.topic, p.partition, p.offset): p.decision for p in positions} == {
             at: decision for at, (decision, _, _) in self.model.decided.items()
@@ -533,7 +564,8 @@ class StateTable(RuleBasedStateMachine):
                 and call.paid
                 and call.outcome in {"ok", "wasted"}
             )
-            assert sum(paid.values()) - len(paid) <= row.ambiguous <= 1, "paid twice, and not counted as ambiguous"
+            twice = sum(paid.values()) - len(paid)
+            assert twice <= row.ambiguous <= 1 + row.decided, "paid twice, and not counted as ambiguous"
 
     def teardown(self) -> None:
         """The relay comes to its end; what readers fold together is what the ledger says."""
@@ -608,6 +640,7 @@ def _facts(row: Any) -> tuple[Any, ...]:
         row.idem is not None,
         row.behind if unfinished else None,
         row.fingerprint if unfinished or row.state == "succeeded" else None,
+        row.superseded_by is not None,
     )
 
 

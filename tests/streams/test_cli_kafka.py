@@ -1,5 +1,6 @@
 """The command line on a real broker: a worker in a process of its own, and the commands around it."""
 
+import asyncio
 import signal
 import subprocess
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from streams import reading
 from streams.broker import control
 from tests.parts.kafka import make_settings
 from tests.streams import commands
@@ -161,6 +163,20 @@ def test_a_narrow_terminal_gets_a_bar_and_every_result(folder: Path, worker: Ser
     shown, code = on_a_terminal(folder, "submit", "-", "--wait", "--timeout", "60", columns=40, given=line, **locale)
     word = "naïve €" if encoding == "utf-8" else "na\\u00efve \\u20ac"
     assert (code, word in shown, "1/1" in shown, "Traceback" in shown) == (0, True, True, False)
+
+
+def test_a_cancel_goes_into_the_control_topic_where_nothing_else_is_there(
+    folder: Path, worker: Served, tmp_path: Path
+) -> None:
+    bootstrap = control.bootstrap(make_settings(data_dir=folder, kafka_brokers=""))
+    found = run(tmp_path, "cancel", "later", "-o", "rewrite", GENAI_KAFKA_BROKERS=bootstrap, GENAI_API_PORT="1")
+    assert (found.returncode, found.stdout) == (
+        0,
+        "rewrite later: the cancel is in genai.control; a worker applies it\n",
+    )
+    last = asyncio.run(reading.whole(bootstrap, "genai.control"))[-1]
+    said = {"action": "cancel", "tenant": "default", "operation": "rewrite", "id": "later"}
+    assert (last.key, orjson.loads(last.value or b"")) == (b"later", said)
 
 
 def test_whoever_stops_reading_ends_it_quietly(folder: Path, worker: Served) -> None:

@@ -42,3 +42,17 @@ async def test_usage_and_costs_are_the_same_there(tmp_path: Path, postgres_datab
         costs, usage = (await api.get("/v1/costs")).json(), (await api.get("/v1/usage?by=model")).json()
     cost = told["usage"]["cost_usd"]
     assert (costs["totals"]["cost_usd"], usage["totals"]["cost_usd"], usage["items"][0]["cost_usd"]) == (cost,) * 3
+
+
+async def test_a_key_is_locked_beside_the_steps_of_the_same_batch(tmp_path: Path, postgres_database: str) -> None:
+    """Many at once, while others are answered: of each key the last one stands, and nobody waits in a ring."""
+    settings = web_settings(tmp_path, database_url=postgres_database, fake_slots=4)
+    async with opened(settings) as (front, _), client(front) as api:
+
+        async def post(number: int) -> str:
+            body = {"content": f"One {number}.", "supersede_key": f"k{number % 3}"}
+            return str((await api.post("/v1/summarize?wait=20", json=body)).json()["status"])
+
+        found = await asyncio.gather(*map(post, range(60)))
+    assert set(found) <= {"succeeded", "cancelled"}
+    assert found.count("succeeded") >= 3

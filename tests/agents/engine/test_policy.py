@@ -3,7 +3,7 @@
 import pytest
 
 from agents.engine import policy
-from agents.engine.policy import GiveUp, Patience, TryAgain, after, backoff
+from agents.engine.policy import AskFirst, GiveUp, Patience, TryAgain, after, backoff
 from providers.base import (
     Broken,
     ContextTooLong,
@@ -31,7 +31,7 @@ def decide(
     on_ambiguous: str = "retry",
     ambiguous: int = 0,
     elsewhere: bool = False,
-) -> TryAgain | GiveUp:
+) -> TryAgain | GiveUp | AskFirst:
     return after(
         error,
         attempts=attempts,
@@ -71,9 +71,8 @@ GIVE_UP = [
     (Unreachable("x"), {"attempts": 8}, ErrorType.UNREACHABLE, True, True),
     (ServerError("x"), {"attempts": 3}, ErrorType.OVERLOADED, True, True),
     (TimedOut("x"), {"attempts": 3}, ErrorType.TIMEOUT, True, True),
-    # paid and broken, and not to be made again: asked so, held (acts as fail), or made again once already
+    # paid and broken, and not to be made again: asked so, or made again once already
     (TimedOut("x"), {"paid": True, "on_ambiguous": "fail"}, ErrorType.AMBIGUOUS, True, True),
-    (TimedOut("x"), {"paid": True, "on_ambiguous": "hold"}, ErrorType.AMBIGUOUS, True, True),
     (Broken("x"), {"paid": True, "ambiguous": 1}, ErrorType.AMBIGUOUS, True, True),
 ]
 
@@ -88,6 +87,21 @@ def test_gives_up(error: ProviderError, facts: dict, type_: ErrorType, retryable
     decision = decide(error, **facts)
     assert isinstance(decision, GiveUp)
     assert (decision.failure.type, decision.failure.retryable, decision.dead_letter) == (type_, retryable, letter)
+
+
+@pytest.mark.parametrize(
+    ("error", "facts", "asks"),
+    [
+        # may have been paid: a human decides, each time anew
+        (TimedOut("x"), {}, True),
+        (Disconnected("x"), {"ambiguous": 3, "attempts": 9}, True),
+        # surely not paid, or free: no question
+        (Overloaded("x"), {}, False),
+        (TimedOut("x"), {"paid": False}, False),
+    ],
+)
+def test_hold_asks_before_a_call_that_may_have_been_paid(error: ProviderError, facts: dict, asks: bool) -> None:
+    assert isinstance(decide(error, **{"paid": True, "on_ambiguous": "hold", **facts}), AskFirst) == asks
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 5, 10, 1000])

@@ -1,0 +1,150 @@
+"""`POST /v1/requests/{id}/cancel` and `/v1/runs/{id}/cancel`: what a person may say about a request that was sent.
+
+They take no body, so a page of another site could make a browser send them; one that is not among the origins is refused.
+"""
+
+import asyncio
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agents import OPERATIONS
+from store.errors import StoreError
+from store.ledger import cancels, queries
+from store.ledger.types import Accepted, Arrival, CancelAsk
+from streams import cancelling, deciding, requested
+from streams.app import Spine
+from streams.web import asking
+from streams.web.front import Front
+from streams.web.looking import read
+from streams.web.problems import Problem, unavailable
+from streams.web.queries import told
+from streams.web.replies import json
+
+_ACCEPT_S = 10.0
+_USUAL_WAIT_S = 2.0
+"""So long an abort is waited for: it takes a second at most where its holder lives."""
+
+
+async def cancel_request(front: Front, request: Request) -> Response:
+    """Cancel one request. 200: cancelled; 202: its call is being aborted, or it is kept for an unknown id; 409: it has ended."""
+    spine = _spine(front, request)
+    given = told(request, ("tenant", "operation", "wait"))
+    wait = asking.seconds(given.get("wait"))
+    ask = CancelAsk(*await _named(spine, request, given))
+    found = await _accept(spine, ask)
+    body = await _ended(front, found, _USUAL_WAIT_S if wait is None else wait)
+    state = found.state if body is None else orjson.loads(body)["status"]
+    return _answer(ask, Accepted(found.decision, found.pk, found.generation, state=state))
+
+
+async def cancel_run(front: Front, request: Request) -> Response:
+    """Cancel every unfinished request of a run, and whatever of it comes later. 202: they end as workers come to them."""
+    spine = _spine(front, request)
+    given = told(request, ("tenant",))
+    tenant = _checked("tenant", given.get("tenant", spine.settings.default_tenant))
+    run_id = _checked("run_id", request.path_params["run_id"])
+    unfinished = await read(spine, lambda conn: cancels.of_run(conn, tenant, run_id))
+    await _accept(spine, CancelAsk(tenant, run_id=run_id))
+    return json(cancelling.told_run(run_id, tenant, unfinished, "cancelled"), 202)
+
+
+async def retry(front: Front, request: Request) -> Response:
+    """Let a held request be tried again; the call that may have been paid is made once more. 409: it is not held."""
+    return await _decide(front, request, "retry")
+
+
+async def drop(front: Front, request: Request) -> Response:
+    """End a held request as `failed`, `ambiguous`; what it cost stays booked. 409: it is not held."""
+    return await _decide(front, request, "drop")
+
+
+async def _decide(front: Front, request: Request, word: deciding.Word) -> Response:
+    spine = _spine(front, request)
+    named = await _named(spine, request, told(request, ("tenant", "operation")), kept=False)
+    try:
+        (said,) = await spine.database.write(
+            lambda conn: deciding.decide(conn, spine.routes, word, [named], spine.worker)
+        )
+    except StoreError as error:
+        raise unavailable(f"The database is away ({error}); ask again.") from error
+    spine.engine.look()
+    if not said["done"]:
+        raise Problem(
+            404 if said["state"] is None else 409, f"The request {named[2]!r}: {said['why']}.", state=said["state"]
+        )
+    return json(said | {"status_url": asking.status_url(*named)})
+
+
+def _spine(front: Front, request: Request) -> Spine:
+    """Raises `Problem`: 403 for a page of another site, 503 while there are no parts."""
+    origin = request.headers.get("origin")
+    allowed = front.settings.origins()
+    if (
+        origin is not None
+        and origin not in (f"{request.url.scheme}://{request.url.netloc}", *allowed)
+        and "*" not in allowed
+    ):
+        raise Problem(403, f"A page of {origin[:200]!r} may not do this; name it in GENAI_CORS_ORIGINS if it may.")
+    return front.parts()
+
+
+async def _named(spine: Spine, request: Request, given: dict[str, str], *, kept: bool = True) -> tuple[str, str, str]:
+    """Whose request is meant: the tenant that is said or the default one, never guessed. Raises `Problem`: 404, 409, 422."""
+    id_ = _checked("id", request.path_params["request_id"])
+    tenant = _checked("tenant", given.get("tenant", spine.settings.default_tenant))
+    operation = given.get("operation", "").replace("-", "_")
+    if operation and operation not in OPERATIONS:
+        raise asking.unknown(operation[:100])
+    if operation:
+        return tenant, operation, id_
+    known = await read(spine, lambda conn: cancelling.operation_of(conn, spine.settings, id_, tenant))
+    if len(known) != 1:
+        words = cancelling.unclear(id_, tenant, known, "?operation=", "?tenant=", kept=kept)
+        raise Problem(409 if known else 404, words, operations=known)
+    return tenant, known[0], id_
+
+
+def _checked(name: str, value: str) -> str:
+    try:
+        found = requested.named(name, value)
+    except ValueError as error:
+        raise Problem(422, str(error)) from None
+    assert found is not None
+    return found
+
+
+async def _accept(spine: Spine, ask: CancelAsk) -> Accepted:
+    if not spine.writer.health.ok:
+        raise unavailable(f"The database is away ({spine.writer.health.why}); nothing was cancelled. Ask again.")
+    try:
+        async with asyncio.timeout(_ACCEPT_S):
+            (found,) = await spine.writer.accept([Arrival(ask, None, None, None, b"[]")])
+    except (TimeoutError, StoreError) as error:
+        raise unavailable(
+            "The database is away. Whether it was cancelled is not known; asking again is harmless."
+        ) from error
+    return found
+
+
+async def _ended(front: Front, found: Accepted, wait: float) -> bytes | None:
+    """The result of a call that is being aborted, if its end comes in time."""
+    if found.state != "calling" or found.pk is None:
+        return None
+    assert front.waiters is not None
+    body = await front.waiters.wait((found.pk, found.generation), wait)
+    pk, generation = found.pk, found.generation
+    return body or await read(front.parts(), lambda conn: queries.result_of(conn, pk, generation))
+
+
+def _answer(ask: CancelAsk, found: Accepted) -> Response:
+    assert ask.operation is not None and ask.id is not None
+    said: dict[str, Any] = cancelling.told(ask, found)
+    url = asking.status_url(ask.tenant, ask.operation, ask.id)
+    if said["cancel"] == "ended":
+        words = f"The request {ask.id!r} has ended before ({found.state}); nothing was cancelled."
+        raise Problem(409, words, ended=found.state, operation=ask.operation, status_url=url)
+    status = 200 if said["cancel"] == "cancelled" else 202
+    return json(said | {"status_url": None if said["cancel"] == "kept" else url}, status)
