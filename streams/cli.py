@@ -16,6 +16,7 @@ from streams.commands import (
     letters,
     models,
     records,
+    replay,
     requests,
     servers,
     submitting,
@@ -57,6 +58,7 @@ app.command()(books.costs)
 app.add_typer(requests.app, name="requests")
 app.add_typer(models.app, name="models")
 app.add_typer(letters.app, name="dlq")
+app.add_typer(replay.app, name="replay")
 app.add_typer(wordings.app, name="prompts")
 app.command()(check.doctor)
 app.add_typer(bench.app, name="bench")
