@@ -107,8 +107,10 @@ async def test_what_was_recorded_rebuilds_every_table_from_nothing(stack_of: Mak
     assert {s.json()["id"]: (s.partition, s.key, s.value) for s in usage}.items() <= events.items()
 
 
-async def test_what_failed_runs_again_under_its_own_identity_and_nothing_else_does(stack_of: MakeStack) -> None:
-    stack = await stack_of(max_attempts=1)
+async def test_what_failed_runs_again_under_its_own_identity_and_nothing_else_does(
+    sqlite_stack_of: MakeStack,
+) -> None:
+    stack = await sqlite_stack_of(max_attempts=1)
     async with stack.spine() as spine:
         await stack.produce(request("good"), request("bad", content=" "))
         await stack.produce(
@@ -129,8 +131,8 @@ async def test_what_failed_runs_again_under_its_own_identity_and_nothing_else_do
     assert (redone.key, redone.partition, redone.headers["h"]) == (b"k", 1, b"v")
 
 
-async def test_asked_anew_beside_with_a_budget_and_a_diff(stack_of: MakeStack) -> None:
-    stack = await stack_of()
+async def test_asked_anew_beside_with_a_budget_and_a_diff(sqlite_stack_of: MakeStack) -> None:
+    stack = await sqlite_stack_of()
     texts = [f"Acme sold {n} pumps. It was a good year." for n in range(6)]
     async with stack.spine():
         await stack.produce(*[request(f"r{n}", text, run_id="nightly") for n, text in enumerate(texts)], key=b"k")
