@@ -29,6 +29,7 @@ COMMANDS = (
     "migrate",
     "models",
     "prompts",
+    "replay",
     "requests",
     "results",
     "submit",
