@@ -86,8 +86,8 @@ def range_of(told: Told, operations: Collection[str]) -> Range | None:
 
 def stood_there(wanted: Range, found: Standing) -> str:
     """A word on what is missing of a range; empty when nothing is. Raises SpineError where the range cannot be meant."""
-    if not found.read_to:
-        raise SpineError(f"This ledger has read nothing of {wanted.topic}.")
+    if not found.read_to or (wanted.partition is None and not found.records):
+        raise SpineError(f"This ledger has read nothing of {wanted.topic}, or what it had read is pruned.")
     if wanted.partition is None:
         return ""
     if wanted.partition not in found.read_to:

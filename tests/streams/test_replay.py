@@ -70,7 +70,8 @@ def test_what_cannot_be_meant_is_refused_with_a_sentence(told: Told, words: str)
 @pytest.mark.parametrize(
     ("wanted", "found", "words", "code"),
     [
-        (Range(T), Standing((), 0, {}), f"This ledger has read nothing of {T}.", 1),
+        (Range(T), Standing((), 0, {}), f"This ledger has read nothing of {T}", 1),
+        (Range(T), Standing((), 0, {0: 10}), f"This ledger has read nothing of {T}, or what it had read is pruned.", 1),
         (Range(T, 7), PLACES, f"nothing of partition 7 of {T}; of 0, 1 it has.", 2),
         (Range(T, 0, 10), PLACES, "Nothing was read from offset 10 of genai.requests.summarize/0 on", 1),
         (Range(T, 0, 2, 5), Standing((), 0, {0: 10}), "remembers nothing of offsets 2 to 5", 1),

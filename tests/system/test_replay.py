@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
+import json
+import re
 from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from typer.testing import CliRunner
 
 from agents import OPERATIONS
 from schemas.money import to_nano
 from schemas.replay import Comparison, ReplayReport
-from streams import topics
+from streams import cli, topics
 from streams.audit import audit, differences
 from streams.errors import SpineError
 from streams.replay import parts, running
@@ -23,6 +26,7 @@ from tests.system.stack import Seen, Stack, folded, request
 pytestmark = pytest.mark.kafka
 
 TOPIC = "genai.requests.summarize"
+_LOGGED = re.compile(r"\d{4}-\d\d-\d\d \d\d:")
 
 
 async def replayed(stack: Stack, job: Job) -> tuple[str, ReplayReport]:
@@ -134,6 +138,114 @@ async def test_what_failed_runs_again_under_its_own_identity_and_nothing_else_do
     assert (dead.sent, rest.sent, rest.left_alone) == (1, 1, 3)
     [redone] = [s for s in seen if s.json()["id"] == nameless and s.json()["generation"] == 2]
     assert (redone.key, redone.partition, redone.headers["h"]) == (b"k", 1, b"v")
+
+
+async def test_a_replay_that_is_stopped_is_gone_on_with_and_does_nothing_twice(sqlite_stack_of: MakeStack) -> None:
+    stack = await sqlite_stack_of()
+    async with stack.spine():
+        await stack.produce(*[request(f"r{n}") for n in range(5)])
+        await stack.answered(5)
+    async with parts.opened(stack.settings, stack.bootstrap) as opened:  # nobody publishes: it waits for a worker
+        feeding = [await stopped(opened, Job("recorded", Told()))]
+        feeding.append(await stopped(opened, Job("anew", Told(), budget_nano=to_nano(1))))
+        async with stack.spine() as spine:
+            reports = [
+                await running.feed(opened, await running.reopened(opened, name, nano), print)
+                for name, nano in zip(feeding, (None, to_nano(1)), strict=True)
+            ]
+            again = await stack.answered(10)
+            aside = await stack.until(lambda found: len(found) >= 5, topic=topics.REPLAYS)
+            assert spine.providers["fake"].counts.total.started == 5
+        with pytest.raises(SpineError, match="has done all that was chosen"):
+            await running.reopened(opened, feeding[0], None)
+    assert [report.ended for report in reports] == [True, True]
+    assert (len(again), len(aside)) == (10, 5)
+
+
+async def stopped(opened: parts.Parts, job: Job) -> str:
+    """The name of a run that was stopped, as Ctrl-C does it, when its first batch was in the ledger."""
+    wanted, _ = await running.choose(opened, job, None, print)
+    run = await running.begin(opened, job, wanted)
+    feeding = asyncio.create_task(running.feed(opened, run, print))
+    while (await running.load(opened, run.run)).sent < 5:
+        await asyncio.sleep(0.05)
+    feeding.cancel()
+    await asyncio.gather(feeding, return_exceptions=True)
+    return run.run
+
+
+async def command(stack: Stack, *arguments: str) -> tuple[int, str, str]:
+    """The command in this process; exit code, standard output (without what the spine beside it logs), standard error."""
+    env = {
+        "GENAI_DATA_DIR": str(stack.settings.data()),
+        "GENAI_KAFKA_BROKERS": stack.bootstrap,
+        "GENAI_DEFAULT_PROVIDER": "fake",
+        "GENAI_PARTITIONS": "2",
+    }
+    found = await asyncio.to_thread(CliRunner().invoke, cli.app, ["replay", *arguments], env=env)
+    if isinstance(found.exception, SpineError):
+        return found.exception.exit_code, found.stdout, str(found.exception)
+    if found.exception is not None and not isinstance(found.exception, SystemExit):
+        raise found.exception
+    shown = [line for line in found.stdout.splitlines() if not _LOGGED.match(line)]
+    return found.exit_code, "\n".join(shown), found.stderr
+
+
+WRONG = [
+    # what is written, exit code, what is said
+    (["--from", "2026-11-22", "--to", "2026-11-21"], 2, "exchange them"),
+    (["--from", "2020-01-01", "--to", "2020-01-02"], 1, "No request fits."),
+    (["--topic", TOPIC, "--partition", "0", "--from-offset", "3", "--to-offset", "2"], 2, "exchange them"),
+    (["--topic", TOPIC, "--partition", "0", "--from-offset", "77"], 1, "Nothing was read from offset 77"),
+    (["--topic", TOPIC, "--partition", "9"], 2, "has read nothing of partition 9"),
+    (["--topic", "genai.requests.embed"], 1, "has read nothing of genai.requests.embed"),
+    (["--id", "nope"], 1, "No request has the id 'nope'"),
+    (["--recorded", "--anew", "--budget", "1"], 2, "choose one"),
+    (["--anew"], 2, "--anew needs --budget"),
+    (["--budget", "1"], 2, "--budget goes with --anew"),
+    (["--anew", "--budget", "-1"], 2, "write dollars from 0 on"),
+    (["--anew", "--budget", "much"], 2, "is no number of dollars"),
+    (["--anew", "--budget", "1", "--provider", "nobody"], 2, "There is no provider 'nobody'; there are fake, local, "),
+    (["--anew", "--budget", "1", "--model", "gpt-9"], 2, "fake has no model 'gpt-9'; it has fake"),
+    (["--anew", "--budget", "1", "--prompt", "headline@99"], 2, "--prompt headline@99"),
+    (["--recorded"], 2, "add --yes"),
+    (["--recorded", "--json"], 2, "--json asks no question"),
+    (["diff", "nope"], 1, "There is no replay 'nope'"),
+    (["resume", "nope"], 1, "There is no replay 'nope'"),
+]
+
+
+async def test_the_command_says_what_it_would_do_does_it_and_compares(sqlite_stack_of: MakeStack) -> None:
+    stack = await sqlite_stack_of()
+    async with stack.spine():
+        await stack.produce(request("a"), request("b"), partition=0)
+        await stack.answered(2)
+        for arguments, code, words in WRONG:
+            found = await command(stack, *arguments)
+            assert (found[0], words in found[2]) == (code, True), (arguments, found)
+        assert len(await stack.results()) == 2
+        code, said, _ = await command(
+            stack, "--topic", TOPIC, "--partition", "0", "--to-offset", "0", "--dry-run", "--json"
+        )
+        told = json.loads(said)["plan"]
+        assert (code, told["chosen"], told["recorded"]["requests"], told["again"]["requests"]) == (0, 1, 1, 0)
+        code, said, _ = await command(stack, "--id", "a", "--recorded", "--yes", "--json")
+        assert (code, json.loads(said)["report"]["results"]) == (0, 1)
+        code, _, said = await command(stack, "--yes")
+        assert (code, "Nothing of it can be run again" in said) == (0, True)
+        code, _, said = await command(stack, "--anew", "--budget", "0", "--yes")
+        assert (code, "only models that cost nothing" in said, "2 left out" in said) == (1, True, True)
+    async with stack.spine(fake_seed=7):
+        code, said, _ = await command(stack, "--anew", "--budget", "1", "--yes", "--json")
+        found = json.loads(said)
+        assert (code, sum(found["diff"]["counts"].values()), found["report"]["sent"]) == (0, 2, 2)
+        run = found["report"]["run"].removeprefix("replay:")
+        code, shown, _ = await command(stack, "diff", run, "--all")
+        assert (code, "before" in shown, "anew" in shown, " → " in shown) == (0, True, True, True)
+        code, said, _ = await command(stack, "diff", run, "--json")
+        assert (code, json.loads(said)) == (0, found["diff"])
+        code, shown, _ = await command(stack, "list")
+        assert (code, [line.split()[1] for line in shown.splitlines()]) == (0, ["anew", "anew", "recorded"])
 
 
 async def test_asked_anew_beside_with_a_budget_and_a_diff(sqlite_stack_of: MakeStack) -> None:
