@@ -15,7 +15,7 @@ class Group(BaseModel):
 
 
 class Doing(BaseModel):
-    """What one mode would do. Costs are null where nothing is called; `unpriced` requests have no price and are left out."""
+    """What one mode would do. Costs are told for the mode that was chosen; `unpriced` requests have no price and are left out."""
 
     requests: int = 0
     about_usd: Annotated[str | None, Field(description="By the tokens that were counted.")] = None

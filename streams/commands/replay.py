@@ -21,6 +21,7 @@ app = typer.Typer(invoke_without_command=True)
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object, for a program.")]
 _Run = Annotated[str, typer.Argument(metavar="RUN", help="As it was printed; `replay list` shows them.")]
+_SHOWN = 50
 _ZERO = "With a budget of 0 only models that cost nothing are asked."
 
 
@@ -293,15 +294,17 @@ def _print_plan(plan: "ReplayPlan") -> None:
         _tell(plan.missing)
     if plan.unfinished:
         _tell(f"{plan.unfinished} have not ended and are left alone.")
-    _tell(
-        {
-            "recorded": f"{plan.recorded.requests} answers and their usage would be published again; no call is made.",
-            "again": f"{plan.again.requests} would run again, for about {plan.again.about_usd} dollars"
-            f" (--recorded would publish {plan.recorded.requests} answers again, for nothing).",
-            "anew": f"{plan.anew.requests} would be asked anew, for about {plan.anew.about_usd} and at most "
-            f"{plan.anew.most_usd} dollars; the budget is {plan.budget_usd}.",
-        }[plan.mode]
+    again = (
+        f"{plan.again.requests} would run again, for about {plan.again.about_usd} dollars. Or, of all that have ended: "
     )
+    beside = f"--recorded would publish {plan.recorded.requests} answers again, for nothing; --anew would ask beside."
+    told = {
+        "recorded": f"{plan.recorded.requests} answers and their usage would be published again; no call is made.",
+        "again": again + beside,
+        "anew": f"{plan.anew.requests} would be asked anew, for about {plan.anew.about_usd} and at most "
+        f"{plan.anew.most_usd} dollars; the budget is {plan.budget_usd}.",
+    }
+    _tell(told[plan.mode])
     if plan.mode == "anew" and plan.anew.unpriced:
         _tell(f"{plan.anew.unpriced} have no price, so they would be left out; GENAI_PRICES prices them.")
 
@@ -334,6 +337,8 @@ def _print_diff(found: "Comparison", *, whole: bool) -> None:
         typer.echo(f"{name:<7} {side.cost_usd} dollars, {side.latency_ms_median} ms (median), {models}")
     if found.fields:
         typer.echo("differ: " + ", ".join(f"{plain(path)} ({count})" for path, count in found.fields.items()))
+    shown = [item for item in found.items if whole or item.outcome != "same"]
+    most = len(shown) if whole else _SHOWN
     rows = [
         Row(
             {
@@ -345,11 +350,12 @@ def _print_diff(found: "Comparison", *, whole: bool) -> None:
                 "ms": _both(item.original and item.original.latency_ms, item.replay and item.replay.latency_ms),
             }
         )
-        for item in found.items
-        if whole or item.outcome != "same"
+        for item in shown[:most]
     ]
     if rows:
         console.print(listed(rows, console.width))
+    if len(shown) > most:
+        _tell(f"{len(shown) - most} more; --all shows them.")
 
 
 def _both(before: object, anew: object) -> str:

@@ -59,9 +59,10 @@ def made(
             count[1] += calls.get(row.pk, Recorded()).cost_nano
             unfinished += not chosen.is_finished(row)
             recorded += chosen.is_finished(row)
-        if mode != "recorded":
-            finished = [row for row in rows if chosen.is_finished(row)]
-            _add(conn, parts, finished, calls, otherwise if mode == "anew" else Otherwise(), again, aside)
+        if mode == "again":
+            _add(conn, parts, [row for row in rows if runs_again(row)], calls, Otherwise(), again)
+        elif mode == "anew":
+            _add(conn, parts, [row for row in rows if chosen.is_finished(row)], calls, otherwise, aside)
     told = ReplayPlan(
         mode=mode,
         chosen=sum(count for count, _ in groups.values()),
@@ -70,9 +71,9 @@ def made(
             for (operation, status), (count, nano) in sorted(groups.items())
         ],
         unfinished=unfinished,
-        again=again.told(),
+        again=again.told() if mode == "again" else Doing(),
         recorded=Doing(requests=recorded),
-        anew=aside.told(),
+        anew=aside.told() if mode == "anew" else Doing(requests=recorded),
     )
     return told, aside.pools
 
@@ -83,8 +84,7 @@ def _add(
     rows: Iterable[Any],
     calls: dict[int, Recorded],
     otherwise: Otherwise,
-    again: _Sum,
-    aside: _Sum,
+    into: _Sum,
 ) -> None:
     for original in replays.originals(conn, [row.pk for row in rows]):
         known = calls.get(original.row.pk, Recorded())
@@ -94,7 +94,5 @@ def _add(
         refused = found.ask.failure is not None
         cost = (0, 0) if refused else anew.cost(parts.prices, found.ask, found.value, known)
         if not refused:
-            aside.pools.add((found.ask.provider, found.ask.model))
-        aside.add(cost)
-        if runs_again(original.row):
-            again.add(cost)
+            into.pools.add((found.ask.provider, found.ask.model))
+        into.add(cost)
