@@ -11,6 +11,7 @@ from agents import OPERATIONS
 from prompts import Library
 from providers.prices import table
 from schemas.replay import Comparison
+from schemas.request import Lane
 from store.ledger.chosen import Chosen, Range, Recorded, Standing
 from store.ledger.replays import Original, Pair
 from store.ledger.types import Ask
@@ -400,3 +401,11 @@ def test_totals_are_taken_over_and_what_comes_behind_them_is_added(seen: int | N
     assert total is not None
     assert (total["calls"], total["seen"]["l/0"]) == (calls, 6)
     assert total["seen"].get("other/0") == (None if seen is None else 2)
+
+
+def test_no_producer_may_name_a_run_as_replays_are_named() -> None:
+    value = json.dumps({"input": {"content": "One."}, "run_id": "replay:mine"}).encode()
+    found = DECODER.ask("summarize", Lane.NORMAL, value, [], place="p", tenant="t")
+    assert isinstance(found, Ask)
+    assert found.failure is not None
+    assert "belong to `genai-spine replay`" in found.failure.message
