@@ -35,6 +35,7 @@ WINDOW = 64
 ROOM = 100
 _LOOK_S = 0.05
 _PATIENCE_S = 10.0
+_LONG_S = 60.0
 _OVERHEAD = 4096
 _EXPIRED = frozenset({"deadline"})
 
@@ -124,8 +125,10 @@ class Feeder:
 
     async def _anew(self) -> None:
         cursor, exhausted = self.run.cursor, False
+        watch = _Watch(self.run.run, self.tell)
         while True:
             pulse = await self._settle()
+            watch.saw(pulse)
             room = WINDOW - pulse.open
             if exhausted or room <= 0:
                 if exhausted and not pulse.open:
@@ -189,6 +192,26 @@ class Feeder:
         self.report = self.report.model_copy(
             update={"sent": now.sent, "left_out": left[0], "spent_usd": to_usd(now.spent_nano) or "0.000000"}
         )
+
+
+@dataclass
+class _Watch:
+    """Says once that nothing ends: calls may take long, or nobody is there to make them."""
+
+    run: str
+    tell: Tell
+    last: replays.Pulse | None = None
+    since: float = 0.0
+    told: bool = False
+
+    def saw(self, pulse: replays.Pulse) -> None:
+        now = time.monotonic()
+        if pulse != self.last:
+            self.last, self.since = pulse, now
+        elif not self.told and now - self.since > _LONG_S:
+            self.told = True
+            words = f"None of the {pulse.open} in flight has ended for {_LONG_S:.0f} s."
+            self.tell(f"{words} Does a worker run? `genai-spine requests list --run {self.run}` shows them.")
 
 
 def _batches(found: Sequence[Original]) -> list[list[Original]]:
