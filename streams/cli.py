@@ -19,6 +19,7 @@ from streams.commands import (
     letters,
     models,
     records,
+    replay,
     requests,
     servers,
     submitting,
@@ -63,6 +64,7 @@ app.command()(cancelling.cancel)
 app.add_typer(held.app, name="held")
 app.add_typer(models.app, name="models")
 app.add_typer(letters.app, name="dlq")
+app.add_typer(replay.app, name="replay")
 app.add_typer(wordings.app, name="prompts")
 app.command()(check.doctor)
 app.add_typer(bench.app, name="bench")

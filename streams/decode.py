@@ -18,7 +18,7 @@ from prompts import Library
 from providers.base import Provider
 from schemas.control import Cancel
 from schemas.errors import ErrorType, Failure
-from schemas.request import CHANGE_THE_ANSWER, Lane, Name, Request, epoch
+from schemas.request import CHANGE_THE_ANSWER, REPLAYS, Lane, Name, Request, epoch
 from store.ledger.order import guess
 from store.ledger.types import Ask, CancelAsk, Position, Unreadable
 from streams.fingerprint import fingerprint, shares
@@ -91,6 +91,10 @@ class Decoder:
             return _invalid_ask(operation, lane, id_, named, value, TOO_DEEP, None)
 
     def _checked(self, operation: str, lane: Lane, request: Request, id_: str, tenant: str, size: int) -> Ask:
+        if request.run_id is not None and request.run_id.startswith(REPLAYS):
+            raise _RefusedError(
+                f"`run_id`: names that begin with {REPLAYS!r} belong to `genai-spine replay`; choose another"
+            )
         op = self.operations.get(operation)
         if op is None:
             raise _RefusedError(f"operation {operation!r} is not known; known are {', '.join(sorted(self.operations))}")

@@ -8,6 +8,7 @@ import structlog
 
 from schemas.costs import DailyTotals
 from schemas.money import from_usd, to_usd
+from store.ledger.recorded import REPLAYED, TOTALS
 from streams import topics
 from streams.kafka import SpineApp
 
@@ -39,6 +40,20 @@ def fold(
         "seen": {**before["seen"], place: number},
         "position": list(position),
     }
+
+
+def restated(
+    total: Mapping[str, Any] | None, told: Mapping[str, Any], place: str, number: int, position: tuple[int, int]
+) -> dict[str, Any] | None:
+    """The total as the ledger says it was at that number, whatever stood here; None: more is known here already.
+
+    So a table that was wiped, or is wrong, is made whole by a replay, and an event that is published behind it is added.
+    """
+    seen = (total or EMPTY)["seen"]
+    if number < seen.get(place, 0):
+        return None
+    kept = {name: told[name] for name in EMPTY if name != "seen"}
+    return {**kept, "seen": {**seen, place: number}, "position": list(position)}
 
 
 def key_of(event: Mapping[str, Any]) -> str:
@@ -96,7 +111,13 @@ class Costs:
         number = int(headers.get("genai-number") or offset + 1)
         usage = orjson.loads(event.value)
         key = key_of(usage).encode()  # as bytes: Faust would write a str as JSON, in quotes
-        total = fold(self.table.get(key), usage, place, number, (partition, offset))
+        if REPLAYED in headers:  # it was counted when it was published first; the day's totals may come with it
+            if TOTALS not in headers:
+                return
+            told = orjson.loads(headers[TOTALS])
+            total = restated(self.table.get(key), told, place, number, (partition, offset))
+        else:
+            total = fold(self.table.get(key), usage, place, number, (partition, offset))
         if total is not None:
             self.table[key] = total
             self.folded += 1

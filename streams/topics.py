@@ -19,6 +19,7 @@ RESULTS = "genai.results"
 USAGE = "genai.usage"
 COSTS = "genai.costs.daily"
 RUNS = "genai.runs"
+REPLAYS = "genai.replays"
 CONTROL = "genai.control"
 DLQ = "genai.dlq"
 
@@ -67,6 +68,7 @@ def table(settings: Settings, operations: Iterable[str]) -> tuple[Topic, ...]:
         (USAGE, settings.partitions, "delete", keep, answer, True),
         (COSTS, settings.partitions, "compact", None, None, True),
         (RUNS, settings.partitions, "compact,delete", keep, None, False),
+        (REPLAYS, settings.partitions, "delete", keep, answer, False),
         (CONTROL, 1, "delete", keep, None, True),  # one partition: cancels are applied in the order they were given
         (DLQ, settings.partitions, "delete", keep_dead, dead, False),
     ]

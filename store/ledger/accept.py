@@ -231,7 +231,7 @@ class _Batch:
         self.known[_identity(ask)].state = "succeeded"
         self._keep(pk, generation, "succeeded", body)
         self.outbox.append(
-            answers.to_results(self.routes, arrival.key, ask.id, row["partition"], body, arrival.headers)
+            answers.to_results(self.routes, arrival.key, ask.id, row["partition"], body, arrival.headers, ask.run_id)
         )
         decision: Decision = "replayed" if by_key else "cached"
         self._remember(arrival, decision, pk, generation)

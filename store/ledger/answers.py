@@ -11,6 +11,7 @@ import orjson
 from schemas.errors import ErrorType, Failure
 from schemas.letter import LetterHeaders
 from schemas.money import from_usd
+from schemas.request import REPLAYS
 from schemas.result import Cached, Result, Source, Status, Totals
 from store.ledger.types import Arrival, Ask, Claimed, End, Routes
 from store.rows import pack_headers, unpack_headers
@@ -99,6 +100,11 @@ def replayed(body: bytes, arrival: Arrival, ask: Ask) -> bytes:
     result["replayed"] = True
     result["usage"] = Totals().model_dump()
     return orjson.dumps(result)
+
+
+def is_replay(run_id: str | None) -> bool:
+    """Whether a replay asked this request anew: its answer goes aside, and no dead letter tells of it."""
+    return run_id is not None and run_id.startswith(REPLAYS)
 
 
 def metadata_of(value: bytes) -> dict[str, Any]:
@@ -192,12 +198,20 @@ _OWN = frozenset(
 
 
 def to_results(
-    routes: Routes, key: bytes | None, id_: str, partition: int | None, body: bytes, headers: bytes
+    routes: Routes,
+    key: bytes | None,
+    id_: str,
+    partition: int | None,
+    body: bytes,
+    headers: bytes,
+    run_id: str | None = None,
 ) -> OutRow:
     """A result's row: the request's key byte for byte, the request's partition where it had one."""
     real = id_.encode() if key is None else key
-    where = routes.partition(routes.results, real) if partition is None else partition
-    return {"topic": routes.results, "partition": where, "number": None, "key": real, "value": body, "headers": headers}
+    aside = is_replay(run_id) and routes.replays
+    topic = routes.replays if aside else routes.results
+    where = routes.partition(topic, real) if partition is None or aside else partition
+    return {"topic": topic, "partition": where, "number": None, "key": real, "value": body, "headers": headers}
 
 
 def to_dlq(

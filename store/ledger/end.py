@@ -100,8 +100,10 @@ def end_rows(
                 "completed_at": at,
             }
         )
-        letters.append(answers.to_results(routes, claim.key, claim.id, claim.partition, body, claim.headers))
-        if dead_letter and failure is not None:
+        letters.append(
+            answers.to_results(routes, claim.key, claim.id, claim.partition, body, claim.headers, claim.run_id)
+        )
+        if dead_letter and failure is not None and not answers.is_replay(claim.run_id):
             letters.append(answers.dead_claim(routes, claim, failure, claim.attempts))
         ended[claim.pk] = behind.Ended(status, body, failure, dead_letter)
     change = {

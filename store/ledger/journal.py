@@ -99,7 +99,7 @@ def close_calls(conn: Connection, routes: Routes, owed: Sequence[Owed], at: floa
     if not events:
         return []
     _add_to_day(conn, events, at)
-    return _numbered(conn, [_event(routes, o, at) for o in events])
+    return _numbered(conn, [event(routes, o, at) for o in events])
 
 
 def _closed(closing: Closing, at: float) -> dict[str, Any]:
@@ -142,7 +142,8 @@ def _add_to_day(conn: Connection, events: Sequence[Owed], at: float) -> None:
     )
 
 
-def _event(routes: Routes, o: Owed, at: float) -> OutRow:
+def event(routes: Routes, o: Owed, at: float) -> OutRow:
+    """A usage event as a row of the outbox, without its place."""
     c = o.closing
     event = UsageEvent(
         id=c.call.id,

@@ -150,3 +150,13 @@ def states_of(conn: Connection, wanted: Collection[tuple[str, str, str]]) -> dic
         chosen = select(_R.identity, _R.state).where(_R.identity.in_(rows.padded(keys[start : start + 256])))
         found.update({by_identity[row[0]]: row[1] for row in conn.execute(chosen)})
     return found
+
+
+def keys_of(conn: Connection, wanted: Collection[tuple[str, str, str]]) -> set[int]:
+    """The keys of those of (tenant, operation, id) that there are."""
+    identities = [rows.identity(*each) for each in wanted]
+    found: set[int] = set()
+    for start in range(0, len(identities), 256):
+        chosen = select(_R.pk).where(_R.identity.in_(rows.padded(identities[start : start + 256])))
+        found.update(conn.execute(chosen).scalars())
+    return found

@@ -60,6 +60,7 @@ def _message(topic: str) -> str:
         topics.COSTS: "costs-daily",
         topics.CONTROL: "cancel",
         topics.RUNS: "progress",
+        topics.REPLAYS: "replay",
         topics.DLQ: "dead-letter",
     }[topic]
 
@@ -98,6 +99,7 @@ def _meaning(topic: str) -> str:
         topics.USAGE: "One event per provider call that cost anything or returned.",
         topics.COSTS: "Running totals of a UTC day; the last value of a key counts.",
         topics.RUNS: "How far long calls are; only with `GENAI_PROGRESS_TOPIC`.",
+        topics.REPLAYS: "Answers of requests that `genai-spine replay --anew` asked again; none of them goes to results.",
         topics.CONTROL: "Cancels, applied in their order.",
         topics.DLQ: "Records that failed and that another try, or a person, may mend: untouched, the reason in the headers.",
     }[topic]
@@ -146,6 +148,11 @@ def _told() -> dict[str, Node]:
     numbered = {
         "genai-ledger": _text("The name of the database that counted it."),
         "genai-number": _text("Its place in its partition, without gaps and in order."),
+        "genai-replayed": _text("`true`: published before, under the same `id`; without a place of its own."),
+        "genai-totals": _text(
+            "With `genai-replayed`: the totals of the event's day, provider, model and tenant as JSON, with all events of its "
+            "partition up to `genai-number`."
+        ),
     }
     return {
         "result": {
@@ -154,6 +161,17 @@ def _told() -> dict[str, Node]:
             "headers": {"type": "object", "description": "Those of the request."},
             "payload": {"$ref": "#/components/schemas/Result"},
             "bindings": _key("The request's key, byte for byte; the request's id when it had none."),
+        },
+        "replay": {
+            "title": "An answer to a request asked anew",
+            "correlationId": {"location": "$message.payload#/id"},
+            "headers": {"type": "object", "description": "Those of the original request."},
+            "payload": {
+                "description": "A result whose `run_id` is the replay's run, and whose `id` is the run, a slash and the "
+                "original's id.",
+                "allOf": [{"$ref": "#/components/schemas/Result"}],
+            },
+            "bindings": _key("The original's key; its id when it had none."),
         },
         "usage": {
             "title": "What one call used",

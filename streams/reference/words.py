@@ -8,6 +8,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from agents.base import Operation
 from schemas import Cancel, DailyTotals, LetterHeaders, Progress, Request, Result, UsageEvent
+from schemas.replay import Comparison, ReplayPlan, ReplayReport
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Mode = Literal["validation", "serialization"]
@@ -21,6 +22,12 @@ _FOR_READERS: Mapping[str, Model] = {
     "progress": (Progress, "serialization"),
     "dead-letter-headers": (LetterHeaders, "serialization"),
 }
+_SAID: Mapping[str, Model] = {
+    "replay-plan": (ReplayPlan, "serialization"),
+    "replay-report": (ReplayReport, "serialization"),
+    "replay-diff": (Comparison, "serialization"),
+}
+"""What commands print with `--json`; no record of a topic."""
 
 
 class _Untitled(GenerateJsonSchema):
@@ -36,6 +43,7 @@ def files(operations: Table) -> dict[str, Schema]:
         **{f"request.{name}": (request(one), "validation") for name, one in operations.items()},
         "cancel": (Cancel, "validation"),
         **_FOR_READERS,
+        **_SAID,
     }
     schemas = {stem: _alone([model], model[0].__name__) for stem, model in own.items()}
     answers: list[Model] = [(Result, "serialization"), *_outputs(operations)]

@@ -51,6 +51,8 @@ def test_the_settings_page_names_exactly_the_settings_with_their_defaults() -> N
 def commands(command: Any, *names: str) -> Iterator[tuple[str, Any]]:
     """Every command that does something, by its whole name; Typer brings a Click of its own, so kinds are told by what they have."""
     if hasattr(command, "commands"):
+        if command.invoke_without_command and names:
+            yield " ".join(("genai-spine", *names)), command
         for name, below in command.commands.items():
             yield from commands(below, *names, name)
     else:
@@ -132,6 +134,7 @@ def test_the_contract_names_every_topic() -> None:
         topics.USAGE,
         topics.COSTS,
         topics.RUNS,
+        topics.REPLAYS,
         topics.CONTROL,
         topics.DLQ,
         f"{topics.REQUESTS}<operation>",

@@ -32,6 +32,7 @@ COMMANDS = (
     "migrate",
     "models",
     "prompts",
+    "replay",
     "requests",
     "results",
     "submit",

@@ -52,6 +52,7 @@ def test_the_table_is_the_contracts() -> None:
         "genai.usage": (3, "delete", "4096"),
         "genai.costs.daily": (3, "compact", None),
         "genai.runs": (3, "compact,delete", None),
+        "genai.replays": (3, "delete", "4096"),
         "genai.control": (1, "delete", None),
         "genai.dlq": (3, "delete", str(2048 + 65536)),  # an untouched request and its headers fit in any case
     }
@@ -64,7 +65,7 @@ def test_the_table_is_the_contracts() -> None:
         ({}, {}),
         ({"genai_results": 2}, {"genai.results": 3}),
         # an operator widened one request topic to 5: what is joined by partition number goes along
-        ({"genai_requests_embed_batch": 5}, {"genai.results": 5, "genai.runs": 5, "genai.dlq": 5}),
+        ({"genai_requests_embed_batch": 5}, {"genai.results": 5, "genai.runs": 5, "genai.replays": 5, "genai.dlq": 5}),
         # wider than asked for stays
         ({"genai_results": 9}, {}),
         # the table's changelog is cut like its source: the narrower of the two is grown, settings or not
