@@ -15,7 +15,6 @@ from schemas.request import Lane
 from store.errors import StoreError
 from store.ledger.types import Accepted, Arrival, Ask
 from store.rows import pack_headers
-from streams.app import Spine
 from streams.decode import TOO_DEEP, Headers, envelope
 from streams.web.bodies import read_object
 from streams.web.front import Front
@@ -38,7 +37,7 @@ def route(front: Front, operation: str) -> Callable[[Request], Awaitable[Respons
         record = envelope(await read_object(request, spine.settings.request_max_bytes))
         if wait is None:
             wait = _usual_wait(record, spine.settings.default_timeout_s)
-        what, found = await _accept(spine, operation, lane, record, _headers(request))
+        what, found = await _accept(front, operation, lane, record, _headers(request))
         return await _answer(front, what, found, wait)
 
     ask.__name__ = operation
@@ -88,8 +87,9 @@ def _headers(request: Request) -> Headers:
 
 
 async def _accept(
-    spine: Spine, operation: str, lane: Lane, record: dict[str, Any], headers: Headers
+    front: Front, operation: str, lane: Lane, record: dict[str, Any], headers: Headers
 ) -> tuple[Ask, Accepted]:
+    spine = front.parts()
     try:
         raw = orjson.dumps(record)
     except TypeError:
@@ -101,6 +101,7 @@ async def _accept(
         raise Problem(422, f"{what.failure.message}.")
     if not spine.writer.health.ok:
         raise unavailable(f"The database is away ({spine.writer.health.why}); nothing was taken. Ask again.")
+    await front.gate.check(spine, what)
     arrival = Arrival(what, None, None, raw, pack_headers(headers))
     try:
         async with asyncio.timeout(_ACCEPT_S):

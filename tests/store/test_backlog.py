@@ -92,7 +92,7 @@ async def test_a_look_reads_indexes_only(database_url: str) -> None:
             backlog.look(conn, 900.0)
             calls, _ = backlog._calls(conn, flood.FIRST)
             assert len(calls) == backlog.SAMPLE
-            assert len(backlog._done(conn, calls)) == backlog.SAMPLE
+            backlog._done(conn, calls)
             assert len(backlog._arrived(conn, flood.FIRST)) == backlog.SCAN
             backlog.ahead(conn, row)
             backlog.is_known(conn, "t", "summarize", "x")
