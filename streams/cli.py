@@ -15,6 +15,7 @@ from streams.commands import (
     database,
     letters,
     models,
+    queue,
     records,
     requests,
     servers,
@@ -55,6 +56,7 @@ app.command()(submitting.submit)
 app.command()(records.results)
 app.command()(books.costs)
 app.add_typer(requests.app, name="requests")
+app.command()(queue.queue)
 app.add_typer(models.app, name="models")
 app.add_typer(letters.app, name="dlq")
 app.add_typer(wordings.app, name="prompts")

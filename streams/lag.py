@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
 from schemas.request import Lane
 from streams import reading, topics, topics_admin
@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 LIMIT_S = 5.0
 _FETCH_MS = 500
+_AGAIN_S = 0.2
 NEAR = 0.7
 """The share of its retention at which an unread record is in danger."""
 _Places = dict[TopicPartition, int]
@@ -41,10 +42,15 @@ class Lag:
     """Lane -> the greatest share of its topic's `retention.ms` that an unread record has reached."""
     why: str = ""
 
-    def near(self) -> Lane | None:
-        """The lane that is nearest to losing records, if one is near."""
+    def danger(self) -> str:
+        """A sentence about the lane that is nearest to losing records; empty: none is near."""
         worst = max(self.retention, key=lambda lane: self.retention[lane], default=None)
-        return None if worst is None or self.retention[worst] < NEAR else Lane(worst)
+        if worst is None or self.retention[worst] < NEAR:
+            return ""
+        return (
+            f"the oldest unread record of the lane {Lane(worst).name.lower()} has reached {self.retention[worst]:.0%} of its "
+            "topic's retention: Kafka deletes what is older, read or not"
+        )
 
 
 async def look(bootstrap: str, group: str, operations: Iterable[str], *, ages: bool = False) -> Lag:
@@ -78,8 +84,14 @@ def _of(found: Mapping[str, Existing], operations: frozenset[str]) -> dict[str, 
 
 
 async def _committed(client: AIOKafkaAdminClient, group: str) -> _Places:
-    found = await client.list_consumer_group_offsets(group)
-    return {tp: meta.offset for tp, meta in found.items() if meta.offset >= 0}
+    """Nothing for a group that has never read. A cluster's very first question about groups makes it a topic for them."""
+    while True:
+        try:
+            found = await client.list_consumer_group_offsets(group)
+        except GroupCoordinatorNotAvailableError:
+            await asyncio.sleep(_AGAIN_S)
+        else:
+            return {tp: meta.offset for tp, meta in found.items() if meta.offset >= 0}
 
 
 async def _unread(

@@ -13,6 +13,7 @@ from agents.engine.engine import LANE_NAMES
 from store.errors import StoreError
 from store.ledger import queries
 from streams.app import Spine
+from streams.lag import Lag
 from streams.web.front import Front
 
 _LOOK_S = 3.0
@@ -65,6 +66,8 @@ def _gauges(front: Front, spine: Spine, facts: Facts | None) -> CollectorRegistr
         _set(registry, "genai_relay_published", "Records published by this process.", spine.relay.published)
     if spine.intake is not None:
         _lanes(registry, spine)
+    if front.unread is not None and not front.unread.why:
+        _unread(registry, front.unread)
     if facts is not None:
         _ledger(registry, facts)
     return registry
@@ -84,6 +87,16 @@ def _lanes(registry: CollectorRegistry, spine: Spine) -> None:
     for state in spine.intake.lanes:
         held.labels(state.name).set(state.held)
         taken.labels(state.name).set(state.taken)
+
+
+def _unread(registry: CollectorRegistry, lag: Lag) -> None:
+    """Of all partitions, whichever worker reads them."""
+    age = Gauge("genai_unread_age_seconds", "Age of the oldest unread record.", ["lane"], registry=registry)
+    words = "The share of its topic's retention that the oldest unread record has reached."
+    share = Gauge("genai_unread_retention_ratio", words, ["lane"], registry=registry)
+    for lane, name in enumerate(LANE_NAMES):
+        age.labels(name).set(lag.age_s.get(lane, 0.0))
+        share.labels(name).set(lag.retention.get(lane, 0.0))
 
 
 def _ledger(registry: CollectorRegistry, facts: Facts) -> None:
