@@ -13,6 +13,7 @@ import aiokafka
 import orjson
 import psutil
 
+from bench import eta as estimates
 from bench import ground, load
 from bench.ground import SLOTS, Ground
 from bench.report import Line, Report, percentile, ratios
@@ -190,6 +191,11 @@ def _libraries(process: psutil.Process) -> list[str]:
     return [name for name in _LOCAL if any(f"/{name}" in path for path in mapped)]
 
 
+async def eta(where: Ground, size: Size, databases: Sequence[str]) -> Report:
+    """Estimates against what happened, in `bench/eta.py`."""
+    return await estimates.eta(where, size.rounds, databases)
+
+
 def _whole(answers: load.Answers, count: int) -> None:
     """A fast answer that is wrong is worth nothing."""
     if len(answers.ids) != count or answers.failed or answers.repeated:
@@ -213,4 +219,5 @@ MEASURES: dict[str, Measure] = {  # and `ledger`, which has a ground of its own
     "saturation": saturation,
     "latency": latency,
     "memory": memory,
+    "eta": eta,
 }

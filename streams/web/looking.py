@@ -12,6 +12,7 @@ from agents.engine.engine import LANE_NAMES
 from store.database import Work
 from store.errors import StoreError
 from store.ledger import generating, pages
+from store.ledger.backlog import Backlog
 from streams.app import Spine
 from streams.finding import named
 from streams.web import showing
@@ -37,6 +38,14 @@ async def one_request(front: Front, request: Request) -> Response:
     if row.body is not None:
         return tagged(request, showing.with_calls(row.body, calls))
     return json(unfinished(row, time.time(), far) | {"queue": await place(front, row), "calls": calls})
+
+
+async def backlog_of(front: Front) -> Backlog:
+    """What waits. Raises `Problem` 503."""
+    try:
+        return await front.looker.backlog(front.parts().database)
+    except StoreError as error:
+        raise unavailable(f"The database is away ({error}); ask again.") from error
 
 
 async def place(front: Front, row: Any) -> dict[str, Any]:

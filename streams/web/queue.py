@@ -4,26 +4,21 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from store.errors import StoreError
 from streams import queueing
 from streams.web import looking, queries
 from streams.web.front import Front
-from streams.web.problems import Problem, unavailable
+from streams.web.problems import Problem
 from streams.web.replies import json, tagged
 
 
 async def queue(front: Front, request: Request) -> Response:
     """What waits in Kafka and in the ledger, what runs, measured rates, estimates: `?provider=&model=&lane=&tenant=`."""
-    spine = front.parts()
+    front.parts()
     try:
         wanted = queueing.wanted(queries.told(request, queueing.FILTERS))
     except ValueError as error:
         raise Problem(422, str(error)) from None
-    lag = await front.looker.lag()
-    try:
-        found = await front.looker.backlog(spine.database)
-    except StoreError as error:
-        raise unavailable(f"The database is away ({error}); ask again.") from error
+    lag, found = await front.looker.lag(), await looking.backlog_of(front)
     return tagged(request, orjson.dumps(queueing.report(found, lag, wanted)))
 
 
