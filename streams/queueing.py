@@ -92,8 +92,11 @@ def _pool(found: Backlog, pool: Pool) -> PoolState:
     return PoolState(line, known, slots, running)
 
 
-def place(found: Backlog, row: Any, ahead: int) -> dict[str, Any]:
-    """Of an unfinished request: `position` and `eta_s`, seconds until it is answered; null where that is not known, and why."""
+def place(found: Backlog, row: Any, ahead: int, begun: float | None = None) -> dict[str, Any]:
+    """Of an unfinished request: `position` and `eta_s`, seconds until it is answered; null where that is not known, and why.
+
+    `ahead`: rows of its own tenant before it; `begun`: when its first call was, if it runs.
+    """
     state = _pool(found, (row.provider, row.model))
     if row.state == "held":
         return _place(None, None, "it is held until somebody decides")
@@ -101,7 +104,7 @@ def place(found: Backlog, row: Any, ahead: int) -> dict[str, Any]:
         position = None if row.state == "calling" else eta.position(_with(state.line, row), row.lane, row.tenant, ahead)
         return _place(position, None, _UNMEASURED)
     if row.state == "calling":
-        rest = state.rate.rest_s(max(0.0, found.at - (row.started_at or found.at)))
+        rest = state.rate.rest_s(max(0.0, found.at - (begun or found.at)))
         return _place(0, rest, "" if rest is not None else "it takes longer than any that ended lately")
     line = _with(state.line, row)
     seconds = eta.answer_s(line, state.rate, row.lane, row.tenant, ahead)
@@ -200,34 +203,34 @@ def _lane(
     ]
     busy = [pool for pool, state in known.items() if state.line.count(lane) or shares.get(pool, {}).get(lane)]
     looked = busy or [pool for pool, state in known.items() if state.rate is not None]
-    each = [_estimates(known[pool], lane, wanted, shares.get(pool, {}).get(lane, 0)) for pool in looked]
+    each = [_estimates(known[pool], lane, wanted, shares.get(pool, {})) for pool in looked]
     rates = [state.rate.lanes[lane] for state in known.values() if state.rate is not None]
     return {
         "in_kafka": unread,
         **_counts(mine, found.at),
         "rate_per_s": _rounded(sum(rates)) if rates else None,
         "eta_s": _worst(one["eta_s"] for one in each),
-        "done_s": _worst(one["done_s"] for one in each) if busy else 0.0,
+        "done_s": _worst(one["done_s"] for one in each) if busy else None if unread else 0.0,
     }
 
 
-def _estimates(state: PoolState, lane: int, wanted: Wanted, unread: int) -> dict[str, Any]:
-    """`eta_s`: until one that comes now is answered; `done_s`: until all that is there now is."""
-    line = _longer(state.line, lane, unread)
+def _estimates(state: PoolState, lane: int, wanted: Wanted, unread: Mapping[int, int]) -> dict[str, Any]:
+    """`eta_s`: until one that comes to the ledger now is answered; `done_s`: until all that is there now is."""
+    line, others = _longer(state.line, unread), {other: count for other, count in unread.items() if other != lane}
     if state.rate is None:
         return {"eta_s": None, "done_s": None if line.count(lane) else 0.0}
     return {
-        "eta_s": _rounded(eta.newcomer_s(state.line, state.rate, lane, wanted.tenant)),
+        "eta_s": _rounded(eta.newcomer_s(_longer(state.line, others), state.rate, lane, wanted.tenant)),
         "done_s": _rounded(eta.all_s(line, state.rate, lane)),
     }
 
 
-def _longer(line: Line, lane: int, unread: int) -> Line:
+def _longer(line: Line, unread: Mapping[int, int]) -> Line:
     """With what is still in Kafka, as rows of nobody known."""
-    if not unread:
-        return line
     lanes = [dict(each) for each in line.waiting]
-    lanes[lane][""] = lanes[lane].get("", 0) + unread
+    for lane, count in unread.items():
+        if count:
+            lanes[lane][""] = lanes[lane].get("", 0) + count
     return Line((lanes[0], lanes[1], lanes[2]), line.arriving, line.free)
 
 
@@ -245,7 +248,7 @@ def _told(
             "lane": LANE_NAMES[number],
             **_counts(mine, found.at),
             "rate_per_s": per_s,
-            **_estimates(state, number, wanted, unread.get(number, 0)),
+            **_estimates(state, number, wanted, unread),
         }
 
     return {

@@ -179,6 +179,15 @@ def ahead(conn: Connection, row: Any) -> int:
     return sum(int(conn.execute(statement, told).scalar_one()) for statement in _BEFORE.values())
 
 
+_BEGUN = select(func.min(_E.opened_at)).where(_E.request_pk == bindparam("k"), _E.generation == bindparam("g"))
+
+
+def begun(conn: Connection, row: Any) -> float | None:
+    """When the first call of this generation began; None: none has."""
+    found = conn.execute(_BEGUN, {"k": row.pk, "g": row.generation}).scalar_one()
+    return None if found is None else float(found)
+
+
 _NAMED = select(_R.pk).where(_R.identity == bindparam("identity"))
 
 

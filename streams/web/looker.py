@@ -46,8 +46,11 @@ class Looker:
     async def place(self, database: Database, row: Any) -> dict[str, Any]:
         """Where an unfinished request stands. Raises `StoreError`."""
         found = await self.backlog(database)
-        ahead = await database.read(lambda conn: backlog.ahead(conn, row)) if row.state in {"waiting", "leased"} else 0
-        return queueing.place(found, row, ahead)
+        if row.state == "calling":
+            return queueing.place(found, row, 0, await database.read(lambda conn: backlog.begun(conn, row)))
+        if row.state == "held":
+            return queueing.place(found, row, 0)
+        return queueing.place(found, row, await database.read(lambda conn: backlog.ahead(conn, row)))
 
 
 async def ask(settings: Settings) -> Lag:

@@ -95,6 +95,7 @@ async def test_a_look_reads_indexes_only(database_url: str) -> None:
             backlog._done(conn, calls)
             assert len(backlog._arrived(conn, flood.FIRST)) == backlog.SCAN
             backlog.ahead(conn, row)
+            backlog.begun(conn, row)
             backlog.is_known(conn, "t", "summarize", "x")
 
         return plans(conn, work)
