@@ -41,7 +41,10 @@ class Looker:
         async with self._asking:
             if self._lag is None or time.monotonic() - self._lag[0] > LAG_FRESH_S:
                 found = await ask(self._settings)
-                self._lag = time.monotonic(), found  # from its end: a broker that does not answer is not waited for again
+                self._lag = (
+                    time.monotonic(),
+                    found,
+                )  # from its end: a broker that does not answer is not waited for again
             return self._lag[1]
 
     async def place(self, database: Database, row: Any) -> dict[str, Any]:
