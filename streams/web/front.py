@@ -62,6 +62,8 @@ class Front:
     gate: Gate = field(init=False)
     looker: Looker = field(init=False)
     """What waits, looked up for people and for the door, at most once a second."""
+    retention: Part = field(default_factory=lambda: Part(ok=True, why="not asked yet", needed=False))
+    """Whether Kafka is about to delete records that nobody has read. Not needed: to work on is what helps."""
     unread: Lag | None = None
     """How old what this worker's group has not read is; None: not asked yet, or no worker."""
 
@@ -116,7 +118,9 @@ class Front:
     async def _watch_unread(self) -> None:
         while self.bootstrap is not None:
             await asyncio.sleep(_UNREAD_FIRST_S)
-            self.unread = await lag.look(self.bootstrap, self.settings.kafka_group, OPERATIONS, ages=True)
+            found = await lag.look(self.bootstrap, self.settings.kafka_group, OPERATIONS, ages=True)
+            danger, unknown = found.danger(), f"not known: {found.why}" if found.why else ""
+            self.unread, self.retention = found, self.retention.changed(not danger, danger or unknown)
             await asyncio.sleep(_UNREAD_EVERY_S)
 
     async def _watch_provider(self, spine: Spine) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 from starlette.responses import Response
 
 from streams.app import Spine
-from streams.lag import Lag
 from streams.web.front import Front, Part
 from streams.web.replies import json
 
@@ -26,8 +25,8 @@ def parts(front: Front) -> dict[str, Part]:
         found["broker"] = relay if front.broker.ok else front.broker
     if spine.intake is not None:
         found["intake"] = _intake(spine)
-    if front.unread is not None:
-        found["retention"] = _retention(front.unread)
+    if front.bootstrap is not None:
+        found["retention"] = front.retention
     if spine.keeper.dead.is_set():
         found["lease"] = Part(ok=False, why="others have declared this process dead; it ends")
     if front.leaving:
@@ -54,11 +53,6 @@ def _intake(spine: Spine) -> Part:
         return Part(ok=False, why="deciding where to read on")
     held = [lane.name for lane in spine.intake.lanes if lane.held]
     return Part(ok=True, why=f"held back: {', '.join(held)}" if held else "", since=front_since(spine))
-
-
-def _retention(lag: Lag) -> Part:
-    """Records that Kafka may delete before anybody has read them. Not needed: to work on is what helps."""
-    return Part(ok=not (why := lag.danger()), why=why or (f"not known: {lag.why}" if lag.why else ""), needed=False)
 
 
 def front_since(spine: Spine) -> float:
