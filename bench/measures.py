@@ -12,6 +12,7 @@ import aiokafka
 import orjson
 import psutil
 
+from bench import eta as estimates
 from bench import ground, load, takeover
 from bench.ground import SLOTS, Ground
 from bench.kill import kill
@@ -208,6 +209,11 @@ async def takeovers(where: Ground, size: Size, databases: Sequence[str]) -> Repo
     return await takeover.measure(where, size.rounds, databases)
 
 
+async def eta(where: Ground, size: Size, databases: Sequence[str]) -> Report:
+    """Estimates against what happened, in `bench/eta.py`."""
+    return await estimates.eta(where, size.rounds, databases)
+
+
 def _whole(answers: load.Answers, count: int) -> None:
     """A fast answer that is wrong is worth nothing."""
     if len(answers.ids) != count or answers.failed or answers.repeated:
@@ -225,4 +231,5 @@ MEASURES: dict[str, Measure] = {  # and `ledger`, which has a ground of its own
     "takeover": takeovers,
     "loads": loads,
     "storm": storm,
+    "eta": eta,
 }

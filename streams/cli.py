@@ -18,6 +18,7 @@ from streams.commands import (
     ledger,
     letters,
     models,
+    queue,
     records,
     replay,
     requests,
@@ -62,6 +63,7 @@ app.command()(books.costs)
 app.add_typer(requests.app, name="requests")
 app.command()(cancelling.cancel)
 app.add_typer(held.app, name="held")
+app.command()(queue.queue)
 app.add_typer(models.app, name="models")
 app.add_typer(letters.app, name="dlq")
 app.add_typer(replay.app, name="replay")

@@ -121,11 +121,27 @@ async def _broker(settings: Settings) -> list[Finding]:
     said = [Finding("broker", "ok", f"Kafka {found.version or ''} at {found.bootstrap}{how}".replace("  ", " "))]
     brokers = security.Brokers(found.bootstrap, known)
     said.append(_clock("the records in Kafka", await _ahead(brokers)))
+    said += await _unread(brokers, settings)
     differing = await topics.check(brokers, settings, OPERATIONS)
     if not differing:
         return [*said, Finding("topics", "ok", "as the settings say")]
     words = f"{len(differing)} differences, the first: {differing[0].message}"
     return [*said, Finding("topics", "note", words, f"{differing[0].mend} A worker does it at its start.")]
+
+
+async def _unread(bootstrap: str, settings: Settings) -> list[Finding]:
+    """Records that nobody has read, and how long Kafka keeps them."""
+    from agents import OPERATIONS
+    from streams import lag
+
+    found = await lag.look(bootstrap, settings.kafka_group, OPERATIONS, ages=True)
+    if found.why:
+        return [Finding("unread", "note", found.why, "Run it again.")]
+    if danger := found.danger():
+        mend = "Raise GENAI_RETENTION_HOURS and run `genai-spine topics create` now; then add workers."
+        return [Finding("unread", "bad", danger, mend)]
+    records = sum(sum(lane.values()) for lane in found.records.values())
+    return [Finding("unread", "ok", f"{records} records are in Kafka only")]
 
 
 async def _database(settings: Settings) -> list[Finding]:

@@ -23,7 +23,7 @@ def wanted(told: Mapping[str, str | None]) -> Wanted:
         states=_states(told.get("state")),
         operation=None if operation is None else operation.replace("-", "_"),
         tenant=named("tenant", told.get("tenant")),
-        lane=_lane(told.get("lane")),
+        lane=lane(told.get("lane")),
         run_id=named("run_id", told.get("run_id")),
         **limits,
     )
@@ -50,7 +50,8 @@ def _states(told: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _lane(told: str | None) -> int | None:
+def lane(told: str | None) -> int | None:
+    """By its name. Raises ValueError."""
     if told is None:
         return None
     lanes = {lane.name.lower(): lane.value for lane in Lane}

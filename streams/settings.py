@@ -126,6 +126,7 @@ class Settings(BaseSettings):
     result_max_bytes: Annotated[int, Field(ge=1024)] = 8 * 1024 * 1024
     intake_window: Annotated[int, Field(ge=100)] = 4000  # records of one lane between Kafka and the ledger
     ledger_window: Annotated[int, Field(ge=1)] = 20_000  # waiting rows of one lane before its partitions are paused
+    http_window: Annotated[int, Field(ge=1)] = 20_000  # waiting rows of one lane before HTTP refuses new ones (429)
     progress_topic: bool = False  # how far long calls are, on genai.runs too
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"

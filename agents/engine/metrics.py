@@ -39,6 +39,9 @@ class Metrics:
         self.retries = Counter(
             "genai_retries_total", "Requests sent back to wait for another try.", ["operation"], registry=registry
         )
+        self.refused = Counter(
+            "genai_refused_total", "Requests that HTTP refused since their lane was full.", ["lane"], registry=registry
+        )
         self.stale = Counter(
             "genai_stale_steps_total", "Steps refused because the row was somebody else's.", registry=registry
         )

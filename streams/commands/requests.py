@@ -140,32 +140,40 @@ async def _newest(database: "Database", wanted: "Wanted", number: int) -> "Async
             return
 
 
-async def _show(settings: "Settings", id_: str, tenant: str | None, operation: str | None) -> dict[str, Any]:
-    from store.ledger import pages
-    from streams import lookup, requested
+async def found_one(
+    database: "Database", settings: "Settings", id_: str, tenant: str | None, operation: str | None
+) -> Any:
+    """The request that is meant. Raises SpineError when there is none, or more than one."""
     from streams.errors import SpineError
     from streams.finding import named
-    from streams.web import showing
-    from streams.web.looking import unfinished
 
-    def look(conn: Any) -> list[tuple[Any, list[Any]]]:
-        found = named(conn, settings, id_, tenant, operation)
-        return [(row, pages.calls_of(conn, row.pk)) for row in found[:2]]
-
-    async with lookup.opened(settings) as database:
-        found = await database.read(look)
+    found = await database.read(lambda conn: named(conn, settings, id_, tenant, operation))
     if not found:
         raise SpineError(f"No request has the id {id_!r}. Is its tenant a rare one? Then add --tenant.")
     if len(found) > 1:
         raise SpineError(f"Several requests have the id {id_!r}: add --tenant and --operation.", exit_code=2)
-    (row, calls), *_ = found
+    return found[0]
+
+
+async def _show(settings: "Settings", id_: str, tenant: str | None, operation: str | None) -> dict[str, Any]:
+    from store.ledger import pages
+    from streams import lookup, requested
+    from streams.commands.queue import place_of
+    from streams.web import showing
+    from streams.web.looking import unfinished
+
+    async with lookup.opened(settings) as database:
+        row = await found_one(database, settings, id_, tenant, operation)
+        calls = await database.read(lambda conn: pages.calls_of(conn, row.pk))
+        unfinished_yet = row.state in requested.UNFINISHED
+        place = await place_of(database, settings, row) if unfinished_yet else None
     listed = [showing.call(each) for each in calls]
-    if row.body is None and row.state not in requested.UNFINISHED:
+    if row.body is None and not unfinished_yet:
         return showing.item(row) | {"answer": "no longer kept (GENAI_KEEP_BODIES_DAYS)", "calls": listed}
     if row.body is None:
         import time
 
-        return unfinished(row, time.time()) | {"calls": listed}
+        return unfinished(row, time.time()) | {"queue": place, "calls": listed}
     body: dict[str, Any] = json.loads(showing.with_calls(row.body, listed))
     return body
 
@@ -245,6 +253,10 @@ def _print_one(found: dict[str, Any]) -> None:
     for name, value in told.items():
         if value is not None:
             console.print(Text(f"{name:<10} {plain(str(value))}", overflow="fold"))
+    if "queue" in found:
+        from streams.commands.queue import words
+
+        console.print(Text(f"queue      {plain(words(found['queue']))}", overflow="fold"))
     if "usage" in found:
         console.print(Text(f"answer     {plain(answer(found, 2000))}", overflow="fold"))
     rows = [

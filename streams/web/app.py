@@ -13,7 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from agents import OPERATIONS
-from streams.web import asking, books, events, examples, listing, looking, metrics, models, orders
+from streams import queueing
+from streams.web import asking, books, events, examples, listing, looking, metrics, models, orders, queue
 from streams.web.describing import answered, asked, describer, ordered, streamed
 from streams.web.front import Front
 from streams.web.health import health_response, ready_response
@@ -74,6 +75,12 @@ _LOOKS: dict[str, tuple[str, Look, dict[str, Any]]] = {
     "/v1/models": ("models", models.models, answered("/v1/models")),
     "/v1/models/{model:path}": ("models", models.one_model, {}),
     "/v1/requests": ("requests", listing.requests, answered("/v1/requests", *listing.PARAMETERS)),
+    "/v1/queue": ("queue", queue.queue, answered("/v1/queue", *queueing.FILTERS)),
+    "/v1/requests/{request_id:path}/queue": (
+        "queue",
+        queue.one_place,
+        answered("/v1/requests/{request_id}/queue", "tenant", "operation"),
+    ),
     "/v1/requests/{request_id:path}/events": ("requests", events.stream, streamed("tenant", "operation")),
     "/v1/requests/{request_id:path}": (
         "requests",

@@ -16,7 +16,6 @@ from schemas.request import Lane
 from store.errors import StoreError
 from store.ledger.types import Accepted, Arrival, Ask
 from store.rows import pack_headers
-from streams.app import Spine
 from streams.decode import TOO_DEEP, Headers, envelope
 from streams.web import leaving
 from streams.web.bodies import read_object
@@ -42,7 +41,7 @@ def route(front: Front, operation: str) -> Callable[[Request], Awaitable[Respons
         if wait is None:
             wait = _usual_wait(record, spine.settings.default_timeout_s)
         _take_key(record, request.headers.get(IDEMPOTENCY_KEY))
-        what, found = await _accept(spine, operation, lane, record, _headers(request), waits=wait > 0)
+        what, found = await _accept(front, operation, lane, record, _headers(request), waits=wait > 0)
         async with leaving.watched(front, request, what, found):
             return await _answer(front, what, found, wait)
 
@@ -107,8 +106,9 @@ def _take_key(record: dict[str, Any], given: str | None) -> None:
 
 
 async def _accept(
-    spine: Spine, operation: str, lane: Lane, record: dict[str, Any], headers: Headers, *, waits: bool
+    front: Front, operation: str, lane: Lane, record: dict[str, Any], headers: Headers, *, waits: bool
 ) -> tuple[Ask, Accepted]:
+    spine = front.parts()
     try:
         raw = orjson.dumps(record)
     except TypeError:
@@ -121,6 +121,7 @@ async def _accept(
     if not spine.writer.health.ok:
         raise unavailable(f"The database is away ({spine.writer.health.why}); nothing was taken. Ask again.")
     what = replace(what, alone=waits and what.idempotency_key is None)
+    await front.gate.check(spine, what)
     arrival = Arrival(what, None, None, raw, pack_headers(headers))
     try:
         async with asyncio.timeout(_ACCEPT_S):

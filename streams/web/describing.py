@@ -30,6 +30,8 @@ PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "operation": (_NAME, "Only this operation."),
     "tenant": (_NAME, "Only this tenant."),
     "run_id": (_NAME, "Only this run."),
+    "provider": (_NAME, "Only this provider."),
+    "model": (_NAME, "Only this model."),
     "lane": (_LANES, "How urgent."),
     "limit": ({"type": "integer", "minimum": 1, "maximum": 500, "default": 50}, "How many at most."),
     "cursor": ({"type": "string"}, "What `next` said on the page before."),

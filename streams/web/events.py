@@ -20,11 +20,12 @@ from streams.web.problems import Problem
 
 HEARTBEAT_S = 15.0
 _AGAIN_MS = 2000
+_WAITS = frozenset({"waiting", "leased"})
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 async def stream(front: Front, request: Request) -> Response:
-    """`state`, `progress`, and `result` at the end; a comment when nothing happens for 15 s."""
+    """`state`, `queue`, `progress`, and `result` at the end; a comment when nothing happens for 15 s."""
     row, far = await looking.find(front, request)
     had = request.headers.get("last-event-id", "")
     if row.body is not None and had == _ended(row):
@@ -40,12 +41,16 @@ async def _events(
     """The client's leaving cancels it."""
     yield b"retry: %d\n\n" % _AGAIN_MS
     state, said_at = "", time.monotonic()
+    stood: int | None = None
     while row.body is None:
         name, now = _name(row, far), _state(row)
         if name != had and now != state:
             yield _event("state", name, looking.unfinished(row, time.time(), far))
         elif name != had and far is not None:
             yield _event("progress", name, looking.progress(far))
+        if row.state in _WAITS and (place := await _place(front, row)) is not None and place["position"] != stood:
+            stood, said_at = place["position"], time.monotonic()
+            yield b"event: queue\ndata: %b\n\n" % orjson.dumps(place)
         if name != had:
             had, state, said_at = name, now, time.monotonic()
         elif time.monotonic() - said_at > HEARTBEAT_S:
@@ -69,6 +74,14 @@ async def _next(front: Front, request: Request, row: Row[Any]) -> tuple[Row[Any]
     try:
         return await looking.find(front, request)
     except (Problem, StoreError):
+        return None
+
+
+async def _place(front: Front, row: Row[Any]) -> dict[str, Any] | None:
+    """Where it stands in its queue; None while that cannot be looked up."""
+    try:
+        return await looking.place(front, row)
+    except Problem:
         return None
 
 

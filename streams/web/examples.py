@@ -107,6 +107,17 @@ _REQUEST = {
     "took_s": 0.412,
     "status_url": "/v1/requests/ferry-1?tenant=default&operation=summarize",
 }
+_PLACE = {"position": 12, "eta_s": 7.4, "why": ""}
+_LANE = {
+    "waiting": 120,
+    "delayed": 1,
+    "running": 4,
+    "held": 0,
+    "oldest_s": 58.2,
+    "rate_per_s": 2.1,
+    "eta_s": 59.3,
+    "done_s": 78.4,
+}
 _SUMS = {"calls": 201, "input_tokens": 9844, "output_tokens": 4623, "cached_tokens": 0}
 _MONEY = {"unpriced_calls": 0, "cost_usd": "0.006000"}
 
@@ -119,6 +130,35 @@ ANSWERS: Mapping[str, dict[str, Any]] = {
     },
     "/v1/requests": {"items": [_REQUEST], "next": None},
     "/v1/requests/{request_id}": result("summarize") | {"calls": []},
+    "/v1/requests/{request_id}/queue": {"request_id": "ferry-1", "state": "waiting", **_PLACE},
+    "/v1/queue": {
+        "at": "2026-11-21T10:00:00.000+00:00",
+        "kafka": {"ok": True, "why": ""},
+        "lanes": [{"lane": "normal", "in_kafka": 40, **_LANE, "in_kafka_by_operation": {"summarize": 40}}],
+        "pools": [
+            {
+                "provider": "ollama",
+                "model": "llama3.2:latest",
+                "slots": 4,
+                "running": 4,
+                "rate_per_s": 2.1,
+                "call_s": 1.7,
+                "measured": 400,
+                "why": "",
+                "lanes": [{"lane": "normal", **_LANE}],
+            }
+        ],
+        "all": {
+            "in_kafka": 40,
+            "waiting": 120,
+            "delayed": 1,
+            "running": 4,
+            "held": 0,
+            "oldest_s": 58.2,
+            "rate_per_s": 2.1,
+            "done_s": 78.4,
+        },
+    },
     "/v1/usage": {
         "by": "provider",
         "from": "2026-11-01",

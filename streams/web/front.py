@@ -8,10 +8,15 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from agents import OPERATIONS
 from providers.base import Provider
+from streams import lag
 from streams.app import Spine
 from streams.broker import probe
+from streams.lag import Lag
 from streams.settings import Settings
+from streams.web.gate import Gate
+from streams.web.looker import Looker
 from streams.web.problems import unavailable
 from streams.web.waiters import Waiters
 
@@ -20,6 +25,8 @@ log = structlog.get_logger(__name__)
 _PROVIDER_EVERY_S = 15.0
 _PROVIDER_FIRST_S = 0.5
 _BROKER_EVERY_S = 2.0
+_UNREAD_FIRST_S = 2.0
+_UNREAD_EVERY_S = 30.0
 
 
 @dataclass
@@ -54,6 +61,17 @@ class Front:
     """As it was looked at last; since when, as far as anybody has looked."""
     started_at: float = field(default_factory=time.time)
     leaving: bool = False
+    gate: Gate = field(init=False)
+    looker: Looker = field(init=False)
+    """What waits, looked up for people and for the door, at most once a second."""
+    retention: Part = field(default_factory=lambda: Part(ok=True, why="not asked yet", needed=False))
+    """Whether Kafka is about to delete records that nobody has read. Not needed: to work on is what helps."""
+    unread: Lag | None = None
+    """How old what this worker's group has not read is; None: not asked yet, or no worker."""
+
+    def __post_init__(self) -> None:
+        self.looker = Looker(self.settings)
+        self.gate = Gate(self.settings.http_window, self.looker)
 
     def wait_for(self, why: str) -> None:
         """Say what the start is waiting for; told once in the log, and all the time at /ready."""
@@ -66,7 +84,10 @@ class Front:
         """Requests are taken inside; leaving it, no more, while those who wait still get what the drain brings."""
         waiters = Waiters(spine)
         waiters.start()
-        watches = [asyncio.create_task(watch) for watch in (self._watch_provider(spine), self._watch_broker())]
+        watches = [
+            asyncio.create_task(watch)
+            for watch in (self._watch_provider(spine), self._watch_broker(), self._watch_unread())
+        ]
         self.spine, self.waiters, self.starting = spine, waiters, Part(ok=True)
         try:
             yield waiters
@@ -95,6 +116,14 @@ class Front:
             ok = await asyncio.to_thread(_any_reachable, self.bootstrap)
             self.broker = self.broker.changed(ok, "" if ok else f"nobody answers at {self.bootstrap}")
             await asyncio.sleep(_BROKER_EVERY_S)
+
+    async def _watch_unread(self) -> None:
+        while self.bootstrap is not None:
+            await asyncio.sleep(_UNREAD_FIRST_S)
+            found = await lag.look(self.bootstrap, self.settings.kafka_group, OPERATIONS, ages=True)
+            danger, unknown = found.danger(), f"not known: {found.why}" if found.why else ""
+            self.unread, self.retention = found, self.retention.changed(not danger, danger or unknown)
+            await asyncio.sleep(_UNREAD_EVERY_S)
 
     async def _watch_provider(self, spine: Spine) -> None:
         provider = spine.providers.get(self.settings.default_provider)

@@ -25,6 +25,8 @@ def parts(front: Front) -> dict[str, Part]:
         found["broker"] = relay if front.broker.ok else front.broker
     if spine.intake is not None:
         found["intake"] = _intake(front, spine)
+    if front.bootstrap is not None:
+        found["retention"] = front.retention
     if spine.keeper.dead.is_set():
         found["lease"] = Part(ok=False, why="others have declared this process dead; it ends")
     if front.leaving:

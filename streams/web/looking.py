@@ -13,6 +13,7 @@ from schemas.errors import ErrorType
 from store.database import Work
 from store.errors import StoreError
 from store.ledger import generating, pages
+from store.ledger.backlog import Backlog
 from store.ledger.types import UNFINISHED
 from streams.app import Spine
 from streams.finding import named
@@ -38,7 +39,28 @@ async def one_request(front: Front, request: Request) -> Response:
     calls = [showing.call(each) for each in await read(front.parts(), lambda conn: pages.calls_of(conn, row.pk))]
     if row.body is not None:
         return tagged(request, showing.with_calls(row.body, calls))
-    return json(unfinished(row, time.time(), far) | {"calls": calls})
+    return json(unfinished(row, time.time(), far) | {"queue": await place(front, row), "calls": calls})
+
+
+async def backlog_of(front: Front) -> Backlog:
+    """What waits. Raises `Problem` 503."""
+    try:
+        return await front.looker.backlog(front.parts().database)
+    except StoreError as error:
+        raise unavailable(f"The database is away ({error}); ask again.") from error
+
+
+async def place(front: Front, row: Any) -> dict[str, Any]:
+    """Position and estimate of an unfinished request. Raises `Problem` 503."""
+    try:
+        return await front.looker.place(front.parts().database, row)
+    except StoreError as error:
+        raise unavailable(f"The database is away ({error}); ask again.") from error
+
+
+def status_url_of(row: Any) -> str:
+    """Where it is asked for again."""
+    return status_url(row.tenant, row.operation, row.id)
 
 
 async def find(front: Front, request: Request) -> tuple[Row[Any], Row[Any] | None]:

@@ -14,6 +14,7 @@ from store.errors import StoreError
 from store.ledger import held, limits, queries
 from store.ledger.limits import Limits
 from streams.app import Spine
+from streams.lag import Lag
 from streams.web.front import Front
 
 _LOOK_S = 3.0
@@ -68,6 +69,8 @@ def _gauges(front: Front, spine: Spine, facts: Facts | None) -> CollectorRegistr
         _set(registry, "genai_relay_published", "Records published by this process.", spine.relay.published)
     if spine.intake is not None:
         _lanes(registry, spine)
+    if front.unread is not None and not front.unread.why:
+        _unread(registry, front.unread)
     if facts is not None:
         _ledger(registry, facts)
     return registry
@@ -87,6 +90,16 @@ def _lanes(registry: CollectorRegistry, spine: Spine) -> None:
     for state in spine.intake.lanes:
         paused.labels(state.name).set(state.held)
         taken.labels(state.name).set(state.taken)
+
+
+def _unread(registry: CollectorRegistry, lag: Lag) -> None:
+    """Of all partitions, whichever worker reads them."""
+    age = Gauge("genai_unread_age_seconds", "Age of the oldest unread record.", ["lane"], registry=registry)
+    words = "The share of its topic's retention that the oldest unread record has reached."
+    share = Gauge("genai_unread_retention_ratio", words, ["lane"], registry=registry)
+    for lane, name in enumerate(LANE_NAMES):
+        age.labels(name).set(lag.age_s.get(lane, 0.0))
+        share.labels(name).set(lag.retention.get(lane, 0.0))
 
 
 def _ledger(registry: CollectorRegistry, facts: Facts) -> None:

@@ -13,12 +13,14 @@ from starlette.responses import Response
 from agents.engine.engine import LANE_NAMES
 from schemas.money import to_usd
 from store.ledger import books, pages, queries
-from streams import redact, showing
+from store.ledger.backlog import Backlog
+from streams import queueing, redact, showing
+from streams.lag import Lag
 from streams.redact import Redactor
 from streams.showing import plain
 from streams.web.asking import status_url
 from streams.web.front import Front
-from streams.web.looking import read
+from streams.web.looking import backlog_of, read
 from streams.web.problems import Problem
 from streams.web.queries import told
 from streams.web.rendering import html
@@ -29,6 +31,7 @@ _MOST_BYTES = 65_536
 """A larger result is not read to show one line of it."""
 _WIDTH = 300
 _FRESH_S = 1.0
+_NOT_ASKED = Lag(why="not asked")
 _PARTS = ("main",)
 _QUEUED = frozenset({"waiting", "leased"})
 """A leased one waits too: for a slot, at a worker."""
@@ -44,9 +47,11 @@ class Facts:
     latest: list[Row[Any]]
     slots: list[Row[Any]]
     costs: list[Row[Any]]
+    lanes: dict[str, dict[str, Any]]
+    """As `/v1/queue` has them, without Kafka."""
 
 
-def look(conn: Connection, at: float) -> Facts:
+def look(conn: Connection, at: float, found: Backlog) -> Facts:
     """Small indexes only; nothing here grows with the number of requests that have ended."""
     today = datetime.fromtimestamp(at, UTC).date()
     midnight = datetime(today.year, today.month, today.day, tzinfo=UTC).timestamp()
@@ -57,6 +62,7 @@ def look(conn: Connection, at: float) -> Facts:
         pages.latest(conn, ANSWERS, _MOST_BYTES),
         queries.running(conn),
         books.costs_by(conn, ("provider", "model"), today, today, 100),
+        {lane["lane"]: lane for lane in queueing.report(found, _NOT_ASKED)["lanes"]},
     )
 
 
@@ -88,7 +94,8 @@ class Page:
             spine = self._front.parts()
             if self._known is None or not 0 <= time.time() - self._known.at < _FRESH_S:
                 at = time.time()
-                self._known = await read(spine, lambda conn: look(conn, at))
+                found = await backlog_of(self._front)
+                self._known = await read(spine, lambda conn: look(conn, at, found))
         except Problem as problem:
             return None, problem.detail
         provider = self._front.provider
@@ -136,6 +143,8 @@ def _lane(facts: Facts, lane: int, name: str) -> dict[str, str]:
         "oldest": _oldest(facts, lane),
         "running": _figure(counts["calling"]),
         "held": _figure(counts["held"]),
+        "rate": _rate(facts.lanes[name]["rate_per_s"]),
+        "until": "" if facts.lanes[name]["done_s"] is None else _span(facts.lanes[name]["done_s"]),
     }
 
 
@@ -144,15 +153,19 @@ def _oldest(facts: Facts, only: int | None) -> str:
     since = [at for (state, lane), (_, at) in facts.standing.items() if state in _QUEUED and only in {None, lane}]
     if not since:
         return ""
-    seconds = max(0.0, facts.at - min(since))
-    words = (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.0f} h"
-    )
+    words = _span(max(0.0, facts.at - min(since)))
     return words if only is not None else f"the oldest for {words}"
+
+
+def _span(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+
+
+def _rate(per_s: float | None) -> str:
+    """Answers a minute: a slow lane has some too."""
+    return "" if per_s is None else f"{60 * per_s:.3g}/min"
 
 
 def _slots(facts: Facts) -> str:

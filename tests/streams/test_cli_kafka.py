@@ -201,7 +201,7 @@ def test_the_worker_shows_lag_and_age_by_lane(worker: Served, results: dict[str,
     assert 'genai_lag_records{lane="normal"} 0.0' in text
     assert 'genai_oldest_waiting_seconds{lane="normal"} 0.0' in text
     state, told = ask(f"{url}/ready")
-    assert (state, set(told["parts"])) == (200, {"database", "provider", "broker", "intake"})
+    assert (state, set(told["parts"])) == (200, {"database", "provider", "broker", "intake", "retention"})
 
 
 def test_sigterm_drains_the_worker_publishes_and_ends_with_zero(folder: Path, worker: Served) -> None:

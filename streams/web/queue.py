@@ -1,0 +1,35 @@
+"""`GET /v1/queue`: what waits, how fast it is answered, and when; and the same of one request."""
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from streams import queueing
+from streams.web import looking, queries
+from streams.web.front import Front
+from streams.web.problems import Problem
+from streams.web.replies import json, tagged
+
+
+async def queue(front: Front, request: Request) -> Response:
+    """What waits in Kafka and in the ledger, what runs, measured rates, estimates: `?provider=&model=&lane=&tenant=`."""
+    front.parts()
+    try:
+        wanted = queueing.wanted(queries.told(request, queueing.FILTERS))
+    except ValueError as error:
+        raise Problem(422, str(error)) from None
+    lag, found = await front.looker.lag(), await looking.backlog_of(front)
+    return tagged(request, orjson.dumps(queueing.report(found, lag, wanted)))
+
+
+async def one_place(front: Front, request: Request) -> Response:
+    """Position and estimate of one unfinished request; 409 for one that has ended."""
+    row, _ = await looking.find(front, request)
+    if row.body is not None:
+        raise Problem(409, ended(row.id, row.state), state=row.state, status_url=looking.status_url_of(row))
+    return json({"request_id": row.id, "state": row.state, **await looking.place(front, row)})
+
+
+def ended(id_: str, state: str) -> str:
+    """What is said to who asks when something will be answered that was."""
+    return f"The request {id_!r} has ended ({state}): it waits for nothing and has no ETA. Ask for its result instead."
