@@ -14,6 +14,7 @@ from alembic.script import ScriptDirectory
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, insert, select, text
 
+from store import killpoint
 from store.database import Database
 from store.errors import Away
 from store.tables import ledgers
@@ -53,6 +54,7 @@ def upgrade(conn: Connection) -> None:
     made = config()
     made.attributes["connection"] = conn
     command.upgrade(made, "head")
+    killpoint.passing("migrating")
     if conn.execute(select(ledgers.c.id)).first() is None:
         conn.execute(insert(ledgers), {"id": uuid.uuid4().hex, "made_at": time.time()})
 

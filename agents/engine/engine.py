@@ -20,6 +20,7 @@ from prompts import Library
 from providers.base import Provider
 from providers.prices import PriceTable
 from schemas.result import Status
+from store import killpoint
 from store.database import Database
 from store.errors import StoreError
 from store.ledger import queries
@@ -276,6 +277,7 @@ class Engine:
         self.draining = True
         for pk in self.seats:
             self.tasks[pk].cancel()
+        killpoint.passing("draining")
         running = list(self.tasks.values())
         if running:
             await asyncio.wait(running, timeout=grace_s)

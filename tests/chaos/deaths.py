@@ -1,0 +1,103 @@
+"""How lives end: chosen by a seeded chance, done to one process, told in one word."""
+
+import random
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tests.chaos.nursery import Life
+
+Way = Literal["point", "random", "term", "stop", "draining"]
+
+PASSAGES = {
+    "accepted": 4,
+    "leased": 5,
+    "intended": 10,
+    "called": 10,
+    "answered": 10,
+    "recording": 8,
+    "recorded": 8,
+    "published": 8,
+    "taking_over": 1,
+}
+"""At most so many passages before the one that kills; there is work for as many in every life."""
+WAYS: Sequence[tuple[Way, float]] = (
+    ("point", 0.7),
+    ("random", 0.14),
+    ("draining", 0.05),
+    ("term", 0.06),
+    ("stop", 0.05),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """`after_s`: when the driver acts; for a kill point: when it has waited long enough and kills all the same."""
+
+    way: Way
+    point: str = ""
+    count: int = 0
+    after_s: float = 0.0
+
+    @property
+    def kill_at(self) -> str:
+        return f"{self.point}:{self.count}" if self.point else ""
+
+    @property
+    def name(self) -> str:
+        return self.point or {"random": "kill -9", "term": "SIGTERM", "stop": "SIGSTOP"}[self.way]
+
+
+def choose(chance: random.Random, points: Sequence[str] = tuple(PASSAGES), pace: float = 1.0) -> Death:
+    """`pace`: how long things take here, beside the stage without Kafka."""
+    way = chance.choices([way for way, _ in WAYS], [share for _, share in WAYS])[0]
+    match way:
+        case "point":
+            point = chance.choice(points)
+            return Death(way, point, chance.randint(1, PASSAGES[point]), 5.0 * pace)
+        case "draining":
+            return Death(way, "draining", 1, pace * chance.uniform(0.3, 1.0))
+        case _:
+            return Death(way, after_s=pace * chance.uniform(0.05, 1.5))
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """`how`: the name of the death, or what came instead. `killed`: as by `kill -9`. `wrong`: nothing that should ever be."""
+
+    how: str
+    killed: bool
+    wrong: str = ""
+
+
+async def die(life: Life, death: Death, *, lease_s: float, patience_s: float = 30.0) -> End:
+    """See a life to its end. Exit 1 is a worker that was declared dead by the others and says so."""
+    code = await life.within(death.after_s)
+    if code is None:
+        match death.way:
+            case "draining" | "term":
+                life.send(signal.SIGTERM)
+                code = await life.within(patience_s)
+            case "stop":
+                life.send(signal.SIGSTOP)
+                await life.within(lease_s + 1.0)
+                life.send(signal.SIGCONT)
+                code = await life.within(patience_s)
+            case _:
+                life.send(signal.SIGKILL)
+                code = await life.within(patience_s)
+                return End("kill -9", killed=True, wrong="" if code is not None else "does not die")
+    return _told(death, code)
+
+
+def _told(death: Death, code: int | None) -> End:
+    if code is None:
+        return End(death.name, killed=False, wrong=f"does not end after {death.name}")
+    if code == -signal.SIGKILL:
+        return End(death.name, killed=True)
+    if code in {0, 1} and death.way in {"term", "stop", "draining"}:
+        return End(death.name if death.way != "draining" else "SIGTERM", killed=False)
+    if code == 1:
+        return End("declared dead", killed=False)
+    return End(death.name, killed=False, wrong=f"ended by itself with exit code {code}")

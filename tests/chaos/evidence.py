@@ -1,0 +1,97 @@
+"""Evidence out of the ledger's tables and of the topics of the stage without Kafka."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from store.database import Database, parse_url
+from store.ledger import queries
+from store.ledger.books import utc_day
+from store.tables import executions, outbox, requests
+from tests.chaos.lives import PARTITIONS, plain
+from tests.chaos.oracle import Call, Seen
+
+UNFINISHED = ("waiting", "leased", "calling", "held")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What SQL says."""
+
+    journal: Sequence[Call]
+    days: Mapping[str, int]
+    unfinished: Sequence[str]
+    unpublished: int
+    states: Mapping[str, int]
+
+
+async def tables(url: str) -> Tables:
+    database = Database(parse_url(url))
+    try:
+        return await database.read(_tables)
+    finally:
+        await database.aclose()
+
+
+def _tables(conn: Connection) -> Tables:
+    r = requests.c
+    open_rows = conn.execute(select(r.id, r.state, r.owner).where(r.state.in_(UNFINISHED))).all()
+    return Tables(
+        journal=_journal(conn),
+        days={
+            "|".join((row.date, row.provider, row.model, row.tenant)): int(row.cost_nano)
+            for row in queries.days(conn, "0000-00-00", "9999-99-99")
+        },
+        unfinished=[f"{row.id} ({row.state}, owner {row.owner})" for row in open_rows],
+        unpublished=int(conn.execute(select(func.count()).select_from(outbox)).scalar_one()),
+        states={state: int(count) for state, count in conn.execute(select(r.state, func.count()).group_by(r.state))},
+    )
+
+
+async def unfinished(database: Database) -> int:
+    """How many rows have not ended."""
+    counted = select(func.count()).select_from(requests).where(requests.c.state.in_(UNFINISHED))
+    return await database.read(lambda conn: int(conn.execute(counted).scalar_one()))
+
+
+def _journal(conn: Connection) -> list[Call]:
+    e = executions.c
+    wanted = select(executions, requests.c.id.label("request_id"), utc_day(conn, e.closed_at).label("day"))
+    rows = conn.execute(wanted.join_from(executions, requests, requests.c.pk == e.request_pk)).all()
+    return [
+        Call(
+            id=row.id,
+            request=row.request_id,
+            outcome=row.outcome,
+            error_type=row.error_type,
+            book="|".join((row.day or "", row.provider, row.model, row.tenant)),
+            nano=row.cost_nano or 0,
+            opened_at=row.opened_at,
+            closed_at=row.closed_at,
+        )
+        for row in rows
+    ]
+
+
+async def topic(folder: Path, name: str) -> list[Seen]:
+    """Everything in a topic of the stage."""
+    return await asyncio.to_thread(_topic, folder, name)
+
+
+def _topic(folder: Path, name: str) -> list[Seen]:
+    return [
+        _seen(name, partition, offset, json.loads(line))
+        for partition in range(PARTITIONS)
+        if (path := folder / f"{name}-{partition}").exists()
+        for offset, line in enumerate(path.read_bytes().splitlines())
+    ]
+
+
+def _seen(name: str, partition: int, offset: int, record: Mapping[str, Any]) -> Seen:
+    headers = {header: plain(content) or b"" for header, content in record["h"]}
+    return Seen(name, partition, offset, plain(record["k"]), plain(record["v"]), headers)
