@@ -83,17 +83,24 @@ async def die(life: Life, death: Death, *, lease_s: float, patience_s: float = 3
                 life.send(signal.SIGSTOP)
                 await life.within(lease_s + 1.0)
                 life.send(signal.SIGCONT)
-                code = await life.within(patience_s)
+                code = await life.within(4 * lease_s)
+                if code is None:  # it had not joined yet, or nobody else was there to miss it: then it lives on
+                    life.send(signal.SIGKILL)
+                    code = await life.within(patience_s)
             case _:
                 life.send(signal.SIGKILL)
                 code = await life.within(patience_s)
-                return End("kill -9", killed=True, wrong="" if code is not None else "does not die")
+                assert code is not None, "the kernel does not kill"
+                return End("kill -9", killed=True)
+    if code is None:
+        life.send(signal.SIGUSR1)  # its stacks, into its log
+        await life.within(1.0)
+        life.send(signal.SIGKILL)
+        return End(death.name, killed=False, wrong=f"does not end within {patience_s:g} s of {death.name}")
     return _told(death, code)
 
 
-def _told(death: Death, code: int | None) -> End:
-    if code is None:
-        return End(death.name, killed=False, wrong=f"does not end after {death.name}")
+def _told(death: Death, code: int) -> End:
     if code == -signal.SIGKILL:
         return End(death.name, killed=True)
     if code in {0, 1} and death.way in {"term", "stop", "draining"}:

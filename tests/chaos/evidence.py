@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select
 from store.database import Database, parse_url
 from store.ledger import queries
 from store.ledger.books import utc_day
-from store.tables import executions, outbox, requests
+from store.tables import executions, outbox, requests, workers
 from tests.chaos.lives import PARTITIONS, plain
 from tests.chaos.oracle import Call, Seen
 
@@ -53,6 +53,20 @@ def _tables(conn: Connection) -> Tables:
     )
 
 
+async def under_way(database: Database, pid: int) -> int | None:
+    """Paid calls that are open in the name of a process which has just died; None: somebody has taken over already."""
+
+    def look(conn: Connection) -> int | None:
+        worker = conn.execute(select(workers.c.id).where(workers.c.pid == pid)).scalar_one_or_none()
+        if worker is None:
+            return None
+        e = executions.c
+        wanted = select(func.count()).select_from(executions.join(requests, requests.c.pk == e.request_pk))
+        return int(conn.execute(wanted.where(e.outcome.is_(None), requests.c.owner == worker)).scalar_one())
+
+    return await database.read(look)
+
+
 async def unfinished(database: Database) -> int:
     """How many rows have not ended."""
     counted = select(func.count()).select_from(requests).where(requests.c.state.in_(UNFINISHED))
@@ -67,6 +81,7 @@ def _journal(conn: Connection) -> list[Call]:
         Call(
             id=row.id,
             request=row.request_id,
+            generation=row.generation,
             outcome=row.outcome,
             error_type=row.error_type,
             book="|".join((row.day or "", row.provider, row.model, row.tenant)),

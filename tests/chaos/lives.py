@@ -21,7 +21,7 @@ from store.ledger import progress
 from store.ledger.types import Arrival, Ask, Position, Unreadable
 from store.migrate import migrate
 from store.rows import pack_headers
-from streams import logging, runtime, topics, where
+from streams import logging, runtime, topics, watchdog, where
 from streams.app import Spine, running
 from streams.decode import cancel
 from streams.relay import Relay
@@ -68,6 +68,7 @@ def stage(told: dict[str, Any]) -> int:
 async def _stage(settings: Settings, folder: Path, partitions: Sequence[str]) -> int:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, watchdog.dump)
     async with contextlib.AsyncExitStack() as stack:
         spine = await stack.enter_async_context(
             running(settings, bootstrap=None, widths=dict.fromkeys(DESTINATIONS, PARTITIONS))

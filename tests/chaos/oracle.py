@@ -37,6 +37,7 @@ class Call:
 
     id: str
     request: str
+    generation: int
     outcome: str | None
     error_type: str | None
     book: str
@@ -167,19 +168,22 @@ def _in_place(e: Evidence) -> Iterator[str]:
 
 def _paid_once(e: Evidence) -> Iterator[str]:
     """Every call that ran stands in the books, and beyond the one that brought the answer each as wasted. A request that
-    must never be paid twice never is.
+    must never be paid twice never is; to send it again after its failure is another generation.
     """
-    paid: Counter[str] = Counter(call.request for call in e.journal if call.outcome in {"ok", "wasted"})
-    good: Counter[str] = Counter(call.request for call in e.journal if call.outcome == "ok")
+    booked = [call for call in e.journal if call.outcome in {"ok", "wasted"}]
+    paid = Counter(call.request for call in booked)
     never = {sent.record.id for sent in e.sent if sent.record.on_ambiguous == "fail"}
     for request, executed in e.executed.items():
         if executed > paid[request]:
             yield f"{request} was called {executed} times and booked {paid[request]} times"
-        if executed > 1 and request in never:
-            yield f"{request} was called {executed} times although on_ambiguous is fail"
-    for request, count in good.items():
+    for (request, generation), count in Counter((call.request, call.generation) for call in booked).items():
+        if count > 1 and request in never:
+            yield f"{request}, generation {generation}, was called {count} times although on_ambiguous is fail"
+    for (request, generation), count in Counter(
+        (call.request, call.generation) for call in booked if call.outcome == "ok"
+    ).items():
         if count > 1:
-            yield f"{request} was answered and paid {count} times"
+            yield f"{request}, generation {generation}, was answered and paid {count} times"
         if not e.executed.get(request):
             yield f"{request} is booked as answered and was never called"
 
@@ -196,8 +200,9 @@ def ambiguous(e: Evidence) -> int:
 
 
 def paid_twice(e: Evidence) -> int:
-    """Executions beyond each request's first."""
-    return sum(executed - 1 for executed in e.executed.values() if executed > 1)
+    """Executions beyond the first of each generation."""
+    begun = Counter(request for request, _ in {(call.request, call.generation) for call in e.journal})
+    return sum(max(0, executed - begun[request]) for request, executed in e.executed.items())
 
 
 def _totals(e: Evidence) -> Iterator[str]:

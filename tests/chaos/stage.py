@@ -76,6 +76,7 @@ class Stage:
         mix = traffic.Mix(ordered=0.1 if ORDERED else 0.0)
         self.coming = traffic.stream(self.chance, PARTITIONS, mix, f"s{plan.seed}-")
         self.left = plan.kills
+        self.window = 0
         self.log = folder / "workers.log"
 
     def told(self, index: int) -> dict[str, Any]:
@@ -135,7 +136,22 @@ class Stage:
         while self.left > 0 and not self.report.findings:
             death = deaths.choose(self.chance)
             life = await self._begin(index, death.kill_at)
-            self._count(await deaths.die(life, death, lease_s=self.plan.lease_s))
+            end = await deaths.die(life, death, lease_s=self.plan.lease_s)
+            self._count(end)
+            self.window += await self._under_way(life.pid, end)
+
+    async def _under_way(self, pid: int, end: deaths.End) -> int:
+        """How many calls that death can have cut off: what the ledger says, while nobody has taken over; else all that can be
+        under way at once, with as many that are answered and not recorded.
+        """
+        if end.killed and self.plan.database:
+            await asyncio.sleep(0.1)  # the database may still be at the dead one's last commit
+            database = Database(parse_url(self.url))
+            found = await evidence.under_way(database, pid)
+            await database.aclose()
+            if found is not None:
+                return found
+        return 2 * self.plan.slots
 
     async def _begin(self, index: int, kill_at: str = "") -> Life:
         return await self.nursery.begin("stage", self.told(index), kill_at=kill_at, log=self.log)
@@ -202,7 +218,7 @@ class Stage:
             executed=executed(counts),
             most_in_flight=counts["max_in_flight"],
             slots=self.plan.slots,
-            window=2 * self.plan.slots * sum(self.report.ends.values()),
+            window=self.window,
             unfinished=found.unfinished,
             unpublished=found.unpublished,
         )
