@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 
 from store import rows
 from store.ledger.types import OutboxRow
-from store.tables import ledgers, outbox, relays
+from store.tables import ledgers, outbox, relays, workers
 
 _O = outbox.c
 _L = relays.c
@@ -27,8 +27,20 @@ _MARK = delete(outbox).where(_O.pk.in_(bindparam("pks", expanding=True)))
 _LEDGER = select(ledgers.c.id)
 
 
+_ALIVE = (
+    select(workers.c.id)
+    .where(workers.c.id == bindparam("worker"))
+    .with_for_update(read=True, key_share=True, skip_locked=True)
+)
+"""As in a claim: nothing, when it was declared dead; else whoever would bury it waits until its lease is committed."""
+
+
 def lease_places(conn: Connection, worker: str) -> None:
-    """Lease every destination partition that has records and no owner."""
+    """Lease every destination partition that has records and no owner. A worker that was declared dead, and does not know it
+    yet, gets nothing: nobody would ever take it back from it, and those records would never be published.
+    """
+    if conn.execute(_ALIVE, {"worker": worker}).first() is None:
+        return
     waiting = {(row.topic, row.partition) for row in conn.execute(select(_O.topic, _O.partition).distinct())}
     owned = {(row.topic, row.partition) for row in conn.execute(select(_L.topic, _L.partition))}
     rows.many(

@@ -7,12 +7,12 @@ from sqlalchemy import Connection, select, update
 
 from store import tables
 from store.database import Database
-from store.ledger import life
+from store.ledger import life, outgoing
 from store.ledger.accept import accept
 from store.ledger.claim import Claims, claim, ensure_slots
 from store.ledger.step import take_steps
 from store.ledger.types import CancelAsk, Step, Want
-from tests.store.ground import POOL, ROUTES, arrived, asked, call, opened
+from tests.store.ground import POOL, ROUTES, arrived, asked, call, opened, refusal
 
 
 @pytest.fixture
@@ -108,3 +108,16 @@ async def test_cancels_of_unknown_ids_are_kept_a_day(database: Database) -> None
         return len(conn.execute(select(tables.cancels)).all())
 
     assert await database.write(work) == 1
+
+
+async def test_a_worker_that_was_declared_dead_leases_no_destination(database: Database) -> None:
+    """Else nobody would ever publish what waits there."""
+
+    def work(conn: Connection) -> list[str]:
+        accept(conn, ROUTES, [arrived(asked(failure=refusal()), 0)])
+        life.bury(conn, ROUTES, ["w"])
+        outgoing.lease_places(conn, "w")
+        outgoing.lease_places(conn, "other")
+        return list(conn.execute(select(tables.relays.c.owner)).scalars())
+
+    assert await database.write(work) == ["other"]
