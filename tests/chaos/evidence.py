@@ -1,11 +1,7 @@
-"""Evidence out of the ledger's tables and of the topics of the stage without Kafka."""
+"""Evidence out of the ledger's tables."""
 
-import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection, func, select
 
@@ -13,8 +9,7 @@ from store.database import Database, parse_url
 from store.ledger import queries
 from store.ledger.books import utc_day
 from store.tables import executions, outbox, requests, workers
-from tests.chaos.lives import PARTITIONS, plain
-from tests.chaos.oracle import Call, Seen
+from tests.chaos.oracle import Call
 
 UNFINISHED = ("waiting", "leased", "calling", "held")
 
@@ -91,22 +86,3 @@ def _journal(conn: Connection) -> list[Call]:
         )
         for row in rows
     ]
-
-
-async def topic(folder: Path, name: str) -> list[Seen]:
-    """Everything in a topic of the stage."""
-    return await asyncio.to_thread(_topic, folder, name)
-
-
-def _topic(folder: Path, name: str) -> list[Seen]:
-    return [
-        _seen(name, partition, offset, json.loads(line))
-        for partition in range(PARTITIONS)
-        if (path := folder / f"{name}-{partition}").exists()
-        for offset, line in enumerate(path.read_bytes().splitlines())
-    ]
-
-
-def _seen(name: str, partition: int, offset: int, record: Mapping[str, Any]) -> Seen:
-    headers = {header: plain(content) or b"" for header, content in record["h"]}
-    return Seen(name, partition, offset, plain(record["k"]), plain(record["v"]), headers)

@@ -29,7 +29,6 @@ from streams.settings import Settings
 from streams.worker import worker as _worker
 from tests.parts.kafka import make_settings
 
-PARTITIONS = 2
 _COMMIT_S = 0.15
 """Offsets are committed so often: whoever dies in between gets records again."""
 
@@ -71,7 +70,7 @@ async def _stage(settings: Settings, folder: Path, partitions: Sequence[str]) ->
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, watchdog.dump)
     async with contextlib.AsyncExitStack() as stack:
         spine = await stack.enter_async_context(
-            running(settings, bootstrap=None, widths=dict.fromkeys(DESTINATIONS, PARTITIONS))
+            running(settings, bootstrap=None, widths=dict.fromkeys(DESTINATIONS, settings.partitions))
         )
         relay = Relay(
             spine.database, spine.writer, spine.routes, "", max_bytes=settings.result_max_bytes, poll_s=settings.poll_s
