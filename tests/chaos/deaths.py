@@ -11,14 +11,14 @@ from tests.chaos.nursery import Life
 Way = Literal["point", "random", "term", "stop", "draining"]
 
 PASSAGES = {
-    "accepted": 4,
-    "leased": 5,
-    "intended": 10,
-    "called": 10,
-    "answered": 10,
-    "recording": 8,
-    "recorded": 8,
-    "published": 8,
+    "accepted": 2,
+    "leased": 3,
+    "intended": 5,
+    "called": 5,
+    "answered": 5,
+    "recording": 3,
+    "recorded": 3,
+    "published": 3,
     "taking_over": 1,
 }
 """At most so many passages before the one that kills; there is work for as many in every life."""
@@ -103,8 +103,8 @@ async def die(life: Life, death: Death, *, lease_s: float, patience_s: float = 3
 def _told(death: Death, code: int) -> End:
     if code == -signal.SIGKILL:
         return End(death.name, killed=True)
+    if code == 1 and death.way != "stop":
+        return End("declared dead", killed=False)
     if code in {0, 1} and death.way in {"term", "stop", "draining"}:
         return End(death.name if death.way != "draining" else "SIGTERM", killed=False)
-    if code == 1:
-        return End("declared dead", killed=False)
     return End(death.name, killed=False, wrong=f"ended by itself with exit code {code}")

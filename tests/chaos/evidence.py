@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, select
 from store.database import Database, parse_url
 from store.ledger import queries
 from store.ledger.books import utc_day
-from store.tables import executions, outbox, requests, workers
+from store.tables import executions, intake_progress, outbox, requests, workers
 from tests.chaos.oracle import Call
 
 UNFINISHED = ("waiting", "leased", "calling", "held")
@@ -62,10 +62,13 @@ async def under_way(database: Database, pid: int) -> int | None:
     return await database.read(look)
 
 
-async def unfinished(database: Database) -> int:
-    """How many rows have not ended."""
-    counted = select(func.count()).select_from(requests).where(requests.c.state.in_(UNFINISHED))
-    return await database.read(lambda conn: int(conn.execute(counted).scalar_one()))
+async def backlog(database: Database, sent: int) -> int:
+    """How many of `sent` records were not taken in yet, and how many rows have not ended."""
+    rows = select(func.count()).select_from(requests).where(requests.c.state.in_(UNFINISHED))
+    taken = select(func.coalesce(func.sum(intake_progress.c.next_offset), 0))
+    return await database.read(
+        lambda conn: sent - int(conn.execute(taken).scalar_one()) + int(conn.execute(rows).scalar_one())
+    )
 
 
 def _journal(conn: Connection) -> list[Call]:

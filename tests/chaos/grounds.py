@@ -83,7 +83,7 @@ class Kafka:
             "worker_port": 0,
         }
 
-    def told(self, index: int, workers: int) -> dict[str, Any]:  # noqa: ARG002 - the group shares the partitions
+    def told(self, index: int, workers: int) -> dict[str, Any]:
         return {}
 
     async def send(self, records: Sequence[Record]) -> list[Sent]:

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ from tests.chaos.traffic import Record, Sent
 PRICES = {"fake/*": {"input_per_million": "1.5", "output_per_million": "6"}}
 ORDERED = not any(words.startswith("ordered") for words, _ in NOT_YET)
 PARTITIONS = 2
-_BACKLOG = 40
+_BACKLOG = 60
 
 
 @dataclass(frozen=True)
@@ -98,17 +98,21 @@ class Run:
         self.chance = random.Random(plan.seed)
         self.report = Report(plan.seed, f"{ground.name}, {'PostgreSQL' if plan.database else 'SQLite'}")
         self.url = plan.database or f"sqlite:///{folder / 'genai.db'}"
+        self.workers_url, self.provider_url = self.url, fake.url
+        """Another way than the judge's, where something stands between."""
         self.sent: list[Sent] = []
         self.coming: Iterator[Record] = traffic.stream(self.chance, PARTITIONS, plan.mix, f"s{plan.seed}-")
         self.left = plan.kills
+        self._windows: list[asyncio.Task[int]] = []
+        self._storm: asyncio.Task[None] | None = None
         self.log = folder / "workers.log"
 
     def _told(self, index: int) -> dict[str, Any]:
         settings = {
             "data_dir": str(self.folder),
-            "database_url": self.url,
+            "database_url": self.workers_url,
             "default_provider": "fake",
-            "fake_url": self.fake.url,
+            "fake_url": self.provider_url,
             "fake_slots": self.plan.slots,
             "fake_paid": True,
             "prices": PRICES,
@@ -134,16 +138,19 @@ class Run:
             elif code != 0:
                 self._count(deaths.End("migration", killed=False, wrong=f"ended with {code}"))
 
-    async def run(self) -> Report:
-        """Kill until the plan's kills are done, let the rest come to its end, judge."""
+    async def run(self, while_: Coroutine[Any, Any, None] | None = None) -> Report:
+        """Kill until the plan's kills are done and `while_` is over, let the rest come to its end, judge."""
         started = time.monotonic()
         await self.fake.reset()
         await self.migrate()
         feeding = asyncio.create_task(self._feed())
+        self._storm = asyncio.create_task(while_) if while_ is not None else None
         try:
             await asyncio.gather(*(self._lives(index) for index in range(self.plan.workers)))
         finally:
             feeding.cancel()
+        if self._storm is not None:
+            await self._storm
         await self.settle()
         self.report.seconds = time.monotonic() - started
         return self.report
@@ -162,6 +169,8 @@ class Run:
             death = deaths.choose(self.chance, pace=self.plan.pace)
             life = await self.begin(index, death.kill_at)
             await self.end(life, death)
+        if self._storm is not None:
+            await self._kept_alive(index, self._storm)
 
     async def begin(self, index: int, kill_at: str = "") -> Life:
         return await self.nursery.begin(self.ground.entry, self._told(index), kill_at=kill_at, log=self.log)
@@ -170,14 +179,14 @@ class Run:
         """See it die, and count what that may have cut off."""
         end = await deaths.die(life, death, lease_s=self.plan.lease_s)
         self._count(end)
-        self.report.window += await self._under_way(life.pid, end)
+        self._windows.append(asyncio.create_task(self._under_way(life.pid, end)))
 
     async def _under_way(self, pid: int, end: deaths.End) -> int:
         """How many calls that death can have cut off: what the ledger says, while nobody has taken over; else all that can be
         under way at once, with as many that are answered and not recorded.
         """
         if end.killed and self.plan.database:
-            await asyncio.sleep(0.1)  # the database may still be at the dead one's last commit
+            await asyncio.sleep(0.25 * self.plan.lease_s)  # the database may still be at the dead one's last commit
             database = Database(parse_url(self.url))
             found = await evidence.under_way(database, pid)
             await database.aclose()
@@ -190,7 +199,7 @@ class Run:
         database = Database(parse_url(self.url))
         try:
             while True:
-                if await evidence.unfinished(database) < _BACKLOG:
+                if await evidence.backlog(database, len(self.sent)) < _BACKLOG:
                     await self.send(20)
                 await asyncio.sleep(0.1 * self.plan.pace)
         finally:
@@ -201,11 +210,16 @@ class Run:
 
     async def settle(self) -> None:
         """Workers that nobody kills, until the judge has nothing to say or time is over; then they are asked to go."""
-        lives = [await self.begin(index) for index in range(self.plan.workers)]
-        findings = await self._judged(time.monotonic() + self.plan.settle_s)
-        for life in lives:
-            self._count(await deaths.die(life, deaths.Death("term"), lease_s=self.plan.lease_s))
-        self.report.findings += findings
+        judging = asyncio.create_task(self._judged(time.monotonic() + self.plan.settle_s))
+        await asyncio.gather(*(self._kept_alive(index, judging) for index in range(self.plan.workers)))
+        self.report.findings += judging.result()
+
+    async def _kept_alive(self, index: int, until: "asyncio.Task[Any]") -> None:
+        """As a supervisor does it: one that was declared dead, on a machine that was too busy for its heart, is begun anew."""
+        while not until.done():
+            life = await self.begin(index)
+            await asyncio.wait({until, life.ended}, return_when=asyncio.FIRST_COMPLETED)
+            await self.end(life, deaths.Death("term"))
 
     async def _judged(self, until: float) -> list[Finding]:
         while True:
@@ -223,6 +237,7 @@ class Run:
         """Topics are read behind the tables, so that what the tables say was published is there."""
         found = await evidence.tables(self.url)
         counts = await self.fake.counts()
+        self.report.window = sum(await asyncio.gather(*self._windows))
         self.report.states = dict(found.states)
         return Evidence(
             sent=self.sent,

@@ -30,5 +30,5 @@ async def test_two_workers_killed_again_and_again(
     ground = Kafka(spine_bootstrap, f"chaos-{uuid.uuid4().hex[:8]}")
     plan = Plan(seed, postgres_database, kills=8, workers=2, pace=3.0, settle_s=120.0)
     report = await Run(plan, ground, nursery, fake, tmp_path).run()
-    kept(report, f"make chaos SEED={seed} GROUND=kafka")
+    kept(report, f"make chaos SEED={seed} GROUND=kafka KILLS=8")
     assert report.kills >= 8

@@ -20,7 +20,7 @@ async def test_killed_again_and_again_on_sqlite(
     seed: int, nursery: Nursery, fake: Double, tmp_path: Path, kept: Kept
 ) -> None:
     report = await Run(Plan(seed, kills=12), Files(tmp_path), nursery, fake, tmp_path).run()
-    kept(report, f"make chaos SEED={seed} DATABASE=sqlite")
+    kept(report, f"make chaos SEED={seed} DATABASE=sqlite KILLS=12")
     assert report.kills >= 12
 
 
@@ -30,5 +30,5 @@ async def test_killed_again_and_again_on_postgresql(
     seed: int, nursery: Nursery, fake: Double, tmp_path: Path, kept: Kept, postgres_database: str
 ) -> None:
     report = await Run(Plan(seed, postgres_database, kills=20), Files(tmp_path), nursery, fake, tmp_path).run()
-    kept(report, f"make chaos SEED={seed} DATABASE=postgres")
+    kept(report, f"make chaos SEED={seed} KILLS=20")
     assert report.kills >= 20
