@@ -181,7 +181,7 @@ class Reading:
         return self.path.read_bytes().splitlines() if self.path.exists() else []
 
     async def _commit(self) -> None:
-        fresh = self.committed.with_suffix(".new")
+        fresh = self.committed.with_name(f"{self.committed.name}.new")
         fresh.write_text(str(self.acked))
         fresh.replace(self.committed)
         self.told = self.acked
