@@ -92,10 +92,7 @@ async def kill_again_and_again(stack: Stack, fake: Double, chance: random.Random
     """One life per point, in a random order, and one killed at a random moment; returns the greatest number of calls that
     may have been under way at all those deaths."""
     under_way = 0
-    lives = [
-        (point, chance.randint(1, 4 if "accept" in point or "mark" in point or "claim" in point else 12))
-        for point in POINTS
-    ]
+    lives = [(point, chance.randint(1, 4 if point in {"accepted", "leased", "published"} else 12)) for point in POINTS]
     chance.shuffle(lives)
     for point, count in [*lives, ("none", 0)]:
         process = await start(stack, point, count, log)
