@@ -26,7 +26,7 @@ from streams.settings import Settings
 from tests.chaos.double import double
 from tests.chaos.grounds import Files, Kafka
 from tests.chaos.nursery import Nursery
-from tests.chaos.run import PARTITIONS, Ground, Plan, Report, Run
+from tests.chaos.run import FULL_LEASE_S, PARTITIONS, Ground, Plan, Report, Run
 from tests.parts import postgres, shared
 from tests.parts.kafka import make_settings
 from tests.system.stack import fresh_topics
@@ -94,7 +94,7 @@ async def one(seed: Seed, parts: Parts, nursery: Nursery) -> Report:
     if seed.ground == "kafka":
         await fresh_topics(await parts.broker(), make_settings(data_dir=folder, partitions=PARTITIONS))
         ground = Kafka(await parts.broker(), f"chaos-{uuid.uuid4().hex[:8]}")
-        plan = Plan(seed.seed, url, kills=seed.kills, workers=2, pace=3.0, settle_s=120.0)
+        plan = Plan(seed.seed, url, kills=seed.kills, workers=2, lease_s=FULL_LEASE_S, pace=3.0)
     async with double(0.03, seed.seed) as fake:
         return await Run(plan, ground, nursery, fake, folder).run()
 

@@ -103,6 +103,8 @@ async def die(life: Life, death: Death, *, lease_s: float, patience_s: float = 3
 def _told(death: Death, code: int) -> End:
     if code == -signal.SIGKILL:
         return End(death.name, killed=True)
+    if code == -signal.SIGTERM and death.way in {"term", "draining"}:
+        return End("SIGTERM", killed=False)  # before it listened for signals: it had taken nothing
     if code == 1 and death.way != "stop":
         return End("declared dead", killed=False)
     if code in {0, 1} and death.way in {"term", "stop", "draining"}:

@@ -79,7 +79,7 @@ class Kafka:
         return {
             "kafka_brokers": self.workers_bootstrap,
             "kafka_group": self.group,
-            "kafka_session_timeout_s": 2.0,
+            "kafka_session_timeout_s": 4.0,
             "worker_port": 0,
         }
 

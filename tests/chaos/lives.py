@@ -17,6 +17,7 @@ from typing import Any
 
 from store import killpoint
 from store.database import Database, parse_url
+from store.errors import StoreError
 from store.ledger import progress
 from store.ledger.types import Arrival, Ask, Position, Unreadable
 from store.migrate import migrate
@@ -29,6 +30,7 @@ from streams.settings import Settings
 from streams.worker import worker as _worker
 from tests.parts.kafka import make_settings
 
+_RETRY_S = 0.3
 _COMMIT_S = 0.15
 """Offsets are committed so often: whoever dies in between gets records again."""
 
@@ -68,6 +70,15 @@ async def _stage(settings: Settings, folder: Path, partitions: Sequence[str]) ->
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, watchdog.dump)
+    while not stop.is_set():
+        try:
+            return await _serve(settings, folder, partitions, stop)
+        except StoreError:  # as a serving process does it: start again until the database is there
+            await asyncio.sleep(_RETRY_S)
+    return 0
+
+
+async def _serve(settings: Settings, folder: Path, partitions: Sequence[str], stop: asyncio.Event) -> int:
     async with contextlib.AsyncExitStack() as stack:
         spine = await stack.enter_async_context(
             running(settings, bootstrap=None, widths=dict.fromkeys(DESTINATIONS, settings.partitions))
@@ -186,7 +197,8 @@ class Reading:
         fresh.replace(self.committed)
         self.told = self.acked
         place = (self.topic, self.partition)
-        await self.spine.database.write(lambda conn: progress.saw_commit(conn, {place: self.told}))
+        with contextlib.suppress(StoreError):  # told again with the next commit
+            await self.spine.database.write(lambda conn: progress.saw_commit(conn, {place: self.told}))
 
     async def _take(self, lines: Sequence[bytes]) -> None:
         arrivals = [self._arrival(self.acked + i, json.loads(line)) for i, line in enumerate(lines)]

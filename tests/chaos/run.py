@@ -21,6 +21,8 @@ from tests.chaos.traffic import Record, Sent
 PRICES = {"fake/*": {"input_per_million": "1.5", "output_per_million": "6"}}
 ORDERED = not any(words.startswith("ordered") for words, _ in NOT_YET)
 PARTITIONS = 2
+FULL_LEASE_S = 5.0
+"""Of a worker with Faust inside, which takes seconds to start: on a busy machine two would not get beyond their start."""
 _BACKLOG = 60
 
 
@@ -38,7 +40,7 @@ class Plan:
     slots: int = 6
     lease_s: float = 2.0
     pace: float = 1.0
-    settle_s: float = 90.0
+    settle_s: float = 120.0
     mix: traffic.Mix = field(default_factory=lambda: traffic.Mix(ordered=0.1 if ORDERED else 0.0))
 
 
@@ -103,6 +105,8 @@ class Run:
         self.sent: list[Sent] = []
         self.coming: Iterator[Record] = traffic.stream(self.chance, PARTITIONS, plan.mix, f"s{plan.seed}-")
         self.left = plan.kills
+        self.quiet = asyncio.Lock()
+        """Held while nobody may produce."""
         self._windows: list[asyncio.Task[int]] = []
         self._storm: asyncio.Task[None] | None = None
         self.log = folder / "workers.log"
@@ -199,8 +203,9 @@ class Run:
         database = Database(parse_url(self.url))
         try:
             while True:
-                if await evidence.backlog(database, len(self.sent)) < _BACKLOG:
-                    await self.send(20)
+                async with self.quiet:
+                    if await evidence.backlog(database, len(self.sent)) < _BACKLOG:
+                        await self.send(20)
                 await asyncio.sleep(0.1 * self.plan.pace)
         finally:
             await database.aclose()

@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.double import Double
 from tests.chaos.grounds import Kafka
 from tests.chaos.nursery import Nursery
-from tests.chaos.run import PARTITIONS, Plan, Report, Run
+from tests.chaos.run import FULL_LEASE_S, PARTITIONS, Plan, Report, Run
 from tests.parts.kafka import make_settings
 from tests.system.stack import fresh_topics
 
@@ -28,7 +28,7 @@ async def test_two_workers_killed_again_and_again(
 ) -> None:
     await fresh_topics(spine_bootstrap, make_settings(data_dir=tmp_path, partitions=PARTITIONS))
     ground = Kafka(spine_bootstrap, f"chaos-{uuid.uuid4().hex[:8]}")
-    plan = Plan(seed, postgres_database, kills=8, workers=2, pace=3.0, settle_s=120.0)
+    plan = Plan(seed, postgres_database, kills=8, workers=2, lease_s=FULL_LEASE_S, pace=3.0)
     report = await Run(plan, ground, nursery, fake, tmp_path).run()
     kept(report, f"make chaos SEED={seed} GROUND=kafka KILLS=8")
     assert report.kills >= 8

@@ -30,7 +30,7 @@ async def test_the_way_to_the_provider(
 ) -> None:
     """Expected: a call that broke after its first byte is booked as wasted and made once more or failed, as its request asks."""
     way = await proxies.before("provider", fake.url.removeprefix("http://"))
-    plan = Plan(4, postgres_database, kills=0, workers=2, settle_s=90.0)
+    plan = Plan(4, postgres_database, kills=0, workers=2)
     run = Run(plan, Files(tmp_path), nursery, fake, tmp_path)
     run.provider_url = f"http://127.0.0.1:{way.port}"
     met: list[str] = []
@@ -46,7 +46,7 @@ async def test_the_way_to_the_database(
 ) -> None:
     """Expected: nobody is told 'done' while it is away; what was under way is ambiguous where a worker was missed meanwhile."""
     async with weather.before_database(proxies, postgres_database) as (way, over):
-        plan = Plan(5, postgres_database, kills=0, workers=2, settle_s=90.0)
+        plan = Plan(5, postgres_database, kills=0, workers=2)
         run = Run(plan, Files(tmp_path), nursery, fake, tmp_path)
         run.workers_url = over
         met: list[str] = []
