@@ -6,6 +6,7 @@ import pytest
 from tests.chaos.double import Double, double
 from tests.chaos.nursery import Nursery
 from tests.chaos.run import Report
+from tests.system.conftest import sqlite_stack_of  # noqa: F401 - a fixture
 
 
 @pytest.fixture

@@ -111,7 +111,11 @@ FAULTS: Sequence[Fault] = (
     ),
     Fault("an ordered key with a failing head", "those behind wait for its end, other keys pass"),
     Fault("a greedy tenant", "others get their share"),
-    Fault("the Faust table wiped", "it is folded anew from genai.usage and agrees again"),
+    Fault(
+        "the Faust table wiped",
+        "it is folded anew from genai.usage, as far back as that topic is kept, and agrees again",
+        "tests/chaos/test_table.py::test_a_wiped_table_is_folded_anew",
+    ),
     Fault("a clock that jumps", "nothing changes on PostgreSQL; on SQLite no lease is lost"),
 )
 

@@ -64,7 +64,7 @@ class Nursery:
         self._reading.cancel()
 
     async def begin(self, entry: str, told: dict[str, Any], *, kill_at: str = "", log: Path) -> Life:
-        """`entry` is one of `ENTRIES`."""
+        """`entry`: `stage`, `worker` or `migration` (see `lives`)."""
         assert self._process is not None and self._process.stdin is not None
         command = {"entry": entry, "told": told, "kill_at": kill_at, "log": str(log)}
         async with self._one:

@@ -151,6 +151,8 @@ class Run:
         self._storm = asyncio.create_task(while_) if while_ is not None else None
         try:
             await asyncio.gather(*(self._lives(index) for index in range(self.plan.workers)))
+            if feeding.done():
+                feeding.result()  # producers that stop by themselves would leave nothing to lose
         finally:
             feeding.cancel()
         if self._storm is not None:
