@@ -30,15 +30,21 @@ WAYS: Sequence[tuple[Way, float]] = (
     ("stop", 0.05),
 )
 
+_EARLY = 0.25
+"""So many of the deaths that the driver chooses the time of may come before the worker has joined."""
+
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """`after_s`: when the driver acts; for a kill point: when it has waited long enough and kills all the same."""
+    """`after_s`: when the driver acts; for a kill point: when it has waited long enough and kills all the same. Counted from the
+    moment at which the worker has joined, `early`: from its birth.
+    """
 
     way: Way
     point: str = ""
     count: int = 0
     after_s: float = 0.0
+    early: bool = False
 
     @property
     def kill_at(self) -> str:
@@ -59,7 +65,7 @@ def choose(chance: random.Random, points: Sequence[str] = tuple(PASSAGES), pace:
         case "draining":
             return Death(way, "draining", 1, pace * chance.uniform(0.3, 1.0))
         case _:
-            return Death(way, after_s=pace * chance.uniform(0.05, 1.5))
+            return Death(way, after_s=pace * chance.uniform(0.05, 1.5), early=chance.random() < _EARLY)
 
 
 @dataclass(frozen=True, slots=True)

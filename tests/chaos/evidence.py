@@ -48,6 +48,12 @@ def _tables(conn: Connection) -> Tables:
     )
 
 
+async def has_joined(database: Database, pid: int) -> bool:
+    """Whether this process is among the workers."""
+    wanted = select(workers.c.id).where(workers.c.pid == pid)
+    return await database.read(lambda conn: conn.execute(wanted).first() is not None)
+
+
 async def under_way(database: Database, pid: int) -> int | None:
     """Paid calls that are open in the name of a process which has just died; None: somebody has taken over already."""
 

@@ -24,6 +24,7 @@ PARTITIONS = 2
 FULL_LEASE_S = 5.0
 """Of a worker with Faust inside, which takes seconds to start: on a busy machine two would not get beyond their start."""
 _BACKLOG = 60
+_JOIN_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -174,9 +175,19 @@ class Run:
         while self.left > 0 and not self.report.findings:
             death = deaths.choose(self.chance, pace=self.plan.pace)
             life = await self.begin(index, death.kill_at)
+            if not death.early:
+                await self._joined(life)
             await self.end(life, death)
         if self._storm is not None:
             await self._kept_alive(index, self._storm)
+
+    async def _joined(self, life: Life) -> None:
+        """On a busy machine that takes a while, and who is killed before has had nothing to lose."""
+        database = Database(parse_url(self.url))
+        until = time.monotonic() + _JOIN_S
+        while not life.ended.done() and time.monotonic() < until and not await evidence.has_joined(database, life.pid):
+            await asyncio.sleep(0.05)
+        await database.aclose()
 
     async def begin(self, index: int, kill_at: str = "") -> Life:
         return await self.nursery.begin(self.ground.entry, self._told(index), kill_at=kill_at, log=self.log)
