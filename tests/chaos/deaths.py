@@ -2,7 +2,7 @@
 
 import random
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,12 +55,20 @@ class Death:
         return self.point or {"random": "kill -9", "term": "SIGTERM", "stop": "SIGSTOP"}[self.way]
 
 
-def choose(chance: random.Random, points: Sequence[str] = tuple(PASSAGES), pace: float = 1.0) -> Death:
+def deck(chance: random.Random) -> Iterator[str]:
+    """Every kill point once, in a chosen order, again and again: a short run meets each."""
+    points = list(PASSAGES)
+    while True:
+        chance.shuffle(points)
+        yield from points
+
+
+def choose(chance: random.Random, points: Iterator[str], pace: float = 1.0) -> Death:
     """`pace`: how long things take here, beside the stage without Kafka."""
     way = chance.choices([way for way, _ in WAYS], [share for _, share in WAYS])[0]
     match way:
         case "point":
-            point = chance.choice(points)
+            point = next(points)
             return Death(way, point, chance.randint(1, PASSAGES[point]), 5.0 * pace)
         case "draining":
             return Death(way, "draining", 1, pace * chance.uniform(0.3, 1.0))

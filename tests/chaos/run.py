@@ -105,6 +105,7 @@ class Run:
         """Another way than the judge's, where something stands between."""
         self.sent: list[Sent] = []
         self.coming: Iterator[Record] = traffic.stream(self.chance, PARTITIONS, plan.mix, f"s{plan.seed}-")
+        self.points = deaths.deck(self.chance)
         self.left = plan.kills
         self.quiet = asyncio.Lock()
         """Held while nobody may produce."""
@@ -173,7 +174,7 @@ class Run:
 
     async def _lives(self, index: int) -> None:
         while self.left > 0 and not self.report.findings:
-            death = deaths.choose(self.chance, pace=self.plan.pace)
+            death = deaths.choose(self.chance, self.points, self.plan.pace)
             life = await self.begin(index, death.kill_at)
             if not death.early:
                 await self._joined(life)

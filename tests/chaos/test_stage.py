@@ -19,9 +19,9 @@ Kept = Callable[[Report, str], None]
 async def test_killed_again_and_again_on_sqlite(
     seed: int, nursery: Nursery, fake: Double, tmp_path: Path, kept: Kept
 ) -> None:
-    report = await Run(Plan(seed, kills=12), Files(tmp_path), nursery, fake, tmp_path).run()
-    kept(report, f"make chaos SEED={seed} DATABASE=sqlite KILLS=12")
-    assert report.kills >= 12
+    report = await Run(Plan(seed, kills=16), Files(tmp_path), nursery, fake, tmp_path).run()
+    kept(report, f"make chaos SEED={seed} DATABASE=sqlite KILLS=16")
+    assert report.kills >= 16
 
 
 @pytest.mark.postgres
