@@ -1,6 +1,6 @@
 # Everything runs from .venv, made by `make setup`; `make PYTHON=python3.12 setup` chooses another interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench sbom clean
+.PHONY: help setup run test check chaos bench sbom clean
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -25,6 +25,14 @@ check: setup ## lint, types, import rules and the tests that need nothing
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -m fast -n $(WORKERS) -q
+
+# one seed again: make chaos SEED=7 GROUND=files|kafka DATABASE=sqlite|postgres KILLS=40
+MINUTES ?= 10
+GROUND ?= files
+DATABASE ?= postgres
+KILLS ?= 40
+chaos: setup ## kill workers for MINUTES (10), judge what is left, and print what was found
+	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED) --ground $(GROUND) --database $(DATABASE) --kills $(KILLS))
 
 bench: setup ## measure, and print the tables of docs/performance.md
 	$(BIN)/python -m bench

@@ -62,3 +62,4 @@ version=$(sed -n 's/^VERSION = "\(.*\)"$/\1/p' streams/broker/jars.py)
 cmp -s "$pins" "$cache/kafka-$version/kafka-jars.sha256" || kafka || fail "Kafka's jars are missing; run it again with a network."
 # optional, and tried once: without it the tests that ask promtool are skipped
 fresh promtool tried || { bash scripts/promtool.sh >/dev/null 2>&1 || printf 'promtool is not there; its tests will be skipped.\n' >&2; stamp promtool tried; }
+fresh toxiproxy tried || { bash scripts/toxiproxy.sh >/dev/null 2>&1 || printf 'toxiproxy is not there; its tests will be skipped.\n' >&2; stamp toxiproxy tried; }

@@ -6,7 +6,8 @@ StoreError
 │   └── Met     two writers made the same row; look again
 ├── BadData     the database refuses a value of this batch; another try will not help
 ├── Outdated    the schema is older or newer than this program
-└── BadUrl      the setting names no database that we can use
+├── BadUrl      the setting names no database that we can use
+└── BadKillPoint  the chaos hook names no point
 """
 
 
@@ -36,3 +37,7 @@ class Outdated(StoreError):
 
 class BadUrl(StoreError):
     """GENAI_DATABASE_URL names no SQLite file and no PostgreSQL server."""
+
+
+class BadKillPoint(StoreError):
+    """GENAI_KILL_AT names no kill point; it is a hook for tests, unset it anywhere else."""

@@ -11,6 +11,7 @@ from alembic.config import Config
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, insert, select, text
 
+from store import killpoint
 from store.database import Database
 from store.errors import Away
 from store.schema import MIGRATIONS, is_current
@@ -38,6 +39,7 @@ def upgrade(conn: Connection) -> None:
     made = config()
     made.attributes["connection"] = conn
     command.upgrade(made, "head")
+    killpoint.passing("migrating")
     if conn.execute(select(ledgers.c.id)).first() is None:
         conn.execute(insert(ledgers), {"id": uuid.uuid4().hex, "made_at": time.time()})
 

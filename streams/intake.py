@@ -16,6 +16,7 @@ from agents.engine import Engine
 from agents.engine.engine import LANE_NAMES
 from schemas.errors import ErrorType, Failure
 from schemas.request import Lane
+from store import killpoint
 from store.database import Database
 from store.errors import StoreError
 from store.ledger import progress, queries
@@ -123,6 +124,7 @@ class Intake:
         }:
             await self._ensure(pool)
         await self.writer.accept(arrivals)
+        killpoint.passing("accepted")
         for event in batch:
             event.ack()
         state.taken += len(batch)

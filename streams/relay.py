@@ -13,6 +13,7 @@ import structlog
 from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError, RecordTooLargeError
 
 from schemas.errors import ErrorType, Failure
+from store import killpoint
 from store.database import Database
 from store.errors import StoreError
 from store.ledger import outgoing
@@ -153,6 +154,7 @@ class Relay:
             except (MessageSizeTooLargeError, RecordTooLargeError):
                 refused.append(row)
         self.published += len(sent)
+        killpoint.passing("published")
         await self.writer.mark(sent)
         for row in refused:
             await self._replace(row)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import structlog
 
 from providers import PROVIDERS
+from store import killpoint
 from store.errors import StoreError
 from streams import library, logging, postgres, runtime, waiting, watchdog, where
 from streams.app import Spine, running
@@ -52,6 +53,7 @@ class Doors:
 def serve(settings: Settings, doors: Doors) -> int:
     """Run until a signal; the exit code: 0 after a drain, 1 when a new process is needed. Raises SpineError."""
     logging.configure(settings.log_level, settings.log_format, redact=settings.redact)
+    killpoint.arm(os.environ.get(killpoint.VARIABLE, ""))
     _check(settings, doors)
     settings = postgres.resolved(settings)
     bootstrap = where.bootstrap(settings) if doors.kafka else None

@@ -80,13 +80,16 @@ class Costs:
             maxsize=131_072,
         )
         self.table = app.Table("costs-daily", partitions=partitions, changelog_topic=changelog, key_type=bytes)
+        self.partitions = partitions
         app.positions = self.positions
         self.folded = 0
         app.agent(usage, name="costs", concurrency=1)(self._fold)
 
     def positions(self) -> dict[tuple[str, int], int]:
-        """Where each partition of `genai.usage` must be read on from, at the latest, for the totals to be whole."""
-        found: dict[tuple[str, int], int] = {}
+        """Where each partition of `genai.usage` must be read on from, at the latest, for the totals to be whole: behind the last
+        event that a total has kept; from its start where there is no total of it, since then they were lost.
+        """
+        found = {(topics.USAGE, partition): 0 for partition in range(self.partitions)}
         for total in list(self.table.values()):
             partition, offset = total.get("position", (0, -1))
             found[topics.USAGE, partition] = max(found.get((topics.USAGE, partition), 0), offset + 1)

@@ -16,6 +16,7 @@ from providers.prices import PriceTable, upper_estimate
 from schemas.money import to_usd
 from schemas.request import Options
 from schemas.result import Totals
+from store import killpoint
 from store.ledger.order import OUTPUT_WEIGHS
 from store.ledger.types import Call, Claimed, Closing, PastCall, Step, Stepped
 
@@ -142,8 +143,11 @@ class LedgerCaller:
         journalled = await self._begun(self._journalled(call, digest, prompt))
         started = time.perf_counter()
         self.running = Running(time.time())
+        killpoint.passing("intended")
+        killpoint.soon("called")
         try:
             answer = await make(journalled.node)
+            killpoint.passing("answered")
         except ProviderError as error:
             self._close_failed(journalled, error, started)
             self.heard(journalled.node, error, time.perf_counter() - started)

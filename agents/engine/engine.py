@@ -23,6 +23,7 @@ from prompts import Library
 from providers.base import Provider, ProviderError, Spent
 from providers.prices import PriceTable
 from schemas.result import Status
+from store import killpoint
 from store.database import Database
 from store.errors import StoreError
 from store.ledger import queries
@@ -394,6 +395,7 @@ class Engine:
         self.draining = True
         for waiting in {self.tasks[pk] for pk in self.seats} | self.quotas.waiting:
             waiting.cancel()
+        killpoint.passing("draining")
         running = list(self.tasks.values())
         if running:
             await asyncio.wait(running, timeout=grace_s)

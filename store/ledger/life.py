@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, insert, select, updat
 
 from schemas.errors import ErrorType, Failure
 from schemas.result import Status
-from store import rows
+from store import killpoint, rows
 from store.database import now
 from store.ledger import behind, journal, supersede
 from store.ledger.accept import CANCEL_KEPT_S
@@ -109,6 +109,8 @@ def bury(conn: Connection, routes: Routes, dead: Sequence[str]) -> int:
             back.append(change)
     rows.many(conn, _BACK, back)
     _end_orphans(conn, routes, ends, {row.pk: row.superseded_by for row in orphans if row.superseded_by}, at)
+    if orphans:
+        killpoint.passing("taking_over")
     # slots behind the rows, as in every other transaction: whoever locks in two orders waits in a ring
     conn.execute(update(slots).where(slots.c.owner.in_(dead)).values(owner=None))
     conn.execute(delete(relays).where(relays.c.owner.in_(dead)))

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 
 from schemas.result import Status
-from store import rows
+from store import killpoint, rows
 from store.database import clock, now
 from store.ledger import answers, behind, journal, supersede
 from store.ledger.end import CLAIMED, end_rows
@@ -104,6 +104,8 @@ def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[S
     events = journal.close_calls(conn, routes, owed, at)
     _open(conn, found, held, at)
     bodies, letters = _end(conn, routes, held, at)
+    if bodies:
+        killpoint.passing("recording")
     rows.many(conn, _PUBLISH, events + letters)
     outcome = behind.after(conn, routes, waiting, _ended(held, bodies), at)
     bodies |= _ended_before(conn, [step for step, verdict in zip(steps, verdicts, strict=True) if verdict == "done"])

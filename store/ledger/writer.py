@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import Connection, or_, select
 
 from schemas.errors import ErrorType, Failure
-from store import rows
+from store import killpoint, rows
 from store.database import Database
 from store.errors import Away, BadData, Met
 from store.ledger import joining, supersede
@@ -225,6 +225,10 @@ class Writer:
             if claims:
                 return await self._commit(batch, claims=False)
             return await self._halve(batch, error)
+        if committed.claims is not None and committed.claims.rows:
+            killpoint.passing("leased")
+        if committed.ended:
+            killpoint.passing("recorded")
         for item, answer in zip(batch, answers, strict=True):
             item.settle(answer)
         done = replace(committed, took_s=time.perf_counter() - started)

@@ -12,7 +12,7 @@ from schemas.request import Lane
 from store.ledger.types import Arrival
 from streams.app import Spine, running
 from streams.settings import Settings
-from tests.system.killable import Bomb, arm
+from tests.system.killable import arm
 
 
 async def accept(spine: Spine, operation: str, id_: str, **input_: Any) -> None:
@@ -24,8 +24,8 @@ async def accept(spine: Spine, operation: str, id_: str, **input_: Any) -> None:
 
 
 async def main(point: str, count: int) -> None:
+    arm(point, count)
     async with running(Settings(), bootstrap=None) as spine:
-        arm(spine, Bomb(point, count))
         spine.engine.look()
         await asyncio.get_running_loop().create_future()
 

@@ -1,4 +1,6 @@
-"""A worker killed at every point between intake and relay, with a long-tailed double that outlives it.
+"""One worker on SQLite, killed at every point between intake and relay, with a long-tailed double that outlives it.
+
+`tests/chaos` does the same to several workers on PostgreSQL.
 
 The oracle reads only topics, the double's count and SQL. Lost: 0. One terminal result per identity and generation after
 de-duplication. Paid twice: at most the calls that were under way at the kills, each of which the ledger has counted. The
@@ -6,20 +8,16 @@ four totals of cost agree. With even latencies such a test proves nothing, so on
 """
 
 import asyncio
-import contextlib
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from sqlalchemy import func, select
 
@@ -29,6 +27,7 @@ from store.ledger import queries
 from store.tables import executions
 from streams import topics
 from streams.where import ledger_url
+from tests.chaos.double import Double, double, executed
 from tests.system.conftest import MakeStack
 from tests.system.killable import POINTS
 from tests.system.stack import Stack, read_all, request
@@ -38,32 +37,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.chaos]
 
 RECORDS = 150
 SLOTS = 8
-
-
-@dataclass
-class Double:
-    """`genai-spine fake-provider` as a process of its own."""
-
-    url: str
-
-    async def counts(self) -> dict[str, Any]:
-        async with httpx.AsyncClient() as client:
-            return dict((await client.get(f"{self.url}/_counts")).json())
-
-
-@contextlib.asynccontextmanager
-async def double(latency_s: float, seed: int) -> AsyncIterator[Double]:
-    code = (
-        "import sys; from providers.fake_server import serve; from providers.double.faults import Behaviour\n"
-        f"serve('127.0.0.1', 0, Behaviour(latency_s={latency_s}, tail=0.05, seed={seed}), ready=lambda url: print(url, flush=True))"
-    )
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    try:
-        yield Double((await asyncio.wait_for(process.stdout.readline(), 20)).decode().strip())
-    finally:
-        process.kill()
-        await process.wait()
 
 
 def environment(stack: Stack) -> dict[str, str]:
@@ -92,10 +65,7 @@ async def kill_again_and_again(stack: Stack, fake: Double, chance: random.Random
     """One life per point, in a random order, and one killed at a random moment; returns the greatest number of calls that
     may have been under way at all those deaths."""
     under_way = 0
-    lives = [
-        (point, chance.randint(1, 4 if "accept" in point or "mark" in point or "claim" in point else 12))
-        for point in POINTS
-    ]
+    lives = [(point, chance.randint(1, 4 if point in {"accepted", "leased", "published"} else 12)) for point in POINTS]
     chance.shuffle(lives)
     for point, count in [*lives, ("none", 0)]:
         process = await start(stack, point, count, log)
@@ -110,13 +80,13 @@ async def kill_again_and_again(stack: Stack, fake: Double, chance: random.Random
 
 
 async def test_a_worker_killed_at_every_point_loses_nothing_and_pays_nothing_twice_uncounted(
-    stack_of: MakeStack, tmp_path: Path
+    sqlite_stack_of: MakeStack, tmp_path: Path
 ) -> None:
     seed = int(os.environ.get("GENAI_TEST_SEED") or time.time_ns() % 10**6)
     print(f"seed {seed}: GENAI_TEST_SEED={seed} repeats this run")
     chance = random.Random(seed)
     async with double(0.1, seed) as fake:
-        stack = await stack_of(
+        stack = await sqlite_stack_of(
             fake_url=fake.url, fake_slots=SLOTS, fake_paid=True, kafka_session_timeout_s=2.0, lease_s=1.5
         )
         ids = [f"r{i}" for i in range(RECORDS)]
@@ -138,8 +108,7 @@ async def check(stack: Stack, ids: list[str], seen: list[Any], counts: dict[str,
     terminal = Counter((s.json()["id"], s.json()["generation"], s.value) for s in seen)
     assert {id_ for id_, _, _ in terminal} == set(ids), "lost"
     assert len(terminal) == len(ids), "two different terminal results for one identity"
-    executed = {tag: c["finished"] + c["broken"] + c["aborted"] for tag, c in counts["requests"].items()}
-    paid_twice = sum(n - 1 for n in executed.values() if n > 1)
+    paid_twice = sum(n - 1 for n in executed(counts).values() if n > 1)
     db = Database(parse_url(ledger_url(stack.settings)))
     ambiguous = await db.read(
         lambda conn: conn.execute(

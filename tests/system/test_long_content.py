@@ -131,8 +131,8 @@ async def test_a_try_that_brings_a_new_part_does_not_count(settings: Settings, d
 
 
 POINTS = [  # where a worker is killed in the middle of the parts, and how many calls may be made twice
-    ("after_intent", 4, 0),  # the fourth call's first byte has not left
-    ("after_answer", 3, 1),  # answered and paid, not recorded: nobody can know
+    ("intended", 4, 0),  # the fourth call's first byte has not left
+    ("answered", 3, 1),  # answered and paid, not recorded: nobody can know
 ]
 
 
