@@ -217,14 +217,9 @@ def _warn(caller: LedgerCaller, request: Request, operation: Operation) -> None:
         caller.warn(f"unknown fields were ignored: {', '.join(unknown[:20])}")
     if request.options.ordered and caller.claim.key is None:
         caller.warn(KEYLESS)
-    for words, asked in NOT_YET:
-        if asked(request):
-            caller.warn(f"{words} in this version")
 
 
 KEYLESS = "ordered is about records that share a key; this request came without one, so it kept no order"
-NOT_YET: tuple[tuple[str, Callable[[Request], bool]], ...] = ()
-"""What the contract knows and this version does not do: said on the result of whoever asks for it."""
 
 
 def unknown_input(operation: Operation, input_: dict[str, Any]) -> list[str]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from agents.engine.task import NOT_YET
 from store.database import Database, parse_url
 from streams import topics
 from tests.chaos import deaths, evidence, oracle, traffic
@@ -19,7 +18,6 @@ from tests.chaos.oracle import Book, Evidence, Finding, Seen
 from tests.chaos.traffic import Record, Sent
 
 PRICES = {"fake/*": {"input_per_million": "1.5", "output_per_million": "6"}}
-ORDERED = not any(words.startswith("ordered") for words, _ in NOT_YET)
 PARTITIONS = 2
 FULL_LEASE_S = 5.0
 """Of a worker with Faust inside, which takes seconds to start: on a busy machine two would not get beyond their start."""
@@ -42,7 +40,7 @@ class Plan:
     lease_s: float = 2.0
     pace: float = 1.0
     settle_s: float = 120.0
-    mix: traffic.Mix = field(default_factory=lambda: traffic.Mix(ordered=0.1 if ORDERED else 0.0))
+    mix: traffic.Mix = field(default_factory=lambda: traffic.Mix(ordered=0.1))
 
 
 @dataclass
