@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -97,6 +97,8 @@ class Engine:
         """Rows that have begun before their slot was there."""
         self.stopping: set[int] = set()
         """Rows that somebody has cancelled while they were being called."""
+        self.returning: set[int] = set()
+        """Rows that have begun for a slot which has gone from us: they go back."""
         self.draining = False
         self.on_end: list[Callable[[Claimed, bytes], None]] = []
         self.teller = Teller(database, writer.routes, limits.told_after_s)
@@ -167,6 +169,8 @@ class Engine:
         """Something may wait in the ledger that we have not seen: claim in the next transaction."""
         for shelf in self.shelves.values():
             shelf.dirty = True
+            if shelf.is_stranded():
+                self._return(shelf.pks())
         self.writer.claim_soon()
 
     def _wants(self) -> Wants:
@@ -257,6 +261,7 @@ class Engine:
             if self.tasks.get(claim.pk) is asyncio.current_task():  # a quick retry may have begun anew already
                 del self.tasks[claim.pk]
             self.stopping.discard(claim.pk)
+            self.returning.discard(claim.pk)
 
     async def _record(self, claim: Claimed, step: Step | None, freed: Slot | None) -> None:
         if step is None:
@@ -276,7 +281,7 @@ class Engine:
         try:
             return await task.run(claim, seat, past, self.tools, holder)
         except asyncio.CancelledError:
-            if claim.pk not in self.stopping and not self.draining:
+            if claim.pk not in self.stopping | self.returning and not self.draining:
                 raise
             asyncio.current_task().uncancel()  # type: ignore[union-attr]
             if not holder:
@@ -378,6 +383,15 @@ class Engine:
                 self.tasks[pk].cancel()
             elif pk not in self.tasks:
                 self._put_back(pk)
+
+    def _return(self, pks: Iterable[int]) -> None:
+        """The slots for which these were leased have gone from us: whoever has one may lease them."""
+        for pk in pks:
+            if pk not in self.tasks:
+                self._put_back(pk)
+            elif pk in self.seats and pk not in self.returning:
+                self.returning.add(pk)
+                self.tasks[pk].cancel()
 
     def _put_back(self, pk: int) -> None:
         for shelf in self.shelves.values():

@@ -113,6 +113,10 @@ class Shelf:
         held, order = self._copied
         return Want(self.pool, self._own(), self.counts(), held=held, order=order, after=self.seen.after)
 
+    def is_stranded(self) -> bool:
+        """Rows are held and no slot is ours: those that others have may never come to us."""
+        return bool(self.rows) and not self._own()
+
     def _own(self) -> int:
         """The slots that this process has. It leases as many rows ahead: those that it leased without slots would wait for
         whoever has them.

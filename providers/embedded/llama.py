@@ -73,6 +73,7 @@ class Llama:
         params.n_batch = params.n_ubatch = _STEP
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self._threads
         params.fit_params = False
+        params.cache_ram_mib = 0  # prompts of ours hardly ever begin alike; it would take up to 8 GiB for old ones
         params.verbosity = 0
         try:
             return xllamacpp.Server(params)

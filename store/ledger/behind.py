@@ -174,6 +174,18 @@ def after(conn: Connection, routes: Routes, waiting: Waiting, ended: Mapping[int
     return Outcome(frozenset(woken | following.woken), tuple(following.shared))
 
 
+def let_fly(conn: Connection, routes: Routes, held: Iterable[Any], at: float) -> frozenset[Pool]:
+    """Of rows (`pk`, `WAITED_FOR`) that wait for a human now: who only asks the same waits for none, and one of them leads the
+    others. Pools in which they may be claimed.
+    """
+    leaders = [row.pk for row in held if row.followers]
+    if not leaders:
+        return frozenset()
+    following = _Following(conn, routes, at)
+    following.let_fly(conn.execute(_FOLLOWERS, {"pks": rows.padded(leaders)}).all())
+    return frozenset(following.woken)
+
+
 class _Following:
     """The followers of rows that have ended: they end too, or are let go, or one of them leads the others."""
 
@@ -191,6 +203,16 @@ class _Following:
             of[row.follows].append(row)
         for lead in self.conn.execute(_LEADERS, {"pks": rows.padded(of)}).all():
             self._of(lead, ended[lead.pk], of[lead.pk])
+        self._write()
+
+    def let_fly(self, followers: Sequence[Any]) -> None:
+        """Those with the key of their leader stay behind it: its answer is theirs, whenever it comes."""
+        of: dict[int, list[Any]] = defaultdict(list)
+        for row in followers:
+            if row.behind == FLIGHT:
+                of[row.follows].append(row)
+        for flying in of.values():
+            self._lead(flying[0], None, flying[1:])
         self._write()
 
     def _of(self, lead: Any, end: Ended, followers: Sequence[Any]) -> None:

@@ -29,7 +29,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from store.ledger.order import LANES, Pair, Plan, Waiting, plan
+from store.ledger.order import BATCH, LANES, Pair, Plan, Waiting, bounded, plan
 from store.ledger.types import Seen, Want
 from store.tables import CLAIMABLE, REALTIME, requests
 
@@ -141,9 +141,12 @@ def _statement(dialect: str) -> Any:
 _FOUND = {dialect: _statement(dialect) for dialect in ("sqlite", "postgresql")}
 
 
-def choose(conn: Connection, want: Want, free: int, at: float) -> Chosen:
+def choose(conn: Connection, want: Want, free: int, for_batch: int, at: float) -> Chosen:
     """For as many rows as the free slots can hold, and as many ahead as this process has slots: whoever would be picked
     among what waits and what is held. A shelf full of one tenant's rows, or of batch rows, hides nobody.
+
+    `for_batch`: how many of the free slots may serve a batch row while none is lent. A row that is leased for a slot that it
+    cannot have would wait for one of this process, which may never have one.
     """
     count, held = free + want.total, want.held.counts()
     rooms = [max(0, count - sum(held[: lane + 1])) for lane in range(LANES)]
@@ -168,8 +171,10 @@ def choose(conn: Connection, want: Want, free: int, at: float) -> Chosen:
         again=planned.blind and len(planned.pks) < count,
         after=(_after(found, 0), _after(found, 1), _after(found, 2)),
     )
-    more = len(planned.pks) < len(rows) or bool(cut) or any(seen.after) or any(want.after)
-    return Chosen(tuple((pk, runs[pk]) for pk in planned.pks), more, seen)
+    lanes = {row.pk: row.lane for row in found}
+    pks = planned.pks if seen.lent else bounded(planned.pks, lanes, for_batch + want.total - held[BATCH])
+    more = len(pks) < len(rows) or bool(cut) or any(seen.after) or any(want.after)
+    return Chosen(tuple((pk, runs[pk]) for pk in pks), more, seen)
 
 
 def _cut(found: Sequence[Any], rooms: Sequence[int]) -> frozenset[Pair]:

@@ -167,7 +167,8 @@ def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) 
     seen: dict[Pool, Seen] = {}
     for want in wants:
         free, room = _usable(conn, want, known)
-        chosen = choose(conn, want, room, at)
+        for_batch = min(room, sum(1 for row in free if not row.reserved))
+        chosen = choose(conn, want, room, for_batch, at)
         gone = cancel_runs(conn, routes, at, [pk for pk, run_id in chosen.rows if run_id is not None])
         ended = ended or bool(gone)
         rows_ = _lease(conn, worker, [pk for pk, _ in chosen.rows if pk not in gone], at)

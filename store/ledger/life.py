@@ -108,6 +108,8 @@ def bury(conn: Connection, routes: Routes, dead: Sequence[str]) -> int:
         else:
             back.append(change)
     rows.many(conn, _BACK, back)
+    kept = {change["the_pk"] for change in back if change["the_state"] == "held"}
+    behind.let_fly(conn, routes, (row for row in orphans if row.pk in kept), at)
     _end_orphans(conn, routes, ends, {row.pk: row.superseded_by for row in orphans if row.superseded_by}, at)
     if orphans:
         killpoint.passing("taking_over")

@@ -8,7 +8,7 @@ from the same rows, so that fair picks of each are fair together.
 import math
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
@@ -230,6 +230,19 @@ def plan(
         if len(picked) == len(new):
             break
     return Plan(tuple(picked))
+
+
+def bounded(pks: Sequence[int], lane_of: Mapping[int, int], batch: int) -> tuple[int, ...]:
+    """At most so many rows of the batch lane; the others in their order."""
+    kept: list[int] = []
+    left = max(0, batch)
+    for pk in pks:
+        if lane_of[pk] == BATCH:
+            if not left:
+                continue
+            left -= 1
+        kept.append(pk)
+    return tuple(kept)
 
 
 def ahead(order: Order, held: Queues, count: int, now: float) -> list[int]:

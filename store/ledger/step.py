@@ -272,6 +272,7 @@ def _retry(conn: Connection, routes: Routes, found: dict[int, Any], held: Sequen
     )
     holding = [step for step in held if isinstance(step.then, Hold)]
     rows.many(conn, _HOLD, ({**_fence(step), "the_attempts": step.claim.attempts} for step in holding))
+    behind.let_fly(conn, routes, (found[step.claim.pk] for step in holding if not _is_unwanted(found, step)), at)
     back = [found[step.claim.pk] for step in held if isinstance(step.then, Retry | Hold)]
     supersede.end(conn, routes, [row for row in back if row.superseded_by is not None and not row.cancel], at)
     unwanted = [row.pk for row in back if row.cancel]

@@ -93,6 +93,48 @@ FAULTS: Sequence[Fault] = (
         "realtime flows past it, the ledger takes in only its window",
         "tests/system/test_flood.py::test_realtime_flows_past_a_flood_of_batch",
     ),
+    Fault(
+        "a storm of 429",
+        "no request fails; the calls in flight are cut, so that few calls are sent beyond those answered",
+        "tests/streams/test_limits.py::test_a_storm_of_429_costs_few_calls_and_no_request",
+    ),
+    Fault(
+        "a node dies with its models",
+        "it is left alone after five refusals, tried again after ten seconds, and comes back",
+        "tests/streams/test_limits.py::test_a_dead_node_is_left_alone_and_comes_back",
+    ),
+    Fault(
+        "a node that takes calls and never answers",
+        "a call's time-out ends it; others go on",
+        "tests/system/test_outages.py::"
+        "test_a_node_that_takes_calls_and_never_answers_holds_up_nobody_for_longer_than_a_call_may_take",
+    ),
+    Fault(
+        "PostgreSQL stopped for longer than a lease",
+        "nobody is declared dead for it; all goes on when it is back",
+        "tests/system/test_outages.py::test_postgresql_goes_away_for_longer_than_a_lease_and_nobody_is_declared_dead",
+    ),
+    Fault(
+        "a fifth of all commits cut off, before or after they were made",
+        "what is not known is read again by its fence; nothing is paid twice",
+        "tests/system/test_outages.py::test_lines_that_break_in_a_commit_lose_nothing_and_pay_nothing_twice",
+    ),
+    Fault(
+        "an old database restored",
+        "what was accepted since is taken in again, called again, and said to be",
+        "tests/system/test_offsets.py::"
+        "test_after_an_old_database_was_restored_everything_since_is_taken_in_again_and_its_cost_counted",
+    ),
+    Fault(
+        "offsets lost, or moved forward",
+        "reading goes on where the ledger stands; nothing is skipped",
+        "tests/system/test_offsets.py::test_offsets_moved_forward_skip_nothing",
+    ),
+    Fault(
+        "a loop that stands still",
+        "its stacks are in the log, it exits with 1, and `up` starts one that finishes its work",
+        "tests/system/test_stalls.py::test_a_blocked_loop_ends_its_process_and_up_starts_one_that_finishes_its_work",
+    ),
     Fault("producers that repeat themselves", "one call; the recorded answer to the new place", _STAGE),
     Fault(
         "producers that contradict themselves",
@@ -109,14 +151,31 @@ FAULTS: Sequence[Fault] = (
         "intake stops without ack and says so; all resumes",
         f"{_BAD}::test_a_full_disk_stops_intake_says_so_and_resumes",
     ),
-    Fault("an ordered key with a failing head", "those behind wait for its end, other keys pass"),
-    Fault("a greedy tenant", "others get their share"),
+    Fault(
+        "an ordered key with a failing head",
+        "those behind wait for its end, other keys pass",
+        "tests/system/test_follow.py::test_records_of_one_key_are_answered_in_the_order_of_their_offsets",
+    ),
+    Fault(
+        "a greedy tenant",
+        "others get their share",
+        "tests/store/test_claim.py::test_a_quiet_tenant_and_a_realtime_row_are_claimed_past_a_full_shelf_and_a_flood",
+    ),
     Fault(
         "the Faust table wiped",
         "it is folded anew from genai.usage, as far back as that topic is kept, and agrees again",
         "tests/chaos/test_table.py::test_a_wiped_table_is_folded_anew",
     ),
-    Fault("a clock that jumps", "nothing changes on PostgreSQL; on SQLite no lease is lost"),
+    Fault(
+        "a clock that jumps on PostgreSQL",
+        "nothing changes: deadlines, pauses and leases are held against the database's clock",
+        "tests/system/test_fences.py::test_a_wrong_clock_changes_nothing_on_postgresql",
+    ),
+    Fault(
+        "a clock that jumps on SQLite",
+        "no lease is lost and no call made twice; pauses between tries may be longer",
+        "tests/system/test_fences.py::test_on_sqlite_a_wrong_clock_costs_no_lease_and_no_call",
+    ),
 )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from store.ledger.behind import FLIGHT, KEY, ORDER
-from store.ledger.order import Order, Pair, Queues, Waiting, plan
+from store.ledger.order import Order, Pair, Queues, Waiting, bounded, plan
 from store.ledger.types import Arrival, Ask, CancelAsk, Unreadable
 from tests.store.ground import partition
 
@@ -432,6 +432,10 @@ class Model:
 
     def hold(self, row: Row) -> None:
         row.state, row.owner, row.delayed = "held", None, False
+        flying = [each for each in self.rows.values() if each.unfinished and each.follows == row.key]
+        flying = sorted((each for each in flying if each.behind == FLIGHT), key=lambda each: each.order)
+        if flying:  # they wait for no human
+            self._lead(flying[0], flying[1:])
 
     def decide(self, row: Row, *, again: bool) -> None:
         """A human's word about a held row."""
@@ -463,8 +467,11 @@ class Model:
         fits = {waiting[row.key].pk: row for row in self._waiting() if not row.delayed and not row.behind}
         found = [(Pair(row.lane, row.key[0]), waiting[row.key]) for row in fits.values()]
         planned = plan(Order(), held, found, len(free) + len(self.slots), 0.0, ())
-        chosen = [fits[pk] for pk in planned.pks]
         ready = held.counts()
+        lent = not ready[0] and all(row.lane for row in self.rows.values())
+        for_batch = sum(1 for number in free if not self.reserved(number)) + len(self.slots) - ready[2]
+        lanes = {pk: row.lane for pk, row in fits.items()}
+        chosen = [fits[pk] for pk in (planned.pks if lent else bounded(planned.pks, lanes, for_batch))]
         leased = []
         self.end_all([row for row in chosen if (row.key[0], row.run) in self.run_cancels], "cancelled")
         for row in chosen:
@@ -473,7 +480,6 @@ class Model:
                 leased.append(row)
         urgent = ready[0] + ready[1] + sum(row.lane < 2 for row in leased)
         batch = ready[2] + sum(row.lane == 2 for row in leased)
-        lent = not ready[0] and all(row.lane for row in self.rows.values())
         return [row.key for row in leased], self._take(worker, free, urgent, batch, lent=lent)
 
     def reserved(self, number: int) -> bool:

@@ -16,7 +16,7 @@ from store.ledger.accept import accept
 from store.ledger.choose import TENANTS
 from store.ledger.claim import Claims, claim, ensure_slots
 from store.ledger.order import Order, Pair, Queues, Rules, Waiting
-from store.ledger.types import Ask, Want
+from store.ledger.types import Ask, Slot, Want
 from store.ledger.writer import Writer
 from tests.store.ground import POOL, ROUTES, arrived, asked, opened
 from tests.store.plans import plans
@@ -190,6 +190,17 @@ async def test_a_process_without_slots_leases_nothing_that_would_wait_for_those_
     assert (other.rows, other.slots, other.more) == ((), (), {POOL})
     mine = await _claims(database, Want(POOL, 5, (0, 0, 0)))
     assert mine.rows[0].id == "urgent"
+
+
+async def test_a_batch_row_is_never_leased_for_a_slot_that_is_kept_from_it(database: Database) -> None:
+    """It would wait for a slot of a process that has none, however many of the others' come and go."""
+    await database.write(
+        lambda conn: _bring(conn, asked("urgent", lane=0), *(asked(f"b{i}", lane=2) for i in range(9)))
+    )
+    await _claims(database, Want(POOL, 0, (0, 0, 0)))  # all five slots
+    await database.write(lambda conn: step.free_slots(conn, "w", [Slot(*POOL, "n", 0, True)]))
+    other = await _claims(database, Want(POOL, 0, (0, 0, 0)), "v")
+    assert (other.rows, other.slots, other.more) == ((), (), {POOL})
 
 
 async def test_of_very_many_tenants_each_comes_to_its_turn(database: Database) -> None:

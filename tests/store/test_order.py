@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store.ledger.order import AGED, ALL, URGENT, Order, Pair, Plan, Queues, Rules, Waiting, ahead, guess, plan
+from store.ledger.order import AGED, ALL, URGENT, Order, Pair, Plan, Queues, Rules, Waiting, ahead, bounded, guess, plan
 
 pytestmark = pytest.mark.fast
 
@@ -251,3 +251,16 @@ def test_weights_and_thresholds_are_rules() -> None:
     queues = backlog({Pair(lane, "t"): 100 for lane in range(3)})
     found = Counter(pair.lane for pair, _ in taken(Order(Rules(weights=(1, 1, 2))), queues, 100))
     assert found == {0: 25, 1: 25, 2: 50}
+
+
+@pytest.mark.parametrize(
+    ("batch", "kept"),
+    [
+        (-1, (1, 4)),  # more are held than there is room for
+        (0, (1, 4)),
+        (1, (1, 2, 4)),
+        (9, (1, 2, 3, 4)),
+    ],
+)
+def test_batch_rows_are_bounded_and_no_others(batch: int, kept: tuple[int, ...]) -> None:
+    assert bounded((1, 2, 3, 4), {1: 0, 2: 2, 3: 2, 4: 1}, batch) == kept

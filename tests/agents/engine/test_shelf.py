@@ -135,6 +135,15 @@ def test_no_call_begins_at_a_closed_node() -> None:
     assert len(shelf.pair()) == 1
 
 
+def test_rows_without_any_slot_of_ours_are_stranded() -> None:
+    shelf = Shelf(POOL, 4)
+    assert not shelf.is_stranded()
+    shelf.put([row(1, 2)], [slot(0, reserved=True)])
+    assert not shelf.is_stranded()
+    shelf.forget(slot(0, reserved=True))
+    assert shelf.is_stranded()
+
+
 def test_a_claim_is_due_when_rows_may_have_come_or_the_shelf_runs_low() -> None:
     shelf = Shelf(POOL, 4)
     assert shelf.is_due()
