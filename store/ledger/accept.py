@@ -198,7 +198,9 @@ class _Batch:
         return None if lead is None else self._expired_answer(arrival, ask, lead.pk, lead.generation)
 
     def _supersede(self, ask: Ask, key: bytes) -> None:
-        """This one stands for its key from now on."""
+        """This one stands for its key from now on, and for none that an earlier generation of it stood for."""
+        for standing in self.stands.values():
+            standing.pop(key, None)
         if ask.supersede_key is None or ask.failure is not None:
             return
         stands = self.stands[ask.tenant, ask.operation, ask.supersede_key]

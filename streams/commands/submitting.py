@@ -144,12 +144,14 @@ class Job:
             raise SpineError(f"There is nothing in {'standard input' if file == given.STDIN else file} to send.")
 
     async def _run(self, lines: "Iterator[Line]") -> None:
+        import asyncio
         import contextlib
 
         from streams import submit as sending
         from streams import where
         from streams.commands.bars import bar
 
+        asyncio.get_running_loop().set_exception_handler(_complain)
         bootstrap = where.bootstrap(self.settings)
         self.sent = sending.Sent()
         await sending.send(self.settings, bootstrap, lines, self.lane, self.sent)
@@ -212,6 +214,12 @@ def told(found: "Bad") -> str:
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def _complain(loop: Any, context: dict[str, Any]) -> None:
+    """Ctrl-C may meet a task of Kafka's client, which nobody asks how it ended: that is not worth a traceback."""
+    if not isinstance(context.get("exception"), KeyboardInterrupt):
+        loop.default_exception_handler(context)
 
 
 def _tell(words: str) -> None:

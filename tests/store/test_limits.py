@@ -13,7 +13,7 @@ from store.ledger.claim import Claims, claim, ensure_slots
 from store.ledger.step import free_slots
 from store.ledger.throttle import Heard
 from store.ledger.types import Pool, Slot, Want
-from tests.store.ground import POOL, ROUTES, arrived, asked, opened
+from tests.store.ground import POOL, ROUTES, arrived, asked, opened, refusal
 from tests.store.plans import plans
 
 NODE = "n"
@@ -97,8 +97,11 @@ async def test_a_shut_door_is_shut_for_every_model_and_other_nodes_stay_open(led
 
 
 async def test_batch_rows_are_not_kept_out_by_reserved_slots_under_a_low_ceiling(database_url: str) -> None:
-    database = await opened(database_url, "a", slots=SLOTS)  # two of them are reserved
-    await database.write(lambda conn: accept(conn, ROUTES, [arrived(asked("x", lane=2), 1)]))
+    database = await opened(
+        database_url, "a", slots=SLOTS
+    )  # two of them are reserved, and a realtime request came lately
+    lately = asked("lately", lane=0, failure=refusal())
+    await database.write(lambda conn: accept(conn, ROUTES, [arrived(lately, 0), arrived(asked("x", lane=2), 1)]))
     await heard(database, CUT)
     await moved(database, ceiling=1.0)
     assert [slot.reserved for slot in (await claimed(database, "a")).slots] == [False]

@@ -30,6 +30,7 @@ def settings(folder: Path, **changes: object) -> Settings:
         default_model=POOL[1],
         poll_s=0.1,
         retry_base_s=0.05,
+        cache_ttl_s=0.0,  # equal texts, and every one a call
         _env_file=None,
         **{"fake_slots": 16, **changes},
     )

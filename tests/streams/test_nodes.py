@@ -46,6 +46,7 @@ async def started(stack: AsyncExitStack, folder: Path, servers: list[FakeServer]
         ollama_url=",".join(server.url for server in servers),
         ollama_slots=SLOTS,
         poll_s=0.1,
+        cache_ttl_s=0.0,  # equal texts, and every one a call
         _env_file=None,
         **{"ollama_gather_s": 0.3, "ollama_loaded": 1, **changes},
     )

@@ -108,7 +108,7 @@ def parsed(text: str) -> list[tuple[str, str, Any]]:
     found = []
     for block in text.split("\n\n"):
         fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith((":", "retry")))
-        if fields:
+        if fields and fields["event"] != "queue":  # an estimate has no id, and is told beside the others
             found.append((fields["event"], fields["id"], orjson.loads(fields["data"])))
     return found
 

@@ -149,7 +149,8 @@ def test_views_of_dead_letters_mask_what_the_setting_names(whole: Run) -> None:
     views += [["show", place, "--json"] for place in places]
     shown = [run(whole.folder, "dlq", *view, **environment).stdout for view in views]
     assert (len(places) >= 3, CONTENT in "".join(shown), "***" in "".join(shown)) == (True, False, True)
-    assert CONTENT in run(whole.folder, "dlq", "show", places[0], "--raw", **ENVIRONMENT).stdout
+    raw = [run(whole.folder, "dlq", "show", place, "--raw", **ENVIRONMENT).stdout for place in places]
+    assert any(CONTENT in record for record in raw)
 
 
 @pytest.mark.parametrize("line", [["results", "-n", "50"], ["dlq", "list"], ["costs"]])
