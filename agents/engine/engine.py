@@ -150,8 +150,9 @@ class Engine:
         return {model for name, model in self.shelves if name == provider}
 
     def _is_at_work(self, provider: str) -> bool:
-        """Whether rows of this provider wait here or are called."""
-        return any(shelf.busy or shelf.pks() for pool, shelf in self.shelves.items() if pool[0] == provider)
+        """Whether rows of this provider wait, here or in the ledger, or are called."""
+        ours = (shelf for pool, shelf in self.shelves.items() if pool[0] == provider)
+        return any(shelf.busy or shelf.rows or shelf.more for shelf in ours)
 
     async def _allowed(self, claim: Claimed, tokens: int) -> None:
         """Returns when the call may leave, by what its pool may be asked for in a minute."""
