@@ -207,7 +207,9 @@ def test_the_worker_shows_lag_and_age_by_lane(worker: Served, results: dict[str,
 def test_sigterm_drains_the_worker_publishes_and_ends_with_zero(folder: Path, worker: Served) -> None:
     slow = '{"operation": "summarize", "id": "slow", "content": "x [fake:sleep:3]"}'
     assert run(folder, "submit", "-", given=slow).returncode == 0
-    time.sleep(1.5)
+    until = time.monotonic() + 60
+    while '"slow"' not in run(folder, "requests", "list", "--state", "calling", "--json").stdout:
+        assert time.monotonic() < until
     assert worker.stop(signal.SIGTERM) == 0
     shown = map(orjson.loads, run(folder, "results", "-n", "100", "--json").stdout.splitlines())
     assert [result["status"] for result in shown if result["id"] == "slow"] == ["succeeded"]
