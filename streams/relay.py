@@ -72,8 +72,10 @@ class Relay:
             await self._producer.stop()
 
     async def _left(self) -> bool:
+        """Whether anything of ours waits, or of nobody: the first results of all may have come just now."""
+        worker = self.writer.worker
         try:
-            return await self.database.read(lambda conn: outgoing.waits(conn, self.writer.worker))
+            return await self.database.read(lambda conn: outgoing.waits(conn, worker) or outgoing.unowned(conn))
         except StoreError:
             return False
 
