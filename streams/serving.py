@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import structlog
+from aiokafka.errors import KafkaConnectionError
 
 from providers import PROVIDERS
 from store import killpoint
@@ -158,6 +159,12 @@ async def _work(settings: Settings, doors: Doors, front: Front, bootstrap: str |
                 log.warning("the database is away at the end; others take over what is left", error=str(error))
                 return code
             front.wait_for(f"waiting for the database ({error})")
+            await asyncio.sleep(waiting.RETRY_S)
+        except KafkaConnectionError as error:
+            if front.leaving:
+                log.warning("the broker is away at the end; results wait in the ledger", error=str(error))
+                return code
+            front.wait_for(f"waiting for Kafka at {bootstrap} ({error})")
             await asyncio.sleep(waiting.RETRY_S)
         else:
             return code

@@ -145,8 +145,8 @@ def choose(conn: Connection, want: Want, free: int, for_batch: int, at: float) -
     """For as many rows as the free slots can hold, and as many ahead as this process has slots: whoever would be picked
     among what waits and what is held. A shelf full of one tenant's rows, or of batch rows, hides nobody.
 
-    `for_batch`: how many of the free slots may serve a batch row while none is lent. A row that is leased for a slot that it
-    cannot have would wait for one of this process, which may never have one.
+    `for_batch`: how many of the free slots may serve a batch row while none is lent. A process without slots leases no more:
+    a row that cannot have its slot would wait there for one that may never come.
     """
     count, held = free + want.total, want.held.counts()
     rooms = [max(0, count - sum(held[: lane + 1])) for lane in range(LANES)]
@@ -172,7 +172,7 @@ def choose(conn: Connection, want: Want, free: int, for_batch: int, at: float) -
         after=(_after(found, 0), _after(found, 1), _after(found, 2)),
     )
     lanes = {row.pk: row.lane for row in found}
-    pks = planned.pks if seen.lent else bounded(planned.pks, lanes, for_batch + want.total - held[BATCH])
+    pks = planned.pks if seen.lent or want.total else bounded(planned.pks, lanes, for_batch - held[BATCH])
     more = len(pks) < len(rows) or bool(cut) or any(seen.after) or any(want.after)
     return Chosen(tuple((pk, runs[pk]) for pk in pks), more, seen)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from store.ledger.behind import FLIGHT, KEY, ORDER
-from store.ledger.order import Order, Pair, Queues, Waiting, bounded, plan
+from store.ledger.order import Order, Pair, Queues, Waiting, plan
 from store.ledger.types import Arrival, Ask, CancelAsk, Unreadable
 from tests.store.ground import partition
 
@@ -469,9 +469,7 @@ class Model:
         planned = plan(Order(), held, found, len(free) + len(self.slots), 0.0, ())
         ready = held.counts()
         lent = not ready[0] and all(row.lane for row in self.rows.values())
-        for_batch = sum(1 for number in free if not self.reserved(number)) + len(self.slots) - ready[2]
-        lanes = {pk: row.lane for pk, row in fits.items()}
-        chosen = [fits[pk] for pk in (planned.pks if lent else bounded(planned.pks, lanes, for_batch))]
+        chosen = [fits[pk] for pk in planned.pks]
         leased = []
         self.end_all([row for row in chosen if (row.key[0], row.run) in self.run_cancels], "cancelled")
         for row in chosen:

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from sqlalchemy import Connection, select
@@ -679,7 +679,12 @@ def _walk(ledger: Ledger, **how: Any) -> None:
     run_state_machine_as_test(
         functools.partial(StateTable, ledger),
         settings=settings(
-            deadline=None, suppress_health_check=list(HealthCheck), print_blob=True, database=None, **how
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            print_blob=True,
+            database=None,
+            phases=(Phase.generate, Phase.shrink),  # to explain takes longer than to find
+            **how,
         ),
     )
 
