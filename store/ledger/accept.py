@@ -79,10 +79,7 @@ class _Batch:
         if not isinstance(ask, Ask):
             return False
         key = _identity(ask)
-        if key in self.cancelled or key in self.superseded:
-            return True
-        # who merely asks what a replaced one asked may join it: it leads when that one ends, in this very transaction
-        return joining.joins(arrival, ask) if self.cancelled else joining.is_bound(arrival, ask)
+        return key in self.cancelled or key in self.superseded or joining.joins(arrival, ask)
 
     def _reach(self, arrival: Arrival, progress: look.Places) -> None:
         """A position that stands twice in this batch (it was fetched again while the first waited) counts once."""
@@ -174,6 +171,7 @@ class _Batch:
         """Generation + 1: this is what redriving a dead letter is."""
         if (refused := self._refused(arrival, ask, known)) is not None:
             return refused
+        self.joins.let_go(known.pk)
         state = "waiting" if ask.failure is None else "failed"
         generation = known.generation + 1
         row = {"the_pk": known.pk, "generation": generation, **self._row(arrival, ask, state)}

@@ -131,6 +131,10 @@ class Joins:
         key = idem(ask)
         return None if key is None else self.leaders.get(key)
 
+    def let_go(self, pk: int) -> None:
+        """A row that begins anew stands for no key, until it says so again."""
+        self.leaders = {key: lead for key, lead in self.leaders.items() if lead.pk != pk}
+
     def place(self, arrival: Arrival, ask: Ask, pk: int, row: dict[str, Any]) -> Lead | None:
         """Write into a new row what it waits for. A lead: nothing, its recorded answer is this one's too."""
         row["fingerprint"] = ask.fingerprint
@@ -209,11 +213,6 @@ def _may_be_followed(lead: Lead) -> bool:
 def joins(arrival: Arrival, ask: Ask) -> bool:
     """Whether other rows can matter to it."""
     return ask.fresh_s > 0 or ask.idempotency_key is not None or order_key(arrival, ask) is not None
-
-
-def is_bound(arrival: Arrival, ask: Ask) -> bool:
-    """Whether it has a turn or a key, for which it matters whether another row has ended before it came."""
-    return ask.idempotency_key is not None or order_key(arrival, ask) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ class Row:
             self.generation,
             self.fence,
             self.owner,
-            self.lane,
+            self.lane if self.unfinished else None,
             self.hash,
             self.error,
             self.attempts,

@@ -626,7 +626,7 @@ def _facts(row: Any) -> tuple[Any, ...]:
         row.generation,
         row.fence,
         row.owner,
-        row.lane,
+        row.lane if unfinished else None,
         row.payload_hash,
         row.error_type,
         row.attempts,
