@@ -104,7 +104,7 @@ class Row:
             self.delayed,
             self.where,
             self.pinned,
-            self.leads,
+            self.leads if self.state not in {"cancelled", "expired"} else None,
             self.behind if self.unfinished else None,
             self.fingerprint if self.unfinished or self.state == "succeeded" else None,
             self.superseded,
