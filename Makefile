@@ -17,7 +17,7 @@ run: setup ## the whole thing on this machine: a real Kafka, a real (tiny) model
 	@$(BIN)/genai-spine demo
 
 test: setup ## all tests
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+	$(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 check: setup ## lint, types, import rules and the tests that need nothing
 	$(BIN)/ruff check .
