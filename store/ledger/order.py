@@ -90,6 +90,16 @@ class Queues:
             return None
         return next((Pair(i, tenant), rows) for i, lane in enumerate(self.lanes) for tenant, rows in lane.items())
 
+    def without(self, pks: Collection[int]) -> "Queues":
+        """The others: a row that waits again was lost by whoever believes to hold it."""
+        stale = [(pair, row) for pair, row in self if row.pk in pks]
+        if not stale:
+            return self
+        made = self.copy()
+        for pair, row in stale:
+            made.remove(pair, row)
+        return made
+
     def copy(self) -> "Queues":
         made = Queues()
         made.lanes = tuple({tenant: queue.copy() for tenant, queue in lane.items()} for lane in self.lanes)
@@ -216,7 +226,7 @@ def plan(
         return Plan()
     left = Counter(pair for pair, _ in found)
     new = {row.pk for _, row in found}
-    queues = held.copy()
+    queues = held.without(new).copy()
     for pair, row in found:
         queues.add(pair, row)
     picked: list[int] = []

@@ -264,3 +264,9 @@ def test_weights_and_thresholds_are_rules() -> None:
 )
 def test_batch_rows_are_bounded_and_no_others(batch: int, kept: tuple[int, ...]) -> None:
     assert bounded((1, 2, 3, 4), {1: 0, 2: 2, 3: 2, 4: 1}, batch) == kept
+
+
+def test_a_row_that_waits_again_is_planned_once_although_it_is_believed_to_be_held() -> None:
+    lost = Waiting(1.0, 7, 1, 0.0)
+    held = Queues([(Pair(2, "t"), lost), (Pair(1, "t"), Waiting(0.0, 3, 1, 0.0))])
+    assert plan(Order(), held, [(Pair(1, "t"), lost)], 5, 0.0, ()).pks == (7,)

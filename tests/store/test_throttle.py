@@ -94,7 +94,7 @@ def test_cuts_are_apart_and_answers_alone_bring_all_slots_back(told: list[tuple[
         after = throttle.hear(state, heard, now, busy=busy, slots=16)
         cuts += [now] if after.cut_at != state.cut_at else []
         state = after
-    assert all(later - earlier >= throttle.CUT_EVERY_S for earlier, later in pairwise(cuts))
+    assert all(later - earlier >= throttle.CUT_EVERY_S - 1e-9 for earlier, later in pairwise(cuts))  # floats
     for _ in range(16 * 16):
         state = throttle.hear(state, ANSWERED, now, busy=1, slots=16)
     assert throttle.is_over(state, state.paused_until)
