@@ -121,8 +121,7 @@ class Engine:
         if placed:
             await self.placer.settle(pool[0])
         total = sum(count for _, _, count in wanted)
-        avoided = lambda: self.gates.closed(pool, provider.nodes())  # noqa: E731 - asked again and again
-        self.shelves.setdefault(pool, Shelf(pool, total, avoided, rules=self.rules))
+        self.shelves.setdefault(pool, Shelf(pool, total, lambda: self.gates.closed(pool, nodes), rules=self.rules))
         self.metrics.slots.labels(*pool).set(total)
 
     def _heard(self, claim: Claimed, node: str, ended: ProviderError | Spent, took_s: float) -> None:

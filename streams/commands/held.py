@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streams.commands.requests import Json, Operation, Run, Tenant, newest, wished
 from streams.errors import Exit
 
 if TYPE_CHECKING:
@@ -15,10 +16,6 @@ app = typer.Typer(
     help="Requests that wait for a human: a paid call broke off, and on_ambiguous is hold.", no_args_is_help=True
 )
 
-_Json = Annotated[bool, typer.Option("--json", help="JSON, for a program.")]
-_Operation = Annotated[str | None, typer.Option("--operation", "-o", help="Only this operation.")]
-_Tenant = Annotated[str | None, typer.Option("--tenant", "-t", help="Only this tenant.")]
-_Run = Annotated[str | None, typer.Option("--run", help="Only this run.")]
 _Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="The requests' ids.")]
 _All = Annotated[bool, typer.Option("--all", help="Every held one that the options name, instead of ids.")]
 _AT_ONCE = 500
@@ -26,11 +23,11 @@ _AT_ONCE = 500
 
 @app.command("list")
 def list_(
-    operation: _Operation = None,
-    tenant: _Tenant = None,
-    run: _Run = None,
+    operation: Operation = None,
+    tenant: Tenant = None,
+    run: Run = None,
     number: Annotated[int, typer.Option("-n", "--number", min=1, help="How many of the newest.")] = 20,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Print held requests, newest first.
 
@@ -44,9 +41,9 @@ def list_(
 @app.command()
 def show(
     id_: Annotated[str, typer.Argument(metavar="ID", help="The request's id.")],
-    operation: _Operation = None,
-    tenant: _Tenant = None,
-    as_json: _Json = False,
+    operation: Operation = None,
+    tenant: Tenant = None,
+    as_json: Json = False,
 ) -> None:
     """Print one request and its calls: how the last one broke off, and what it may have cost.
 
@@ -60,11 +57,11 @@ def show(
 @app.command()
 def retry(
     ids: _Ids = None,
-    operation: _Operation = None,
-    tenant: _Tenant = None,
-    run: _Run = None,
+    operation: Operation = None,
+    tenant: Tenant = None,
+    run: Run = None,
     all_: _All = False,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Let held requests be tried again: the call that may have been paid is made, and perhaps paid, once more.
 
@@ -76,11 +73,11 @@ def retry(
 @app.command()
 def drop(
     ids: _Ids = None,
-    operation: _Operation = None,
-    tenant: _Tenant = None,
-    run: _Run = None,
+    operation: Operation = None,
+    tenant: Tenant = None,
+    run: Run = None,
     all_: _All = False,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """End held requests as failed, ambiguous. What they cost stays booked; sent again, they run again.
 
@@ -120,15 +117,14 @@ async def _in_ledger(
     settings: "Settings", word: "Word", ids: list[str], operation: str | None, tenant: str | None, run: str | None
 ) -> list[dict[str, Any]]:
     from streams import lookup
-    from streams.commands.requests import _newest, _wanted
     from streams.deciding import decide
     from streams.routing import make_routes
 
     routes = make_routes(settings, {})
     async with lookup.opened(settings) as database:
         if not ids:
-            wanted = _wanted("held", operation, tenant, None, run, None, None)
-            found = [item async for item in _newest(database, wanted, 1 << 31)]
+            wanted = wished("held", operation, tenant, None, run, None, None)
+            found = [item async for item in newest(database, wanted, 1 << 31)]
             named = [(item["tenant"], item["operation"], item["request_id"]) for item in found]
             told: list[dict[str, Any]] = []
         else:

@@ -15,31 +15,31 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Requests in the ledger: what waits, what runs, how it ended.", no_args_is_help=True)
 
-_Json = Annotated[bool, typer.Option("--json", help="JSON, for a program.")]
+Json = Annotated[bool, typer.Option("--json", help="JSON, for a program.")]
 _State = Annotated[
     str | None,
     typer.Option(
         "--state", "-s", help="Some of unfinished, finished, waiting, leased, calling, held, failed, …; by commas."
     ),
 ]
-_Operation = Annotated[str | None, typer.Option("--operation", "-o", help="Only this operation.")]
-_Tenant = Annotated[str | None, typer.Option("--tenant", "-t", help="Only this tenant.")]
+Operation = Annotated[str | None, typer.Option("--operation", "-o", help="Only this operation.")]
+Tenant = Annotated[str | None, typer.Option("--tenant", "-t", help="Only this tenant.")]
 _Lane = Annotated[str | None, typer.Option("--lane", help="realtime, normal or batch.")]
-_Run = Annotated[str | None, typer.Option("--run", help="Only this run.")]
+Run = Annotated[str | None, typer.Option("--run", help="Only this run.")]
 _AT_ONCE = 500
 
 
 @app.command("list")
 def list_(
     state: _State = None,
-    operation: _Operation = None,
-    tenant: _Tenant = None,
+    operation: Operation = None,
+    tenant: Tenant = None,
     lane: _Lane = None,
-    run: _Run = None,
+    run: Run = None,
     first: Annotated[str | None, typer.Option("--from", help="A UTC day, or a moment with its zone.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="A UTC day (included), or a moment.")] = None,
     number: Annotated[int, typer.Option("-n", "--number", min=1, help="How many of the newest.")] = 20,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Print requests, newest first.
 
@@ -49,7 +49,7 @@ def list_(
 
     from streams import postgres, settings
 
-    wanted = _wanted(state, operation, tenant, lane, run, first, last)
+    wanted = wished(state, operation, tenant, lane, run, first, last)
     found = asyncio.run(_list(postgres.resolved(settings.load()), wanted, number))
     if as_json:
         for item in found:
@@ -61,9 +61,9 @@ def list_(
 @app.command()
 def show(
     id_: Annotated[str, typer.Argument(metavar="ID", help="The request's id.")],
-    operation: _Operation = None,
-    tenant: _Tenant = None,
-    as_json: _Json = False,
+    operation: Operation = None,
+    tenant: Tenant = None,
+    as_json: Json = False,
 ) -> None:
     """Print one request: where it stands or how it ended, and each of its calls.
 
@@ -83,13 +83,13 @@ def show(
 @app.command()
 def watch(
     state: _State = None,
-    operation: _Operation = None,
-    tenant: _Tenant = None,
+    operation: Operation = None,
+    tenant: Tenant = None,
     lane: _Lane = None,
-    run: _Run = None,
+    run: Run = None,
     number: Annotated[int, typer.Option("-n", "--number", min=1, max=_AT_ONCE, help="How many of the newest.")] = 20,
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Print a line for each of the newest requests whenever its state changes; until Ctrl-C.
 
@@ -99,14 +99,14 @@ def watch(
 
     from streams import postgres, settings
 
-    wanted = _wanted(state, operation, tenant, lane, run, None, None)
+    wanted = wished(state, operation, tenant, lane, run, None, None)
     try:
         asyncio.run(_watch(postgres.resolved(settings.load()), wanted, number, every, as_json))
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 
 
-def _wanted(*told: str | None) -> "Wanted":
+def wished(*told: str | None) -> "Wanted":
     from streams import requested
     from streams.errors import SpineError
 
@@ -121,10 +121,10 @@ async def _list(settings: "Settings", wanted: "Wanted", number: int) -> list[dic
     from streams import lookup
 
     async with lookup.opened(settings) as database:
-        return [item async for item in _newest(database, wanted, number)]
+        return [item async for item in newest(database, wanted, number)]
 
 
-async def _newest(database: "Database", wanted: "Wanted", number: int) -> "AsyncIterator[dict[str, Any]]":
+async def newest(database: "Database", wanted: "Wanted", number: int) -> "AsyncIterator[dict[str, Any]]":
     """Page by page: a page may be shorter than what there is."""
     from store.ledger import pages
     from streams.web.showing import item
@@ -186,7 +186,7 @@ async def _watch(settings: "Settings", wanted: "Wanted", number: int, every_s: f
     known: dict[tuple[str, str, str], tuple[str, int, int]] = {}
     async with lookup.opened(settings) as database:
         while True:
-            now = [item async for item in _newest(database, wanted, number)]
+            now = [item async for item in newest(database, wanted, number)]
             for item in reversed(now):
                 key = (item["tenant"], item["operation"], item["request_id"])
                 stands = (item["state"], item["generation"], item["attempts"])

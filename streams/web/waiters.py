@@ -7,7 +7,7 @@ import structlog
 
 from store.errors import StoreError
 from store.ledger import queries
-from store.ledger.news import CHANNEL
+from store.ledger.news import CHANNEL, heard
 from store.ledger.types import Claimed
 from store.listen import listen
 from streams.app import Spine
@@ -76,7 +76,8 @@ class Waiters:
             if not future.done():
                 future.set_result(body)
 
-    def _heard(self, worker: str) -> None:
+    def _heard(self, payload: str) -> None:
+        worker, _ = heard(payload)
         if worker != self._spine.worker and self._waiting:
             self._look.set()
 

@@ -11,8 +11,9 @@ from schemas.errors import ErrorType, Failure
 from schemas.result import Status, Totals
 from store.database import Database, parse_url
 from store.ledger import life
-from store.ledger.claim import ensure_slots
-from store.ledger.types import Arrival, Ask, Call, Claimed, Closing, End, Position, Routes
+from store.ledger.claim import claim, ensure_slots
+from store.ledger.step import take_steps
+from store.ledger.types import Arrival, Ask, Call, Claimed, Closing, End, Position, Routes, Step, Want
 from store.migrate import migrate
 from store.tables import metadata
 
@@ -96,6 +97,18 @@ def arrived(what: Any, offset: int | None = None, *, partition: int = 0, topic: 
 
 def refusal() -> Failure:
     return Failure(type=ErrorType.INVALID_REQUEST, message="no input")
+
+
+def claim_all(conn: Connection, worker: str = "w") -> list[Claimed]:
+    """What a process without rows and slots gets."""
+    return list(claim(conn, ROUTES, worker, [Want(POOL, 5, (0, 0, 0))]).rows)
+
+
+def start_call(conn: Connection) -> Claimed:
+    """The one row that waits, claimed, and its call's intent."""
+    (mine,) = claim_all(conn)
+    take_steps(conn, ROUTES, "w", [Step(mine, opens=call(mine))])
+    return mine
 
 
 def call(claim: Claimed, number: int = 1, *, attempt: str = "", nano: int | None = 1_000) -> Call:

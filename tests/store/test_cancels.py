@@ -9,10 +9,9 @@ from store import tables
 from store.database import Database
 from store.ledger import cancels, life
 from store.ledger.accept import accept
-from store.ledger.claim import claim
 from store.ledger.step import take_steps
-from store.ledger.types import CancelAsk, Claimed, Retry, Step, Want
-from tests.store.ground import POOL, ROUTES, answered, arrived, asked, call, ending, opened, refusal
+from store.ledger.types import CancelAsk, Claimed, Retry, Step
+from tests.store.ground import ROUTES, answered, arrived, asked, call, claim_all, ending, opened, refusal, start_call
 
 WANTED = CancelAsk("t", "summarize", "a")
 
@@ -22,16 +21,6 @@ async def database(database_url: str) -> Database:
     found = await opened(database_url, "w", "other")
     yield found
     await found.aclose()
-
-
-def _claim(conn: Connection) -> list[Claimed]:
-    return list(claim(conn, ROUTES, "w", [Want(POOL, 5, (0, 0, 0))]).rows)
-
-
-def _call(conn: Connection) -> Claimed:
-    (mine,) = _claim(conn)
-    take_steps(conn, ROUTES, "w", [Step(mine, opens=call(mine))])
-    return mine
 
 
 async def _states(database: Database) -> list[str]:
@@ -45,7 +34,7 @@ async def test_a_cancel_tells_where_its_request_stood(database: Database) -> Non
             return cancels.order(conn, ROUTES, [CancelAsk("t", "summarize", name)], "cli")[0].state
 
         accept(conn, ROUTES, [arrived(asked("runs"), 0)])
-        running = _call(conn)
+        running = start_call(conn)
         found = [cancel("runs")]
         take_steps(conn, ROUTES, "w", [Step(running, (answered(call(running)),), then=ending())])
         accept(conn, ROUTES, [arrived(asked("waits"), 1)])
@@ -92,10 +81,10 @@ async def test_a_cancel_and_its_request_read_at_the_same_moment_find_each_other(
 async def test_the_rows_of_a_cancelled_run_are_told_to_their_owner_and_end(database: Database) -> None:
     def begin(conn: Connection) -> tuple[int, list[int], Claimed]:
         accept(conn, ROUTES, [arrived(asked("calls", run_id="r"), 0)])
-        calling = _call(conn)
+        calling = start_call(conn)
         accept(conn, ROUTES, [arrived(asked("leased", run_id="r"), 1), arrived(asked("else"), 2)])
         accept(conn, ROUTES, [arrived(asked("theirs", tenant="u", run_id="r"), 3)])
-        leased = next(row for row in _claim(conn) if row.id == "leased")
+        leased = next(row for row in claim_all(conn) if row.id == "leased")
         count = cancels.of_run(conn, "t", "r")
         cancels.order(conn, ROUTES, [CancelAsk("t", run_id="r")], "cli")
         told = life.told_to_stop(conn, "w")
@@ -105,7 +94,7 @@ async def test_the_rows_of_a_cancelled_run_are_told_to_their_owner_and_end(datab
     count, _, leased = await database.write(begin)
     assert count == 2
     await database.write(lambda conn: take_steps(conn, ROUTES, "w", [Step(leased, then=Retry(0.0))]))
-    await database.write(_claim)
+    await database.write(claim_all)
     assert await _states(database) == ["calling", "cancelled", "leased", "leased"]
 
 

@@ -13,10 +13,9 @@ from store import tables
 from store.database import Database
 from store.ledger import life, progress, supersede
 from store.ledger.accept import accept
-from store.ledger.claim import claim
 from store.ledger.step import take_steps
-from store.ledger.types import Ask, Claimed, Retry, Step, Want
-from tests.store.ground import POOL, ROUTES, TOPIC, answered, arrived, asked, call, ending, opened
+from store.ledger.types import Ask, Claimed, Retry, Step
+from tests.store.ground import ROUTES, TOPIC, answered, arrived, asked, call, claim_all, ending, opened, start_call
 from tests.store.plans import plans
 
 BUSY = Failure(type=ErrorType.OVERLOADED, message="busy", retryable=True)
@@ -31,16 +30,6 @@ async def database(database_url: str) -> Database:
     found = await opened(database_url, "w", "other")
     yield found
     await found.aclose()
-
-
-def _claim(conn: Connection) -> list[Claimed]:
-    return list(claim(conn, ROUTES, "w", [Want(POOL, 5, (0, 0, 0))]).rows)
-
-
-def _call(conn: Connection) -> Claimed:
-    (mine,) = _claim(conn)
-    take_steps(conn, ROUTES, "w", [Step(mine, opens=call(mine))])
-    return mine
 
 
 def _end(conn: Connection, mine: Claimed, status: Status = Status.SUCCEEDED) -> None:
@@ -72,7 +61,7 @@ async def test_what_has_not_begun_is_cancelled_and_says_by_whom(database: Databa
             return
         accept(conn, ROUTES, [old])
         if state == "leased":
-            _claim(conn)
+            claim_all(conn)
         conn.execute(update(tables.requests).values(state=state))
         accept(conn, ROUTES, [new])
 
@@ -84,7 +73,7 @@ async def test_what_has_not_begun_is_cancelled_and_says_by_whom(database: Databa
 async def test_what_runs_is_let_finish_and_its_answer_says_that_it_is_old(database: Database) -> None:
     def work(conn: Connection) -> None:
         accept(conn, ROUTES, [arrived(filing("old"), 0)])
-        running = _call(conn)
+        running = start_call(conn)
         accept(conn, ROUTES, [arrived(filing("new"), 1)])
         _end(conn, running)
 
@@ -97,7 +86,7 @@ async def test_what_runs_is_let_finish_and_its_answer_says_that_it_is_old(databa
 async def test_what_runs_is_not_tried_again(database: Database, dies: bool) -> None:
     def work(conn: Connection) -> None:
         accept(conn, ROUTES, [arrived(filing("old"), 0)])
-        running = _call(conn)
+        running = start_call(conn)
         accept(conn, ROUTES, [arrived(filing("new"), 1)])
         if dies:
             life.bury(conn, ROUTES, ["w"])
@@ -138,7 +127,7 @@ async def test_a_loop_ends_with_the_newest(database: Database) -> None:
 async def test_an_older_one_that_had_failed_is_not_redriven_over_the_newer(database: Database) -> None:
     def work(conn: Connection) -> str:
         accept(conn, ROUTES, [arrived(filing("old"), 0)])
-        _end(conn, _call(conn), Status.FAILED)
+        _end(conn, start_call(conn), Status.FAILED)
         accept(conn, ROUTES, [arrived(filing("new"), 1)])
         return accept(conn, ROUTES, [arrived(filing("old"), 2)])[0].decision
 
@@ -149,7 +138,7 @@ async def test_an_older_one_that_had_failed_is_not_redriven_over_the_newer(datab
 async def test_the_newest_one_that_failed_is_redriven(database: Database) -> None:
     def work(conn: Connection) -> str:
         accept(conn, ROUTES, [arrived(filing("old"), 0), arrived(filing("new"), 1)])
-        _end(conn, _call(conn), Status.FAILED)
+        _end(conn, start_call(conn), Status.FAILED)
         return accept(conn, ROUTES, [arrived(filing("new"), 2)])[0].decision
 
     assert await database.write(work) == "again"

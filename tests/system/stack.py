@@ -5,7 +5,7 @@ import contextlib
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,15 +39,22 @@ class Seen:
 
 
 async def fresh_topics(bootstrap: str, settings: Settings) -> dict[str, int]:
-    """Topics made anew; their partition counts."""
+    """All topics made anew; their partition counts."""
+    await made_anew(
+        bootstrap, settings, {name for name in await topics.list_topics(bootstrap) if name.startswith("genai.")}
+    )
+    return await widths(bootstrap)
+
+
+async def made_anew(bootstrap: str, settings: Settings, names: Collection[str]) -> None:
+    """Deleted, and made again as a worker's start makes them."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        old = [name for name in await admin.list_topics() if name.startswith("genai.")]
-        if old:
-            await admin.delete_topics(old)
+        if names:
+            await admin.delete_topics(list(names))
         until = time.monotonic() + 20
-        while any(name.startswith("genai.") for name in await admin.list_topics()) and time.monotonic() < until:
+        while set(names) & set(await admin.list_topics()) and time.monotonic() < until:
             await asyncio.sleep(0.05)
     finally:
         await admin.close()
@@ -55,9 +62,8 @@ async def fresh_topics(bootstrap: str, settings: Settings) -> dict[str, int]:
         try:
             await topics.create(bootstrap, settings, OPERATIONS)
             break
-        except Exception:
+        except Exception:  # the broker may still be deleting
             await asyncio.sleep(0.3)
-    return await widths(bootstrap)
 
 
 async def widths(bootstrap: str) -> dict[str, int]:

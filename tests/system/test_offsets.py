@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 from structlog.testing import capture_logs
 
-from agents import OPERATIONS
 from streams import topics
 from tests.streams.test_kafka_tools import tool
 from tests.system.conftest import MakeStack
-from tests.system.stack import Stack, request
+from tests.system.stack import Stack, made_anew, request
 from tests.system.test_path import committed
 
 pytestmark = pytest.mark.kafka
@@ -145,20 +143,8 @@ async def test_topics_made_anew_under_a_running_worker_are_read_from_their_start
         await produce(stack, *"abcdef")
         await answered(stack, *"abcdef")
         await until(lambda: spine.costs.folded == 6)
-        await made_anew(stack, TOPIC, topics.USAGE)
+        await made_anew(stack.bootstrap, stack.settings, [TOPIC, topics.USAGE])
         await produce(stack, "g", "h")
         await answered(stack, "g", "h")
         await until(lambda: spine.costs.folded == 8)
         assert spine.faust is not None and not spine.faust.should_stop
-
-
-async def made_anew(stack: Stack, *names: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=stack.bootstrap)
-    await admin.start()
-    try:
-        await admin.delete_topics(list(names))
-        while set(names) & set(await admin.list_topics()):
-            await asyncio.sleep(0.05)
-    finally:
-        await admin.close()
-    await topics.create(stack.bootstrap, stack.settings, OPERATIONS)

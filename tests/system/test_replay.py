@@ -1,16 +1,13 @@
 """`genai-spine replay` on a real broker: what was recorded rebuilds what was lost, and what is asked anew stays aside."""
 
 import asyncio
-import contextlib
 import json
 import re
 from typing import Any
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 from typer.testing import CliRunner
 
-from agents import OPERATIONS
 from schemas.money import to_nano
 from schemas.replay import Comparison, ReplayReport
 from streams import cli, topics
@@ -21,7 +18,7 @@ from streams.replay.anew import Otherwise
 from streams.replay.choosing import Told
 from streams.replay.running import Job
 from tests.system.conftest import MakeStack
-from tests.system.stack import Seen, Stack, folded, request
+from tests.system.stack import Seen, Stack, folded, made_anew, request
 
 pytestmark = pytest.mark.kafka
 
@@ -53,23 +50,6 @@ async def books_agree(stack: Stack) -> None:
     raise AssertionError(found)
 
 
-async def wiped(stack: Stack, *names: str) -> None:
-    """Deleted, and made again as a worker's start makes them."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=stack.bootstrap)
-    await admin.start()
-    try:
-        await admin.delete_topics(list(names))
-        while set(names) & set(await admin.list_topics()):
-            await asyncio.sleep(0.05)
-    finally:
-        await admin.close()
-    for _ in range(20):
-        with contextlib.suppress(SpineError):  # the broker may still be deleting
-            await topics.create(stack.bootstrap, stack.settings, OPERATIONS)
-            break
-        await asyncio.sleep(0.3)
-
-
 def without_cost(seen: list[Seen]) -> Any:
     """What a reader that folds keeps of results, but for what says that they are given again."""
     return {key: {**result, "replayed": None, "usage": None} for key, result in folded(seen).items()}
@@ -87,7 +67,7 @@ async def test_what_was_recorded_rebuilds_every_table_from_nothing(stack_of: Mak
         before = await stack.answered(6)
         usage = await stack.until(lambda found: len(found) == 5, topic=topics.USAGE)
         await books_agree(stack)
-    await wiped(stack, topics.RESULTS, topics.USAGE, topics.COSTS)
+    await made_anew(stack.bootstrap, stack.settings, [topics.RESULTS, topics.USAGE, topics.COSTS])
     async with stack.spine() as spine:
         await stack.produce(request("live"))  # counted by the empty table before the replay comes
         await stack.answered(1)
