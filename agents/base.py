@@ -3,15 +3,32 @@
 An operation never sees Kafka, a database or a provider: only a `Caller`, which bills, numbers and records each call.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
 from prompts import Library, Rendered
-from providers.base import ChatAnswer, EmbedAnswer, Kind, Message, Traits
+from providers.base import ChatAnswer, EmbedAnswer, Forced, Kind, Message, Tool, Traits
 from schemas.errors import ErrorType, Failure
+
+
+@dataclass(frozen=True, slots=True)
+class More:
+    """What else may be wished of a chat, as `providers.base.ChatCall` says it."""
+
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    json_mode: bool = False
+    tools: tuple[Tool, ...] = ()
+    tool_choice: Literal["auto", "none", "required"] | Forced | None = None
+    parallel_tool_calls: bool | None = None
+    logprobs: int | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+NO_MORE = More()
 
 
 class Caller(Protocol):
@@ -37,12 +54,11 @@ class Caller(Protocol):
         prompt: Rendered | None = None,
         schema: dict[str, Any] | None = None,
         max_tokens: int | None = None,
-        stop: Sequence[str] = (),
-        seed: int | None = None,
+        more: More = NO_MORE,
     ) -> ChatAnswer:
         """One completion. `max_tokens` is the operation's wish; the request's own option, if any, goes first."""
 
-    async def embed(self, texts: Sequence[str]) -> EmbedAnswer: ...
+    async def embed(self, texts: Sequence[str], *, dimensions: int | None = None) -> EmbedAnswer: ...
 
     def warn(self, text: str) -> None:
         """A sentence for the result's `warnings`."""

@@ -1,10 +1,14 @@
 """complete: messages or a bare prompt, answered as the model answers, `n` times."""
 
-from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
 
 from agents import structured, user_schema
-from agents.base import Caller, Operation
-from providers.base import Message
+from agents.base import Caller, More, Operation
+from providers.base import ChatAnswer, Forced, Image, Message, Tool, ToolCall
+from schemas.chat import Choose, Turn
 from schemas.complete import Choice, Input, Output
 
 MAX_TOKENS = 512
@@ -19,37 +23,86 @@ def check(asked: Input) -> None:
 
 async def complete(asked: Input, caller: Caller) -> Output:
     """One call per choice, one after the other: a request holds one slot. The i-th has the seed `seed + i`."""
-    turns = [Message(turn.role, turn.content) for turn in asked.messages or []]
-    turns = turns or [Message("user", asked.prompt or "")]
+    turns = messages(asked)
+    more = _more(asked)
     choices = []
     for index in range(asked.n):
         seed = None if asked.seed is None else (asked.seed + index) % _SEEDS
-        choices.append(await _choice(asked, caller, turns, seed))
-    first = choices[0]
-    return Output(
-        content=first.content,
-        parsed=first.parsed,
-        finish_reason=first.finish_reason,
-        choices=choices if asked.n > 1 else None,
+        choices.append(await _choice(asked, caller, turns, replace(more, seed=seed)))
+    return Output(**choices[0].model_dump(), choices=choices if asked.n > 1 else None)
+
+
+def messages(asked: Input) -> list[Message]:
+    """The chat in the words of the providers' port."""
+    if asked.messages is None:
+        return [Message("user", asked.prompt or "")]
+    return [_message(turn) for turn in asked.messages]
+
+
+def _message(turn: Turn) -> Message:
+    parts: tuple[str | Image, ...] = ()
+    if isinstance(turn.content, list):
+        parts = tuple(
+            part.text if part.type == "text" else Image(part.image_url.url, part.image_url.detail)
+            for part in turn.content
+        )
+        text = "\n".join(part for part in parts if isinstance(part, str))
+    else:
+        text = turn.content or ""
+    calls = tuple(ToolCall(call.id, call.function.name, call.function.arguments) for call in turn.tool_calls or ())
+    role = "system" if turn.role == "developer" else turn.role
+    only_text = all(isinstance(part, str) for part in parts)
+    return Message(role, text, () if only_text else parts, calls, turn.tool_call_id, turn.name)
+
+
+def _more(asked: Input) -> More:
+    tools = tuple(
+        Tool(tool.function.name, tool.function.description, tool.function.parameters, tool.function.strict)
+        for tool in asked.tools or ()
+    )
+    choice = asked.tool_choice
+    return More(
+        stop=tuple(asked.stop),
+        json_mode=asked.json_object,
+        tools=tools,
+        tool_choice=Forced(choice.function.name) if isinstance(choice, Choose) else choice,
+        parallel_tool_calls=asked.parallel_tool_calls,
+        logprobs=asked.logprobs,
+        params=asked.params.told(),
     )
 
 
-async def _choice(asked: Input, caller: Caller, turns: Sequence[Message], seed: int | None) -> Choice:
-    if asked.output_schema is None:
-        answer = await caller.chat(turns, max_tokens=MAX_TOKENS, stop=asked.stop, seed=seed)
-        return Choice(content=answer.text, finish_reason=answer.finish_reason)
-    answered = await structured.ask(
-        caller,
-        structured.Question(
-            turns,
-            asked.output_schema,
-            user_schema.acceptor(asked.output_schema, "output_schema"),
-            MAX_TOKENS,
-            stop=asked.stop,
-            seed=seed,
-        ),
+async def _choice(asked: Input, caller: Caller, turns: list[Message], more: More) -> Choice:
+    schema = asked.output_schema
+    if schema is None or not asked.repair or asked.tools:
+        answer = await caller.chat(turns, schema=schema, max_tokens=MAX_TOKENS, more=more)
+        return _told(answer, None if schema is None else _parsed(answer.text))
+    question = structured.Question(turns, schema, user_schema.acceptor(schema, "output_schema"), MAX_TOKENS, more=more)
+    answered = await structured.ask(caller, question)
+    return _told(answered.answer, answered.value)
+
+
+def _parsed(text: str) -> Any:
+    """None where it is no JSON: the answer is shown as it came."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _told(answer: ChatAnswer, parsed: Any) -> Choice:
+    return Choice(
+        content=answer.text,
+        parsed=parsed,
+        tool_calls=[
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in answer.tool_calls
+        ],
+        refusal=answer.refusal,
+        reasoning=answer.reasoning,
+        logprobs=None if answer.logprobs is None else list(answer.logprobs),
+        finish_reason=answer.finish_reason,
     )
-    return Choice(content=answered.text, parsed=answered.value, finish_reason=answered.finish_reason)
 
 
 OPERATION = Operation("complete", Input, Output, complete, check=check, own_wording=True)

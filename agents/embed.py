@@ -9,12 +9,12 @@ BATCH = 64
 """Texts per call: what a provider's batch limit and one call's time-out can bear."""
 
 
-async def vectors(texts: Sequence[str], caller: Caller) -> list[tuple[float, ...]]:
+async def vectors(texts: Sequence[str], caller: Caller, dimensions: int | None = None) -> list[tuple[float, ...]]:
     """One vector per text, in their order, all of one length."""
     found: list[tuple[float, ...]] = []
     for start in range(0, len(texts), BATCH):
         batch = texts[start : start + BATCH]
-        answer = await caller.embed(batch)
+        answer = await caller.embed(batch, dimensions=dimensions)
         if len(answer.vectors) != len(batch):
             raise InvalidAnswer(f"the model gave {len(answer.vectors)} vectors for {len(batch)} texts")
         found.extend(answer.vectors)
@@ -26,7 +26,7 @@ async def vectors(texts: Sequence[str], caller: Caller) -> list[tuple[float, ...
 
 async def embed(asked: Input, caller: Caller) -> Output:
     """`content` alone is one text."""
-    found = await vectors(asked.texts or [asked.content or ""], caller)
+    found = await vectors(asked.texts or [asked.content or ""], caller, asked.dimensions)
     return Output(embeddings=[list(vector) for vector in found], dimensions=len(found[0]))
 
 

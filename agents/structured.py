@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import json_repair
 import orjson
 
-from agents.base import Caller, InvalidAnswer
+from agents.base import NO_MORE, Caller, InvalidAnswer, More
 from prompts import Rendered
 from providers.base import ChatAnswer, Message, messages
 
@@ -40,17 +40,20 @@ class Question(Generic[T]):
     accept: Callable[[Any], T]
     max_tokens: int
     prompt: Rendered | None = None
-    stop: Sequence[str] = ()
-    seed: int | None = None
+    more: More = NO_MORE
 
 
 @dataclass(frozen=True, slots=True)
 class Answered(Generic[T]):
-    """The accepted answer and the model's words for it."""
+    """The accepted answer, and as the model gave it."""
 
     value: T
-    text: str
-    finish_reason: str
+    answer: ChatAnswer
+
+    @property
+    def text(self) -> str:
+        """The model's words."""
+        return self.answer.text
 
 
 class _Unusable(ValueError):
@@ -66,7 +69,7 @@ async def ask(caller: Caller, asked: Question[T]) -> Answered[T]:
     """The answer, at the first or the second try; `InvalidAnswer` tells what was wrong with both."""
     answer = await _call(caller, asked, asked.messages, asked.prompt, asked.max_tokens)
     try:
-        return Answered(_read(answer, asked.accept), answer.text, answer.finish_reason)
+        return Answered(_read(answer, asked.accept), answer)
     except _Unusable as problem:
         first = str(problem)
     repair = caller.render("repair", problem=first)
@@ -75,7 +78,7 @@ async def ask(caller: Caller, asked: Question[T]) -> Answered[T]:
     room = asked.max_tokens * 2 if answer.finish_reason == "length" else asked.max_tokens
     answer = await _call(caller, asked, turns, repair, room)
     try:
-        return Answered(_read(answer, asked.accept), answer.text, answer.finish_reason)
+        return Answered(_read(answer, asked.accept), answer)
     except _Unusable as problem:
         raise InvalidAnswer(
             f"the model's answer could not be used, and not after one repair either: {problem}",
@@ -88,9 +91,7 @@ async def ask(caller: Caller, asked: Question[T]) -> Answered[T]:
 async def _call(
     caller: Caller, asked: Question[T], turns: Sequence[Message], prompt: Rendered | None, max_tokens: int
 ) -> ChatAnswer:
-    return await caller.chat(
-        turns, prompt=prompt, schema=asked.schema, max_tokens=max_tokens, stop=asked.stop, seed=asked.seed
-    )
+    return await caller.chat(turns, prompt=prompt, schema=asked.schema, max_tokens=max_tokens, more=asked.more)
 
 
 def _read(answer: ChatAnswer, accept: Callable[[Any], T]) -> T:

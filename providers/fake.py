@@ -7,7 +7,9 @@ provoke, such as `[fake:overloaded*1]`.
 import asyncio
 from collections.abc import Callable
 
+from providers import able
 from providers.base import (
+    Able,
     ChatAnswer,
     ChatCall,
     ContextTooLong,
@@ -29,6 +31,7 @@ from providers.double.counts import Counts, End
 from providers.double.faults import FAULTS, STEP_S, Behaviour, Plan, plan
 from providers.ollama import OllamaProvider
 
+_ABLE = Able(schema=True, tools=False, images=False, logprobs=False)
 CHAT_MODEL = "fake"
 EMBED_MODEL = "fake-embed"
 
@@ -61,7 +64,11 @@ class FakeProvider:
         context = self._how.context_tokens
         return Shelf((Model(CHAT_MODEL, "chat", True, context), Model(EMBED_MODEL, "embed", True, context)))
 
+    def able(self, model: str) -> Able:  # noqa: ARG002 - the port's
+        return _ABLE
+
     async def chat(self, call: ChatCall, node: str) -> ChatAnswer:  # noqa: ARG002 - it has one node
+        able.check(call, _ABLE)
         texts = tuple(message.content for message in call.messages)
         fate = await self._counted(call, texts, answers.count(texts))
         said = self._said(call, texts, fate)
@@ -80,6 +87,7 @@ class FakeProvider:
         )
 
     async def embed(self, call: EmbedCall, node: str) -> EmbedAnswer:  # noqa: ARG002 - it has one node
+        able.check(call, _ABLE)
         longest = max((len(text.split()) for text in call.texts), default=0)
         fate = await self._counted(call, call.texts, longest)
         vectors = tuple(map(answers.embed, call.texts))

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from providers import tokens
+from providers import able, tokens
 from providers.base import (
+    Able,
     ChatAnswer,
     ChatCall,
     EmbedAnswer,
@@ -39,6 +40,8 @@ _MODELS: dict[str, tuple[Kind, tuple[tuple[str, str], ...]]] = {
 
 _BATCH = 16
 """Texts of one run: at 256 tokens about a second, after which other calls have their turn and a cancel is seen."""
+
+_ABLE = Able(schema=True, tools=False, images=False, logprobs=False, context_tokens=llama.CONTEXT)
 
 _SURELY_TOO_LONG = 4
 """A prompt guessed to be so many times the context is refused by the guess; a nearer one is counted by the model."""
@@ -87,8 +90,12 @@ class LocalProvider:
         }
         return Shelf(tuple(known[name] for name in await self.models()))
 
+    def able(self, model: str) -> Able:  # noqa: ARG002 - the port's
+        return _ABLE
+
     async def chat(self, call: ChatCall, node: str) -> ChatAnswer:  # noqa: ARG002 - it has one node
         _check(call.model, "chat")
+        able.check(call, _ABLE)
         guess = sum(tokens.estimate(message.content, llama.CONTEXT * _SURELY_TOO_LONG) for message in call.messages)
         if guess > llama.CONTEXT * _SURELY_TOO_LONG:
             raise llama.too_long(guess, llama.CONTEXT, "about ")
@@ -104,6 +111,7 @@ class LocalProvider:
 
     async def embed(self, call: EmbedCall, node: str) -> EmbedAnswer:  # noqa: ARG002 - it has one node
         _check(call.model, "embed")
+        able.check(call, _ABLE)
         try:
             async with asyncio.timeout(call.timeout_s):
                 return await self._embed(call.texts)

@@ -10,8 +10,9 @@ from dataclasses import replace
 
 import httpx
 
-from providers import http, ollama_wire, tokens
+from providers import able, http, ollama_wire, tokens
 from providers.base import (
+    Able,
     ChatAnswer,
     ChatCall,
     ContextTooLong,
@@ -34,6 +35,7 @@ _PER_MESSAGE = 5
 """Tokens of a chat template around each message, about."""
 
 _ASK_S = 5.0
+_ABLE = Able(schema=True, tools=False, images=False, logprobs=False)
 
 
 class OllamaProvider:
@@ -76,7 +78,12 @@ class OllamaProvider:
     def default_model(self, kind: Kind) -> str:
         return self._models[kind]
 
+    def able(self, model: str) -> Able:  # noqa: ARG002 - the port's
+        """As far as Ollama's protocol goes; what a model can do of it, its server says."""
+        return _ABLE
+
     async def chat(self, call: ChatCall, node: str) -> ChatAnswer:
+        able.check(call, _ABLE)
         prompt = self._measured(call)
         body = ollama_wire.chat_body(call, self._num_ctx, self._keep_alive)
         if call.on_tokens is None:
@@ -86,6 +93,7 @@ class OllamaProvider:
 
     async def embed(self, call: EmbedCall, node: str) -> EmbedAnswer:
         """A text above the model's context is refused by Ollama itself: only it knows how long that is."""
+        able.check(call, _ABLE)
         longest = max(call.texts, key=len, default="")
         prompt = Prompt(tokens.estimate(longest, self._num_ctx), self._num_ctx)
         body = ollama_wire.embed_body(call, self._num_ctx, self._keep_alive)

@@ -16,6 +16,7 @@ class Input(BaseModel):
 
     texts: Annotated[list[Content], Field(min_length=1, max_length=MAX_TEXTS)] | None = None
     content: Content | None = None
+    dimensions: Annotated[int, Field(ge=1, le=65_536, strict=True)] | None = None
 
     @model_validator(mode="after")
     def _one_of_two(self) -> "Input":

@@ -9,9 +9,22 @@ from typing import Any
 import orjson
 import uuid_utils
 
+from agents.base import NO_MORE, More
 from agents.engine.seat import Seat
 from prompts import Library, Rendered
-from providers.base import Broken, ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Message, Provider, ProviderError, Spent
+from providers.base import (
+    Broken,
+    ChatAnswer,
+    ChatCall,
+    Delta,
+    EmbedAnswer,
+    EmbedCall,
+    Message,
+    Provider,
+    ProviderError,
+    Spent,
+    ToolCall,
+)
 from providers.prices import PriceTable, upper_estimate
 from schemas.money import to_usd
 from schemas.request import Options
@@ -22,6 +35,10 @@ from store.ledger.types import Call, Claimed, Closing, PastCall, Step, Stepped
 
 Answer = ChatAnswer | EmbedAnswer
 Commit = Callable[[Step], Awaitable[Stepped]]
+
+
+Reads = Callable[[tuple[int, int], Delta], None]
+"""Told the pieces of answers: (attempt, number of the call), the piece. At once, in the loop's thread or another one."""
 
 
 class Lost(Exception):
@@ -65,7 +82,10 @@ class LedgerCaller:
         timeout_s: float,
         heard: Callable[[str, ProviderError | Spent, float], None],
         allowed: Callable[[int], Awaitable[None]],
+        reads: Reads | None = None,
     ) -> None:
+        self.reads = reads
+        """Who reads along while the answer is made."""
         self.heard = heard
         """Told how each call ended, at which node, after how many seconds."""
         self.allowed = allowed
@@ -100,8 +120,7 @@ class LedgerCaller:
         prompt: Rendered | None = None,
         schema: dict[str, Any] | None = None,
         max_tokens: int | None = None,
-        stop: Sequence[str] = (),
-        seed: int | None = None,
+        more: More = NO_MORE,
     ) -> ChatAnswer:
         """One completion; see `agents.base.Caller`."""
         call = ChatCall(
@@ -111,10 +130,17 @@ class LedgerCaller:
             schema=schema,
             temperature=self.options.temperature,
             max_tokens=self.options.max_tokens or max_tokens,
-            stop=tuple(stop),
-            seed=seed,
+            stop=more.stop,
+            seed=more.seed,
+            json_mode=more.json_mode,
+            tools=more.tools,
+            tool_choice=more.tool_choice,
+            parallel_tool_calls=more.parallel_tool_calls,
+            logprobs=more.logprobs,
+            params=more.params,
             tag=self.claim.id,
             on_tokens=self._told,
+            on_delta=self._reader(),
         )
         answer = await self._once(call, prompt, lambda node: self.provider.chat(call, node))
         assert isinstance(answer, ChatAnswer)
@@ -124,9 +150,16 @@ class LedgerCaller:
         if (running := self.running) is not None:
             running.tokens = tokens
 
-    async def embed(self, texts: Sequence[str]) -> EmbedAnswer:
+    def _reader(self) -> Callable[[Delta], None] | None:
+        """Whoever reads along is told which attempt and which call a piece belongs to: after a retry the text begins anew."""
+        if (reads := self.reads) is None:
+            return None
+        place = (self.claim.attempts + (not self.begun), self.number + 1)
+        return lambda delta: reads(place, delta)
+
+    async def embed(self, texts: Sequence[str], *, dimensions: int | None = None) -> EmbedAnswer:
         """Embeddings, in the order of the texts."""
-        call = EmbedCall(self.claim.model, tuple(texts), self.timeout_s, tag=self.claim.id)
+        call = EmbedCall(self.claim.model, tuple(texts), self.timeout_s, dimensions, tag=self.claim.id)
         answer = await self._once(call, None, lambda node: self.provider.embed(call, node))
         assert isinstance(answer, EmbedAnswer)
         return answer
@@ -329,7 +362,7 @@ def _digest(call: ChatCall | EmbedCall) -> bytes:
 
 
 _TOLD = {
-    kind: tuple(f.name for f in fields(kind) if f.name not in {"tag", "timeout_s", "on_tokens"})
+    kind: tuple(f.name for f in fields(kind) if f.name not in {"tag", "timeout_s", "on_tokens", "on_delta"})
     for kind in (ChatCall, EmbedCall)
 }
 
@@ -343,5 +376,8 @@ def _unpack(packed: bytes) -> Answer:
     told = orjson.loads(packed)
     spent = Spent(**told["spent"])
     if told["kind"] == "chat":
-        return ChatAnswer(told["text"], told["finish_reason"], spent)
+        calls = tuple(ToolCall(**call) for call in told["tool_calls"])
+        logprobs = None if told["logprobs"] is None else tuple(told["logprobs"])
+        kept = {name: told[name] for name in ("text", "finish_reason", "refusal", "reasoning", "model")}
+        return ChatAnswer(**kept, spent=spent, tool_calls=calls, logprobs=logprobs)
     return EmbedAnswer(tuple(tuple(vector) for vector in told["vectors"]), spent)

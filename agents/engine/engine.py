@@ -10,7 +10,7 @@ import structlog
 
 from agents.base import Operation
 from agents.engine import task
-from agents.engine.caller import LedgerCaller
+from agents.engine.caller import LedgerCaller, Reads
 from agents.engine.gates import Gates
 from agents.engine.metrics import Metrics
 from agents.engine.placer import LOADED_AFTER_S, Placer
@@ -72,6 +72,8 @@ class Engine:
     ) -> None:
         limits = limits or Limits()
         self.writer, self.database, self.providers, self.metrics = writer, database, providers, metrics
+        self.readers: dict[tuple[str, str, str], Reads] = {}
+        """By identity: who reads along while an answer is made. Whoever puts one here takes it away again."""
         self.tools = task.Tools(
             operations,
             providers,
@@ -84,6 +86,7 @@ class Engine:
             self._elsewhere,
             self._allowed,
             self._gpu_nodes,
+            lambda claim: self.readers.get((claim.tenant, claim.operation, claim.id)),
         )
         self.rules = limits.rules
         self.quotas = Quotas(limits.bounds, self._borrow)

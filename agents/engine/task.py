@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from agents.base import Operation, OperationError
 from agents.engine import gpus, policy
-from agents.engine.caller import Commit, Expired, LedgerCaller, Lost, Stopped, Unfit
+from agents.engine.caller import Commit, Expired, LedgerCaller, Lost, Reads, Stopped, Unfit
 from agents.engine.seat import Seat
 from prompts import Library
 from providers.base import Broken, Provider, ProviderError, Spent
@@ -46,6 +46,8 @@ class Tools:
     """Returns when a call of so many tokens may leave."""
     gpus: Callable[[Claimed], Awaitable[dict[str, bool | None]]]
     """Whether the nodes of the request's provider have a GPU; None: it is not known."""
+    reads: Callable[[Claimed], Reads | None] = lambda _: None
+    """Who reads along while the answer is made; None: nobody does."""
 
 
 def ids(claim: Claimed) -> dict[str, Any]:
@@ -83,6 +85,7 @@ async def run(
         timeout_s=request.options.timeout_s or tools.timeout_s,
         heard=lambda node, ended, took_s: tools.heard(claim, node, ended, took_s),
         allowed=lambda tokens: tools.allowed(claim, tokens),
+        reads=tools.reads(claim),
     )
     if request.options.resource == "gpu":
         nodes = await tools.gpus(claim)

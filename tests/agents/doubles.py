@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from agents.base import NO_MORE, More
 from prompts import Library, Rendered
 from providers.base import ChatAnswer, EmbedAnswer, Message, ProviderError, Spent, Traits
 
@@ -24,8 +25,7 @@ class Asked:
     prompt: Rendered | None
     schema: dict[str, Any] | None
     max_tokens: int | None
-    stop: tuple[str, ...]
-    seed: int | None
+    more: More = NO_MORE
 
 
 def cut(text: str) -> ChatAnswer:
@@ -51,6 +51,7 @@ class ScriptedCaller:
     traits: Traits = field(default_factory=lambda: Traits(paid=False))
     chats: list[Asked] = field(default_factory=list)
     embeds: list[tuple[str, ...]] = field(default_factory=list)
+    dimensions: list[int | None] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def render(self, slug: str, **variables: Any) -> Rendered:
@@ -63,17 +64,17 @@ class ScriptedCaller:
         prompt: Rendered | None = None,
         schema: dict[str, Any] | None = None,
         max_tokens: int | None = None,
-        stop: Sequence[str] = (),
-        seed: int | None = None,
+        more: More = NO_MORE,
     ) -> ChatAnswer:
-        self.chats.append(Asked(tuple(messages), prompt, schema, max_tokens, tuple(stop), seed))
+        self.chats.append(Asked(tuple(messages), prompt, schema, max_tokens, more))
         answer = self.answers[len(self.chats) - 1]
         if isinstance(answer, ProviderError):
             raise answer
         return said(answer)
 
-    async def embed(self, texts: Sequence[str]) -> EmbedAnswer:
+    async def embed(self, texts: Sequence[str], *, dimensions: int | None = None) -> EmbedAnswer:
         self.embeds.append(tuple(texts))
+        self.dimensions.append(dimensions)
         return EmbedAnswer(tuple(self.meanings.get(text, (1.0, 0.0)) for text in texts), Spent())
 
     def warn(self, text: str) -> None:
