@@ -262,14 +262,18 @@ def _slots(e: Evidence) -> Iterator[str]:
 
 
 def _order(e: Evidence) -> Iterator[str]:
-    """Where order was asked, one after another: results by offset, and no call before the one ahead has ended."""
+    """Where order was asked, one after another: results by offset, and no call before the one ahead has ended.
+
+    A request that failed and was sent again has another place in its line: its second generation is not looked at.
+    """
     times: dict[str, list[Call]] = defaultdict(list)
     for call in e.journal:
-        times[call.request].append(call)
+        if call.generation == 1:
+            times[call.request].append(call)
     at: dict[str, int] = {}
     for i, seen in enumerate(sorted(e.results, key=lambda one: (one.partition, one.offset))):
         result = orjson.loads(seen.value or b"null")
-        if result["generation"] and not result["replayed"]:
+        if result["generation"] == 1 and not result["replayed"]:
             at.setdefault(result["id"], i)
     for key, ids in _lines(e).items():
         for ahead, behind in pairwise(ids):

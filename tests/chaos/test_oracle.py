@@ -143,5 +143,12 @@ def test_each_broken_promise_is_told(invariant: str, spoil: Callable[[Evidence],
     assert invariant in {finding.invariant for finding in oracle.judge(spoil(good()))}
 
 
+def test_a_request_that_is_sent_again_after_it_failed_has_a_new_place_in_its_line() -> None:
+    """Seen: it was poison, the one behind it went on, and its second generation was called after that."""
+    evidence = good()
+    again = [*evidence.journal, replace(call("a", 9.0), id="call-a2", generation=2)]
+    assert ORDER not in {finding.invariant for finding in oracle.judge(replace(evidence, journal=again))}
+
+
 def test_no_invariant_is_without_evidence_against_it() -> None:
     assert {invariant for _, invariant, _ in SPOILED} == set(oracle.INVARIANTS)
