@@ -218,6 +218,7 @@ def test_every_word_of_the_contract_has_a_status() -> None:
 async def test_ready_says_what_is_away_and_health_always_answers(
     api: httpx.AsyncClient, parts: tuple[Front, Spine]
 ) -> None:
+    await parts[1].keeper.aclose()
     parts[1].writer._is_away(Away("no route"))
     ready, health = await api.get("/ready"), await api.get("/health")
     database = ready.json()["parts"]["database"]
@@ -225,6 +226,7 @@ async def test_ready_says_what_is_away_and_health_always_answers(
 
 
 async def test_a_database_that_is_away_is_503_at_once(api: httpx.AsyncClient, parts: tuple[Front, Spine]) -> None:
+    await parts[1].keeper.aclose()  # its heartbeat would meet a database that is there
     parts[1].writer._is_away(Away("no route"))
     reply = await asyncio.wait_for(api.post("/v1/summarize", json={"content": "One."}), 1)
     assert (reply.status_code, "retry-after" in reply.headers) == (503, True)
