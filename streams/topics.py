@@ -19,6 +19,7 @@ RESULTS = "genai.results"
 USAGE = "genai.usage"
 COSTS = "genai.costs.daily"
 RUNS = "genai.runs"
+PROMPTS = "genai.prompts"
 REPLAYS = "genai.replays"
 CONTROL = "genai.control"
 DLQ = "genai.dlq"
@@ -68,6 +69,7 @@ def table(settings: Settings, operations: Iterable[str]) -> tuple[Topic, ...]:
         (USAGE, settings.partitions, "delete", keep, answer, True),
         (COSTS, settings.partitions, "compact", None, None, True),
         (RUNS, settings.partitions, "compact,delete", keep, None, False),
+        (PROMPTS, settings.partitions, "compact", None, None, False),
         (REPLAYS, settings.partitions, "delete", keep, answer, False),
         (CONTROL, 1, "delete", keep, None, True),  # one partition: cancels are applied in the order they were given
         (DLQ, settings.partitions, "delete", keep_dead, dead, False),
