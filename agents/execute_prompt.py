@@ -61,9 +61,9 @@ def _pinned(caller: Caller) -> Wording:
         return caller.library.pinned(chosen)
     except (UnknownPrompt, ChangedPrompt) as error:
         raise NotHere(
-            f"this request was accepted with version {chosen.version} of the prompt '{chosen.id}', which this worker does "
+            f"this request was accepted with version {chosen.version} of the prompt '{chosen.name}', which this worker does "
             f"not have: {error}. Give the worker that version back, or send the request again for the newest one",
-            prompt=chosen.id,
+            prompt=chosen.name,
             version=chosen.version,
         ) from error
 

@@ -84,11 +84,21 @@ class Library:
         if wish.label is not None:
             self.get(name)
             raise UnknownPrompt(f"the prompt '{name}' has no label '{wish.label}'; it has none")
-        known = (*self._registry.slugs(wish.tenant), *(slug for slug in self._prompts))
         if name.removeprefix(ORIGIN) not in self._prompts:
-            listed = sorted(set(known))
+            listed = self.names(wish.tenant)
             raise UnknownPrompt(f"there is no prompt '{name}'; there are {some(listed)}{near(name, listed)}")
         return self.wording(name, wish.version), ""
+
+    def names(self, tenant: str) -> tuple[str, ...]:
+        """The slugs that a tenant may call."""
+        return tuple(sorted({*self._registry.slugs(tenant), *self._prompts}))
+
+    def numbers(self, name: str, tenant: str) -> tuple[int, ...]:
+        """The versions of one of them."""
+        entry = self._registry.find(name, tenant)
+        if entry is not None:
+            return tuple(sorted(entry.versions))
+        return tuple(version.version for version in self.get(name).versions)
 
     def wording(self, slug: str, version: int | None = None) -> Wording:
         """That version of a file with all that it depends on; the newest when none is named."""
@@ -108,7 +118,7 @@ class Library:
     def pinned(self, pin: Pin) -> Wording:
         """The very wording that was pinned, or `UnknownPrompt`, or `ChangedPrompt` when its number says something else now."""
         entry = self._registry.of_id(pin.id)
-        wording = self.wording(pin.id, pin.version) if entry is None else entry.wording(pin.version)
+        wording = self.wording(pin.name, pin.version) if entry is None else entry.wording(pin.version)
         if wording.digest != pin.digest:
             raise ChangedPrompt(f"version {pin.version} of the prompt '{wording.prompt.slug}' says something else here")
         return wording

@@ -15,6 +15,11 @@ class Pin:
     digest: str
     label: str = ""
 
+    @property
+    def name(self) -> str:
+        """As people call a prompt that comes with the program; another one's id."""
+        return self.id.removeprefix("library/")
+
     def __str__(self) -> str:
         return f"{self.id} {self.version} {self.digest} {self.label}".rstrip()
 

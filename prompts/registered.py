@@ -135,5 +135,7 @@ class Registry:
 
     def slugs(self, tenant: str) -> tuple[str, ...]:
         """Those that a tenant may call by slug."""
-        mine = {slug for owner, slug in self._by_slug if owner in {tenant, SYSTEM}}
+        mine = {
+            slug for (owner, slug), entry in self._by_slug.items() if owner in {tenant, SYSTEM} and not entry.archived
+        }
         return tuple(sorted(mine))

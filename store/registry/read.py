@@ -98,6 +98,11 @@ def one(conn: Connection, name: str, tenant: str) -> Row[Any] | None:
     return conn.execute(asked).first()
 
 
+def of_tenant(conn: Connection, tenant: str) -> Sequence[Row[Any]]:
+    """The tenant's own, by slug."""
+    return conn.execute(select(prompts).where(_P.tenant == tenant).order_by(_P.slug)).all()
+
+
 def slugs(conn: Connection, tenant: str) -> list[str]:
     """That a tenant may name."""
     return list(conn.execute(select(_P.slug).where(_P.tenant.in_([tenant, ""])).order_by(_P.slug)).scalars())

@@ -128,9 +128,9 @@ def test_what_cannot_be_run_is_refused_at_acceptance(tmp_path: Path, given: dict
 
 @pytest.mark.parametrize(
     ("given", "field"),
-    [({"label": "production"}, "label"), ({"version": "1"}, "version"), ({"version": 0}, "version")],
+    [({"label": "A b"}, "label"), ({"version": "1"}, "version"), ({"version": 0}, "version")],
 )
-def test_a_label_or_a_version_that_is_no_number_is_not_ignored(given: dict[str, object], field: str) -> None:
+def test_a_label_or_a_version_that_is_none_is_not_ignored(given: dict[str, object], field: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Input.model_validate({"prompt": "greet"} | given)
     assert [error["loc"] for error in caught.value.errors()] == [(field,)]
