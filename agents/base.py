@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
-from prompts import Library, Rendered
+from prompts import Library, Preferences, Rendered
 from providers.base import ChatAnswer, EmbedAnswer, Forced, Kind, Message, Tool, Traits
 from schemas.errors import ErrorType, Failure
 
@@ -20,6 +20,8 @@ class More:
 
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    temperature: float | None = None
+    """Where the request's own options say none."""
     json_mode: bool = False
     tools: tuple[Tool, ...] = ()
     tool_choice: Literal["auto", "none", "required"] | Forced | None = None
@@ -65,6 +67,14 @@ class Caller(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Whose:
+    """Of whom a request is, and what keeps its choices: the same `sticky` is always given the same arm of an experiment."""
+
+    tenant: str = ""
+    sticky: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """One line of the table of contents. `kind` says which default model a request without one gets.
 
@@ -79,7 +89,9 @@ class Operation:
     kind: Kind = "chat"
     check: Callable[[Any], None] | None = None
     may_embed: bool = False
-    pin: Callable[[Any, Library], str] | None = None
+    pin: Callable[[Any, Library, Whose], str] | None = None
+    prefers: Callable[[str, Library], Preferences] | None = None
+    """What a request that does not say gets, by what was pinned."""
     own_wording: bool = False
     """The caller words the question, and may put it again for another version of the answer."""
 

@@ -12,9 +12,12 @@ from prompts.errors import (
     TooMuch,
     UnknownPrompt,
 )
-from prompts.library import Library, Wording
+from prompts.files import Preferences
+from prompts.library import Library
 from prompts.pin import Pin
+from prompts.registered import Wish
 from prompts.render import Rendered
+from prompts.wording import Wording
 
 __all__ = [
     "BadPromptFile",
@@ -23,9 +26,11 @@ __all__ = [
     "ChangedPrompt",
     "Library",
     "Pin",
+    "Preferences",
     "PromptError",
     "Rendered",
     "TooMuch",
     "UnknownPrompt",
+    "Wish",
     "Wording",
 ]

@@ -33,10 +33,32 @@ class Variable(BaseModel):
     type: VariableType
     default: Any = None
     description: str = ""
+    choices: Annotated[tuple[Any, ...], Field(min_length=1)] | None = None
+    """The only values that it may have."""
+    least: float | None = None
+    """Of a number; of a text or a list its length."""
+    most: float | None = None
 
     @property
     def required(self) -> bool:
         return "default" not in self.model_fields_set
+
+    def told(self) -> list[Any]:
+        """What a wording depends on of it; checks only where there are any, so that older digests stand."""
+        checks = self.model_dump(include={"choices", "least", "most"}, exclude_none=True)
+        plain = [self.name, self.type, self.required, self.default]
+        return [*plain, checks] if checks else plain
+
+
+class Preferences(BaseModel):
+    """What a request that does not say gets."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    provider: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 
 
 class Version(BaseModel):
@@ -47,12 +69,15 @@ class Version(BaseModel):
     version: Annotated[int, Field(ge=1, strict=True)]
     system: str | None = None
     user: Annotated[str, Field(min_length=1)]
+    input_schema: dict[str, Any] | None = None
+    """A JSON Schema of the variables together, where types and checks of each do not say enough."""
     output_schema: dict[str, Any] | None = None
     """The JSON Schema of the answer; None: the answer is text."""
+    preferences: Preferences = Preferences()
     notes: Annotated[str, Field(min_length=1)]
     """What changed and why, for whoever compares two versions."""
 
-    @field_validator("output_schema")
+    @field_validator("input_schema", "output_schema")
     @classmethod
     def _is_a_schema(cls, schema: dict[str, Any] | None) -> dict[str, Any] | None:
         try:
@@ -101,10 +126,14 @@ class Prompt(BaseModel):
 
     def digest(self, version: Version) -> str:
         """A hash over all that this version's text and the form of its answer depend on."""
-        variables = sorted((item.name, item.type, item.required, item.default) for item in self.used(version))
+        variables = sorted((item.told() for item in self.used(version)), key=lambda told: str(told[0]))
         told: list[Any] = [version.system, version.user, variables]
         if version.output_schema is not None:
             told.append(version.output_schema)
+        if version.input_schema is not None:
+            told.append({"input_schema": version.input_schema})
+        if preferred := version.preferences.model_dump(exclude_none=True):
+            told.append({"preferences": preferred})
         return hashlib.sha256(orjson.dumps(told)).hexdigest()
 
 

@@ -5,17 +5,26 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """A version by its number, and by a digest: a number alone would not say that a file was edited in place."""
+    """A version by its number, and by a digest: a number alone would not say that a file was edited in place.
 
-    slug: str
+    `id`: of the prompt; rows of older programs have its slug. `label`: by which it was found, empty for none.
+    """
+
+    id: str
     version: int
     digest: str
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """As people call a prompt that comes with the program; another one's id."""
+        return self.id.removeprefix("library/")
 
     def __str__(self) -> str:
-        return f"{self.slug} {self.version} {self.digest}"
+        return f"{self.id} {self.version} {self.digest} {self.label}".rstrip()
 
     @classmethod
     def read(cls, text: str) -> "Pin":
         """What `str` wrote."""
-        slug, version, digest = text.split()
-        return cls(slug, int(version), digest)
+        id_, version, digest, *label = text.split()
+        return cls(id_, int(version), digest, *label)

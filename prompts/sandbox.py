@@ -123,6 +123,8 @@ def _check(node: nodes.Node) -> None:
         raise _refuse(node, f"the filter '{node.name}' used so")
     if isinstance(node, nodes.Call):
         _check_call(node)
+    if isinstance(node, nodes.Getattr) and node.attr.startswith("_"):
+        raise _refuse(node, f"'{node.attr}'")
     if isinstance(node, nodes.Name) and node.name == "self":
         raise _refuse(node, "'self'")
     if isinstance(node, nodes.For) and node.recursive:

@@ -208,6 +208,14 @@ executions = Table(
     Column("closed_at", Double),
 )
 
+_PROMPTED = text("prompt IS NOT NULL")
+Index(
+    "executions_prompt",
+    executions.c.prompt,
+    executions.c.opened_at,
+    sqlite_where=_PROMPTED,
+    postgresql_where=_PROMPTED,
+)
 _CLOSED = text("closed_at IS NOT NULL")
 Index("executions_closed", executions.c.closed_at, sqlite_where=_CLOSED, postgresql_where=_CLOSED)
 generating = Table(

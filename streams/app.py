@@ -36,6 +36,7 @@ from streams.decode import Decoder, Defaults
 from streams.intake import Intake
 from streams.kafka import SpineApp
 from streams.planner import Planner
+from streams.prompting.registry import Registry
 from streams.relay import Relay
 from streams.routing import make_routes
 from streams.settings import Settings
@@ -58,6 +59,7 @@ class Spine:
     decoder: Decoder
     providers: dict[str, Provider]
     metrics: Metrics
+    registry: Registry
     faust: SpineApp | None = None
     intake: Intake | None = None
     relay: Relay | None = None
@@ -138,6 +140,9 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     writer = Writer(database, routes, worker)
     writer.start()
     stack.push_async_callback(writer.aclose)
+    registry = Registry(database, prompts, routes, settings.poll_s)
+    await registry.start()
+    stack.push_async_callback(registry.aclose)
     engine = Engine(
         writer,
         database,
@@ -146,6 +151,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
         prices=make_prices(settings),
         library=prompts,
         metrics=metrics,
+        ensure=registry.ensure,
         limits=Limits(
             Patience(settings.max_attempts, settings.retry_base_s, settings.retry_cap_s),
             settings.default_timeout_s,
@@ -175,6 +181,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
         make_decoder(settings, providers, prompts),
         providers,
         metrics,
+        registry,
     )
 
 
@@ -213,6 +220,7 @@ async def _worker_parts(spine: Spine, bootstrap: str, widths: dict[str, int], st
         spine.writer,
         spine.database,
         spine.engine,
+        spine.registry,
         window=settings.intake_window,
         ledger_window=settings.ledger_window,
     )

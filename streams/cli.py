@@ -26,6 +26,7 @@ from streams.commands import (
     submitting,
     wordings,
 )
+from streams.commands import registry as _registry  # noqa: F401 - more commands of `prompts`
 from streams.errors import SpineError
 from streams.topics_commands import app as topics
 

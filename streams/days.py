@@ -30,23 +30,24 @@ def day(name: str, text: str) -> date:
 
 def moments(first: str | None, last: str | None) -> tuple[float | None, float | None]:
     """From (included) and to (not included), in seconds since 1970; a day stands for all of it. Raises ValueError."""
-    start = None if first is None else _moment("from", first, ends=False)
-    end = None if last is None else _moment("to", last, ends=True)
+    start = None if first is None else moment("from", first, ends=False)
+    end = None if last is None else moment("to", last, ends=True)
     if start is not None and end is not None and start >= end:
         raise ValueError(f"from={first} is not before to={last}; exchange them.")
     return start, end
 
 
-def _moment(name: str, text: str, *, ends: bool) -> float:
+def moment(name: str, text: str, *, ends: bool = False) -> float:
+    """Seconds since 1970 of a day, at its beginning or its end, or of a moment. Raises ValueError with a sentence."""
     if _WRITTEN.fullmatch(text):
         found = day(name, text) + timedelta(days=1 if ends else 0)
         return datetime(found.year, found.month, found.day, tzinfo=UTC).timestamp()
     try:
-        moment = datetime.fromisoformat(text)
+        told = datetime.fromisoformat(text)
     except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None or moment.year not in range(_FIRST.year, _LAST.year):
+        told = None
+    if told is None or told.tzinfo is None or told.year not in range(_FIRST.year, _LAST.year):
         raise ValueError(
             f"{name}={text[:100]!r} is no moment; write a day as YYYY-MM-DD or a moment with its zone, such as 2026-11-21T10:00:00Z."
         )
-    return moment.timestamp()
+    return told.timestamp()

@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from agents.base import InvalidInput, Operation
-from prompts import Library
+from agents.base import InvalidInput, Operation, Whose
+from prompts import Library, Preferences
 from providers.base import Provider
 from schemas.control import Cancel
 from schemas.errors import ErrorType, Failure
@@ -85,10 +85,17 @@ class Decoder:
             request = Request.model_validate(fields)
             return self._checked(operation, lane, request, id_, named, len(value))
         except (ValidationError, InvalidInput, _RefusedError) as error:
-            words = _sentence(error) if isinstance(error, ValidationError) else str(error)
+            words = sentence(error) if isinstance(error, ValidationError) else str(error)
             return _invalid_ask(operation, lane, id_, named, value, words, loaded.get("metadata"))
         except RecursionError:
             return _invalid_ask(operation, lane, id_, named, value, TOO_DEEP, None)
+
+    def may_know_later(self, what: object) -> bool:
+        """Whether it was refused for something that another process may have just made: a prompt, a version, a label."""
+        if not isinstance(what, Ask) or what.failure is None:
+            return False
+        operation = self.operations.get(what.operation)
+        return operation is not None and operation.pin is not None
 
     def _checked(self, operation: str, lane: Lane, request: Request, id_: str, tenant: str, size: int) -> Ask:
         if request.run_id is not None and request.run_id.startswith(REPLAYS):
@@ -101,15 +108,16 @@ class Decoder:
         try:
             input_ = op.input.model_validate(request.input)
         except ValidationError as error:
-            raise _RefusedError(_sentence(error, "input")) from None
+            raise _RefusedError(sentence(error, "input")) from None
         if op.check is not None:
             op.check(input_)
-        pinned = None if op.pin is None else op.pin(input_, self.library)
-        name = request.options.provider or self.defaults.provider
+        pinned = None if op.pin is None else op.pin(input_, self.library, Whose(tenant, id_))
+        preferred = None if op.prefers is None or pinned is None else op.prefers(pinned, self.library)
+        name = request.options.provider or (preferred and preferred.provider) or self.defaults.provider
         provider = self.providers.get(name)
         if provider is None:
             raise _RefusedError(f"provider {name!r} is not known; known are {', '.join(sorted(self.providers))}")
-        model = request.options.model or self._model(op, name, provider)
+        model = request.options.model or _preferred_model(request, preferred) or self._model(op, name, provider)
         cached = self.defaults.cache_s > 0 and shares(op, request)
         return Ask(
             tenant=tenant,
@@ -150,6 +158,13 @@ class Decoder:
         return provider.default_model(kind)
 
 
+def _preferred_model(request: Request, preferred: Preferences | None) -> str | None:
+    """A prompt's model goes with its provider: under another one that the request names it would be unknown."""
+    if preferred is None or request.options.provider not in {None, preferred.provider}:
+        return None
+    return preferred.model
+
+
 def cancel(value: bytes | None, default_tenant: str) -> CancelAsk | Unreadable:
     """One record of the control topic."""
     try:
@@ -161,7 +176,7 @@ def cancel(value: bytes | None, default_tenant: str) -> CancelAsk | Unreadable:
     try:
         asked = Cancel.model_validate(loaded)
     except ValidationError as error:
-        return Unreadable(_invalid(_sentence(error)))
+        return Unreadable(_invalid(sentence(error)))
     return CancelAsk(asked.tenant, asked.operation, asked.id, asked.run_id)
 
 
@@ -251,7 +266,7 @@ def _kind(value: Any) -> str:
     return {list: "array", str: "string", bool: "boolean", type(None): "null"}.get(type(value), "number")
 
 
-def _sentence(error: ValidationError, *prefix: str) -> str:
+def sentence(error: ValidationError, *prefix: str) -> str:
     """Pydantic's findings as one sentence a producer can act on."""
     told = []
     for found in error.errors(include_url=False, include_input=False)[:5]:

@@ -27,6 +27,7 @@ from streams import topics
 from streams.consumer import SpineConsumer
 from streams.decode import Decoder, cancel
 from streams.kafka import SpineApp
+from streams.prompting.registry import Registry
 
 log = structlog.get_logger(__name__)
 
@@ -59,11 +60,13 @@ class Intake:
         writer: Writer,
         database: Database,
         engine: Engine,
+        registry: Registry,
         *,
         window: int,
         ledger_window: int,
     ) -> None:
         self.app, self.decoder, self.writer, self.database, self.engine = app, decoder, writer, database, engine
+        self.registry = registry
         self.window, self.ledger_window = window, ledger_window
         self.lanes = [
             LaneState(LANE_NAMES[lane], tuple(topics.request_topic(name, lane) for name in sorted(decoder.operations)))
@@ -119,6 +122,8 @@ class Intake:
             arrivals.append(self._arrival(event.message))
             if i % _YIELD_EVERY == _YIELD_EVERY - 1:
                 await asyncio.sleep(0)
+        if any(self.decoder.may_know_later(each.what) for each in arrivals) and await self.registry.refreshed():
+            arrivals = [self._arrival(event.message) for event in batch]
         for pool in {
             (a.what.provider, a.what.model) for a in arrivals if isinstance(a.what, Ask) and a.what.failure is None
         }:

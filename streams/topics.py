@@ -19,6 +19,7 @@ RESULTS = "genai.results"
 USAGE = "genai.usage"
 COSTS = "genai.costs.daily"
 RUNS = "genai.runs"
+PROMPTS = "genai.prompts"
 REPLAYS = "genai.replays"
 CONTROL = "genai.control"
 DLQ = "genai.dlq"
@@ -68,6 +69,14 @@ def table(settings: Settings, operations: Iterable[str]) -> tuple[Topic, ...]:
         (USAGE, settings.partitions, "delete", keep, answer, True),
         (COSTS, settings.partitions, "compact", None, None, True),
         (RUNS, settings.partitions, "compact,delete", keep, None, False),
+        (
+            PROMPTS,
+            1,
+            "compact",
+            None,
+            answer,
+            True,
+        ),  # one partition: moves are told in the order in which they were made
         (REPLAYS, settings.partitions, "delete", keep, answer, False),
         (CONTROL, 1, "delete", keep, None, True),  # one partition: cancels are applied in the order they were given
         (DLQ, settings.partitions, "delete", keep_dead, dead, False),

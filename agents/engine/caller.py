@@ -128,7 +128,7 @@ class LedgerCaller:
             messages=tuple(messages),
             timeout_s=self.timeout_s,
             schema=schema,
-            temperature=self.options.temperature,
+            temperature=more.temperature if self.options.temperature is None else self.options.temperature,
             max_tokens=self.options.max_tokens or max_tokens,
             stop=more.stop,
             seed=more.seed,

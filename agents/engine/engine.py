@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -55,6 +55,10 @@ class Limits:
     rules: Rules = field(default_factory=Rules)
 
 
+async def _is_here(_: str) -> None:
+    """Wordings that come from files are all there from the start."""
+
+
 class Engine:
     """Runs requests out of one ledger. `start` and `drain` belong to whoever made it."""
 
@@ -69,6 +73,7 @@ class Engine:
         library: Library,
         metrics: Metrics,
         limits: Limits | None = None,
+        ensure: Callable[[str], Awaitable[None]] = _is_here,
     ) -> None:
         limits = limits or Limits()
         self.writer, self.database, self.providers, self.metrics = writer, database, providers, metrics
@@ -86,6 +91,7 @@ class Engine:
             self._elsewhere,
             self._allowed,
             self._gpu_nodes,
+            ensure,
             lambda claim: self.readers.get((claim.tenant, claim.operation, claim.id)),
         )
         self.rules = limits.rules

@@ -46,6 +46,8 @@ class Tools:
     """Returns when a call of so many tokens may leave."""
     gpus: Callable[[Claimed], Awaitable[dict[str, bool | None]]]
     """Whether the nodes of the request's provider have a GPU; None: it is not known."""
+    ensure: Callable[[str], Awaitable[None]]
+    """Returns when what was pinned at acceptance is here, as far as it can be had."""
     reads: Callable[[Claimed], Reads | None] = lambda _: None
     """Who reads along while the answer is made; None: nobody does."""
 
@@ -92,6 +94,8 @@ async def run(
         if (why := gpus.refusal(claim.provider, nodes)) is not None:
             return _unrunnable(claim, why)
         caller.fits = gpus.fitting(nodes)
+    if operation.pin is not None and claim.pinned is not None:
+        await tools.ensure(claim.pinned)
     holder.append(caller)
     _warn(caller, request, operation)
     return await _attempt(operation, input_, request, caller, tools)

@@ -25,6 +25,8 @@ class Routes:
     partition: Callable[[str, bytes], int]
     runs: str = ""
     """Where the progress of long calls is published; empty: nowhere."""
+    prompts: str = ""
+    """Where it is told what prompts and their labels say; empty: nowhere."""
     replays: str = ""
     """Where results go of requests that a replay asked anew; empty: to the others."""
     address: str = ""

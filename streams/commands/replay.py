@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,10 +78,22 @@ def replay(
         told,
         ids_file,
         dlq,
-        running.otherwise(chosen, provider, model, prompt),
+        running.otherwise(provider, model, prompt),
         None if budget is None else choosing.budget(budget),
     )
     _interruptible(lambda said: _replay(chosen, job, said, dry_run=dry_run, yes=yes), as_json)
+
+
+def try_prompt(ids: Sequence[str], tenant: str, prompt: str, budget: str, *, yes: bool, as_json: bool) -> None:
+    """Ask these anew with `prompt`, and tell how the answers differ."""
+    from streams import settings
+    from streams.replay import choosing, running
+
+    told = choosing.Told(ids=tuple(ids), tenant=tenant)
+    otherwise = running.otherwise(None, None, prompt)
+    job = running.Job("anew", told, otherwise=otherwise, budget_nano=choosing.budget(budget))
+    chosen = settings.load()
+    _interruptible(lambda said: _replay(chosen, job, said, dry_run=False, yes=yes), as_json)
 
 
 def _modes(recorded: bool, anew: bool, budget: str | None, only_anew: dict[str, str | None]) -> None:
@@ -214,6 +226,7 @@ async def _replay(settings: "Settings", job: "Job", said: _Said, *, dry_run: boo
 
     bootstrap = where.bootstrap(settings) if job.dead or not dry_run else None
     async with parts.opened(settings, bootstrap) as opened:
+        job = running.settled(opened, job)
         wanted, missing = await running.choose(opened, job, bootstrap, _tell)
         said.plan = await running.counted(opened, job, wanted, missing)
         _print_plan(said.plan)

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from prompts import Wording
+    from prompts import Library, Wording
 
 app = typer.Typer(
     help="The prompt library: what there is, what it says, what a model makes of it.", no_args_is_help=True
@@ -19,6 +19,7 @@ app = typer.Typer(
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _Slug = Annotated[str, typer.Argument(help="A prompt's slug; `prompts list` names them.")]
 _Number = Annotated[int | None, typer.Option("--version", min=1, help="Which version; default: the newest.")]
+_Label = Annotated[str | None, typer.Option(help="The version that a label stands for.")]
 _Vars = Annotated[
     list[str] | None,
     typer.Option("--var", metavar="NAME=VALUE", help="A variable; what is not text is written as JSON. Repeatable."),
@@ -36,10 +37,8 @@ def list_(as_json: _Json = False) -> None:
 
     Example: genai-spine prompts list
     """
-    from streams import library, settings
-
-    found = library.load(settings.load())
-    prompts = [described(found.wording(slug)) for slug in found.slugs()]
+    found, tenant = _library()
+    prompts = [_described(found, slug, tenant) for slug in found.names(tenant)]
     if as_json:
         typer.echo(json.dumps({"prompts": prompts}))
         return
@@ -49,21 +48,26 @@ def list_(as_json: _Json = False) -> None:
 
 
 @app.command()
-def show(slug: _Slug, version: _Number = None, as_json: _Json = False) -> None:
-    """Print one version as it stands in its file.
+def show(slug: _Slug, version: _Number = None, label: _Label = None, as_json: _Json = False) -> None:
+    """Print one version: by its number or a label, else the one that a request gets.
 
     Example: genai-spine prompts show headline
     """
-    wording = _wording(slug, version)
+    wording, numbers = _wording(slug, version, label)
     if as_json:
-        typer.echo(json.dumps(described(wording) | whole(wording)))
+        typer.echo(json.dumps(described(wording, numbers) | whole(wording)))
         return
-    typer.echo("\n\n".join(sheet(wording)))
+    typer.echo("\n\n".join(sheet(wording, numbers)))
 
 
 @app.command()
 def render(
-    slug: _Slug, var: _Vars = None, var_file: _Files = None, version: _Number = None, as_json: _Json = False
+    slug: _Slug,
+    var: _Vars = None,
+    var_file: _Files = None,
+    version: _Number = None,
+    label: _Label = None,
+    as_json: _Json = False,
 ) -> None:
     """Print what a model would be sent; no call is made.
 
@@ -71,7 +75,7 @@ def render(
     """
     from prompts import PromptError
 
-    wording = _wording(slug, version)
+    wording, _ = _wording(slug, version, label)
     try:
         made = wording.render(_variables(wording, var, var_file))
     except PromptError as error:
@@ -89,6 +93,7 @@ def run(
     var: _Vars = None,
     var_file: _Files = None,
     version: _Number = None,
+    label: _Label = None,
     name: Annotated[str | None, typer.Option("--id", help="The request's id; sent again it costs nothing.")] = None,
     model: Annotated[str | None, typer.Option(help="Another model than the default one.")] = None,
     provider: Annotated[str | None, typer.Option(help="Another provider than the default one.")] = None,
@@ -106,14 +111,15 @@ def run(
     from streams import door, settings
 
     chosen = settings.load()
-    wording = _wording(slug, version)
+    wording, _ = _wording(slug, version, label)
     given: dict[str, Any] = {"prompt": slug, "variables": _variables(wording, var, var_file)}
     try:
         wording.check(given["variables"])
     except BadVariables as error:
         raise _told(error) from None
     options = {key: value for key, value in (("model", model), ("provider", provider)) if value is not None}
-    body = {"input": given if version is None else given | {"version": version}, "options": options}
+    wished = {key: value for key, value in (("version", version), ("label", label)) if value is not None}
+    body = {"input": given | wished, "options": options}
     told = door.ask(chosen, "execute_prompt", body if name is None else body | {"id": name}, timeout, url)
     if as_json:
         typer.echo(json.dumps(told))
@@ -125,14 +131,21 @@ def run(
         raise typer.Exit(1)
 
 
-def described(wording: "Wording") -> dict[str, Any]:
+def _described(library: "Library", slug: str, tenant: str) -> dict[str, Any]:
+    from prompts import Wish
+
+    wording, _ = library.chosen(slug, Wish(tenant=tenant))
+    return described(wording, library.numbers(slug, tenant))
+
+
+def described(wording: "Wording", numbers: "Sequence[int]") -> dict[str, Any]:
     """A prompt in short, as a program reads it."""
     prompt = wording.prompt
     return {
         "id": prompt.id,
         "slug": prompt.slug,
         "description": prompt.description,
-        "versions": [version.version for version in prompt.versions],
+        "versions": list(numbers),
         "variables": [
             {"name": item.name, "type": item.type, "required": item.required, "description": item.description}
             | ({} if item.required else {"default": item.default})
@@ -161,10 +174,10 @@ def table(prompts: "Sequence[dict[str, Any]]") -> Any:
     return made
 
 
-def sheet(wording: "Wording") -> list[str]:
+def sheet(wording: "Wording", numbers: "Sequence[int]") -> list[str]:
     """One version for people, paragraph by paragraph."""
     prompt, version = wording.prompt, wording.version
-    others = [str(each.version) for each in prompt.versions if each is not version]
+    others = [str(number) for number in numbers if number != version.version]
     head = f"{prompt.slug}, version {version.version}" + (f" (there are also {', '.join(others)})" if others else "")
     variables = [
         f"  {item.name}: {item.type}{_optional(item)}. {item.description}".rstrip() for item in wording.variables
@@ -182,14 +195,40 @@ def _optional(variable: Any) -> str:
     return "" if variable.required else f", default {json.dumps(variable.default, ensure_ascii=False)}"
 
 
-def _wording(slug: str, version: int | None) -> "Wording":
-    from prompts import UnknownPrompt
-    from streams import library, settings
+def _wording(slug: str, version: int | None, label: str | None) -> "tuple[Wording, Sequence[int]]":
+    """That one, and the numbers of all versions."""
+    from prompts import UnknownPrompt, Wish
 
+    if version is not None and label is not None:
+        raise _wrong("Give either --version or --label: a label stands for a version")
+    found, tenant = _library()
     try:
-        return library.load(settings.load()).wording(slug, version)
+        wording, _ = found.chosen(slug, Wish(version, label, tenant))
     except UnknownPrompt as error:
         raise _told(error) from None
+    return wording, found.numbers(slug, tenant)
+
+
+def _library() -> "tuple[Library, str]":
+    """The files' prompts, and the registry's where there is a database; and whose they are."""
+    import asyncio
+
+    from store.registry import read
+    from streams import library, lookup, postgres, settings
+    from streams.prompting.registry import entries
+
+    chosen = settings.load()
+    found = library.load(chosen)
+
+    async def registered() -> read.All:
+        async with lookup.opened(postgres.resolved(chosen)) as database:
+            return await database.read(read.everything)
+
+    try:
+        found.register(entries(asyncio.run(registered())))
+    except lookup.NoLedger:
+        return found, chosen.default_tenant
+    return found, chosen.default_tenant
 
 
 def _variables(wording: "Wording", given: list[str] | None, files: list[str] | None) -> dict[str, Any]:

@@ -60,6 +60,7 @@ def _message(topic: str) -> str:
         topics.COSTS: "costs-daily",
         topics.CONTROL: "cancel",
         topics.RUNS: "progress",
+        topics.PROMPTS: "prompt",
         topics.REPLAYS: "replay",
         topics.DLQ: "dead-letter",
     }[topic]
@@ -99,6 +100,7 @@ def _meaning(topic: str) -> str:
         topics.USAGE: "One event per provider call that cost anything or returned.",
         topics.COSTS: "Running totals of a UTC day; the last value of a key counts.",
         topics.RUNS: "How far long calls are; only with `GENAI_PROGRESS_TOPIC`.",
+        topics.PROMPTS: "What the registry's labels stand for, and its versions; the last value of a key counts.",
         topics.REPLAYS: "Answers of requests that `genai-spine replay --anew` asked again; none of them goes to results.",
         topics.CONTROL: "Cancels, applied in their order.",
         topics.DLQ: "Records that failed and that another try, or a person, may mend: untouched, the reason in the headers.",
@@ -172,6 +174,13 @@ def _told() -> dict[str, Node]:
                 "allOf": [{"$ref": "#/components/schemas/Result"}],
             },
             "bindings": _key("The original's key; its id when it had none."),
+        },
+        "prompt": {
+            "title": "A change of the registry of prompts",
+            "payload": {
+                "oneOf": [{"$ref": "#/components/schemas/LabelMoved"}, {"$ref": "#/components/schemas/VersionMade"}]
+            },
+            "bindings": _key("`prompt id|label`, or `prompt id|version`."),
         },
         "usage": {
             "title": "What one call used",

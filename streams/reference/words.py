@@ -8,6 +8,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from agents.base import Operation
 from schemas import Cancel, DailyTotals, LetterHeaders, Progress, Request, Result, UsageEvent
+from schemas.prompts import LabelMoved, VersionMade
 from schemas.replay import Comparison, ReplayPlan, ReplayReport
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -21,6 +22,8 @@ _FOR_READERS: Mapping[str, Model] = {
     "costs-daily": (DailyTotals, "serialization"),
     "progress": (Progress, "serialization"),
     "dead-letter-headers": (LetterHeaders, "serialization"),
+    "prompt.label-moved": (LabelMoved, "serialization"),
+    "prompt.version-made": (VersionMade, "serialization"),
 }
 _SAID: Mapping[str, Model] = {
     "replay-plan": (ReplayPlan, "serialization"),

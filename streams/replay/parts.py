@@ -11,9 +11,11 @@ from providers.prices import PriceTable
 from store.database import Database
 from store.ledger.claim import ensure_slots, known_pools
 from store.ledger.types import Pool, Routes
+from store.registry import read
 from streams import library, lookup, postgres, topics
 from streams.app import make_decoder, make_prices, make_providers
 from streams.decode import Decoder
+from streams.prompting.registry import entries
 from streams.routing import make_routes
 from streams.settings import Settings
 
@@ -51,8 +53,17 @@ async def opened(settings: Settings, bootstrap: str | None) -> AsyncIterator[Par
         for provider in made.values():
             stack.push_async_callback(provider.aclose)
         database = await stack.enter_async_context(lookup.opened(chosen))
-        decoder = make_decoder(chosen, made, library.load(chosen))
-        yield Parts(chosen, database, decoder, make_prices(chosen), made, make_routes(chosen, counts), counts)
+        prompts = library.load(chosen)
+        prompts.register(entries(await database.read(read.everything)))
+        yield Parts(
+            chosen,
+            database,
+            make_decoder(chosen, made, prompts),
+            make_prices(chosen),
+            made,
+            make_routes(chosen, counts),
+            counts,
+        )
 
 
 OPERATION_NAMES = frozenset(OPERATIONS)

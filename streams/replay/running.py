@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
-from prompts import PromptError
+from prompts import PromptError, Wish
 from schemas.money import to_usd
 from schemas.replay import Comparison, ReplayPlan, ReplayReport
 from schemas.request import REPLAYS
@@ -17,14 +17,13 @@ from store.ledger import chosen, queries, replays
 from store.ledger.chosen import Chosen
 from store.ledger.replays import Mode, Run
 from store.ledger.types import Pool
-from streams import catalogue, dlq, library, topics
+from streams import catalogue, dlq, topics
 from streams.errors import SpineError
 from streams.replay import choosing, diff, plan
 from streams.replay.anew import Otherwise
 from streams.replay.choosing import Told, usage
 from streams.replay.feeding import Feeder
 from streams.replay.parts import OPERATION_NAMES, Parts
-from streams.settings import Settings
 
 Tell = Callable[[str], None]
 
@@ -41,18 +40,27 @@ class Job:
     budget_nano: int | None = None
 
 
-def otherwise(settings: Settings, provider: str | None, model: str | None, prompt: str | None) -> Otherwise:
-    """`prompt` as SLUG@VERSION, or SLUG for the newest. Raises SpineError for one that there is not."""
+def otherwise(provider: str | None, model: str | None, prompt: str | None) -> Otherwise:
+    """`prompt` as SLUG@VERSION, or SLUG for the one that a request would get. Raises SpineError."""
     if prompt is None:
         return Otherwise(provider, model)
     slug, at, number = prompt.partition("@")
     if at and not (number.isdecimal() and int(number) >= 1):
         raise usage(f"--prompt {prompt!r}: write SLUG@VERSION, such as headline@2.")
+    return Otherwise(provider, model, slug, int(number) if at else None)
+
+
+def settled(parts: Parts, job: Job) -> Job:
+    """With the version that its prompt has now. Raises SpineError for one that there is not."""
+    wanted = job.otherwise
+    if wanted.prompt is None:
+        return job
+    tenant = job.told.tenant or parts.settings.default_tenant
     try:
-        found = library.load(settings).wording(slug, int(number) if at else None)
+        found, _ = parts.decoder.library.chosen(wanted.prompt, Wish(wanted.version, tenant=tenant))
     except PromptError as error:
-        raise usage(f"--prompt {prompt}: {error}.") from None
-    return Otherwise(provider, model, found.prompt.slug, found.version.version)
+        raise usage(f"--prompt {wanted.prompt}: {error}.") from None
+    return replace(job, otherwise=replace(wanted, prompt=found.prompt.slug, version=found.version.version))
 
 
 async def choose(parts: Parts, job: Job, bootstrap: str | None, tell: Tell) -> tuple[Chosen, str]:

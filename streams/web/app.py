@@ -13,9 +13,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from agents import OPERATIONS
+from schemas.prompts import Edit, Move, NewPrompt, Render, Rollback
 from streams import queueing
-from streams.web import asking, books, events, examples, listing, looking, metrics, models, orders, queue
-from streams.web.describing import answered, asked, describer, ordered, streamed
+from streams.web import asking, books, events, examples, listing, looking, metrics, models, orders, prompts, queue
+from streams.web.describing import answered, asked, describer, ordered, query, streamed, written
 from streams.web.front import Front
 from streams.web.health import health_response, ready_response
 from streams.web.ids import Identified
@@ -52,6 +53,9 @@ def make_api(front: Front) -> FastAPI:
     for path, (tag, look, described) in _LOOKS.items():
         handler = _get(front, look)
         app.add_api_route(path, handler, methods=["GET"], tags=[tag], summary=look.__doc__, openapi_extra=described)
+    for (method, path), (tag, change, described) in _REGISTRY.items():
+        handler = _get(front, change)
+        app.add_api_route(path, handler, methods=[method], tags=[tag], summary=change.__doc__, openapi_extra=described)
     for name, operation in OPERATIONS.items():
         handler = asking.route(front, name)
         for number, path in enumerate(dict.fromkeys((name, name.replace("_", "-")))):
@@ -109,6 +113,27 @@ _ORDERS: dict[str, tuple[str, Look, dict[str, Any]]] = {
     "/v1/runs/{run_id:path}/cancel": ("runs", orders.cancel_run, ordered("/v1/runs/{run_id}/cancel", "tenant")),
 }
 """What can be said about a request that was sent; before the looks, whose ids may end in the same words."""
+
+
+_PROMPT = "/v1/prompts/{prompt}"
+_REGISTRY: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
+    ("GET", "/v1/prompts"): ("prompts", prompts.listed, answered("/v1/prompts", *prompts.LISTED)),
+    ("POST", "/v1/prompts"): ("prompts", prompts.create, written(NewPrompt, 201)),
+    ("GET", f"{_PROMPT}/versions"): ("prompts", prompts.versions, query("tenant")),
+    ("GET", f"{_PROMPT}/versions/{{version}}"): ("prompts", prompts.one_version, query("tenant")),
+    ("GET", f"{_PROMPT}/diff"): ("prompts", prompts.diff, query("tenant", "from", "to")),
+    ("GET", f"{_PROMPT}/labels"): ("prompts", prompts.labels, query("tenant", "at")),
+    ("POST", f"{_PROMPT}/labels"): ("prompts", prompts.move, written(Move)),
+    ("DELETE", f"{_PROMPT}/labels/{{label}}"): ("prompts", prompts.unlabel, query("tenant")),
+    ("POST", f"{_PROMPT}/rollback"): ("prompts", prompts.rollback, written(Rollback)),
+    ("POST", f"{_PROMPT}/render"): ("prompts", prompts.render, written(Render)),
+    ("POST", f"{_PROMPT}/restore"): ("prompts", prompts.restore, query("tenant")),
+    ("GET", f"{_PROMPT}/executions"): ("prompts", prompts.executions, query("tenant", "from")),
+    ("GET", _PROMPT): ("prompts", prompts.one, query("tenant")),
+    ("PUT", _PROMPT): ("prompts", prompts.edit, written(Edit)),
+    ("DELETE", _PROMPT): ("prompts", prompts.archive, query("tenant")),
+}
+"""The registry of prompts: method and path. Ids of prompts that come with the program have a slash: those go by slug."""
 
 
 def _pages(app: FastAPI, front: Front) -> None:

@@ -113,9 +113,10 @@ async def _accept(
         raw = orjson.dumps(record)
     except TypeError:
         raise Problem(400, f"The body cannot be kept: {TOO_DEEP}.") from None
-    what = spine.decoder.ask(
-        operation, lane, raw, headers, place=str(uuid_utils.uuid7()), tenant=spine.settings.default_tenant
-    )
+    place, tenant = str(uuid_utils.uuid7()), spine.settings.default_tenant
+    what = spine.decoder.ask(operation, lane, raw, headers, place=place, tenant=tenant)
+    if spine.decoder.may_know_later(what) and await spine.registry.refreshed():
+        what = spine.decoder.ask(operation, lane, raw, headers, place=place, tenant=tenant)
     if not isinstance(what, Ask):
         raise Problem(422, f"{what.failure.message}.")
     if not spine.writer.health.ok:

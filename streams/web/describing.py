@@ -36,6 +36,11 @@ PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "limit": ({"type": "integer", "minimum": 1, "maximum": 500, "default": 50}, "How many at most."),
     "cursor": ({"type": "string"}, "What `next` said on the page before."),
     "wait": ({"type": "number", "minimum": 0, "maximum": 3600}, "Seconds to wait for the result; then 202."),
+    "q": ({"type": "string"}, "Words in the slug, the name or the description."),
+    "category": ({"type": "string"}, "Only this category."),
+    "tag": ({"type": "string"}, "Only those with this tag."),
+    "archived": ({"type": "string", "enum": ["true", "false"]}, "Those that were put away instead."),
+    "at": ({"type": "string"}, "A moment with its zone, or a day: what the labels said then."),
     "part": ({"type": "string", "enum": ["main"]}, "Only what changes."),
 }
 
@@ -69,6 +74,16 @@ def ordered(path: str, *names: str) -> dict[str, Any]:
     status, words, example = examples.ORDERS[path]
     content = {"application/json": {"schema": {"type": "object"}, "example": example}}
     return {**query(*names), "responses": {status: {"description": words, "content": content}}}
+
+
+def written(model: type[BaseModel], status: int = 200) -> dict[str, Any]:
+    """A route that takes a body of this form."""
+    body = {"schema": model.model_json_schema(), "example": examples.BODIES[model.__name__]}
+    return {
+        "requestBody": {"required": True, "content": {"application/json": body}},
+        "responses": {str(status): {"description": "The prompt as it is now, or what would be sent."}},
+        **query("tenant"),
+    }
 
 
 def asked(operation: Operation) -> dict[str, Any]:

@@ -122,6 +122,28 @@ _SUMS = {"calls": 201, "input_tokens": 9844, "output_tokens": 4623, "cached_toke
 _MONEY = {"unpriced_calls": 0, "cost_usd": "0.006000"}
 
 ANSWERS: Mapping[str, dict[str, Any]] = {
+    "/v1/prompts": {
+        "items": [
+            {
+                "id": "library/summarize",
+                "slug": "summarize",
+                "tenant": None,
+                "name": "summarize",
+                "description": "A text in a few sentences.",
+                "category": "",
+                "tags": [],
+                "is_system": True,
+                "is_public": True,
+                "created_by": None,
+                "created_at": "2026-11-21T10:00:00+00:00",
+                "updated_at": "2026-11-21T10:00:00+00:00",
+                "archived_at": None,
+                "version": 1,
+                "revision": 0,
+            }
+        ],
+        "next": None,
+    },
     "/health": {"status": "ok", "process": "web", "uptime_s": 12.3},
     "/ready": {
         "ready": True,
@@ -244,3 +266,23 @@ ORDERS: Mapping[str, tuple[str, str, dict[str, Any]]] = {
     ),
 }
 """Path to the usual status of its answer, what that means, and an example."""
+
+
+BODIES: Mapping[str, dict[str, Any]] = {
+    "NewPrompt": {
+        "slug": "port-news",
+        "template": "{{ content }}\nWhat does this mean for {{ port }}? One sentence.",
+        "variables": [
+            {"name": "content", "type": "content"},
+            {"name": "port", "type": "text", "choices": ["Bergen", "Tromsø"]},
+        ],
+        "preferences": {"temperature": 0.2, "max_tokens": 80},
+        "category": "news",
+        "tags": ["ferries"],
+        "notes": "First version.",
+    },
+    "Edit": {"template": "{{ content }}\nFor {{ port }}, in one sentence:", "notes": "Shorter question."},
+    "Move": {"label": "production", "version": 2, "why": "Better on the last 100."},
+    "Rollback": {"label": "production", "why": "Too long answers."},
+    "Render": {"variables": {"content": _TEXT, "port": "Bergen"}},
+}

@@ -30,7 +30,7 @@ _USUAL_WAIT_S = 2.0
 
 async def cancel_request(front: Front, request: Request) -> Response:
     """Cancel one request. 200: cancelled; 202: its call is being aborted, or it is kept for an unknown id; 409: it has ended."""
-    spine = _spine(front, request)
+    spine = spine_of(front, request)
     given = told(request, ("tenant", "operation", "wait"))
     wait = asking.seconds(given.get("wait"))
     ask = CancelAsk(*await _named(spine, request, given))
@@ -42,7 +42,7 @@ async def cancel_request(front: Front, request: Request) -> Response:
 
 async def cancel_run(front: Front, request: Request) -> Response:
     """Cancel every unfinished request of a run, and whatever of it comes later. 202: they end as workers come to them."""
-    spine = _spine(front, request)
+    spine = spine_of(front, request)
     given = told(request, ("tenant",))
     tenant = _checked("tenant", given.get("tenant", spine.settings.default_tenant))
     run_id = _checked("run_id", request.path_params["run_id"])
@@ -62,7 +62,7 @@ async def drop(front: Front, request: Request) -> Response:
 
 
 async def _decide(front: Front, request: Request, word: deciding.Word) -> Response:
-    spine = _spine(front, request)
+    spine = spine_of(front, request)
     named = await _named(spine, request, told(request, ("tenant", "operation")), kept=False)
     try:
         (said,) = await spine.database.write(
@@ -78,7 +78,7 @@ async def _decide(front: Front, request: Request, word: deciding.Word) -> Respon
     return json(said | {"status_url": asking.status_url(*named)})
 
 
-def _spine(front: Front, request: Request) -> Spine:
+def spine_of(front: Front, request: Request) -> Spine:
     """Raises `Problem`: 403 for a page of another site, 503 while there are no parts."""
     origin = request.headers.get("origin")
     allowed = front.settings.origins()

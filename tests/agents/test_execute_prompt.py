@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from agents.base import InvalidInput, NotHere
+from agents.base import InvalidInput, NotHere, Whose
 from agents.execute_prompt import MAX_TOKENS, execute_prompt, pin
 from prompts import Library, Pin, Rendered
 from providers.base import Message
@@ -35,7 +35,7 @@ def library(folder: Path, *versions: str, more: str = "") -> Library:
 
 
 def accepted(asked: Input, then: Library, *answers: object) -> ScriptedCaller:
-    return ScriptedCaller(answers, library=then, pinned=pin(asked, then))
+    return ScriptedCaller(answers, library=then, pinned=pin(asked, then, Whose()))
 
 
 async def test_the_newest_version_is_rendered_and_named_in_the_answer(tmp_path: Path) -> None:
@@ -122,15 +122,15 @@ REFUSED = [
 @pytest.mark.parametrize(("given", "said"), REFUSED, ids=[said for _, said in REFUSED])
 def test_what_cannot_be_run_is_refused_at_acceptance(tmp_path: Path, given: dict[str, object], said: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        pin(Input.model_validate(given), library(tmp_path, ONE, TWO))
+        pin(Input.model_validate(given), library(tmp_path, ONE, TWO), Whose())
     assert said in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("given", "field"),
-    [({"label": "production"}, "label"), ({"version": "1"}, "version"), ({"version": 0}, "version")],
+    [({"label": "A b"}, "label"), ({"version": "1"}, "version"), ({"version": 0}, "version")],
 )
-def test_a_label_or_a_version_that_is_no_number_is_not_ignored(given: dict[str, object], field: str) -> None:
+def test_a_label_or_a_version_that_is_none_is_not_ignored(given: dict[str, object], field: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Input.model_validate({"prompt": "greet"} | given)
     assert [error["loc"] for error in caught.value.errors()] == [(field,)]

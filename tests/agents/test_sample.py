@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from agents import OPERATIONS
+from agents.base import Whose
 from schemas import Request
 from tests.agents.doubles import library
 
@@ -33,7 +34,7 @@ def test_each_record_is_a_valid_request(record):
     if operation.check:
         operation.check(asked)
     if operation.pin:
-        operation.pin(asked, library())
+        operation.pin(asked, library(), Whose())
     assert (request.unknown_fields(), request.tenant, set(request.input) <= _names(operation)) == (
         [],
         "feedspine",

@@ -133,7 +133,7 @@ def test_chosen_filters_are_written_down_and_read_back() -> None:
     ("prompt", "words"),
     [
         ("nope@1", "there is no prompt 'nope'"),
-        ("headline@99", "--prompt headline@99: "),
+        ("headline@99", "--prompt headline: the prompt 'headline' has no version 99"),
         ("headline@x", "write SLUG@VERSION, such as headline@2"),
         ("headline@0", "write SLUG@VERSION"),
         ("@1", "there is no prompt ''"),
@@ -141,9 +141,14 @@ def test_chosen_filters_are_written_down_and_read_back() -> None:
 )
 def test_a_prompt_that_there_is_not_is_refused(prompt: str, words: str) -> None:
     with pytest.raises(SpineError) as found:
-        running.otherwise(SETTINGS, None, None, prompt)
+        settled(running.otherwise(None, None, prompt))
     assert words in str(found.value)
     assert found.value.exit_code == 2
+
+
+def settled(otherwise: Otherwise) -> Otherwise:
+    parts: Any = SimpleNamespace(decoder=DECODER, settings=SETTINGS)
+    return running.settled(parts, running.Job("anew", Told(), otherwise=otherwise)).otherwise
 
 
 @pytest.mark.parametrize(
@@ -228,7 +233,7 @@ def test_the_model_is_that_of_before_unless_another_is_named(otherwise: Otherwis
 
 def test_another_prompt_takes_the_variables_of_before() -> None:
     asked = {"input": {"prompt": "old", "label": "x", "variables": {"content": "A text."}}}
-    otherwise = running.otherwise(SETTINGS, None, None, "headline")
+    otherwise = settled(running.otherwise(None, None, "headline"))
     value = anew.record(original(asked, operation="execute_prompt"), "replay:r", otherwise)
     assert json.loads(value or b"")["input"] == {
         "prompt": "headline",

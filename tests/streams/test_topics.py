@@ -52,6 +52,7 @@ def test_the_table_is_the_contracts() -> None:
         "genai.usage": (3, "delete", "4096"),
         "genai.costs.daily": (3, "compact", None),
         "genai.runs": (3, "compact,delete", None),
+        "genai.prompts": (1, "compact", "4096"),
         "genai.replays": (3, "delete", "4096"),
         "genai.control": (1, "delete", None),
         "genai.dlq": (3, "delete", str(2048 + 65536)),  # an untouched request and its headers fit in any case
@@ -101,7 +102,7 @@ async def test_a_real_cluster_is_made_grown_and_corrected(own_broker: str) -> No
     first = make_settings(partitions=2)
     made = await topics.create(own_broker, first, ["embed"])
     again = await asyncio.gather(*(topics.create(own_broker, first, ["embed"]) for _ in range(2)))
-    assert (len(made.created), again) == (10, [topics.Done(), topics.Done()])
+    assert (len(made.created), again) == (11, [topics.Done(), topics.Done()])
 
     wider = make_settings(partitions=4, retention_hours=3)
     told = {(f.topic, f.kind) for f in await topics.check(own_broker, wider, ["embed"])}

@@ -1,0 +1,141 @@
+"""The prompts that people keep in the registry, as one process sees them: who may use which, and what its labels stand for."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from prompts.errors import ChangedPrompt, UnknownPrompt
+from prompts.files import Prompt, Variable, Version
+from prompts.naming import some
+from prompts.wording import Wording
+
+PRODUCTION = "production"
+"""The label of a request that names none, where it is set; without it, the newest version."""
+NEWEST = "latest"
+"""A label that nobody sets: the newest version."""
+SYSTEM = ""
+"""The tenant of the prompts that come with the program; everybody may use them."""
+
+Arms = tuple[tuple[int, int], ...]
+"""What a label stands for: (version, weight), by version. One arm, unless two versions are compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Which version a request means, whose it is, and what keeps its choice: the same `sticky` gets the same arm."""
+
+    version: int | None = None
+    label: str | None = None
+    tenant: str = SYSTEM
+    sticky: str = ""
+
+
+NO_WISH = Wish()
+
+
+class RegisteredPrompt(Prompt):
+    """One version, as a prompt of its own: in the registry each has variables of its own."""
+
+    key: str
+
+    @property
+    def id(self) -> str:
+        return self.key
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One prompt. `versions`: number to its columns, read when it is first used."""
+
+    id: str
+    tenant: str
+    slug: str
+    description: str
+    is_public: bool
+    archived: bool
+    versions: Mapping[int, Mapping[str, Any]]
+    labels: Mapping[str, Arms] = field(default_factory=dict)
+    _read: dict[int, Wording] = field(default_factory=dict, compare=False, repr=False)
+
+    def choose(self, wish: Wish) -> tuple[int, str]:
+        """The version and the label that stands for it. Raises `UnknownPrompt`."""
+        if self.archived:
+            raise UnknownPrompt(f"the prompt '{self.slug}' is archived; restore it, or name another one")
+        if wish.version is not None:
+            if wish.version not in self.versions:
+                raise UnknownPrompt(f"the prompt '{self.slug}' has no version {wish.version}; it has {self._numbers()}")
+            return wish.version, ""
+        label = wish.label or (PRODUCTION if PRODUCTION in self.labels else NEWEST)
+        if label == NEWEST:
+            return max(self.versions), wish.label or ""
+        if label not in self.labels:
+            raise UnknownPrompt(
+                f"the prompt '{self.slug}' has no label '{label}'; it has {some([*sorted(self.labels), NEWEST])}"
+            )
+        return arm(self.labels[label], f"{self.id} {label} {wish.sticky}"), label
+
+    def wording(self, version: int) -> Wording:
+        """That version. Raises `UnknownPrompt`, and `ChangedPrompt` where the database holds what is no prompt."""
+        if version not in self._read:
+            if version not in self.versions:
+                raise UnknownPrompt(f"the prompt '{self.slug}' has no version {version}; it has {self._numbers()}")
+            self._read[version] = self._made(version)
+        return self._read[version]
+
+    def _made(self, version: int) -> Wording:
+        try:
+            return wording(self.id, self.slug, self.description, {"version": version, **self.versions[version]})
+        except ValidationError as error:
+            raise ChangedPrompt(f"version {version} of the prompt '{self.slug}' cannot be read: {error}") from error
+
+    def _numbers(self) -> str:
+        return some(map(str, sorted(self.versions)))
+
+
+def wording(id_: str, slug: str, description: str, told: Mapping[str, Any]) -> Wording:
+    """From a version's fields, `variables` among them. Raises pydantic's ValidationError, which names each wrong one."""
+    variables = tuple(Variable.model_validate(each) for each in told.get("variables") or ())
+    version = Version.model_validate({name: value for name, value in told.items() if name != "variables"})
+    prompt = RegisteredPrompt(key=id_, slug=slug, description=description, variables=variables, versions=(version,))
+    return Wording(prompt, version, prompt.used(version), prompt.digest(version))
+
+
+def arm(arms: Arms, sticky: str) -> int:
+    """The version for `sticky`, by weight; the same one as long as the weights stand."""
+    if len(arms) == 1:
+        return arms[0][0]
+    total = sum(weight for _, weight in arms)
+    at = int.from_bytes(hashlib.blake2b(sticky.encode(errors="replace"), digest_size=8).digest()) % total
+    for version, weight in arms:
+        if at < weight:
+            return version
+        at -= weight
+    raise AssertionError("the weights add up to less than their sum")
+
+
+class Registry:
+    """All entries, found by id, and by slug: the tenant's own first, then the system's."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self._by_id = {entry.id: entry for entry in entries}
+        self._by_slug = {(entry.tenant, entry.slug): entry for entry in self._by_id.values()}
+
+    def of_id(self, id_: str) -> Entry | None:
+        return self._by_id.get(id_)
+
+    def find(self, name: str, tenant: str) -> Entry | None:
+        """By id where the tenant may see it, else by slug."""
+        entry = self._by_id.get(name)
+        if entry is not None and (entry.tenant in {tenant, SYSTEM} or entry.is_public):
+            return entry
+        return self._by_slug.get((tenant, name)) or self._by_slug.get((SYSTEM, name))
+
+    def slugs(self, tenant: str) -> tuple[str, ...]:
+        """Those that a tenant may call by slug."""
+        mine = {
+            slug for (owner, slug), entry in self._by_slug.items() if owner in {tenant, SYSTEM} and not entry.archived
+        }
+        return tuple(sorted(mine))

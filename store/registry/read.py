@@ -1,0 +1,136 @@
+"""Looks at the registry."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, tuple_
+
+from store.registry.tables import prompt_labels, prompt_moves, prompt_versions, prompts, revisions
+from store.registry.write import PROMPTS
+
+_P, _V, _L, _M = prompts.c, prompt_versions.c, prompt_labels.c, prompt_moves.c
+_REVISION = select(revisions.c.revision).where(revisions.c.what == PROMPTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which prompts: those that a tenant may see (None: all), by their words, category and tag."""
+
+    tenant: str | None = None
+    words: str = ""
+    category: str | None = None
+    tag: str | None = None
+    archived: bool = False
+
+    def where(self) -> list[ColumnElement[bool]]:
+        """As conditions."""
+        found: list[ColumnElement[bool]] = [_P.archived_at.is_not(None) if self.archived else _P.archived_at.is_(None)]
+        if self.tenant is not None:
+            found.append(visible(self.tenant))
+        if self.words:
+            like = f"%{_plain(self.words)}%"
+            found.append(or_(*(column.ilike(like, escape="\\") for column in (_P.slug, _P.name, _P.description))))
+        if self.category is not None:
+            found.append(_P.category == self.category)
+        if self.tag is not None:
+            found.append(_P.tags.like(f"%{_plain(orjson.dumps(self.tag).decode())}%", escape="\\"))
+        return found
+
+
+def visible(tenant: str) -> ColumnElement[bool]:
+    """The tenant's own, the program's, and those that others have opened."""
+    return or_(_P.tenant.in_([tenant, ""]), _P.is_public)
+
+
+def _plain(words: str) -> str:
+    return words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def revision(conn: Connection) -> int:
+    """Counts every change."""
+    return conn.execute(_REVISION).scalar() or 0
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Everything, for a process that resolves prompts without asking the database each time."""
+
+    revision: int
+    prompts: Sequence[Row[Any]]
+    versions: Sequence[Any]
+    labels: Sequence[Any]
+
+
+def everything(conn: Connection) -> All:
+    """The revision first: what is changed meanwhile is read again."""
+    found = revision(conn)
+    return All(
+        found,
+        conn.execute(select(prompts)).all(),
+        conn.execute(select(_V.prompt_id, _V.version, _V.body, _V.digest)).all(),
+        conn.execute(select(_L.prompt_id, _L.label, _L.arms)).all(),
+    )
+
+
+def page(
+    conn: Connection, wanted: Wanted, after: tuple[float, str] | None, limit: int
+) -> tuple[Sequence[Row[Any]], tuple[float, str] | None]:
+    """Lately changed first, and where the next page begins."""
+    where = wanted.where()
+    if after is not None:
+        where.append(tuple_(_P.updated_at, _P.id) < tuple_(*after))
+    asked = select(prompts).where(and_(*where)).order_by(_P.updated_at.desc(), _P.id.desc()).limit(limit + 1)
+    found = conn.execute(asked).all()
+    if len(found) <= limit:
+        return found, None
+    last = found[limit - 1]
+    return found[:limit], (last.updated_at, last.id)
+
+
+def one(conn: Connection, name: str, tenant: str) -> Row[Any] | None:
+    """By id, else by slug: the tenant's own before the program's."""
+    found = conn.execute(select(prompts).where(_P.id == name, visible(tenant))).first()
+    if found is not None:
+        return found
+    asked = select(prompts).where(_P.slug == name, _P.tenant.in_([tenant, ""])).order_by(_P.tenant.desc()).limit(1)
+    return conn.execute(asked).first()
+
+
+def of_tenant(conn: Connection, tenant: str) -> Sequence[Row[Any]]:
+    """The tenant's own, by slug."""
+    return conn.execute(select(prompts).where(_P.tenant == tenant).order_by(_P.slug)).all()
+
+
+def slugs(conn: Connection, tenant: str) -> list[str]:
+    """That a tenant may name."""
+    return list(conn.execute(select(_P.slug).where(_P.tenant.in_([tenant, ""])).order_by(_P.slug)).scalars())
+
+
+def versions(conn: Connection, id_: str) -> Sequence[Row[Any]]:
+    """Newest first."""
+    asked = select(prompt_versions).where(_V.prompt_id == id_).order_by(_V.version.desc())
+    return conn.execute(asked).all()
+
+
+def labels(conn: Connection, id_: str) -> Sequence[Row[Any]]:
+    """What each stands for now."""
+    return conn.execute(select(prompt_labels).where(_L.prompt_id == id_).order_by(_L.label)).all()
+
+
+def moves(conn: Connection, id_: str, label: str | None = None, limit: int = 500) -> Sequence[Row[Any]]:
+    """Newest first."""
+    asked = select(prompt_moves).where(_M.prompt_id == id_).order_by(_M.pk.desc()).limit(limit)
+    return conn.execute(asked if label is None else asked.where(_M.label == label)).all()
+
+
+def labels_at(conn: Connection, id_: str, at: float) -> dict[str, str]:
+    """What each label stood for then, as arms. A moment that was shown has been rounded to a microsecond."""
+    found: dict[str, str] = {}
+    asked = select(_M.label, _M.after).where(_M.prompt_id == id_, _M.at <= at + 1e-6).order_by(_M.pk)
+    for label, after in conn.execute(asked):
+        found.pop(label, None)
+        if after is not None:
+            found[label] = after
+    return found

@@ -1,0 +1,212 @@
+"""The registry of prompts between the database and the library: drafts in, entries out, each process up to date.
+
+A process holds every prompt in memory, so that a label costs a request no look into the database. Once a second it asks
+whether anything was changed, which is one number. What it does not know when a request names it is looked for once more.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+import structlog
+from pydantic import ValidationError
+from sqlalchemy import Connection
+
+from prompts import Library, Pin, PromptError, UnknownPrompt
+from prompts.files import Prompt, Variable
+from prompts.includes import Source, expanded
+from prompts.registered import Entry, wording
+from schemas.prompts import Wording
+from store.database import Database
+from store.errors import StoreError
+from store.ledger.types import Routes
+from store.registry import read, write
+from store.registry.write import About, Draft
+
+log = structlog.get_logger(__name__)
+_FIELDS = ("system", "user", "variables", "input_schema", "output_schema", "preferences", "notes")
+
+
+class BadPrompt(Exception):
+    """What was written is no prompt; the message names each field."""
+
+
+class Registry:
+    """Keeps one process's library as the database has it."""
+
+    def __init__(self, database: Database, library: Library, routes: Routes, poll_s: float = 1.0) -> None:
+        self._database, self._library, self._routes, self._poll_s = database, library, routes, poll_s
+        self._revision = -1
+        self._lock = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Bring the program's own prompts into the database, and read all."""
+        await self._database.write(lambda conn: seed(conn, self._routes, self._library))
+        await self.refresh()
+        self._task = asyncio.create_task(self._poll(), name="registry")
+
+    async def aclose(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def refresh(self) -> bool:
+        """Whether anything had changed since we looked. Raises `StoreError`."""
+        async with self._lock:
+            if await self._database.read(read.revision) == self._revision:
+                return False
+            found = await self._database.read(read.everything)
+            self._library.register(entries(found))
+            self._revision = found.revision
+            return True
+
+    async def refreshed(self) -> bool:
+        """The same for whoever can go on without: a database that is away changes nothing."""
+        try:
+            return await self.refresh()
+        except StoreError:
+            return False
+
+    async def ensure(self, pinned: str) -> None:
+        """Look once more where a request was accepted with a version that this process has not seen."""
+        try:
+            self._library.pinned(Pin.read(pinned))
+        except PromptError:
+            await self.refreshed()
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(self._poll_s)
+            with contextlib.suppress(StoreError):
+                await self.refresh()
+
+
+def entries(found: read.All) -> list[Entry]:
+    """What the library needs of the tables."""
+    versions: dict[str, dict[int, Mapping[str, Any]]] = {}
+    labels: dict[str, dict[str, tuple[tuple[int, int], ...]]] = {}
+    for row in found.versions:
+        versions.setdefault(row.prompt_id, {})[row.version] = orjson.loads(row.body)
+    for row in found.labels:
+        arms = tuple((version, weight) for version, weight in orjson.loads(row.arms))
+        labels.setdefault(row.prompt_id, {})[row.label] = arms
+    return [
+        Entry(
+            row.id,
+            row.tenant,
+            row.slug,
+            row.description,
+            row.is_public,
+            row.archived_at is not None,
+            versions.get(row.id, {}),
+            labels.get(row.id, {}),
+        )
+        for row in found.prompts
+        if row.id in versions
+    ]
+
+
+def seed(conn: Connection, routes: Routes, library: Library) -> list[str]:
+    """The slugs of the files whose wordings were new to the registry."""
+    found = []
+    for slug in library.slugs():
+        prompt = library.get(slug)
+        about = About(name=slug, description=prompt.description, is_public=True)
+        drafts = [_of_file(library, prompt, version.version) for version in prompt.versions]
+        if write.seed(conn, routes, prompt.id, slug, about, drafts):
+            found.append(slug)
+    return found
+
+
+def _of_file(library: Library, prompt: Prompt, number: int) -> Draft:
+    made = library.wording(prompt.slug, number)
+    body = made.version.model_dump(mode="json", exclude={"version"}, exclude_none=True, exclude_defaults=True)
+    variables = [each.model_dump(mode="json", exclude_unset=True) for each in made.variables]
+    return Draft(body | {"variables": variables}, made.digest, origin=number)
+
+
+def draft(conn: Connection, tenant: str, slug: str, said: Wording, notes: str) -> Draft:
+    """A version as it was written, with what it includes. Raises `BadPrompt`."""
+    source = {"system": said.system, "user": said.template}
+    try:
+        full: dict[str, Any] = {}
+        included: dict[tuple[str, int], None] = {}
+        for field, text in source.items():
+            full[field], taken = (None, ()) if text is None else expanded(slug, text, _finder(conn, tenant))
+            included |= dict.fromkeys(taken)
+    except PromptError as error:
+        raise BadPrompt(f"`template`: {error}") from error
+    body = said.model_dump(exclude={"template", "system"}, exclude_none=True) | full | {"notes": notes}
+    body = {name: body[name] for name in _FIELDS if body.get(name) not in (None, {})}
+    checked = _checked(slug, body)
+    if not included:
+        return Draft(body, checked)
+    written = source | {"includes": [list(each) for each in included]}
+    return Draft(body, checked, source=written)
+
+
+def _checked(slug: str, body: Mapping[str, Any]) -> str:
+    """The digest. Raises `BadPrompt`."""
+    try:
+        for number, variable in enumerate(body.get("variables") or ()):
+            _field(f"variables.{number}", lambda: Variable.model_validate(variable))  # noqa: B023 - called at once
+        return wording("new", slug, "", {"version": 1, **body}).digest
+    except ValidationError as error:
+        raise BadPrompt("; ".join(_said(item) for item in error.errors(include_url=False)[:5])) from error
+
+
+def _field(name: str, read_it: Callable[[], object]) -> None:
+    try:
+        read_it()
+    except ValidationError as error:
+        found = error.errors(include_url=False)[:5]
+        where = (".".join(map(str, (name, *item["loc"]))) for item in found)
+        raise BadPrompt("; ".join(f"`{at}`: {item['msg']}" for at, item in zip(where, found, strict=True))) from error
+
+
+def _said(item: Any) -> str:
+    """Pydantic's finding about a version, by the names under which it was written."""
+    where = ".".join(str(part) for part in item["loc"] if part not in {"versions", 0})
+    words: str = item["msg"].removeprefix("Value error, ")
+    if not where and words.startswith("versions.0."):
+        where, _, words = words.removeprefix("versions.0.").partition(": ")
+    name = "template" if where == "user" else where
+    return f"`{name}`: {words}" if name else words
+
+
+def _finder(conn: Connection, tenant: str) -> Any:
+    def find(slug: str, version: int | None) -> Source:
+        prompt = read.one(conn, slug, tenant)
+        if prompt is None:
+            raise UnknownPrompt(
+                f"there is no prompt '{slug}' to include; there are {', '.join(read.slugs(conn, tenant))}"
+            )
+        rows = {row.version: row for row in read.versions(conn, prompt.id)}
+        number = prompt.latest if version is None else version
+        if number not in rows:
+            raise UnknownPrompt(
+                f"the prompt '{slug}' has no version {number}; it has {', '.join(map(str, sorted(rows)))}"
+            )
+        row = rows[number]
+        text = orjson.loads(row.body if row.source is None else row.source)["user"]
+        return Source(slug, number, text)
+
+    return find
+
+
+def said(body: Mapping[str, Any], source: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A version's stored fields as a person wrote them: `template` where the library says `user`."""
+    written = source or {}
+    told = {name: body.get(name) for name in _FIELDS if name not in {"user", "system"}}
+    return {
+        "system": written.get("system", body.get("system")),
+        "template": written.get("user", body["user"]),
+        "variables": told["variables"] or [],
+        "input_schema": told["input_schema"],
+        "output_schema": told["output_schema"],
+        "preferences": told["preferences"] or {},
+        "notes": told["notes"],
+    }
