@@ -118,7 +118,6 @@ Index("requests_owned", requests.c.owner, sqlite_where=_OWNED, postgresql_where=
 DUE = text("deadline IS NOT NULL AND state = 'waiting'")
 Index("requests_deadline", requests.c.deadline, sqlite_where=DUE, postgresql_where=DUE)
 _RUN = text("run_id IS NOT NULL")
-Index("requests_run", requests.c.run_id, sqlite_where=_RUN, postgresql_where=_RUN)
 STANDING = text("supersede_key IS NOT NULL AND superseded_by IS NULL")
 Index(
     "requests_standing",

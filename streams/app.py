@@ -39,6 +39,7 @@ from streams.planner import Planner
 from streams.prompting.registry import Registry
 from streams.relay import Relay
 from streams.routing import make_routes
+from streams.runs.runner import Runner
 from streams.settings import Settings
 from streams.tables import Costs
 
@@ -60,6 +61,7 @@ class Spine:
     providers: dict[str, Provider]
     metrics: Metrics
     registry: Registry
+    runs: Runner
     faust: SpineApp | None = None
     intake: Intake | None = None
     relay: Relay | None = None
@@ -143,6 +145,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     registry = Registry(database, prompts, routes, settings.poll_s)
     await registry.start()
     stack.push_async_callback(registry.aclose)
+    decoder = make_decoder(settings, providers, prompts)
     engine = Engine(
         writer,
         database,
@@ -167,6 +170,9 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     await keeper.start()
     stack.push_async_callback(keeper.aclose)
     stack.push_async_callback(_drain, engine, keeper, settings.drain_s)
+    runs = Runner(database, writer, engine, decoder, routes, worker, settings.poll_s)
+    runs.start()
+    stack.push_async_callback(runs.aclose)
     pruner = Pruner(database, keeping.keep(settings))
     pruner.start()
     stack.push_async_callback(pruner.aclose)
@@ -178,10 +184,11 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
         writer,
         engine,
         keeper,
-        make_decoder(settings, providers, prompts),
+        decoder,
         providers,
         metrics,
         registry,
+        runs,
     )
 
 

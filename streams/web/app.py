@@ -14,8 +14,9 @@ from starlette.routing import Route
 
 from agents import OPERATIONS
 from schemas.prompts import Edit, Move, NewPrompt, Render, Rollback
+from schemas.runs import NewRun
 from streams import queueing
-from streams.web import asking, books, events, examples, listing, looking, metrics, models, orders, prompts, queue
+from streams.web import asking, books, events, examples, listing, looking, metrics, models, orders, prompts, queue, runs
 from streams.web.describing import answered, asked, describer, ordered, query, streamed, written
 from streams.web.front import Front
 from streams.web.health import health_response, ready_response
@@ -53,8 +54,10 @@ def make_api(front: Front) -> FastAPI:
     for path, (tag, look, described) in _LOOKS.items():
         handler = _get(front, look)
         app.add_api_route(path, handler, methods=["GET"], tags=[tag], summary=look.__doc__, openapi_extra=described)
-    for (method, path), (tag, change, described) in _REGISTRY.items():
+    for (method, path), (tag, change, described) in {**_REGISTRY, **_RUNS}.items():
         handler = _get(front, change)
+        if tag == "runs":
+            app.add_api_route(path.removeprefix("/v1"), handler, methods=[method], include_in_schema=False)
         app.add_api_route(path, handler, methods=[method], tags=[tag], summary=change.__doc__, openapi_extra=described)
     for name, operation in OPERATIONS.items():
         handler = asking.route(front, name)
@@ -110,7 +113,7 @@ _ORDERS: dict[str, tuple[str, Look, dict[str, Any]]] = {
         orders.drop,
         ordered("/v1/requests/{request_id}/drop", "tenant", "operation"),
     ),
-    "/v1/runs/{run_id:path}/cancel": ("runs", orders.cancel_run, ordered("/v1/runs/{run_id}/cancel", "tenant")),
+    "/v1/runs/{run_id:path}/cancel": ("runs", runs.cancel, ordered("/v1/runs/{run_id}/cancel", "tenant")),
 }
 """What can be said about a request that was sent; before the looks, whose ids may end in the same words."""
 
@@ -133,6 +136,18 @@ _REGISTRY: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
     ("PUT", _PROMPT): ("prompts", prompts.edit, written(Edit)),
     ("DELETE", _PROMPT): ("prompts", prompts.archive, query("tenant")),
 }
+_RUN = "/v1/runs/{run_id}"
+_RUNS: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
+    ("GET", "/v1/runs"): ("runs", runs.listed, answered("/v1/runs", *runs.LISTED)),
+    ("POST", "/v1/runs"): ("runs", runs.create, written(NewRun, 202)),
+    ("GET", f"{_RUN}/items"): ("runs", runs.items, query("tenant", "status", "limit", "cursor")),
+    ("GET", f"{_RUN}/results"): ("runs", runs.results, query("tenant")),
+    ("GET", f"{_RUN}/events"): ("runs", runs.events, streamed("tenant")),
+    ("POST", f"{_RUN}/retry"): ("runs", runs.retry, query("tenant")),
+    ("GET", _RUN): ("runs", runs.one, query("tenant", "wait")),
+}
+"""Runs: method and path; each also without `/v1`."""
+
 """The registry of prompts: method and path. Ids of prompts that come with the program have a slash: those go by slug."""
 
 

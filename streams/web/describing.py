@@ -36,6 +36,7 @@ PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "limit": ({"type": "integer", "minimum": 1, "maximum": 500, "default": 50}, "How many at most."),
     "cursor": ({"type": "string"}, "What `next` said on the page before."),
     "wait": ({"type": "number", "minimum": 0, "maximum": 3600}, "Seconds to wait for the result; then 202."),
+    "name": ({"type": "string"}, "Only this name."),
     "q": ({"type": "string"}, "Words in the slug, the name or the description."),
     "category": ({"type": "string"}, "Only this category."),
     "tag": ({"type": "string"}, "Only those with this tag."),

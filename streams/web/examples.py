@@ -121,7 +121,26 @@ _LANE = {
 _SUMS = {"calls": 201, "input_tokens": 9844, "output_tokens": 4623, "cached_tokens": 0}
 _MONEY = {"unpriced_calls": 0, "cost_usd": "0.006000"}
 
+_RUN = {
+    "run_id": "run_01a2000a7d73707c8c17fa17d94a7891",
+    "kind": "workflow",
+    "name": "batch_summarize",
+    "status": "running",
+    "tenant": "default",
+    "progress": {"total": 2, "done": 1, "succeeded": 1, "failed": 0, "cancelled": 0, "share": 0.5},
+    "cost_usd": "0.000012",
+    "tokens": 81,
+    "eta_s": None,
+    "result_url": "/v1/runs/run_01a2000a7d73707c8c17fa17d94a7891/results?tenant=default",
+    "items_url": "/v1/runs/run_01a2000a7d73707c8c17fa17d94a7891/items?tenant=default",
+    "metadata": {},
+    "created_at": "2026-11-21T10:00:00+00:00",
+    "started_at": "2026-11-21T10:00:00.200000+00:00",
+    "ended_at": None,
+}
+
 ANSWERS: Mapping[str, dict[str, Any]] = {
+    "/v1/runs": {"items": [_RUN], "next": None},
     "/v1/prompts": {
         "items": [
             {
@@ -269,6 +288,12 @@ ORDERS: Mapping[str, tuple[str, str, dict[str, Any]]] = {
 
 
 BODIES: Mapping[str, dict[str, Any]] = {
+    "NewRun": {
+        "kind": "workflow",
+        "name": "batch_summarize",
+        "params": {"texts": [_TEXT, "Fares rise by 4% in May."], "max_sentences": 1},
+        "idempotency_key": "ferries-2026-11-21",
+    },
     "NewPrompt": {
         "slug": "port-news",
         "template": "{{ content }}\nWhat does this mean for {{ port }}? One sentence.",

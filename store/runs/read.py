@@ -1,0 +1,127 @@
+"""Looks at runs and their items."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select, tuple_
+
+from store.runs.tables import BAD, IN_A_RUN, OPEN, UNFINISHED, run_parts, runs
+from store.tables import bodies, executions, requests, results, workers
+
+_U, _T, _R, _E = runs.c, run_parts.c, requests.c, executions.c
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Of a run's items. `open`: not ended; the rest of `total` has succeeded."""
+
+    open: int
+    failed: int
+    stopped: int
+
+
+def one(conn: Connection, tenant: str, id_: str) -> Row[Any] | None:
+    return conn.execute(select(runs).where(_U.tenant == tenant, _U.id == id_)).first()
+
+
+def owned(conn: Connection, worker: str) -> Sequence[Row[Any]]:
+    """Those that this worker feeds and counts."""
+    return conn.execute(select(runs).where(OPEN, _U.owner == worker).order_by(_U.created_at)).all()
+
+
+def next_part(conn: Connection, tenant: str, id_: str) -> Row[Any] | None:
+    """The first items that are no requests yet."""
+    asked = select(run_parts).where(_T.tenant == tenant, _T.run_id == id_).order_by(_T.first).limit(1)
+    return conn.execute(asked).first()
+
+
+def known(conn: Connection, tenant: str, id_: str, ids: Sequence[str]) -> set[str]:
+    """Which of these items are requests already."""
+    asked = select(_R.id).where(IN_A_RUN, _R.run_id == id_, _R.tenant == tenant, _R.id.in_(ids))
+    return set(conn.execute(asked).scalars())
+
+
+def page(
+    conn: Connection, tenant: str, status: str | None, name: str | None, after: tuple[float, str] | None, limit: int
+) -> tuple[Sequence[Row[Any]], tuple[float, str] | None]:
+    """Newest first, and where the next page begins."""
+    where = [_U.tenant == tenant]
+    if status is not None:
+        where.append(_U.status == status)
+    if name is not None:
+        where.append(_U.name == name)
+    if after is not None:
+        where.append(tuple_(_U.created_at, _U.id) < tuple_(*after))
+    asked = select(runs).where(*where).order_by(_U.created_at.desc(), _U.id.desc()).limit(limit + 1)
+    found = conn.execute(asked).all()
+    last = found[limit - 1] if len(found) > limit else None
+    return found[:limit], None if last is None else (last.created_at, last.id)
+
+
+def counts(conn: Connection, id_: str, tenant: str) -> Counts:
+    """By indexes that hold only what has not ended, and what has not succeeded."""
+    mine: list[Any] = [_R.run_id == id_, _R.tenant == tenant]
+    open_ = conn.execute(select(func.count()).select_from(requests).where(UNFINISHED, *mine)).scalar_one()
+    found = conn.execute(select(_R.state, func.count()).where(BAD, *mine).group_by(_R.state)).all()
+    bad = {state: count for state, count in found}  # noqa: C416 - rows are no pairs to mypy
+    return Counts(open_, bad.get("failed", 0), bad.get("cancelled", 0) + bad.get("expired", 0))
+
+
+def spent(conn: Connection, id_: str, tenant: str) -> tuple[int, int]:
+    """What its calls cost in nano-dollars, and their tokens."""
+    asked = (
+        select(func.coalesce(func.sum(_E.cost_nano), 0), func.coalesce(func.sum(_E.input_tokens + _E.output_tokens), 0))
+        .select_from(executions)
+        .join(requests, _R.pk == _E.request_pk)
+        .where(IN_A_RUN, _R.run_id == id_, _R.tenant == tenant)
+    )
+    nano, tokens = conn.execute(asked).one()
+    return int(nano), int(tokens)
+
+
+def has_begun(conn: Connection, id_: str, tenant: str) -> bool:
+    """Whether any item was called, or has ended."""
+    asked = select(_R.pk).where(IN_A_RUN, _R.run_id == id_, _R.tenant == tenant, _R.state != "waiting").limit(1)
+    return conn.execute(asked).first() is not None
+
+
+def items(
+    conn: Connection, id_: str, tenant: str, after: int, limit: int, state: str | None = None
+) -> Sequence[Row[Any]]:
+    """In the order of the input, behind the row `after`: the request with its result, where it has one."""
+    where: list[Any] = [IN_A_RUN, _R.run_id == id_, _R.tenant == tenant, _R.pk > after]
+    if state is not None:
+        where.append(_R.state == state)
+    asked = (
+        select(requests, results.c.body)
+        .outerjoin(results, (results.c.request_pk == _R.pk) & (results.c.generation == _R.generation))
+        .where(*where)
+        .order_by(_R.run_id, _R.pk)
+        .limit(limit)
+    )
+    return conn.execute(asked).all()
+
+
+def failed_bodies(conn: Connection, id_: str, tenant: str, after: int, limit: int) -> Sequence[Any]:
+    """Items that have failed, as they were sent."""
+    asked = (
+        select(_R.pk, _R.id, _R.operation, _R.lane, bodies.c.value)
+        .join(bodies, bodies.c.request_pk == _R.pk)
+        .where(IN_A_RUN, _R.run_id == id_, _R.tenant == tenant, _R.pk > after, _R.state.in_(_AGAIN))
+        .order_by(_R.run_id, _R.pk)
+        .limit(limit)
+    )
+    return conn.execute(asked).all()
+
+
+_AGAIN = ("failed", "cancelled", "expired")
+
+
+def living(conn: Connection) -> list[str]:
+    """Workers whose row stands: those that died were swept away."""
+    return list(conn.execute(select(workers.c.id)).scalars())
+
+
+FIRST = -1
+"""Before every row."""

@@ -1,0 +1,64 @@
+"""The table of runs; their items are rows of `requests` that name them."""
+
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, LargeBinary, Table, Text, text
+
+from store.tables import metadata, requests
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("lane", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column(
+        "said", LargeBinary, nullable=False, comment="JSON: what is told of the request: metadata, options, webhook"
+    ),
+    Column("payload_hash", LargeBinary, nullable=False),
+    Column("idempotency_key", Text),
+    Column("deadline", Double),
+    Column("total", BigInteger, nullable=False, comment="items so far; all of them once it is sealed"),
+    Column("fed", BigInteger, nullable=False, comment="how many of them are requests"),
+    Column("sealed", Boolean, nullable=False, comment="no more items come"),
+    Column("owner", Text, comment="the worker that feeds and counts it"),
+    Column("cancelled", Boolean, nullable=False),
+    Column("succeeded", BigInteger, nullable=False, server_default="0"),
+    Column("failed", BigInteger, nullable=False, server_default="0"),
+    Column("stopped", BigInteger, nullable=False, server_default="0", comment="cancelled or expired items"),
+    Column("cost_nano", BigInteger, nullable=False, server_default="0"),
+    Column("tokens", BigInteger, nullable=False, server_default="0"),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("ended_at", Double),
+)
+run_parts = Table(
+    "run_parts",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("run_id", Text, primary_key=True),
+    Column("first", BigInteger, primary_key=True, comment="number of its first item, from 0"),
+    Column("size", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False, comment="JSON Lines, zlib; gone when they are requests"),
+)
+Index("runs_created", runs.c.tenant, runs.c.created_at, runs.c.id)
+_KEYED = text("idempotency_key IS NOT NULL")
+Index(
+    "runs_key",
+    runs.c.tenant,
+    runs.c.idempotency_key,
+    unique=True,
+    sqlite_where=_KEYED,
+    postgresql_where=_KEYED,
+)
+OPEN = text("ended_at IS NULL")
+Index("runs_open", runs.c.created_at, sqlite_where=OPEN, postgresql_where=OPEN)
+
+IN_A_RUN = text("run_id IS NOT NULL")
+Index("requests_run_items", requests.c.run_id, requests.c.pk, sqlite_where=IN_A_RUN, postgresql_where=IN_A_RUN)
+UNFINISHED = text("run_id IS NOT NULL AND completed_at IS NULL")
+Index("requests_run_open", requests.c.run_id, sqlite_where=UNFINISHED, postgresql_where=UNFINISHED)
+BAD = text("run_id IS NOT NULL AND state IN ('failed', 'cancelled', 'expired')")
+Index("requests_run_bad", requests.c.run_id, requests.c.state, sqlite_where=BAD, postgresql_where=BAD)

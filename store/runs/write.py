@@ -1,0 +1,148 @@
+"""Changes of runs, each one transaction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from store.database import now
+from store.rows import upsert
+from store.runs.tables import OPEN, run_parts, runs
+from store.tables import run_cancels
+
+_R, _P, _C = runs.c, run_parts.c, run_cancels.c
+
+
+class Conflict(Exception):
+    """The id or the idempotency key stands for another run."""
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """A run as it was asked for; its items come apart."""
+
+    tenant: str
+    id: str
+    kind: str
+    name: str
+    operation: str
+    lane: int
+    said: bytes
+    payload_hash: bytes
+    idempotency_key: str | None = None
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some items in a row: JSON Lines, packed."""
+
+    first: int
+    size: int
+    body: bytes
+
+
+def make(conn: Connection, new: New, owner: str) -> tuple[Row[Any], bool]:
+    """The run, and whether it is new. Raises `Conflict`."""
+    found = _standing(conn, new)
+    if found is None:
+        row = {
+            "tenant": new.tenant,
+            "id": new.id,
+            "kind": new.kind,
+            "name": new.name,
+            "operation": new.operation,
+            "lane": new.lane,
+            "status": "queued",
+            "said": new.said,
+            "payload_hash": new.payload_hash,
+            "idempotency_key": new.idempotency_key,
+            "deadline": new.deadline,
+            "total": 0,
+            "fed": 0,
+            "sealed": False,
+            "owner": owner,
+            "cancelled": False,
+            "created_at": now(conn),
+        }
+        if conn.execute(upsert(conn, runs).values(row).on_conflict_do_nothing()).rowcount:
+            return conn.execute(select(runs).where(_R.tenant == new.tenant, _R.id == new.id)).one(), True
+        found = _standing(conn, new)  # another process was the first
+        assert found is not None
+    if found.payload_hash != new.payload_hash:
+        named = f"the idempotency key {new.idempotency_key!r}" if new.idempotency_key else f"the id {new.id!r}"
+        raise Conflict(f"{named} stands for another run already; choose another one")
+    return found, False
+
+
+def _standing(conn: Connection, new: New) -> Row[Any] | None:
+    key = (
+        _R.id == new.id
+        if new.idempotency_key is None
+        else (_R.id == new.id) | (_R.idempotency_key == new.idempotency_key)
+    )
+    return conn.execute(select(runs).where(_R.tenant == new.tenant, key)).first()
+
+
+def add(conn: Connection, tenant: str, id_: str, parts: Sequence[Part], *, sealed: bool) -> bool:
+    """More items, the last ones if `sealed`; False: the run takes none any more."""
+    where: list[Any] = [_R.tenant == tenant, _R.id == id_, ~_R.sealed, OPEN]
+    count = sum(part.size for part in parts)
+    if not conn.execute(update(runs).where(*where).values(total=_R.total + count, sealed=sealed)).rowcount:
+        return False
+    if parts:
+        conn.execute(
+            insert(run_parts),
+            [{"tenant": tenant, "run_id": id_, "first": p.first, "size": p.size, "body": p.body} for p in parts],
+        )
+    return True
+
+
+def fed(conn: Connection, tenant: str, id_: str, part: Row[Any]) -> None:
+    """The items of a part are requests now."""
+    conn.execute(delete(run_parts).where(_P.tenant == tenant, _P.run_id == id_, _P.first == part.first))
+    reached = part.first + part.size
+    conn.execute(update(runs).where(_R.tenant == tenant, _R.id == id_, _R.fed < reached).values(fed=reached))
+
+
+def adopt(conn: Connection, worker: str, living: Sequence[str]) -> list[tuple[str, str]]:
+    """Runs whose owner has died are this worker's now."""
+    dead = _R.owner.not_in(living) | _R.owner.is_(None)
+    found = conn.execute(select(_R.tenant, _R.id).where(OPEN, dead).with_for_update(skip_locked=True)).all()
+    for tenant, id_ in found:
+        conn.execute(update(runs).where(_R.tenant == tenant, _R.id == id_).values(owner=worker))
+    return [(tenant, id_) for tenant, id_ in found]
+
+
+def release(conn: Connection, worker: str) -> None:
+    """This worker leaves: others may have its runs at once."""
+    conn.execute(update(runs).where(OPEN, _R.owner == worker).values(owner=None))
+
+
+def cancel(conn: Connection, tenant: str, id_: str) -> bool:
+    """One flag, looked at when items are claimed; whether the run was there and had not ended."""
+    where: list[Any] = [_R.tenant == tenant, _R.id == id_, OPEN]
+    changed = conn.execute(update(runs).where(*where).values(cancelled=True, sealed=True)).rowcount > 0
+    if changed:
+        row = {"tenant": tenant, "run_id": id_, "at": now(conn)}
+        conn.execute(upsert(conn, run_cancels).values(row).on_conflict_do_nothing())
+    return changed
+
+
+def counted(conn: Connection, tenant: str, id_: str, values: Mapping[str, Any]) -> bool:
+    """What the items say of it now; False: it had ended."""
+    where: list[Any] = [_R.tenant == tenant, _R.id == id_, OPEN]
+    return conn.execute(update(runs).where(*where).values(**values)).rowcount > 0
+
+
+def reopen(conn: Connection, tenant: str, id_: str, owner: str) -> None:
+    """Some of its items run again, and those that were never sent go on."""
+    values = {"ended_at": None, "status": "running", "owner": owner}
+    conn.execute(update(runs).where(_R.tenant == tenant, _R.id == id_).values(**values))
+
+
+def allow(conn: Connection, tenant: str, id_: str) -> None:
+    """Its items may be called again: it is cancelled no more."""
+    conn.execute(update(runs).where(_R.tenant == tenant, _R.id == id_).values(cancelled=False))
+    conn.execute(delete(run_cancels).where(_C.tenant == tenant, _C.run_id == id_))

@@ -1,0 +1,119 @@
+"""From what was asked for to a run in the ledger: checked whole before anything is kept."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+import uuid_utils
+
+from schemas.errors import ErrorType, Failure
+from schemas.request import Lane, epoch
+from schemas.runs import NewRun
+from store.ledger.types import Ask
+from store.runs import write
+from streams.decode import Decoder
+from streams.runs import kinds, parts
+from streams.runs.kinds import BadRun, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run that can be made, and how its items become requests."""
+
+    new: write.New
+    kind: Kind
+    common: Mapping[str, Any]
+    """Of every item: options, tenant, run, deadline."""
+
+
+def planned(asked: NewRun, tenant: str) -> Plan:
+    """Raises `BadRun`."""
+    name, kind = kinds.of(asked)
+    lane = kinds.lane_of(asked)
+    id_ = asked.id or f"run_{uuid_utils.uuid7().hex}"
+    told = asked.model_dump(mode="json", exclude={"idempotency_key", "id", "tenant"}, exclude_unset=True)
+    said = {
+        "metadata": asked.metadata,
+        "webhook": None if asked.webhook is None else asked.webhook.model_dump(),
+        "options": kinds.options_of(asked),
+        "common": {k: v for k, v in asked.params.items() if k not in kinds.OPTIONS and k not in _lists(kind)},
+    }
+    new = write.New(
+        tenant,
+        id_,
+        asked.kind,
+        name,
+        kind.operation,
+        int(Lane[lane.upper()]),
+        orjson.dumps(said),
+        hashlib.blake2b(orjson.dumps(told, option=orjson.OPT_SORT_KEYS), digest_size=16).digest(),
+        asked.idempotency_key,
+        epoch(asked.deadline),
+    )
+    common: dict[str, Any] = {"options": said["options"]}
+    if asked.deadline is not None:
+        common["deadline"] = asked.deadline.isoformat()
+    return Plan(new, kind, common)
+
+
+def _lists(kind: Kind) -> frozenset[str]:
+    return frozenset({kind.many, "items"} - {None}) if kind.many else frozenset()
+
+
+def items(plan: Plan, asked: NewRun, decoder: Decoder) -> list[bytes]:
+    """The items of a run whose params hold them; a task's one item is checked at once. Raises `BadRun`."""
+    try:
+        found = [parts.line({**plan.common, "input": one}) for one in kinds.inputs(asked, plan.kind)]
+    except TypeError as error:
+        raise BadRun(f"the params cannot be kept as JSON: {error}") from error
+    what = ask(plan.new, found[0], 0, decoder)
+    if plan.kind.many is None and what.failure is not None:
+        raise BadRun(what.failure.message)
+    return found
+
+
+def uploaded(plan: Plan, common: Mapping[str, Any], number: int, line: bytes | None, most: int) -> bytes:
+    """An uploaded line as an item; a broken one becomes an item that fails and says its number."""
+    if line is None:
+        return parts.broken(
+            f"line {number} has more than {most} bytes; split the text, or raise GENAI_REQUEST_MAX_BYTES"
+        )
+    try:
+        told = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return parts.broken(f"line {number} is not JSON ({error})")
+    if not isinstance(told, dict | str):
+        return parts.broken(f"line {number} is neither an object nor a text")
+    if isinstance(told, dict) and isinstance(told.get("input"), dict):
+        options = {**plan.common["options"], **(told.get("options") or {})}
+        record = {**plan.common, "options": options, "input": {**common, **told["input"]}}
+        return parts.line(record | {"metadata": told.get("metadata") or {}})
+    return parts.line({**plan.common, "input": {**common, **kinds.item_input(told, plan.kind)}})
+
+
+def ask(run: Any, line: bytes, number: int, decoder: Decoder) -> Ask:
+    """One item as the ledger takes it: its id is the run's, a slash and its number."""
+    id_ = f"{run.id}/{number}"
+    told = orjson.loads(line)
+    record = told if "broken" in told else told | {"id": id_, "tenant": run.tenant, "run_id": run.id}
+    what = decoder.ask(run.operation, Lane(run.lane), orjson.dumps(record), (), place=id_, tenant=run.tenant)
+    if not isinstance(what, Ask):
+        raise TypeError(f"the item {id_} is no record")
+    if "broken" in told:
+        return _failing(what, run, id_, told["broken"])
+    return what if what.failure is None else _failing(what, run, id_, what.failure.message)
+
+
+def _failing(what: Ask, run: Any, id_: str, words: str) -> Ask:
+    failure = Failure(type=ErrorType.INVALID_REQUEST, message=words)
+    return replace(what, id=id_, tenant=run.tenant, run_id=run.id, failure=failure, unreadable=False)
+
+
+def values(run: Any, lines: list[bytes], first: int) -> Iterator[tuple[int, bytes, bytes]]:
+    """Each line with its number, and the record by which its request is known."""
+    for number, line in enumerate(lines, first):
+        told = orjson.loads(line)
+        told |= {"id": f"{run.id}/{number}", "tenant": run.tenant, "run_id": run.id}
+        yield number, line, orjson.dumps(told)

@@ -1,0 +1,69 @@
+"""Items of a run as they are kept until they are requests: JSON Lines, packed, some hundred at a time."""
+
+import zlib
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from store.runs.write import Part
+
+MOST = 500
+"""Items of one part: what one accept takes."""
+_MOST_BYTES = 4 * 1024 * 1024
+
+
+def packed(first: int, lines: Iterable[bytes]) -> Iterator[Part]:
+    """Parts of at most `MOST` items and about 4 MB."""
+    waiting: list[bytes] = []
+    size = 0
+    for line in lines:
+        waiting.append(line)
+        size += len(line)
+        if len(waiting) == MOST or size > _MOST_BYTES:
+            yield _part(first, waiting)
+            first, waiting, size = first + len(waiting), [], 0
+    if waiting:
+        yield _part(first, waiting)
+
+
+def _part(first: int, lines: list[bytes]) -> Part:
+    return Part(first, len(lines), zlib.compress(b"\n".join(lines), 1))
+
+
+def lines_of(body: bytes) -> list[bytes]:
+    """What `packed` packed."""
+    return zlib.decompress(body).split(b"\n")
+
+
+def line(record: Mapping[str, Any]) -> bytes:
+    """One item as its request will be. Raises TypeError for what JSON cannot carry."""
+    return orjson.dumps(record)
+
+
+def broken(words: str) -> bytes:
+    """An item that is none: it fails with these words, the others run."""
+    return orjson.dumps({"broken": words})
+
+
+async def split(chunks: AsyncIterator[bytes], most: int) -> AsyncIterator[tuple[int, bytes | None]]:
+    """The lines of an upload with their numbers, from 1, blank ones left out; None for one of more than `most` bytes, of which
+    no more is ever kept.
+    """
+    kept, number, too_long = bytearray(), 1, False
+    async for chunk in chunks:
+        *whole, rest = chunk.split(b"\n")
+        for piece in whole:
+            if too_long or len(kept) + len(piece) > most:
+                yield number, None
+            elif found := bytes(kept + piece).strip():
+                yield number, found
+            kept, number, too_long = bytearray(), number + 1, False
+        if too_long or len(kept) + len(rest) > most:
+            kept, too_long = bytearray(), True
+        else:
+            kept += rest
+    if too_long:
+        yield number, None
+    elif found := bytes(kept).strip():
+        yield number, found

@@ -1,0 +1,74 @@
+"""Runs as others see them: over HTTP, at the command line, on `genai.runs`."""
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import orjson
+from sqlalchemy import Connection, Row, insert
+
+from schemas.money import to_usd
+from schemas.runs import Progress, Run
+from store.ledger.types import Routes
+from store.tables import outbox
+from streams import topics
+
+
+def shown(row: Row[Any], eta_s: float | None = None, result: Any = None) -> Run:
+    """A run as it stands."""
+    said = orjson.loads(row.said)
+    at = f"/v1/runs/{quote(row.id, safe='')}"
+    tenant = urlencode({"tenant": row.tenant})
+    return Run(
+        run_id=row.id,
+        kind=row.kind,
+        name=row.name,
+        status=row.status,
+        tenant=row.tenant,
+        progress=counted(row),
+        cost_usd=to_usd(row.cost_nano) or "0.000000",
+        tokens=row.tokens,
+        eta_s=eta_s,
+        result=result,
+        result_url=f"{at}/results?{tenant}",
+        items_url=f"{at}/items?{tenant}",
+        metadata=said["metadata"],
+        created_at=_moment(row.created_at),
+        started_at=None if row.started_at is None else _moment(row.started_at),
+        ended_at=None if row.ended_at is None else _moment(row.ended_at),
+    )
+
+
+def counted(row: Row[Any]) -> Progress:
+    """How far it is."""
+    done = row.succeeded + row.failed + row.stopped
+    total = row.total if row.sealed else None
+    return Progress(
+        total=total,
+        done=done,
+        succeeded=row.succeeded,
+        failed=row.failed,
+        cancelled=row.stopped,
+        share=round(done / total, 4) if total else None,
+    )
+
+
+def progress(conn: Connection, routes: Routes, row: Row[Any] | None) -> None:
+    """To `genai.runs`, in the transaction that changes it."""
+    if row is None:
+        return
+    key = row.id.encode()
+    value = shown(row).model_dump_json(exclude={"result"}).encode()
+    record = {
+        "topic": topics.RUNS,
+        "partition": routes.partition(topics.RUNS, key),
+        "number": None,
+        "key": key,
+        "value": value,
+        "headers": b"[]",
+    }
+    conn.execute(insert(outbox), record)
+
+
+def _moment(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)

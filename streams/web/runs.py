@@ -1,0 +1,331 @@
+"""`/v1/runs…`: work that is asked for as one, and told about as one."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from functools import partial
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+from sqlalchemy import Row
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from schemas.errors import ErrorType
+from schemas.request import Lane
+from schemas.runs import ENDED, NewRun
+from store.errors import StoreError
+from store.ledger.types import Arrival, Ask, CancelAsk
+from store.runs import read, write
+from streams import requested
+from streams.app import Spine
+from streams.decode import sentence
+from streams.runs import asking, collecting, parts, telling
+from streams.runs.kinds import BadRun
+from streams.web import cursors, orders, queries
+from streams.web.asking import IDEMPOTENCY_KEY, seconds
+from streams.web.bodies import read_object
+from streams.web.events import HEARTBEAT_S
+from streams.web.front import Front
+from streams.web.looking import read as look_up
+from streams.web.orders import spine_of
+from streams.web.problems import Problem, unavailable
+from streams.web.replies import json, tagged
+
+LISTED = ("tenant", "status", "name", "limit", "cursor")
+_LINES = frozenset({"application/x-ndjson", "application/jsonl", "application/x-jsonlines", "application/jsonlines"})
+_UPLOAD = ("kind", "name", "tenant", "priority", "lane", "idempotency_key", "id", "model", "provider", "wait")
+_LOOK_S = 0.1
+
+
+async def create(front: Front, request: Request) -> Response:
+    """Submit a run: as JSON with its params, or its items as JSON Lines with the rest in the query; `?wait=` for its end."""
+    spine = spine_of(front, request)
+    if front.leaving:
+        raise unavailable("This process is ending; ask again in a moment.")
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in _LINES:
+        told = queries.told(request, _UPLOAD)
+        wait = seconds(told.pop("wait", None)) or 0.0
+        row = await _uploaded(front, spine, request, told)
+    else:
+        wait = seconds(queries.told(request, ("wait",)).get("wait")) or 0.0
+        body = await read_object(request, spine.settings.run_max_bytes)
+        row = await _asked(front, spine, _new(body, request))
+    spine.runs.look()
+    if wait > 0:
+        row = await _until_end(front, row, wait)
+    return await _told(front, row, 200 if row.status in ENDED else 202)
+
+
+def _new(body: dict[str, Any], request: Request) -> NewRun:
+    key = request.headers.get(IDEMPOTENCY_KEY, "").strip('"')
+    if key and body.setdefault("idempotency_key", key) != key:
+        raise Problem(422, "The header Idempotency-Key and the field idempotency_key name different keys; send one.")
+    try:
+        return NewRun.model_validate(body)
+    except ValidationError as error:
+        raise Problem(422, f"{sentence(error)}.") from None
+
+
+async def _asked(front: Front, spine: Spine, new: NewRun) -> Row[Any]:
+    tenant = _tenant(front, new.tenant)
+    try:
+        plan = asking.planned(new, tenant)
+        lines = asking.items(plan, new, spine.decoder)
+    except BadRun as error:
+        raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
+    row, is_new = await _made(spine, plan.new)
+    if is_new or (not row.sealed and row.total == 0):
+        packed = list(parts.packed(0, lines))
+        await _write(spine, lambda conn: write.add(conn, tenant, row.id, packed, sealed=True))
+    return await _row(front, tenant, row.id)
+
+
+async def _uploaded(front: Front, spine: Spine, request: Request, told: dict[str, str]) -> Row[Any]:
+    """Line by line, never the whole. An upload that breaks off leaves a run that takes no more and is cancelled."""
+    options = {name: told.pop(name) for name in ("model", "provider") if name in told}
+    new = _new({"kind": "workflow", **told, "options": options}, request)
+    tenant = _tenant(front, new.tenant)
+    try:
+        plan = asking.planned(new, tenant)
+    except BadRun as error:
+        raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
+    if plan.kind.many is None:
+        raise Problem(422, f"A {new.kind} {new.name!r} has one item; send its params as JSON.")
+    row, is_new = await _made(spine, plan.new)
+    if not is_new:
+        if row.sealed:
+            return row
+        raise Problem(
+            409, f"The run {row.id!r} is being uploaded by somebody else, or its upload broke off; cancel it."
+        )
+    try:
+        count = await _take(spine, plan, request)
+    except BaseException:
+        await _write(spine, lambda conn: write.cancel(conn, tenant, row.id))
+        raise
+    if count == 0:
+        await _write(spine, lambda conn: write.cancel(conn, tenant, row.id))
+        raise Problem(422, "The body holds no line; send one JSON object, or one text between quotes, per line.")
+    return await _row(front, tenant, row.id)
+
+
+async def _take(spine: Spine, plan: asking.Plan, request: Request) -> int:
+    most, waiting, count = spine.settings.request_max_bytes, [], 0
+    async for number, line in parts.split(request.stream(), most):
+        waiting.append(asking.uploaded(plan, {}, number, line, most))
+        if len(waiting) == parts.MOST:
+            await _add(spine, plan, count, waiting, sealed=False)
+            count, waiting = count + len(waiting), []
+            spine.runs.look()
+    await _add(spine, plan, count, waiting, sealed=True)
+    return count + len(waiting)
+
+
+async def _add(spine: Spine, plan: asking.Plan, first: int, lines: Iterable[bytes], *, sealed: bool) -> None:
+    packed = list(parts.packed(first, lines))
+    if not await _write(spine, lambda conn: write.add(conn, plan.new.tenant, plan.new.id, packed, sealed=sealed)):
+        raise Problem(409, f"The run {plan.new.id!r} takes no more items: it was cancelled.")
+
+
+async def _made(spine: Spine, new: write.New) -> tuple[Row[Any], bool]:
+    try:
+        found: tuple[Row[Any], bool] = await _write(spine, lambda conn: write.make(conn, new, spine.worker))
+    except write.Conflict as error:
+        raise Problem(409, f"{str(error)[:1].upper()}{str(error)[1:]}.", error=ErrorType.IDEMPOTENCY_CONFLICT) from None
+    return found
+
+
+async def one(front: Front, request: Request) -> Response:
+    """A run as it stands; `?wait=` so many seconds for its end."""
+    told = queries.told(request, ("tenant", "wait"))
+    row = await _named(front, request, told)
+    wait = seconds(told.get("wait")) or 0.0
+    return await _told(front, await _until_end(front, row, wait) if wait else row)
+
+
+async def listed(front: Front, request: Request) -> Response:
+    """Runs, newest first: `?status=&name=&limit=&cursor=`."""
+    told = queries.told(request, LISTED)
+    limit = queries.whole("limit", told.pop("limit", None), 50, 500)
+    given, status, name = told.pop("cursor", None), told.get("status"), told.get("name")
+    if status is not None and status not in {*ENDED, "queued", "running"}:
+        raise Problem(
+            422, f"status={status[:100]!r} is not known; choose one of queued, running, {', '.join(sorted(ENDED))}."
+        )
+    list_ = f"runs {orjson.dumps(sorted(told.items())).decode()}"
+    try:
+        after = None if given is None else cursors.named(list_, given)
+    except cursors.Foreign as error:
+        raise Problem(400, str(error)) from None
+    tenant = _tenant(front, told.get("tenant"))
+    rows, end = await look_up(front.parts(), lambda conn: read.page(conn, tenant, status, name, after, limit))
+    next_ = None if end is None else cursors.cursor_named(list_, *end)
+    shown = [telling.shown(row).model_dump(mode="json", exclude={"result"}) for row in rows]
+    return tagged(request, orjson.dumps({"items": shown, "next": next_}))
+
+
+async def items(front: Front, request: Request) -> Response:
+    """A run's items in the order of the input, a page at a time: `?status=&limit=&cursor=`."""
+    told = queries.told(request, ("tenant", "status", "limit", "cursor"))
+    row = await _named(front, request, told)
+    limit = queries.whole("limit", told.get("limit"), 50, 500)
+    list_ = f"items {row.tenant} {row.id} {told.get('status')}"
+    try:
+        after = read.FIRST if "cursor" not in told else int(cursors.named(list_, told["cursor"])[1])
+    except cursors.Foreign as error:
+        raise Problem(400, str(error)) from None
+    state = told.get("status")
+    if state is not None and state not in requested.FINISHED:
+        raise Problem(422, f"status={state[:100]!r} is not known; choose one of {', '.join(requested.FINISHED)}.")
+    page = await look_up(front.parts(), lambda conn: read.items(conn, row.id, row.tenant, after, limit, state))
+    more = len(page) == limit
+    next_ = cursors.cursor_named(list_, 0.0, str(page[-1].pk)) if more else None
+    return json({"items": [collecting.item(each) for each in page], "next": next_})
+
+
+async def results(front: Front, request: Request) -> Response:
+    """All items with their answers as JSON Lines, in the order of the input."""
+    row = await _named(front, request, queries.told(request, ("tenant",)))
+    database = front.parts().database
+
+    async def lines() -> AsyncIterator[bytes]:
+        async for each in collecting.items(database, row):
+            yield orjson.dumps(each) + b"\n"
+
+    return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+
+async def events(front: Front, request: Request) -> Response:
+    """`progress` whenever it changes and `end` at the end, as server-sent events; `Last-Event-ID` goes on."""
+    row = await _named(front, request, queries.told(request, ("tenant",)))
+    had = request.headers.get("last-event-id", "")
+    if row.ended_at is not None and had == _mark(row):
+        return Response(status_code=204)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_events(front, row, had), media_type="text/event-stream; charset=utf-8", headers=headers)
+
+
+async def _events(front: Front, row: Row[Any], had: str) -> AsyncIterator[bytes]:
+    yield b"retry: 2000\n\n"
+    said_at = time.monotonic()
+    while True:
+        if (mark := _mark(row)) != had:
+            kind = b"end" if row.ended_at is not None else b"progress"
+            told = telling.shown(row).model_dump_json(exclude={"result"}).encode()
+            yield b"event: %b\nid: %b\ndata: %b\n\n" % (kind, mark.encode(), told)
+            had, said_at = mark, time.monotonic()
+        elif time.monotonic() - said_at > HEARTBEAT_S:
+            yield b": still here\n\n"
+            said_at = time.monotonic()
+        if row.ended_at is not None or front.spine is None:
+            return
+        await asyncio.sleep(min(front.settings.poll_s, 1.0) / 2)
+        row = await _row(front, row.tenant, row.id)
+
+
+def _mark(row: Row[Any]) -> str:
+    return f"{row.status}.{row.total}.{row.succeeded}.{row.failed}.{row.stopped}.{row.cost_nano}"
+
+
+async def cancel(front: Front, request: Request) -> Response:
+    """Cancel a run: one flag, which every claim looks at; what is being called is aborted. 409: it has ended."""
+    spine = spine_of(front, request)
+    tenant, id_ = _tenant(front, queries.told(request, ("tenant",)).get("tenant")), request.path_params["run_id"]
+    row = await look_up(spine, lambda conn: read.one(conn, tenant, id_))
+    if row is None:  # requests may name a run of their own, which nobody submitted as one
+        return await orders.cancel_run(front, request)
+    if not await _write(spine, lambda conn: write.cancel(conn, tenant, id_)):
+        raise Problem(409, f"The run {row.id!r} has ended before ({row.status}); nothing was cancelled.")
+    ask = CancelAsk(row.tenant, None, None, row.id)
+    try:
+        await spine.writer.accept([Arrival(ask, None, None, None, b"[]")])
+    except StoreError as error:
+        raise unavailable(f"The database is away ({error}); asking again is harmless.") from error
+    spine.runs.look()
+    return await _told(front, await _row(front, row.tenant, row.id), 202)
+
+
+async def retry(front: Front, request: Request) -> Response:
+    """Run again the items that did not succeed, and only those."""
+    spine = spine_of(front, request)
+    row = await _named(front, request, queries.told(request, ("tenant",)))
+    if row.ended_at is None:
+        raise Problem(409, f"The run {row.id!r} has not ended ({row.status}); retry it when it has.")
+    if row.failed + row.stopped == 0:
+        raise Problem(409, f"Every item of the run {row.id!r} has succeeded; there is nothing to run again.")
+    await _write(spine, lambda conn: write.allow(conn, row.tenant, row.id))
+    after, count = read.FIRST, 0
+    while True:
+        page = await look_up(
+            spine, partial(read.failed_bodies, id_=row.id, tenant=row.tenant, after=after, limit=parts.MOST)
+        )
+        if not page:
+            break
+        count += await _again(spine, page)
+        after = page[-1].pk
+    # last: whoever counts it must find what runs again
+    await _write(spine, lambda conn: write.reopen(conn, row.tenant, row.id, spine.worker))
+    spine.runs.look()
+    told = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
+    return json(told | {"retried": count}, 202)
+
+
+async def _again(spine: Spine, page: Iterable[Any]) -> int:
+    arrivals = []
+    for each in page:
+        value = bytes(each.value)
+        what = spine.decoder.ask(each.operation, Lane(each.lane), value, (), place=each.id, tenant="")
+        if isinstance(what, Ask) and what.failure is None:
+            await spine.engine.ensure_pool((what.provider, what.model))
+            arrivals.append(Arrival(what, None, None, value, b"[]"))
+    try:
+        if arrivals:
+            await spine.writer.accept(arrivals)
+    except StoreError as error:
+        raise unavailable(f"The database is away ({error}); retry again, it does nothing twice.") from error
+    return len(arrivals)
+
+
+async def _told(front: Front, row: Row[Any], status: int = 200) -> Response:
+    result = await collecting.result(front.parts().database, row)
+    told = telling.shown(row, None, result).model_dump(mode="json")
+    made = json(told, status)
+    made.headers["Location"] = told["items_url"].removesuffix(f"/items?tenant={row.tenant}")
+    return made
+
+
+async def _until_end(front: Front, row: Row[Any], wait: float) -> Row[Any]:
+    until = time.monotonic() + wait
+    while row.ended_at is None and time.monotonic() < until and not front.leaving:
+        await asyncio.sleep(min(_LOOK_S, max(0.0, until - time.monotonic())))
+        row = await _row(front, row.tenant, row.id)
+    return row
+
+
+async def _named(front: Front, request: Request, told: dict[str, str]) -> Row[Any]:
+    return await _row(front, _tenant(front, told.get("tenant")), request.path_params["run_id"])
+
+
+async def _row(front: Front, tenant: str, id_: str) -> Row[Any]:
+    """Raises `Problem`: 404, 503."""
+    found: Row[Any] | None = await look_up(front.parts(), lambda conn: read.one(conn, tenant, id_))
+    if found is None:
+        raise Problem(404, f"There is no run {id_[:200]!r}; if it is another tenant's, add ?tenant=.")
+    return found
+
+
+async def _write(spine: Spine, work: Any) -> Any:
+    try:
+        return await spine.database.write(work)
+    except StoreError as error:
+        raise unavailable(f"The database is away ({error}); ask again.") from error
+
+
+def _tenant(front: Front, given: str | None) -> str:
+    try:
+        return requested.named("tenant", given) or front.settings.default_tenant
+    except ValueError as error:
+        raise Problem(422, str(error)) from None
