@@ -22,6 +22,7 @@ from streams.commands import (
     records,
     replay,
     requests,
+    runs,
     servers,
     submitting,
     wordings,
@@ -68,6 +69,7 @@ app.command()(queue.queue)
 app.add_typer(models.app, name="models")
 app.add_typer(letters.app, name="dlq")
 app.add_typer(replay.app, name="replay")
+app.add_typer(runs.app, name="runs")
 app.add_typer(wordings.app, name="prompts")
 app.command()(check.doctor)
 app.add_typer(bench.app, name="bench")
