@@ -45,7 +45,7 @@ class NewRun(BaseModel):
         return name.removeprefix("genai.")
 
 
-class Progress(BaseModel):
+class Counted(BaseModel):
     """Of a run's items. `total` is null while more may come."""
 
     total: int | None
@@ -64,7 +64,7 @@ class Run(BaseModel):
     name: str
     status: Status
     tenant: str
-    progress: Progress
+    progress: Counted
     cost_usd: str
     tokens: int
     eta_s: float | None = None

@@ -99,7 +99,7 @@ def _meaning(topic: str) -> str:
         topics.RESULTS: "One terminal result per request and generation. The key is the request's, or its id when it had none.",
         topics.USAGE: "One event per provider call that cost anything or returned.",
         topics.COSTS: "Running totals of a UTC day; the last value of a key counts.",
-        topics.RUNS: "How far long calls are; only with `GENAI_PROGRESS_TOPIC`.",
+        topics.RUNS: "How far runs are; with `GENAI_PROGRESS_TOPIC` also how far long calls are.",
         topics.PROMPTS: "What the registry's labels stand for, and its versions; the last value of a key counts.",
         topics.REPLAYS: "Answers of requests that `genai-spine replay --anew` asked again; none of them goes to results.",
         topics.CONTROL: "Cancels, applied in their order.",
@@ -194,8 +194,8 @@ def _told() -> dict[str, Node]:
             "bindings": _key("`date|provider|model|tenant`"),
         },
         "progress": {
-            "title": "How far a long call is",
-            "payload": {"$ref": "#/components/schemas/Progress"},
+            "title": "How far a run is, or a long call",
+            "payload": {"oneOf": [{"$ref": "#/components/schemas/Run"}, {"$ref": "#/components/schemas/Progress"}]},
             "bindings": _key("The run's id, or the request's when it has none."),
         },
         "cancel": {

@@ -10,6 +10,7 @@ from agents.base import Operation
 from schemas import Cancel, DailyTotals, LetterHeaders, Progress, Request, Result, UsageEvent
 from schemas.prompts import LabelMoved, VersionMade
 from schemas.replay import Comparison, ReplayPlan, ReplayReport
+from schemas.runs import Run
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Mode = Literal["validation", "serialization"]
@@ -22,6 +23,7 @@ _FOR_READERS: Mapping[str, Model] = {
     "costs-daily": (DailyTotals, "serialization"),
     "progress": (Progress, "serialization"),
     "dead-letter-headers": (LetterHeaders, "serialization"),
+    "run": (Run, "serialization"),
     "prompt.label-moved": (LabelMoved, "serialization"),
     "prompt.version-made": (VersionMade, "serialization"),
 }

@@ -8,7 +8,7 @@ import orjson
 from sqlalchemy import Connection, Row, insert
 
 from schemas.money import to_usd
-from schemas.runs import Progress, Run
+from schemas.runs import Counted, Run
 from store.ledger.types import Routes
 from store.tables import outbox
 from streams import topics
@@ -39,11 +39,11 @@ def shown(row: Row[Any], eta_s: float | None = None, result: Any = None) -> Run:
     )
 
 
-def counted(row: Row[Any]) -> Progress:
+def counted(row: Row[Any]) -> Counted:
     """How far it is."""
     done = row.succeeded + row.failed + row.stopped
     total = row.total if row.sealed else None
-    return Progress(
+    return Counted(
         total=total,
         done=done,
         succeeded=row.succeeded,

@@ -9,11 +9,15 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from agents.base import Operation
+from schemas.prompts import Edit, Move, NewPrompt, Render, Rollback
 from schemas.request import MAX_NAME, Lane, Options
 from schemas.result import Result
+from schemas.runs import NewRun
 from store.ledger.books import GROUPS
 from streams.web import examples
 
+BODIES: tuple[type[BaseModel], ...] = (NewPrompt, Edit, Move, Rollback, Render, NewRun)
+"""What is written besides requests."""
 _BRACED = re.compile(r"{(\w+)}")
 _REF = "#/components/schemas/{model}"
 _DAY = {"type": "string"}
@@ -79,10 +83,10 @@ def ordered(path: str, *names: str) -> dict[str, Any]:
 
 def written(model: type[BaseModel], status: int = 200) -> dict[str, Any]:
     """A route that takes a body of this form."""
-    body = {"schema": model.model_json_schema(), "example": examples.BODIES[model.__name__]}
+    body = {"schema": {"$ref": _REF.format(model=model.__name__)}, "example": examples.BODIES[model.__name__]}
     return {
         "requestBody": {"required": True, "content": {"application/json": body}},
-        "responses": {str(status): {"description": "The prompt as it is now, or what would be sent."}},
+        "responses": {str(status): {"description": "What it has become."}},
         **query("tenant"),
     }
 
@@ -155,6 +159,8 @@ _PROBLEM = {
 def _schemas(operations: dict[str, Operation]) -> dict[str, Any]:
     found: dict[str, Any] = {"Problem": _PROBLEM}
     _add(found, "Result", Result, "serialization")
+    for model in BODIES:
+        _add(found, model.__name__, model, "validation")
     for operation in operations.values():
         name = _body_name(operation)
         shape = _add(found, name, operation.input, "validation")
