@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx
 import pytest
@@ -24,6 +24,9 @@ from providers.base import (
     ModelNotFound,
     Provider,
     TimedOut,
+    Tool,
+    ToolCall,
+    Unsupported,
 )
 from providers.double.faults import FAULTS, Behaviour
 
@@ -196,6 +199,80 @@ async def test_an_answer_that_breaks_off_has_told_its_first_pieces(fault: str, m
     text = "".join(delta.text for delta in told)
     assert "one two three four five six seven eight".startswith(text.strip())
     assert text.startswith("one two three")
+
+
+TOOLS = (
+    Tool("weather", "of a city", {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}),
+    Tool("now"),
+)
+
+
+async def test_tools_are_asked_for_and_answered_or_the_field_is_named(subject: Subject) -> None:
+    """Two calls at once; joined, the pieces are the calls; and with the results there, words."""
+    told: list[Delta] = []
+    text = "[fake:tool:weather] [fake:tool:now] How is it in Paris?"
+    call = subject.call(text, tools=TOOLS, max_tokens=40, on_delta=told.append)
+    able = subject.provider.able(call.model)  # type: ignore[attr-defined]
+    if able.tools is False:
+        with pytest.raises(Unsupported) as refusal:
+            await subject.provider.chat(call, subject.node)
+        assert refusal.value.details == {"fields": ["tools"]}
+        return
+    asked = await subject.provider.chat(call, subject.node)
+    assert (asked.finish_reason, [each.name for each in asked.tool_calls]) == ("tool_calls", ["weather", "now"])
+    assert set(json.loads(asked.tool_calls[0].arguments)) == {"city"}
+    assert len({each.id for each in asked.tool_calls}) == 2
+    assert _joined(told) == asked.tool_calls
+    turns = (
+        *call.messages,
+        Message("assistant", "", tool_calls=asked.tool_calls),
+        *(Message("tool", "rain at noon", tool_call_id=each.id) for each in asked.tool_calls),
+    )
+    answered = await subject.provider.chat(replace(call, messages=turns, on_delta=None), subject.node)
+    assert (answered.finish_reason, answered.tool_calls) == ("stop", ())
+    assert answered.text
+
+
+def _joined(told: list[Delta]) -> tuple[ToolCall, ...]:
+    calls: dict[int, ToolCall] = {}
+    for index, piece in (each for delta in told for each in delta.tool_calls):
+        before = calls.get(index, ToolCall("", "", ""))
+        calls[index] = ToolCall(before.id or piece.id, before.name or piece.name, before.arguments + piece.arguments)
+    return tuple(calls[index] for index in sorted(calls))
+
+
+@pytest.mark.parametrize("most", [0, 2])
+async def test_each_token_has_its_log_probability_and_so_many_others(subject: Subject, most: int) -> None:
+    """In OpenAI's shape; a reader is told the same."""
+    told: list[Delta] = []
+    call = subject.call("Tell me about foxes.", logprobs=most, max_tokens=6, on_delta=told.append)
+    answer = await subject.provider.chat(call, subject.node)
+    assert answer.logprobs is not None
+    assert len(answer.logprobs) == answer.spent.output_tokens
+    for each in answer.logprobs:
+        assert set(each) == {"token", "logprob", "bytes", "top_logprobs"}
+        assert each["logprob"] <= 0
+        assert [set(other) for other in each["top_logprobs"]] == [{"token", "logprob", "bytes"}] * most
+    assert tuple(likely for delta in told for likely in delta.logprobs) == answer.logprobs
+
+
+async def test_any_json_object_is_an_answer_in_json_mode(subject: Subject) -> None:
+    answer = await subject.provider.chat(subject.call("A fox, as JSON.", json_mode=True, max_tokens=60), subject.node)
+    assert answer.finish_reason == "length" or isinstance(json.loads(answer.text), dict)
+
+
+async def test_params_are_passed_on_or_named(subject: Subject) -> None:
+    """All that `able` lists pass; one that it does not list is refused by its name."""
+    provider, model = subject.provider, subject.provider.default_model("chat")
+    params = {"top_p": 0.9, "top_k": 20, "min_p": 0.01, "frequency_penalty": 0.1, "presence_penalty": 0.1}
+    able = provider.able(model)  # type: ignore[attr-defined]
+    assert set(params) <= able.params
+    assert (await provider.chat(subject.call("hello", params=params, max_tokens=3), subject.node)).text
+    others = {"logit_bias": {"1": 1.0}, "verbosity": "low", "user": "ann", "service_tier": "flex"}
+    for name in sorted(set(others) - able.params):
+        with pytest.raises(Unsupported) as refusal:
+            await provider.chat(subject.call("hello", params={name: others[name]}), subject.node)
+        assert refusal.value.details == {"fields": [name]}
 
 
 @pytest.mark.parametrize("make", [_in_process, _at_server, _local], ids=["fake", "fake-server", "local"])
