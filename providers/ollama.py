@@ -175,7 +175,15 @@ class OllamaProvider:
         except ProviderError as error:
             return Shelf((), (str(error),))
         await self._see_all(node, tags.content)
-        return Shelf(ollama_wire.read_shelf(tags.content, loaded.content))
+        return Shelf(tuple(map(self._described, ollama_wire.read_shelf(tags.content, loaded.content))))
+
+    def _described(self, model: Model) -> Model:
+        """With what its server says of it, where it does; its list says little."""
+        seen = self._able.get(model.name)
+        if seen is None or seen[1].chat is None:
+            return model
+        kind: Kind = "chat" if seen[1].chat else "embed"
+        return replace(model, kind=kind, context_tokens=model.context_tokens or self.able(model.name).context_tokens)
 
     async def aclose(self) -> None:
         await self._http.aclose()

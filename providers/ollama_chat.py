@@ -23,7 +23,7 @@ from providers.base import (
     Unreadable,
     Unsupported,
 )
-from providers.ollama_wire import REFUSED_WITH_500, dump, read_object, spent
+from providers.ollama_wire import REFUSED_WITH_500, dump, keep, read_object, spent
 
 PARAMS = ("top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty")
 """Those of `schemas.chat.Params` that Ollama has under the same names, among its `options`."""
@@ -51,7 +51,7 @@ def chat_body(call: ChatCall, num_ctx: int, keep_alive: str, images: Mapping[str
         "stream": is_streamed(call),
         "truncate": False,
         "shift": False,
-        "keep_alive": keep_alive,
+        "keep_alive": keep(keep_alive),
         "options": {"num_ctx": num_ctx} | {name: wish for name, wish in wishes.items() if wish is not None},
     }
     return dump(body | _further(call))

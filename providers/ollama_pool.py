@@ -138,7 +138,11 @@ class Pool:
 
     async def _warm(self, node: str, model: str, keep_alive: str, timeout_s: float) -> None:
         """A model that does not chat is loaded by embedding nothing."""
-        kept: dict[str, object] = {"model": model, "keep_alive": keep_alive, "options": {"num_ctx": self._num_ctx}}
+        kept: dict[str, object] = {
+            "model": model,
+            "keep_alive": ollama_wire.keep(keep_alive),
+            "options": {"num_ctx": self._num_ctx},
+        }
         try:
             await self._asked(node, "/api/chat", kept | {"messages": []}, timeout_s)
         except Rejected as error:

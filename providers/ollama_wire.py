@@ -62,9 +62,18 @@ class Prompt:
 
 def embed_body(call: EmbedCall, num_ctx: int, keep_alive: str) -> bytes:
     """`truncate` false: a text above the model's context is refused, where Ollama's default cuts it silently."""
-    body = {"model": call.model, "input": list(call.texts), "truncate": False, "keep_alive": keep_alive}
+    body: dict[str, Any] = {"model": call.model, "input": list(call.texts), "truncate": False}
+    body |= {"keep_alive": keep(keep_alive)}
     shorter = {} if call.dimensions is None else {"dimensions": call.dimensions}
     return dump(body | shorter | {"options": {"num_ctx": num_ctx}})
+
+
+def keep(words: str) -> str | int:
+    """A bare number is seconds, `-1` for ever: Ollama takes it as a number only, and a text with a unit (`30m`)."""
+    try:
+        return int(words)
+    except ValueError:
+        return words
 
 
 def dump(body: dict[str, Any]) -> bytes:

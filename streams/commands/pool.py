@@ -1,6 +1,5 @@
 """`models pull|warm|unload|nodes`: what each Ollama node has, and has in memory."""
 
-import asyncio
 import contextlib
 import json
 import sys
@@ -73,6 +72,8 @@ def nodes(node: _NODE = None, as_json: _JSON = False) -> None:
 
 def _run(only: list[str] | None, work: "Callable[[Pool, tuple[str, ...]], Awaitable[_T]]") -> _T:
     """Raises SpineError."""
+    import asyncio
+
     from providers.ollama_pool import Pool
     from providers.outbound import listed
     from streams import settings
