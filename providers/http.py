@@ -112,13 +112,12 @@ _LEAST_SECRET = 6
 
 
 def _masked(reply: httpx.Response, headers: Mapping[str, str] | None) -> httpx.Response:
-    """A refusal's words are shown to users and logged; a server, or a proxy, may have put our key into them."""
-    if reply.is_success or not headers:
-        return reply
+    """What a server says is shown to users and logged; it, or a proxy before it, may have put our key into its words."""
     content = reply.content
-    for secret in _secrets(headers):
+    found = [secret for secret in _secrets(headers or {}) if secret in content]
+    for secret in found:
         content = content.replace(secret, b"***")
-    return reply if content == reply.content else _copied(reply, content)
+    return _copied(reply, content) if found else reply
 
 
 def _secrets(headers: Mapping[str, str]) -> list[bytes]:
