@@ -20,6 +20,7 @@ from agents.engine.metrics import Metrics
 from agents.engine.policy import Patience
 from agents.engine.pruner import Pruner
 from agents.engine.quotas import Bound, Bounds
+from agents.guards import guarded
 from prompts import Library
 from providers import PROVIDERS, Provider
 from providers import Config as ProviderConfig
@@ -143,7 +144,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     engine = Engine(
         writer,
         database,
-        operations=OPERATIONS,
+        operations=guarded(OPERATIONS, settings.guards, lambda *verdict: metrics.guards.labels(*verdict).inc()),
         providers=providers,
         prices=make_prices(settings),
         library=prompts,

@@ -74,6 +74,7 @@ class Settings(BaseSettings):
     prices_version: str = "settings"
     limits: dict[str, LimitEntry] = {}  # "provider/model" or "provider/*"; JSON
     outbound_allow: str = ""  # networks and hosts that may be reached although they are private, link-local or special
+    guards: dict[str, list[str]] = {}  # operation, or "*", to rules such as "pii:mask", "secrets:refuse:both"; JSON
     prompts_dir: str = ""  # a folder of prompt files of your own, beside the shipped ones
 
     # the ledger
@@ -146,6 +147,16 @@ class Settings(BaseSettings):
         for name in told:
             if "/" not in name:
                 raise ValueError(f"{name!r} names no model; write provider/model or provider/*")
+        return told
+
+    @field_validator("guards")
+    @classmethod
+    def _are_guards(cls, told: dict[str, list[str]]) -> dict[str, list[str]]:
+        if told:
+            from agents import OPERATIONS
+            from agents.guards import guarded
+
+            guarded(OPERATIONS, told, lambda *_: None)
         return told
 
     @field_validator("outbound_allow")
