@@ -78,7 +78,7 @@ class FakeProvider:
     def _said(self, call: ChatCall, texts: tuple[str, ...], fate: Plan) -> answers.Answer:
         return answers.answer(
             texts,
-            schema=call.schema,
+            schema={"type": "object"} if call.schema is None and call.json_mode else call.schema,
             seed=(self._how.seed, call.seed),
             max_tokens=call.max_tokens,
             stop=call.stop,

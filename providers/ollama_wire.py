@@ -82,6 +82,8 @@ def chat_body(call: ChatCall, num_ctx: int, keep_alive: str) -> bytes:
     }
     if call.schema is not None:
         body["format"] = call.schema
+    elif call.json_mode:
+        body["format"] = "json"
     return _dump(body)
 
 

@@ -93,6 +93,8 @@ def _body(call: ChatCall) -> dict[str, Any]:
     }
     if call.schema is not None:
         body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": call.schema}}
+    elif call.json_mode:
+        body["response_format"] = {"type": "json_object"}
     if call.stop:
         body["stop"] = list(call.stop)
     if call.seed is not None:

@@ -1,0 +1,87 @@
+"""The columns of the contract: each provider and how it is reached. A new one that speaks HTTP is a line in `AT_DOUBLE`."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from providers import fake, fake_server, local, ollama
+from providers.base import Able, Capable, ChatCall, EmbedCall, Message, Provider
+from providers.double.faults import Behaviour
+
+CONTEXT = 2000
+
+
+@dataclass
+class Subject:
+    """A provider, and what must be known of it to ask it the contract's questions.
+
+    `slow`: a prompt that takes long, by a directive or (the real model) by a long answer. `tells`: which of `refusal`,
+    `content_filter` and `reasoning` its format has words for. `secret`: its key, which no error may show.
+    `reads_along`: it tells its answer in pieces.
+    """
+
+    provider: Provider
+    slow: str = "[fake:sleep:30] a story"
+    tells: frozenset[str] = frozenset()
+    secret: str = "no key at all"
+    reads_along: bool = True
+
+    @property
+    def node(self) -> str:
+        return self.provider.nodes()[0]
+
+    def able(self, kind: str = "chat") -> Able:
+        assert isinstance(self.provider, Capable)
+        return self.provider.able(self.provider.default_model("chat" if kind == "chat" else "embed"))
+
+    def call(self, text: str, timeout_s: float = 60.0, **wishes: object) -> ChatCall:
+        model = wishes.pop("model", self.provider.default_model("chat"))
+        messages = wishes.pop("messages", (Message("user", text),))
+        return ChatCall(model, messages, timeout_s, **wishes)  # type: ignore[arg-type]
+
+    def vectors(self, *texts: str, timeout_s: float = 60.0, **wishes: object) -> EmbedCall:
+        return EmbedCall(self.provider.default_model("embed"), texts, timeout_s, **wishes)  # type: ignore[arg-type]
+
+
+Make = Callable[[], AbstractAsyncContextManager[Subject]]
+
+AT_DOUBLE: dict[str, Callable[[str], Subject]] = {
+    "fake-server": lambda url: Subject(fake.at_server(url), reads_along=False),
+    "ollama": lambda url: Subject(ollama.OllamaProvider((url,), num_ctx=2048), reads_along=False),
+}
+"""A column's name to its provider at the address of the double, which has `fake` and `fake-embed` among its models."""
+
+
+def _at_double(reach: Callable[[str], Subject]) -> Make:
+    @asynccontextmanager
+    async def made() -> AsyncIterator[Subject]:
+        async with await fake_server.start(how=Behaviour(context_tokens=CONTEXT)) as server:
+            subject = reach(server.url)
+            yield subject
+            await subject.provider.aclose()
+
+    return made
+
+
+@asynccontextmanager
+async def _in_process() -> AsyncIterator[Subject]:
+    yield Subject(fake.FakeProvider(Behaviour(context_tokens=CONTEXT)), reads_along=False)
+
+
+@asynccontextmanager
+async def _local() -> AsyncIterator[Subject]:
+    provider = local.LocalProvider(threads=1)
+    yield Subject(provider, slow="Tell me a long story about foxes.", reads_along=False)
+    await provider.aclose()
+
+
+DOUBLES = [
+    pytest.param(_in_process, id="fake", marks=pytest.mark.fast),
+    *(pytest.param(_at_double(reach), id=name, marks=pytest.mark.fast) for name, reach in AT_DOUBLE.items()),
+]
+"""Those that obey directives."""
+
+SUBJECTS = [*DOUBLES, pytest.param(_local, id="local", marks=pytest.mark.model)]
+NAMES = frozenset({"fake", "local", *AT_DOUBLE})
