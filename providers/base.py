@@ -214,6 +214,9 @@ class Able:
     tools: bool | None = None
     images: bool | None = None
     logprobs: bool | None = None
+    temperature: bool | None = None
+    stop: bool | None = None
+    seed: bool | None = None
     params: frozenset[str] = frozenset()
     context_tokens: int | None = None
     output_tokens: int | None = None
