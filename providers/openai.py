@@ -162,7 +162,7 @@ class OpenAIProvider:
         known = self.able(name)
         meta = told.get("meta")
         places = [told.get(key) for key in ("max_model_len", "context_length", "context_window", "max_context_length")]
-        places.append(meta.get("n_ctx_train") if isinstance(meta, dict) else None)
+        places.append(meta.get("n_ctx") if isinstance(meta, dict) else None)
         context = next((each for each in places if isinstance(each, int)), known.context_tokens)
         kind: Kind | None = "embed" if known.chat is False else "chat" if known.embed is False else None
         return Model(name, kind, context_tokens=context)
