@@ -13,6 +13,9 @@ def wants(call: ChatCall | EmbedCall) -> list[str]:
         "tools": bool(call.tools) or any(message.tool_calls or message.tool_call_id for message in call.messages),
         "image_url": any(not isinstance(part, str) for message in call.messages for part in message.parts),
         "logprobs": call.logprobs is not None,
+        "temperature": call.temperature not in (None, 1.0),
+        "stop": bool(call.stop),
+        "seed": call.seed is not None,
     }
     return [name for name, is_asked in asked.items() if is_asked] + sorted(call.params)
 
@@ -24,6 +27,9 @@ def lacks(asked: list[str], able: Able) -> list[str]:
         "tools": able.tools,
         "image_url": able.images,
         "logprobs": able.logprobs,
+        "temperature": able.temperature,
+        "stop": able.stop,
+        "seed": able.seed,
     }
     return [name for name in asked if (known[name] is False if name in known else name not in able.params)]
 

@@ -1,13 +1,13 @@
-"""The double as a server that speaks Ollama's wire format, and counts: its count outlives a worker that is killed.
+"""The double as a server that speaks its providers' formats, and counts: its count outlives a worker that is killed.
 
     GET  /_counts             figures and calls by request (`?requests=0`: without them), from the header x-genai-request
     POST /_reset              forget them, and close the gate
     POST /_open               open the gate for the answers that wait at it, `[fake:gate]`, and those to come
 
-`/api/chat` (streamed as NDJSON unless `stream` is false; in pieces over a latency of 0.2 s or more), `/api/embed`, `/api/tags`,
-`/api/ps`, `/api/show`, `/api/pull`, `/api/version`; errors in the words recorded from Ollama 0.17.4. With `slots`, further
-calls wait in a queue of 512, then 503, as at an Ollama. With `Behaviour.holds` it loads and throws out models as one, too.
-Measured with a JSON schema at 0 ms: 75-95 us of CPU a call, 5,500-11,000 calls/s beside its client on two shared cores.
+Which paths it has, `providers/double/wires.py` lists by format. An answer that is streamed comes in pieces over a latency of
+0.2 s or more. With `slots`, further calls wait in a queue of 512, then 503, as at an Ollama. With `Behaviour.holds` it loads
+and throws out models as one, too, and pulls them (`/api/pull`). Measured with a JSON schema at 0 ms: 75-95 us of CPU a call,
+5,500-11,000 calls/s beside its client on two shared cores.
 """
 
 import asyncio
@@ -21,18 +21,18 @@ from typing import Any
 
 import orjson
 
-from providers.base import ChatCall
-from providers.double import answers, ollama, pulling, replies
+from providers.double import ollama, pulling
 from providers.double.counts import Counts, End
-from providers.double.faults import FAULTS, STEP_S, Behaviour, Plan, plan
+from providers.double.faults import FAULTS, STEP_S, Behaviour, Fault, Plan, plan
 from providers.double.http1 import Connection, Request, Response
 from providers.double.loading import Loading
+from providers.double.wire import Asked, Refusal, Said, Shelf, Wire
+from providers.double.wires import WIRES
 
 MODELS = ("fake:latest", "fake-embed:latest", "llama3.2:latest", "nomic-embed-text:latest", "all-minilm:latest")
 QUEUE = 512
 
-_WRONG_PATH = Response(b"404 page not found", 404, ollama.TEXT)
-_WRONG_METHOD = Response(b"405 method not allowed", 405, ollama.TEXT)
+_WRONG_PATH = Response(b"404 page not found", 404, "text/plain")
 
 
 @dataclass(slots=True)
@@ -40,11 +40,8 @@ class Call:
     """One call between its arrival and its end. `timer` runs while it has a slot."""
 
     connection: Connection
-    request: Request
-    body: dict[str, Any]
-    texts: tuple[str, ...]
-    asked: ChatCall | None
-    """What it asks for; None: it embeds its texts."""
+    tag: str
+    asked: Asked
     fate: Plan
     timer: asyncio.TimerHandle | None = None
     working: bool = False
@@ -52,8 +49,8 @@ class Call:
     """A part of its answer was sent."""
     load_s: float = 0.0
     """How much of its time it waited for its model."""
-    rest: bytes = b""
-    """What follows when the gate is opened."""
+    said: Said | None = None
+    """Its answer, while its rest waits at the gate."""
 
 
 class FakeServer:
@@ -74,14 +71,9 @@ class FakeServer:
         self._at_gate: list[Call] = []
         self._server: asyncio.Server | None = None
         self._pages: Mapping[tuple[str, str], Callable[[Request], Response]] = {
-            ("GET", "/"): lambda _: Response(b"Ollama is running", kind=ollama.TEXT),
             ("GET", "/_counts"): self._show_counts,
             ("POST", "/_reset"): self._reset,
             ("POST", "/_open"): self._open,
-            ("GET", "/api/tags"): lambda _: _json({"models": [self._described(name) for name in self._models]}),
-            ("GET", "/api/ps"): lambda _: _json({"models": [self._described(name) for name in self.loaded()]}),
-            ("POST", "/api/show"): self._show,
-            ("GET", "/api/version"): lambda _: _json({"version": "0.17.4"}),
         }
 
     async def listen(self, host: str, port: int) -> None:
@@ -103,14 +95,21 @@ class FakeServer:
         await self.aclose()
 
     def received(self, connection: Connection, request: Request) -> None:
-        if request.path in ("/api/chat", "/api/embed"):
-            self._call(connection, request) if request.method == "POST" else connection.answer(_WRONG_METHOD)
-            return
+        for wire in WIRES:
+            if wire.kind(request.path) is not None:
+                self._call(connection, request, wire)
+                return
         if (request.method, request.path) == ("POST", "/api/pull"):
             self._pull(connection, request)
             return
-        page = self._pages.get((request.method, request.path))
-        connection.answer(page(request) if page is not None else _WRONG_PATH)
+        connection.answer(self._page(request))
+
+    def _page(self, request: Request) -> Response:
+        own = self._pages.get((request.method, request.path))
+        if own is not None:
+            return own(request)
+        found = (wire.page(request, self._shelf()) for wire in WIRES)
+        return next((page for page in found if page is not None), _WRONG_PATH)
 
     def left(self, connection: Connection) -> None:
         """The caller is gone: its slot is free, and the call counts as aborted."""
@@ -124,25 +123,26 @@ class FakeServer:
                 self._queue.remove(call)
         self._closed(call, "aborted")
 
-    def _call(self, connection: Connection, request: Request) -> None:
+    def _call(self, connection: Connection, request: Request, wire: Wire) -> None:
         tag = request.tag
         nth = self.counts.start(tag)
-        body, texts, asked, refused = self._read(request)
-        if refused is not None:
+        try:
+            asked = wire.read(request, self._shelf())
+        except Refusal as refusal:
             self.counts.end(tag, "refused")
-            connection.answer(refused)
+            connection.answer(refusal.response)
             return
         if self._how.most and self._working >= self._how.most:
             self.counts.end(tag, "refused")
-            connection.answer(ollama.failure(Plan(fault="rate_limited", argument=self._how.most_wait_s)))
+            connection.answer(wire.failure(Plan(fault="rate_limited", argument=self._how.most_wait_s)))
             return
-        if ollama.is_unload(body):
-            self._unload(body["model"])
+        if asked.unloads:
+            self._unload(asked.model)
             self.counts.end(tag, "finished")
-            connection.answer(ollama.emptied(body, "unload"))
+            connection.answer(wire.answer(asked, Plan(), self._shelf(), 0.0).whole())
             return
-        fate = plan(self._how, tag or f"#{self.counts.total.started}", nth, texts)
-        call = Call(connection, request, body, texts, asked, fate)
+        fate = plan(self._how, tag or f"#{self.counts.total.started}", nth, asked.texts)
+        call = Call(connection, tag, asked, fate)
         if self._queue or not self._may_work(call):
             self._wait(call)
         else:
@@ -159,12 +159,6 @@ class FakeServer:
         self._loading.drop(_tagged(model))
         self._unloaded.add(_tagged(model))
 
-    def _show(self, request: Request) -> Response:
-        model = ollama.named(request.body)
-        if _tagged(model) not in self._models:
-            return ollama.error(404, f"model '{model}' not found")
-        return ollama.shown(model, self._how.context_tokens)
-
     def _pull(self, connection: Connection, request: Request) -> None:
         model = ollama.named(request.body)
         if not model:
@@ -177,16 +171,17 @@ class FakeServer:
 
         pulling.pull(connection, model, done)
 
+    def _shelf(self) -> Shelf:
+        return Shelf(tuple(self._models), self.loaded(), self._how.context_tokens, self._how.seed)
+
     def _may_work(self, call: Call) -> bool:
         has_slot = not self._slots or self._working < self._slots
-        return has_slot and self._loading.may_begin(_tagged(call.body["model"]))
+        return has_slot and self._loading.may_begin(_tagged(call.asked.model))
 
     def _wait(self, call: Call) -> None:
         if len(self._queue) >= QUEUE:
-            self.counts.end(call.request.tag, "refused")
-            call.connection.answer(
-                ollama.error(503, "server busy, please try again.  maximum pending requests exceeded")
-            )
+            self.counts.end(call.tag, "refused")
+            call.connection.answer(call.asked.wire.failure(Plan(fault="overloaded")))
             return
         self._calls[call.connection] = call
         self._queue.append(call)
@@ -194,57 +189,59 @@ class FakeServer:
     def _work(self, call: Call) -> None:
         self._working += 1
         call.working = True
-        self._unloaded.discard(_tagged(call.body["model"]))
-        call.load_s = self._loading.begin(_tagged(call.body["model"]))
+        self._unloaded.discard(_tagged(call.asked.model))
+        call.load_s = self._loading.begin(_tagged(call.asked.model))
         if call.load_s:
             call.fate = replace(call.fate, delay_s=call.fate.delay_s + call.load_s)
         if call.fate.gate and not self._gate_is_open:
             self._wait_at_gate(call)
-        elif call.fate.delay_s >= 2 * STEP_S and call.fate.fault is None and self._is_streamed(call):
+        elif call.fate.delay_s >= 2 * STEP_S and call.fate.fault is None and call.asked.streamed:
             self._stream(call)
         elif call.fate.delay_s > 0:
             call.timer = asyncio.get_running_loop().call_later(call.fate.delay_s, self._finish, call)
         else:
             self._finish(call)
 
-    def _is_streamed(self, call: Call) -> bool:
-        return call.request.path == "/api/chat" and call.body.get("stream", True) is not False
-
     def _wait_at_gate(self, call: Call) -> None:
-        """Streamed: with its first line sent."""
+        """Streamed: with its first pieces sent."""
         self._at_gate.append(call)
-        if self._is_streamed(call):
-            first, *rest = self._answer(call).body.splitlines(keepends=True)
-            call.rest = b"".join(rest)
+        if call.asked.streamed:
+            call.said = self._answer(call)
             call.begun = True
-            call.connection.begin(ollama.NDJSON)
-            call.connection.more(first)
+            call.connection.begin(call.said.content_type)
+            call.connection.more(b"".join(call.said.pieces[: call.said.opening]))
 
     def _open(self, _: Request) -> Response:
         self._gate_is_open = True
         waiting, self._at_gate = self._at_gate, []
         for call in waiting:
-            if self._calls.get(call.connection) is call:
-                self._piece(call, deque([call.rest]), 0.0) if call.begun else self._finish(call)
+            if self._calls.get(call.connection) is not call:
+                continue
+            if call.said is None:
+                self._finish(call)
+            else:
+                rest = b"".join(call.said.pieces[call.said.opening :])
+                self._piece(call, call.said.content_type, deque([rest]), 0.0)
         return _json({})
 
     def _stream(self, call: Call) -> None:
-        """The lines evenly over the time."""
-        lines = self._answer(call).body.splitlines(keepends=True)
+        """The pieces evenly over the time."""
+        said = self._answer(call)
         steps = int(call.fate.delay_s / STEP_S)
-        pieces = [b"".join(lines[len(lines) * i // steps : len(lines) * (i + 1) // steps]) for i in range(steps)]
-        self._later(call, deque(pieces), call.fate.delay_s / steps)
+        count = len(said.pieces)
+        parts = [b"".join(said.pieces[count * i // steps : count * (i + 1) // steps]) for i in range(steps)]
+        self._later(call, said.content_type, deque(parts), call.fate.delay_s / steps)
 
-    def _later(self, call: Call, pieces: deque[bytes], seconds: float) -> None:
-        call.timer = asyncio.get_running_loop().call_later(seconds, self._piece, call, pieces, seconds)
+    def _later(self, call: Call, kind: str, pieces: deque[bytes], seconds: float) -> None:
+        call.timer = asyncio.get_running_loop().call_later(seconds, self._piece, call, kind, pieces, seconds)
 
-    def _piece(self, call: Call, pieces: deque[bytes], seconds: float) -> None:
+    def _piece(self, call: Call, kind: str, pieces: deque[bytes], seconds: float) -> None:
         if not call.begun:
             call.begun = True
-            call.connection.begin(ollama.NDJSON)
+            call.connection.begin(kind)
         call.connection.more(pieces.popleft())
         if pieces:
-            self._later(call, pieces, seconds)
+            self._later(call, kind, pieces, seconds)
             return
         del self._calls[call.connection]
         self._closed(call, "finished")
@@ -253,80 +250,41 @@ class FakeServer:
     def _finish(self, call: Call) -> None:
         """A call that hangs keeps its slot until its caller leaves."""
         fault = FAULTS[call.fate.fault] if call.fate.fault is not None else None
-        if fault is None or fault.wire == "error":
-            del self._calls[call.connection]
-            end: End = "finished" if fault is None else "broken" if fault.executed else "refused"
-            self._closed(call, end)
-            call.connection.answer(self._answer(call) if fault is None else ollama.failure(call.fate))
-            return
-        whole = self._answer(call).encode()
-        half = whole[: len(whole) - max(2, len(whole) // 4)]
-        if fault.wire in ("hang", "hang midway"):
-            call.connection.spoil(half if fault.wire == "hang midway" else b"", then="hang")
+        if fault is not None and fault.wire in ("hang", "hang midway"):
+            call.connection.spoil(_half(self._answer(call)) if fault.wire == "hang midway" else b"", then="hang")
             return
         del self._calls[call.connection]
-        self._closed(call, "broken")
-        if fault.wire == "broken json":
-            call.connection.answer(Response(b'{"model":"fake","message":{"role":"assistant","content":"The'))
+        end: End = "finished" if fault is None else "broken" if fault.executed else "refused"
+        self._closed(call, end)
+        if fault is not None and fault.wire in ("cut", "reset"):
+            half = _half(self._answer(call)) if fault.wire == "cut" else b""
+            call.connection.spoil(half, then="close" if fault.wire == "cut" else "reset")
         else:
-            call.connection.spoil(
-                half if fault.wire == "cut" else b"", then="close" if fault.wire == "cut" else "reset"
-            )
+            call.connection.answer(self._response(call, fault))
+
+    def _response(self, call: Call, fault: Fault | None) -> Response:
+        """A whole HTTP answer, whatever is in it."""
+        wire = call.asked.wire
+        if fault is None:
+            return self._answer(call).whole()
+        if fault.wire == "error":
+            return wire.failure(call.fate)
+        said = self._answer(call)
+        if fault.wire == "unfinished":
+            return _unfinished(said)
+        assert fault.wire in ("broken json", "empty", "failed midway")
+        return wire.spoilt(call.asked, fault.wire, said)
 
     def _closed(self, call: Call, end: End) -> None:
-        self.counts.end(call.request.tag, end)
+        self.counts.end(call.tag, end)
         if call.working:
             self._working -= 1
-            self._loading.end(_tagged(call.body["model"]))
+            self._loading.end(_tagged(call.asked.model))
         while self._queue and self._may_work(self._queue[0]):
             self._work(self._queue.popleft())
 
-    def _read(self, request: Request) -> tuple[dict[str, Any], tuple[str, ...], ChatCall | None, Response | None]:
-        """The body, its texts and what it asks for, or the refusal."""
-        if not request.body:
-            return {}, (), None, ollama.error(400, "missing request body")
-        asked = None
-        try:
-            body = orjson.loads(request.body)
-            model = body.get("model")
-            if request.path == "/api/chat":
-                asked = ollama.read_call(body)
-                texts = tuple(message.content for message in asked.messages)
-                length = replies.count(asked)
-            else:
-                given = body.get("input", ())
-                texts = (given,) if isinstance(given, str) else tuple(given)
-                length = max((len(text.split()) for text in texts), default=0)
-        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
-            return {}, (), None, ollama.error(400, "unexpected EOF")
-        return body, texts, asked, self._refusal(request.path, body, model, length)
-
-    def _refusal(self, path: str, body: dict[str, Any], model: Any, length: int) -> Response | None:
-        if not isinstance(model, str) or not model:
-            return ollama.error(400, "model is required")
-        if _tagged(model) not in self._models:
-            tried = f"model '{model}' not found" if path == "/api/chat" else None
-            return ollama.error(404, tried or f'model "{model}" not found, try pulling it first')
-        return ollama.refused(path, body, length, self._how.context_tokens)
-
-    def _answer(self, call: Call) -> Response:
-        loading = int(call.load_s * 1e9)
-        nanos = int(call.fate.delay_s * 1e9) - loading
-        times = {"total_duration": nanos + loading, "load_duration": loading}
-        if call.asked is None:
-            vectors = [answers.embed(text, call.body.get("dimensions")) for text in call.texts]
-            times |= {"prompt_eval_count": answers.count(call.texts)}
-            return _json({"model": call.body["model"], "embeddings": vectors} | times)
-        if not call.asked.messages:
-            return ollama.emptied(call.body, "load")
-        answer = replies.reply(call.asked, self._how.seed, call.fate)
-        times |= {"prompt_eval_count": answer.spent.input_tokens, "prompt_eval_duration": nanos // 4}
-        times |= {"eval_count": answer.spent.output_tokens, "eval_duration": nanos - nanos // 4}
-        return ollama.answered(call.body, answer, times)
-
-    def _described(self, name: str) -> dict[str, Any]:
-        known = {"name": name, "model": name, "modified_at": ollama.NO_TIME, "size": 0, "size_vram": 0}
-        return known | {"digest": ollama.digest(name), "context_length": self._how.context_tokens}
+    def _answer(self, call: Call) -> Said:
+        return call.asked.wire.answer(call.asked, call.fate, self._shelf(), call.load_s)
 
     def _show_counts(self, request: Request) -> Response:
         return _json(self.counts.snapshot(requests="requests=0" not in request.query) | {"loads": self._loading.loads})
@@ -344,6 +302,20 @@ def _tagged(model: str) -> str:
 
 def _json(value: dict[str, Any]) -> Response:
     return Response(orjson.dumps(value))
+
+
+def _half(said: Said) -> bytes:
+    """Its head, and most of its body."""
+    whole = said.whole().encode()
+    return whole[: len(whole) - max(2, len(whole) // 4)]
+
+
+def _unfinished(said: Said) -> Response:
+    """Whole for HTTP, and yet only the first half of what was to be said."""
+    half = Said(said.pieces[: len(said.pieces) // 2], said.content_type)
+    if len(said.pieces) == 1:
+        half = Said((said.pieces[0][: len(said.pieces[0]) // 2],), said.content_type)
+    return half.whole()
 
 
 async def start(

@@ -10,6 +10,7 @@ that would say "surely not paid" of a call that may well have been. So the error
 import asyncio
 import base64
 import contextlib
+import functools
 import math
 import ssl
 from collections.abc import Callable, Mapping, Sequence
@@ -65,13 +66,19 @@ def client(guard: Guard = OPERATOR, resolver: AbstractResolver | None = None) ->
 
     Redirects are not followed. `guard` judges each address before it is connected to; `resolver`: another way to find addresses.
     """
-    tls = httpx.create_ssl_context(trust_env=False)
+    tls = _tls()
 
     def session() -> aiohttp.ClientSession:
         connector = _Guarded(guard, tls, resolver)
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
 
     return httpx.AsyncClient(transport=AiohttpTransport(verify=tls, client=session), trust_env=False)
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """One for all clients: to read the authorities takes 20 ms, and there is a client for each provider."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 async def send(

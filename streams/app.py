@@ -25,6 +25,7 @@ from prompts import Library
 from providers import PROVIDERS, Provider
 from providers import Config as ProviderConfig
 from providers.double.faults import Behaviour
+from providers.openai import OpenAIProvider
 from providers.outbound import listed
 from providers.prices import PriceTable
 from providers.prices import table as price_table
@@ -33,7 +34,7 @@ from store.ledger import cache
 from store.ledger.order import Rules
 from store.ledger.types import Routes
 from store.ledger.writer import Writer
-from streams import keeping, library, topics, where
+from streams import keeping, library, remote, topics, where
 from streams.decode import Decoder, Defaults
 from streams.intake import Intake
 from streams.kafka import SpineApp
@@ -68,7 +69,7 @@ class Spine:
 
 
 def make_providers(settings: Settings) -> dict[str, Provider]:
-    """Every provider of the table; none connects before its first call."""
+    """Every provider of the table, and one for each name of GENAI_COMPATIBLE; none connects before its first call."""
     config = ProviderConfig(
         ollama_urls=settings.ollama_nodes(),
         ollama_slots=settings.ollama_slots,
@@ -89,8 +90,10 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
             tail=settings.fake_tail,
             failures=settings.fake_failures,
         ),
+        openai=remote.openai(settings),
     )
-    return {name: make(config) for name, make in PROVIDERS.items()}
+    servers = {server.name: OpenAIProvider(server) for server in remote.compatible(settings)}
+    return {name: make(config) for name, make in PROVIDERS.items()} | servers
 
 
 def make_prices(settings: Settings) -> PriceTable:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from streams.compatible import BaseUrl, Servers
+
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 
 
@@ -70,6 +72,10 @@ class Settings(BaseSettings):
     fake_tail: Annotated[float, Field(ge=0, le=1)] = 0.05  # share of calls that take ten times as long
     fake_failures: Annotated[float, Field(ge=0, le=1)] = 0.0
     fake_paid: bool = True
+    openai_api_key: SecretStr | None = None
+    openai_base_url: BaseUrl = "https://api.openai.com/v1"
+    openai_slots: Annotated[int, Field(ge=1)] = 16
+    compatible: Servers = {}  # name -> base_url, api_key or api_key_env, and more; JSON
     prices: dict[str, PriceEntry] = {}  # "provider/model" or "provider/*"; JSON
     prices_version: str = "settings"
     limits: dict[str, LimitEntry] = {}  # "provider/model" or "provider/*"; JSON

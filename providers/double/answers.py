@@ -5,13 +5,14 @@ So an extraction finds words that do occur, a summary is about its text, and a c
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
 import orjson
 
+from providers.base import Tool, ToolCall
 from providers.double.instance import Source, instance
 
 _WORD = re.compile(r"\S+")
@@ -55,6 +56,33 @@ def answer(
     if limit < len(words):
         return Answer(text[: words[limit].start()].rstrip() if limit else text[:1], limit, cut=True)
     return Answer(text, len(words), cut=cut)
+
+
+def tool_calls(tools: Sequence[Tool], texts: tuple[str, ...], seed: object, wanted: int) -> tuple[ToolCall, ...]:
+    """So many of the tools, from the first on and round, each with arguments that its schema allows."""
+    source = Source(content(texts[-1] if texts else ""), seed)
+    calls = []
+    for number in range(wanted if tools else 0):
+        tool = tools[number % len(tools)]
+        schema = tool.parameters or {"type": "object"}
+        arguments = orjson.dumps(instance(schema, source)).decode()
+        calls.append(ToolCall(f"call_{number + 1}", tool.name, arguments))
+    return tuple(calls)
+
+
+def logprobs(text: str, others: int) -> tuple[dict[str, Any], ...]:
+    """One entry a token (a word and the blank before it), as OpenAI tells them: surely this one, and `others` that were less likely."""
+    return tuple(
+        _likely(match[0], -0.01) | {"top_logprobs": [_likely(match[0], -0.01), *_OTHERS][:others]}
+        for match in re.finditer(r"\s*\S+(?:\s+\Z)?", text)
+    )
+
+
+def _likely(token: str, logprob: float) -> dict[str, Any]:
+    return {"token": token, "logprob": logprob, "bytes": list(token.encode(errors="replace"))}
+
+
+_OTHERS = [_likely(f" other{rank}", -4.0 - rank) for rank in range(20)]
 
 
 def pieces(text: str) -> list[str]:

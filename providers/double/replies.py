@@ -1,7 +1,8 @@
 """What a double says to a call of the port: text, tool calls, thoughts and log probabilities, the same each time.
 
-With tools it answers in words, unless its last user's turn holds `[fake:tool:NAME]` (several: several calls at once) or the call
-forces one; once the results of tools are there, it answers in words again. Tokens are words; a picture counts as `IMAGE_TOKENS`.
+With tools it answers in words, unless its last user's turn holds `[fake:tool:NAME]` (several: several calls at once) or
+`[fake:tools:2]`, or the call forces one; once the results of tools are there, it answers in words again. Tokens are words; a
+picture counts as `IMAGE_TOKENS`.
 """
 
 import re
@@ -15,9 +16,10 @@ from providers.double.faults import Plan, chance
 from providers.double.instance import Source, instance
 
 IMAGE_TOKENS = 100
-_TOOL = re.compile(r"\[fake:tool:([A-Za-z0-9_-]{1,64})\]")
+TOOL = re.compile(r"\[fake:tool:([A-Za-z0-9_-]{1,64})\]")
 _THOUGHT = 8
 """Words."""
+REFUSAL = "I'm sorry, I can't help with that."
 
 
 def count(call: ChatCall) -> int:
@@ -29,8 +31,10 @@ def count(call: ChatCall) -> int:
 def reply(call: ChatCall, seed: int, fate: Plan) -> ChatAnswer:
     """The whole answer. `spent` has no time in it: that is the double's own."""
     texts = tuple(message.content for message in call.messages)
-    thought = _thought(call, seed)
-    calls = _calls(call, seed)
+    thought = _thought(call, seed, always=fate.reasoning)
+    if fate.refusal:
+        return ChatAnswer("", "stop", Spent(count(call), len(REFUSAL.split())), refusal=REFUSAL, reasoning=thought)
+    calls = _calls(call, seed, fate.tools)
     if calls:
         words = sum(len(each.arguments.split()) + 1 for each in calls)
         return ChatAnswer("", "tool_calls", Spent(count(call), words), tool_calls=calls, reasoning=thought)
@@ -40,12 +44,12 @@ def reply(call: ChatCall, seed: int, fate: Plan) -> ChatAnswer:
         seed=(seed, call.seed),
         max_tokens=call.max_tokens,
         stop=call.stop,
-        cut=fate.cut,
+        cut=fate.cut or fate.filtered,
         gibberish=fate.gibberish,
     )
     return ChatAnswer(
         said.text,
-        "length" if said.cut else "stop",
+        "content_filter" if fate.filtered else "length" if said.cut else "stop",
         Spent(count(call), said.tokens),
         reasoning=thought,
         logprobs=None if call.logprobs is None else _logprobs(said.text, call.logprobs, seed),
@@ -58,6 +62,7 @@ def deltas(answer: ChatAnswer) -> list[Delta]:
     words = answers.pieces(answer.text)
     likely = answer.logprobs
     texts = [Delta(word, logprobs=() if likely is None else (likely[at],)) for at, word in enumerate(words)]
+    texts += [Delta(refusal=piece) for piece in answers.pieces(answer.refusal or "")]
     calls = [
         Delta(tool_calls=((index, piece),))
         for index, call in enumerate(answer.tool_calls)
@@ -70,7 +75,7 @@ def _halves(text: str) -> tuple[str, str]:
     return text[: len(text) // 2], text[len(text) // 2 :]
 
 
-def _calls(call: ChatCall, seed: int) -> tuple[ToolCall, ...]:
+def _calls(call: ChatCall, seed: int, wanted: int) -> tuple[ToolCall, ...]:
     last = call.messages[-1] if call.messages else None
     if not call.tools or call.tool_choice == "none" or last is None or last.role == "tool":
         return ()
@@ -78,7 +83,8 @@ def _calls(call: ChatCall, seed: int) -> tuple[ToolCall, ...]:
     if isinstance(call.tool_choice, Forced):
         names = [call.tool_choice.name]
     else:
-        names = [name for name in _TOOL.findall(last.content) if name in tools]
+        names = [name for name in TOOL.findall(last.content) if name in tools]
+        names += [call.tools[number % len(call.tools)].name for number in range(wanted)]
         names = names or ([call.tools[0].name] if call.tool_choice == "required" else [])
     if call.parallel_tool_calls is False:
         names = names[:1]
@@ -92,8 +98,9 @@ def _call(tool: Tool, text: str, seed: object) -> ToolCall:
     return ToolCall(f"call_{number:013x}", tool.name, orjson.dumps(made).decode())
 
 
-def _thought(call: ChatCall, seed: int) -> str | None:
-    if call.params.get("reasoning_effort", "none") == "none" or not call.messages:
+def _thought(call: ChatCall, seed: int, *, always: bool) -> str | None:
+    effort = call.params.get("reasoning_effort", "none")
+    if not call.messages or (effort == "none" and not always):
         return None
     source = Source(answers.content(call.messages[-1].content), (seed, "thought"))
     return f"This is about: {source.phrase(_THOUGHT)}"

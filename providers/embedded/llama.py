@@ -110,10 +110,11 @@ def _body(call: ChatCall) -> dict[str, Any]:
         "temperature": 0.0 if call.temperature is None else call.temperature,
         "max_tokens": call.max_tokens or _MOST_TOKENS,
     }
-    if call.schema is not None:
-        body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": call.schema}}
-    elif call.json_mode:
-        body["response_format"] = {"type": "json_object"}
+    schema = (
+        {"type": "object"} if call.schema is None and call.json_mode else call.schema
+    )  # `json_object` binds nothing
+    if schema is not None:
+        body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
     if call.logprobs is not None:
         body |= {"logprobs": True, "top_logprobs": max(1, call.logprobs)}  # with 0 it gives none at all
     if call.stop:
