@@ -6,18 +6,20 @@ or reads along; else whole, which costs less. `able` is known of OpenAI's own mo
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import quote
 
 import httpx
 
-from providers import able, http, openai_errors, openai_models, openai_wire, tokens
+from providers import able, http, images, openai_errors, openai_models, openai_wire, tokens
 from providers.base import (
     Able,
     ChatAnswer,
     ChatCall,
     EmbedAnswer,
     EmbedCall,
+    Image,
     Kind,
     Model,
     ModelNotFound,
@@ -29,6 +31,7 @@ from providers.base import (
 )
 from providers.config import Config, Server
 from providers.openai_stream import Reading
+from providers.outbound import NOTHING, Guard, Listed
 from schemas.chat import Params
 
 _BIG = 1 << 18
@@ -38,6 +41,7 @@ _ASK_S = 5.0
 _NAMED = 50
 """Models that a sentence names."""
 
+_PICTURES = {"iVBOR": "png", "/9j/": "jpeg", "R0lG": "gif", "UklG": "webp", "Qk": "bmp"}
 _PATHS: Mapping[Kind, str] = {"chat": "/chat/completions", "embed": "/embeddings"}
 _ALL = frozenset(Params.model_fields) | {"dimensions"}
 
@@ -59,7 +63,7 @@ CANNOT = _ALL | {
 class OpenAIProvider:
     """The servers of one name. Without its key it is there, says what is missing and refuses every call."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, outbound: Listed = NOTHING) -> None:
         self.name = server.name
         self.missing = server.missing
         self.traits = Traits(paid=server.paid, context_tokens=server.context_tokens)
@@ -68,7 +72,8 @@ class OpenAIProvider:
         self._headers = _headers(server)
         self._max_name = "max_tokens" if server.style == "compatible" else "max_completion_tokens"
         self._able = _able(server)
-        self._http = http.client()
+        self._http = http.client(Guard("operator", outbound))
+        self._images = images.Fetcher(outbound)
 
     def nodes(self) -> tuple[str, ...]:
         return tuple(self._nodes)
@@ -89,6 +94,7 @@ class OpenAIProvider:
         if known.chat is False:
             raise Unsupported(f"`{call.model}` of {self.name} does not chat. Name another model.")
         able.check(call, known)
+        call = await self._inlined(call)
         streamed = call.on_tokens is not None or call.on_delta is not None
         body = openai_wire.chat_body(
             call,
@@ -106,6 +112,17 @@ class OpenAIProvider:
             return reading.answer(reply.content)
         except ModelNotFound as error:
             raise await self._naming_models(error) from None
+
+    async def _inlined(self, call: ChatCall) -> ChatCall:
+        """A server of ours could reach what a stranger's URL must not: its pictures are fetched here, where addresses are judged."""
+        parts = [part for message in call.messages for part in message.parts if isinstance(part, Image)]
+        if self._server.paid or not parts:
+            return call
+        packed = await self._images.packed([part.url for part in parts], call.timeout_s)
+        turns = tuple(
+            replace(turn, parts=tuple(_inline(part, packed) for part in turn.parts)) for turn in call.messages
+        )
+        return replace(call, messages=turns)
 
     async def embed(self, call: EmbedCall, node: str) -> EmbedAnswer:
         known = self.able(call.model)
@@ -135,6 +152,7 @@ class OpenAIProvider:
 
     async def aclose(self) -> None:
         await self._http.aclose()
+        await self._images.aclose()
 
     async def _told(self, node: str) -> Shelf:
         at = self._nodes[node]
@@ -219,6 +237,15 @@ class OpenAIProvider:
         return ModelNotFound(f"{error.message} Models there: {known}.", error.details | {"models": names})
 
 
+def _inline(part: str | Image, packed: Mapping[str, str]) -> str | Image:
+    """As a data URL. The beginning of a picture's base64 tells its kind."""
+    if isinstance(part, str) or part.url[:5].lower() == "data:":
+        return part
+    data = packed[part.url]
+    kind = next((kind for begins, kind in _PICTURES.items() if data.startswith(begins)), "png")
+    return replace(part, url=f"data:image/{kind};base64,{data}")
+
+
 def _nodes(urls: tuple[str, ...]) -> dict[str, http.Address]:
     """By scheme, host and port; by the whole address where two servers share those."""
     known = [http.address(url) for url in urls]
@@ -259,4 +286,4 @@ def _able(server: Server) -> Able:
 
 
 def make(config: Config) -> OpenAIProvider:
-    return OpenAIProvider(config.openai)
+    return OpenAIProvider(config.openai, config.outbound)

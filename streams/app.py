@@ -92,7 +92,7 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
         ),
         openai=remote.openai(settings),
     )
-    servers = {server.name: OpenAIProvider(server) for server in remote.compatible(settings)}
+    servers = {server.name: OpenAIProvider(server, config.outbound) for server in remote.compatible(settings)}
     return {name: make(config) for name, make in PROVIDERS.items()} | servers
 
 

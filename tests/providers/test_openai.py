@@ -1,5 +1,6 @@
 """OpenAI, Azure and compatible servers: what is sent, what a model family takes, and what each refusal means."""
 
+import base64
 import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from providers.base import (
     ChatCall,
     ContextTooLong,
     EmbedCall,
+    Image,
     Message,
     ModelNotFound,
     Overloaded,
@@ -30,6 +32,7 @@ from providers.base import (
 from providers.config import Server
 from providers.double.http1 import Response
 from providers.openai import OpenAIProvider
+from providers.outbound import NOTHING, listed
 
 pytestmark = pytest.mark.fast
 
@@ -288,3 +291,38 @@ async def test_a_refused_key_is_told_on_the_shelf_without_the_key(replay: Begin)
     shelf = await provider.shelf()
     await provider.aclose()
     assert ("GENAI_OPENAI_API_KEY" in shelf.away[0], KEY in repr(shelf)) == (True, False)
+
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+@pytest.mark.parametrize(
+    ("paid", "allowed", "sent"),
+    [
+        (False, True, f"data:image/png;base64,{base64.b64encode(PNG).decode()}"),
+        (False, False, None),  # a private address that nobody listed
+        (True, False, "URL"),  # a server elsewhere fetches it by itself
+    ],
+)
+async def test_a_strangers_picture_is_fetched_here_for_a_server_of_ours(
+    paid: bool, allowed: bool, sent: str | None, replay: Begin
+) -> None:
+    server = await replay(OK)
+    server.pages["/fox.png"] = Response(PNG, kind="image/png")
+    url = f"{server.url}/fox.png"
+    told = Server("vllm", (f"{server.url}/v1",), paid=paid)
+    provider = OpenAIProvider(told, listed(["127.0.0.1"]) if allowed else NOTHING)
+    turn = Message("user", "what?", ("what?", Image(url, "high")))
+    call = ChatCall("m", (turn,), 5.0)
+    if sent is None:
+        with pytest.raises(Rejected, match="image"):
+            await provider.chat(call, provider.nodes()[0])
+        assert server.requests == []
+    else:
+        await provider.chat(call, provider.nodes()[0])
+        part = json.loads(server.requests[-1].body)["messages"][0]["content"][1]
+        assert part["image_url"] == {"url": url if sent == "URL" else sent, "detail": "high"}
+        assert len(server.requests) == (1 if paid else 2)
+    await provider.aclose()
