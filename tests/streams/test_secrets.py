@@ -94,6 +94,8 @@ def marked(echo: Echo) -> dict[str, Any]:
         elif name.endswith("_url") and name not in {"database_url", "redis_url"}:
             keyless = f"{name.removesuffix('_base_url').removesuffix('_url')}_api_key" not in Settings.model_fields
             found[name] = addressed if keyless else echo.url
+        elif name.endswith("_region"):
+            found[name] = "eu-central-1"
     return found
 
 
