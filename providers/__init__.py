@@ -5,7 +5,7 @@ Adding a provider: its module, its test, its line here, and its column in `tests
 
 from collections.abc import Callable, Mapping
 
-from providers import fake, local, ollama
+from providers import fake, local, ollama, openai
 from providers.base import Provider
 from providers.config import Config
 
@@ -13,6 +13,7 @@ PROVIDERS: Mapping[str, Callable[[Config], Provider]] = {
     "fake": fake.make,
     "local": local.make,
     "ollama": ollama.make,
+    "openai": openai.make,
 }
 """A provider's name to its factory. Nothing is loaded or connected before the first call."""
 

@@ -1,6 +1,7 @@
 """What a call asks for against what a model can do: asked before the call, not learnt from its refusal."""
 
-from providers.base import Able, ChatCall, EmbedCall, Unsupported
+from providers import images
+from providers.base import Able, ChatCall, EmbedCall, Image, Unsupported
 
 
 def wants(call: ChatCall | EmbedCall) -> list[str]:
@@ -12,6 +13,9 @@ def wants(call: ChatCall | EmbedCall) -> list[str]:
         "tools": bool(call.tools) or any(message.tool_calls or message.tool_call_id for message in call.messages),
         "image_url": any(not isinstance(part, str) for message in call.messages for part in message.parts),
         "logprobs": call.logprobs is not None,
+        "temperature": call.temperature not in (None, 1.0),
+        "stop": bool(call.stop),
+        "seed": call.seed is not None,
     }
     return [name for name, is_asked in asked.items() if is_asked] + sorted(call.params)
 
@@ -23,15 +27,23 @@ def lacks(asked: list[str], able: Able) -> list[str]:
         "tools": able.tools,
         "image_url": able.images,
         "logprobs": able.logprobs,
+        "temperature": able.temperature,
+        "stop": able.stop,
+        "seed": able.seed,
     }
     return [name for name in asked if (known[name] is False if name in known else name not in able.params)]
 
 
 def check(call: ChatCall | EmbedCall, able: Able) -> None:
-    """Raises `Unsupported` that names what the model cannot do; nothing is dropped silently."""
+    """Raises `Unsupported` that names what the model cannot do, and `Rejected` for a picture that is none or a bomb; nothing is
+    dropped silently.
+    """
     missing = lacks(wants(call), able)
     if missing:
         named = ", ".join(f"`{name}`" for name in missing)
         raise Unsupported(
             f"`{call.model}` cannot do {named}. Leave it out, or name another model.", {"fields": missing}
         )
+    if isinstance(call, ChatCall):
+        for image in (part for message in call.messages for part in message.parts if isinstance(part, Image)):
+            images.inline(image.url)

@@ -214,6 +214,9 @@ class Able:
     tools: bool | None = None
     images: bool | None = None
     logprobs: bool | None = None
+    temperature: bool | None = None
+    stop: bool | None = None
+    seed: bool | None = None
     params: frozenset[str] = frozenset()
     context_tokens: int | None = None
     output_tokens: int | None = None
@@ -253,6 +256,14 @@ class Telling(Protocol):
 
     async def shelf(self) -> Shelf:
         """Never raises `ProviderError`: a node that does not answer within some seconds is `away`."""
+
+
+@runtime_checkable
+class Lacking(Protocol):
+    """A provider that may lack what every call of it needs, such as a key."""
+
+    missing: str
+    """What is missing and which setting gives it, in a sentence: each call is refused with it. Empty: nothing is."""
 
 
 @runtime_checkable

@@ -20,10 +20,13 @@ from agents.engine.metrics import Metrics
 from agents.engine.policy import Patience
 from agents.engine.pruner import Pruner
 from agents.engine.quotas import Bound, Bounds
+from agents.guards import guarded
 from prompts import Library
 from providers import PROVIDERS, Provider
 from providers import Config as ProviderConfig
 from providers.double.faults import Behaviour
+from providers.openai import OpenAIProvider
+from providers.outbound import listed
 from providers.prices import PriceTable
 from providers.prices import table as price_table
 from store.database import Database, parse_url
@@ -31,7 +34,7 @@ from store.ledger import cache
 from store.ledger.order import Rules
 from store.ledger.types import Routes
 from store.ledger.writer import Writer
-from streams import keeping, library, topics, where
+from streams import keeping, library, remote, topics, where
 from streams.decode import Decoder, Defaults
 from streams.intake import Intake
 from streams.kafka import SpineApp
@@ -70,7 +73,7 @@ class Spine:
 
 
 def make_providers(settings: Settings) -> dict[str, Provider]:
-    """Every provider of the table; none connects before its first call."""
+    """Every provider of the table, and one for each name of GENAI_COMPATIBLE; none connects before its first call."""
     config = ProviderConfig(
         ollama_urls=settings.ollama_nodes(),
         ollama_slots=settings.ollama_slots,
@@ -84,14 +87,17 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
         fake_url=settings.fake_url,
         fake_slots=settings.fake_slots,
         fake_paid=settings.fake_paid,
+        outbound=listed(settings.outbound()),
         fake=Behaviour(
             seed=settings.fake_seed,
             latency_s=settings.fake_latency_s,
             tail=settings.fake_tail,
             failures=settings.fake_failures,
         ),
+        openai=remote.openai(settings),
     )
-    return {name: make(config) for name, make in PROVIDERS.items()}
+    servers = {server.name: OpenAIProvider(server, config.outbound) for server in remote.compatible(settings)}
+    return {name: make(config) for name, make in PROVIDERS.items()} | servers
 
 
 def make_prices(settings: Settings) -> PriceTable:
@@ -149,7 +155,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     engine = Engine(
         writer,
         database,
-        operations=OPERATIONS,
+        operations=guarded(OPERATIONS, settings.guards, lambda *verdict: metrics.guards.labels(*verdict).inc()),
         providers=providers,
         prices=make_prices(settings),
         library=prompts,

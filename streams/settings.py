@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from streams.compatible import BaseUrl, Servers
+
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 
 
@@ -71,9 +73,15 @@ class Settings(BaseSettings):
     fake_tail: Annotated[float, Field(ge=0, le=1)] = 0.05  # share of calls that take ten times as long
     fake_failures: Annotated[float, Field(ge=0, le=1)] = 0.0
     fake_paid: bool = True
+    openai_api_key: SecretStr | None = None
+    openai_base_url: BaseUrl = "https://api.openai.com/v1"
+    openai_slots: Annotated[int, Field(ge=1)] = 16
+    compatible: Servers = {}  # name -> base_url, api_key or api_key_env, and more; JSON
     prices: dict[str, PriceEntry] = {}  # "provider/model" or "provider/*"; JSON
     prices_version: str = "settings"
     limits: dict[str, LimitEntry] = {}  # "provider/model" or "provider/*"; JSON
+    outbound_allow: str = ""  # networks and hosts that may be reached although they are private, link-local or special
+    guards: dict[str, list[str]] = {}  # operation, or "*", to rules such as "pii:mask", "secrets:refuse:both"; JSON
     prompts_dir: str = ""  # a folder of prompt files of your own, beside the shipped ones
 
     # the ledger
@@ -148,6 +156,25 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name!r} names no model; write provider/model or provider/*")
         return told
 
+    @field_validator("guards")
+    @classmethod
+    def _are_guards(cls, told: dict[str, list[str]]) -> dict[str, list[str]]:
+        if told:
+            from agents import OPERATIONS
+            from agents.guards import guarded
+
+            guarded(OPERATIONS, told, lambda *_: None)
+        return told
+
+    @field_validator("outbound_allow")
+    @classmethod
+    def _are_addresses(cls, told: str) -> str:
+        if told:
+            from providers.outbound import listed  # here, as it takes half a second with its room
+
+            listed(_parts(told))
+        return told
+
     @field_validator("cors_origins")
     @classmethod
     def _are_origins(cls, told: str) -> str:
@@ -161,6 +188,10 @@ class Settings(BaseSettings):
     def origins(self) -> tuple[str, ...]:
         """The origins whose pages may read our answers; none by default."""
         return _parts(self.cors_origins)
+
+    def outbound(self) -> tuple[str, ...]:
+        """The networks and hosts that are listed, as they were written."""
+        return _parts(self.outbound_allow)
 
     def ollama_nodes(self) -> tuple[str, ...]:
         """The base URLs, without a trailing slash."""

@@ -14,7 +14,8 @@ SEEN = (Message("user", "what?", parts=("what?", Image("https://example.org/a.pn
 @pytest.mark.parametrize(
     ("call", "asked"),
     [
-        (ChatCall("m", HELLO, 1.0, stop=("x",), seed=1, max_tokens=3), []),  # every chat model does these
+        (ChatCall("m", HELLO, 1.0, max_tokens=3, temperature=1.0), []),  # every chat model does these
+        (ChatCall("m", HELLO, 1.0, stop=("x",), seed=1, temperature=0.0), ["temperature", "stop", "seed"]),
         (ChatCall("m", HELLO, 1.0, schema={}), ["response_format"]),
         (ChatCall("m", HELLO, 1.0, json_mode=True), ["response_format"]),
         (ChatCall("m", HELLO, 1.0, tools=(Tool("t"),), params={"top_p": 1.0}), ["tools", "top_p"]),
