@@ -389,6 +389,7 @@ class _Batch:
             "due": min(self.at + ask.patience_s, math.inf if ask.deadline is None else ask.deadline),
             "weight": ask.weight,
             "superseded_by": None,
+            "key_id": ask.key_id,
         }
 
     def _write(self) -> None:
