@@ -378,6 +378,7 @@ api_keys = Table(
     Column("rotated_at", Double),
     Column("revoked_at", Double),
     Column("used_at", Double, comment="about when it was used last; written behind the requests"),
+    Column("version", BigInteger, nullable=False, comment="another number after each change; see store/keys.py"),
 )
 
 workers = Table(

@@ -36,6 +36,7 @@ PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "limit": ({"type": "integer", "minimum": 1, "maximum": 500, "default": 50}, "How many at most."),
     "cursor": ({"type": "string"}, "What `next` said on the page before."),
     "wait": ({"type": "number", "minimum": 0, "maximum": 3600}, "Seconds to wait for the result; then 202."),
+    "overlap": ({"type": "string", "default": "24h"}, "So long the key before works too, such as `1h` or `0`."),
     "part": ({"type": "string", "enum": ["main"]}, "Only what changes."),
 }
 
@@ -69,6 +70,12 @@ def ordered(path: str, *names: str) -> dict[str, Any]:
     status, words, example = examples.ORDERS[path]
     content = {"application/json": {"schema": {"type": "object"}, "example": example}}
     return {**query(*names), "responses": {status: {"description": words, "content": content}}}
+
+
+def given(path: str) -> dict[str, Any]:
+    """A `POST` with a body, with an example of both."""
+    body = {"application/json": {"schema": {"type": "object"}, "example": examples.BODIES[path]}}
+    return {**ordered(path), "requestBody": {"required": True, "content": body}}
 
 
 def asked(operation: Operation) -> dict[str, Any]:

@@ -118,6 +118,28 @@ _LANE = {
     "eta_s": 59.3,
     "done_s": 78.4,
 }
+_KEY = {
+    "id": "key-2f8a0c1d9b7e",
+    "prefix": "genai_Xk29Lq0a",
+    "name": "feedspine",
+    "tenant": "feedspine",
+    "state": "works",
+    "operations": ["summarize", "extract"],
+    "models": ["*"],
+    "lanes": ["normal", "batch"],
+    "admin": False,
+    "rpm": 600,
+    "tpm": None,
+    "concurrency": 50,
+    "made_at": "2026-11-21T10:00:00+00:00",
+    "expires_at": "2027-02-19T10:00:00+00:00",
+    "rotated_at": None,
+    "revoked_at": None,
+    "used_at": None,
+    "old_prefix": None,
+    "old_until": None,
+}
+_MADE = _KEY | {"key": "genai_Xk29Lq0a_ and 43 letters and digits"}
 _SUMS = {"calls": 201, "input_tokens": 9844, "output_tokens": 4623, "cached_tokens": 0}
 _MONEY = {"unpriced_calls": 0, "cost_usd": "0.006000"}
 
@@ -204,6 +226,8 @@ ANSWERS: Mapping[str, dict[str, Any]] = {
         ],
         "providers": [{"name": "ollama", "ok": True, "why": ""}],
     },
+    "/v1/keys": {"items": [_KEY]},
+    "/v1/keys/{key_id}": _KEY,
 }
 """Path to what it answers with 200."""
 
@@ -242,5 +266,25 @@ ORDERS: Mapping[str, tuple[str, str, dict[str, Any]]] = {
         "Its requests end as workers come to them.",
         {"run_id": "nightly", "tenant": "default", "cancel": "cancelled", "unfinished": 812},
     ),
+    "/v1/keys": ("201", "The key, this once.", _MADE),
+    "/v1/keys/{key_id}/rotate": ("200", "The new key, this once. 409: it was revoked.", _MADE),
+    "/v1/keys/{key_id}/revoke": (
+        "200",
+        "It opens nothing any more.",
+        _KEY | {"state": "revoked", "revoked_at": "2026-11-21T12:00:00+00:00"},
+    ),
 }
 """Path to the usual status of its answer, what that means, and an example."""
+
+BODIES: Mapping[str, dict[str, Any]] = {
+    "/v1/keys": {
+        "name": "feedspine",
+        "tenant": "feedspine",
+        "operations": ["summarize", "extract"],
+        "lanes": ["normal", "batch"],
+        "rpm": 600,
+        "concurrency": 50,
+        "expires": "90d",
+    },
+}
+"""Path to what it is sent, where that is no operation's input."""

@@ -16,6 +16,8 @@ from streams.broker import probe
 from streams.lag import Lag
 from streams.settings import Settings
 from streams.web.gate import Gate
+from streams.web.keyring import Keyring
+from streams.web.limits import Minutes
 from streams.web.looker import Looker
 from streams.web.problems import unavailable
 from streams.web.waiters import Waiters
@@ -66,6 +68,9 @@ class Front:
     """What waits, looked up for people and for the door, at most once a second."""
     retention: Part = field(default_factory=lambda: Part(ok=True, why="not asked yet", needed=False))
     """Whether Kafka is about to delete records that nobody has read. Not needed: to work on is what helps."""
+    keys: Keyring = field(default_factory=Keyring)
+    minutes: Minutes = field(default_factory=Minutes)
+    """What keys may still ask for in this minute."""
     unread: Lag | None = None
     """How old what this worker's group has not read is; None: not asked yet, or no worker."""
 
@@ -82,6 +87,7 @@ class Front:
     @contextlib.asynccontextmanager
     async def open(self, spine: Spine) -> AsyncIterator[Waiters]:
         """Requests are taken inside; leaving it, no more, while those who wait still get what the drain brings."""
+        await self.keys.start(spine.database)
         waiters = Waiters(spine)
         waiters.start()
         watches = [
@@ -97,6 +103,7 @@ class Front:
                 watch.cancel()
             await asyncio.gather(*watches, return_exceptions=True)
             await waiters.stop()
+            await self.keys.stop()
 
     def close(self) -> None:
         """The parts are gone."""

@@ -36,6 +36,9 @@ class Limits:
     concurrency: int | None = None
 
 
+NO_LIMITS = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """`key_id` None: the operator's own key, or an open door. `tenant` None: any may be named."""
@@ -43,7 +46,7 @@ class Principal:
     key_id: str | None
     tenant: str | None
     scopes: Scopes = field(default_factory=Scopes)
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = NO_LIMITS
 
     def tenant_of(self, named: str | None, otherwise: str) -> str:
         """Whose tenant is meant: the one that is named, else their own. Raises `Problem` 403 for a foreign one."""
@@ -64,16 +67,26 @@ class Principal:
     def check(self, what: Ask) -> None:
         """Raises `Problem` 403: says which scope is missing."""
         self.tenant_of(what.tenant, what.tenant)
-        self._scope("operation", what.operation, self.scopes.operations)
+        self.check_operation(what.operation)
         self._scope("lane", LANE_NAMES[what.lane], self.scopes.lanes)
         if what.failure is None:  # of one that cannot be run the model may not be known
             self._scope("model", f"{what.provider}/{what.model}", self.scopes.models)
+
+    def check_operation(self, operation: str) -> None:
+        """Raises `Problem` 403 unless it is among the operations of the key."""
+        self._scope("operation", operation, self.scopes.operations)
 
     def check_admin(self) -> None:
         """Raises `Problem` 403 unless they may do everything."""
         if not self.scopes.admin:
             words = "This needs a key with the scope admin: make one with `genai-spine keys create --admin`."
             raise Problem(403, words, error=ErrorType.REFUSED, missing="admin")
+
+    def check_all(self) -> None:
+        """Raises `Problem` 403 when they are of one tenant."""
+        if self.tenant is not None:
+            words = f"This shows every tenant's things, and this key is of the tenant {self.tenant!r} alone."
+            raise Problem(403, words, error=ErrorType.REFUSED, missing="every tenant")
 
     def may(self, kind: str, name: str) -> bool:
         """Whether a scope (operations, models or lanes) takes this name in."""
@@ -92,6 +105,12 @@ class Principal:
 
 OPERATOR = Principal(None, None, Scopes(admin=True))
 """The key of GENAI_API_KEY, and everybody where the door is open."""
+
+
+def own(request: Request, told: dict[str, str]) -> dict[str, str]:
+    """What a list is asked for, narrowed to the caller's tenant. Raises `Problem` 403 where it names another one."""
+    who = principal_of(request)
+    return told if who.tenant is None else {**told, "tenant": who.tenant_of(told.get("tenant"), who.tenant)}
 
 
 NOBODY = Principal(None, "", Scopes((), (), ()))

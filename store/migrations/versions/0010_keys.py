@@ -32,6 +32,9 @@ def upgrade() -> None:
         sa.Column(
             "used_at", sa.Double(), nullable=True, comment="about when it was used last; written behind the requests"
         ),
+        sa.Column(
+            "version", sa.BigInteger(), nullable=False, comment="another number after each change; see store/keys.py"
+        ),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("prefix"),
         sa.UniqueConstraint("old_prefix"),
