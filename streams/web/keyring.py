@@ -76,7 +76,7 @@ class Keyring:
     async def start(self, database: Database) -> None:
         """Know them all, and go on looking. Raises `StoreError`."""
         self._database = database
-        await self._look(database)
+        await self.look(database)
         self._task = asyncio.create_task(self._watch(database), name="keyring")
 
     async def stop(self) -> None:
@@ -115,11 +115,14 @@ class Keyring:
         return found.principal
 
     async def _looked_again(self) -> bool:
+        """Who comes while a look is under way, or too soon after one, waits for the next; all of them for the same."""
+        came = time.monotonic()
         async with self._looking:
-            if self._database is None or time.monotonic() - self._looked_at < AGAIN_S:
-                return False
+            if self._database is None or self._looked_at > came:
+                return self._database is not None
+            await asyncio.sleep(max(0.0, self._looked_at + AGAIN_S - came))
             try:
-                await self._look(self._database)
+                await self.look(self._database)
             except StoreError:
                 return False
             return True
@@ -129,14 +132,15 @@ class Keyring:
         while True:
             await asyncio.sleep(self._fresh_s)
             try:
-                await self._look(database)
+                await self.look(database)
                 if self._clock() - told_at > USED_EVERY_S:
                     told_at = self._clock()
                     await self._tell_used(database)
             except StoreError as error:  # what is known goes on to count; nothing is taken while the database is away
                 log.debug("cannot look for keys", error=str(error))
 
-    async def _look(self, database: Database) -> None:
+    async def look(self, database: Database) -> None:
+        """Know what has changed. Raises `StoreError`."""
         self._looked_at = time.monotonic()
         version = await database.read(rows_of.version)
         if version != self._version:
