@@ -24,7 +24,7 @@ from streams.web.rules import Rule, Table
 
 def check_host(host: str, setting: str, settings: Settings) -> None:
     """Refuses to listen to a network without a key. Raises SpineError."""
-    if is_loopback(host) or settings.api_key is not None or settings.allow_insecure:
+    if is_loopback(host) or settings.api_key is not None or settings.allow_insecure or settings.jwt_jwks:
         return
     raise SpineError(
         f"{setting}={host} is open to the network, and there is no key. Set GENAI_API_KEY to one that callers send, "
@@ -65,7 +65,8 @@ class Keyed:
 
     async def _let_in(self, scope: Scope, rule: Rule) -> Principal:
         """Raises `Problem`: 401, 403, 503."""
-        if rule is Rule.FREE or (self._operator is None and self._front.spine is None):
+        closed = self._operator is not None or self._front.tokens is not None
+        if rule is Rule.FREE or (self._front.spine is None and not closed):
             return NOBODY  # before its parts are there a process has nothing to show, and the handlers say so
         who = await self._who(scope)
         if rule is Rule.ADMIN:
@@ -77,18 +78,26 @@ class Keyed:
     async def _who(self, scope: Scope) -> Principal:
         given = _given(scope)
         known = self._front.keys
-        if self._operator is None and known.empty:
+        tokens = self._front.tokens
+        if self._operator is None and known.empty and tokens is None:
             return OPERATOR
         if not given:
             raise _refusal(scope, "This needs a key")
         if self._operator is not None and hmac.compare_digest(keys.digest(given), self._operator):
             return OPERATOR
+        text = given.decode("latin-1")
+        if tokens is not None and "." in text:  # no key has one
+            return _told(scope, await tokens.find(text))
         if not known.loaded:
             raise unavailable("This process is starting and does not know the keys yet. Ask again in a moment.")
-        found = await known.find(given.decode("latin-1"))
-        if isinstance(found, str):
-            raise _refusal(scope, found)
-        return found
+        return _told(scope, await known.find(text))
+
+
+def _told(scope: Scope, found: Principal | str) -> Principal:
+    """Raises `Problem` 401 with the sentence why nobody was found."""
+    if isinstance(found, str):
+        raise _refusal(scope, found)
+    return found
 
 
 def _given(scope: Scope) -> bytes:

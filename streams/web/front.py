@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -21,6 +22,9 @@ from streams.web.limits import Minutes
 from streams.web.looker import Looker
 from streams.web.problems import unavailable
 from streams.web.waiters import Waiters
+
+if TYPE_CHECKING:
+    from streams.web.tokens import Tokens
 
 log = structlog.get_logger(__name__)
 
@@ -71,11 +75,14 @@ class Front:
     keys: Keyring = field(default_factory=Keyring)
     minutes: Minutes = field(default_factory=Minutes)
     """What keys may still ask for in this minute."""
+    tokens: "Tokens | None" = field(init=False)
+    """Checks tokens of services, where the settings trust an issuer."""
     unread: Lag | None = None
     """How old what this worker's group has not read is; None: not asked yet, or no worker."""
 
     def __post_init__(self) -> None:
         self.looker = Looker(self.settings)
+        self.tokens = _tokens(self.settings)
         self.gate = Gate(self.settings.http_window, self.looker)
 
     def wait_for(self, why: str) -> None:
@@ -143,6 +150,16 @@ class Front:
         while True:
             self.provider = self.provider.changed(*await provider_state(provider, self.settings.default_model))
             await asyncio.sleep(_PROVIDER_EVERY_S)
+
+
+def _tokens(settings: Settings) -> "Tokens | None":
+    """Its library takes a tenth of a second to import, and most have no use for it."""
+    if not settings.jwt_jwks:
+        return None
+    from streams.web.tokens import Tokens, trust
+
+    told = trust(settings)
+    return None if told is None else Tokens(told)
 
 
 def _any_reachable(bootstrap: str) -> bool:
