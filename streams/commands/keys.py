@@ -197,10 +197,9 @@ def _row(told: dict[str, Any]) -> Any:
         "name": told["name"],
         "tenant": told["tenant"] or "any",
         "state": told["state"],
-        "for": "everything" if told["admin"] else "; ".join(scopes) or "all operations",
-        "limits": ", ".join(limits),
-        "expires": told["expires_at"] or "",
-        "used": told["used_at"] or "",
+        "for": "everything" if told["admin"] else "; ".join(scopes + limits) or "all operations",
+        "expires": (told["expires_at"] or "never")[:10],
+        "used": (told["used_at"] or "never")[:10],
     }
     return Row({name: plain(text) for name, text in cells.items()})
 

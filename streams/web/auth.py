@@ -32,6 +32,15 @@ def check_host(host: str, setting: str, settings: Settings) -> None:
     )
 
 
+def check_operator(settings: Settings) -> None:
+    """Refuses to take somebody's key for the operator's own. Raises SpineError."""
+    if settings.api_key is not None and keys.is_one(settings.api_key.get_secret_value()):
+        raise SpineError(
+            "GENAI_API_KEY is a key that `genai-spine keys` has made, and whoever has the one of a process that serves may do "
+            "everything. Set it to another random text there; callers send the one that was made for them."
+        )
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can connect there."""
     try:
