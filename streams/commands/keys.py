@@ -191,14 +191,14 @@ def _row(told: dict[str, Any]) -> Any:
 
     scopes = [f"{kind} {' '.join(told[kind])}" for kind in ("operations", "models", "lanes") if told[kind] != ["*"]]
     limits = [f"{told[limit]} {limit}" for limit in ("rpm", "tpm", "concurrency") if told[limit] is not None]
+    works = told["state"] == "works"
     cells = {
         "id": told["id"],
-        "prefix": f"{told['prefix']}…",
+        "prefix": told["prefix"],
         "name": told["name"],
         "tenant": told["tenant"] or "any",
-        "state": told["state"],
+        "state": f"works until {told['expires_at'][:10]}" if works and told["expires_at"] else told["state"],
         "for": "everything" if told["admin"] else "; ".join(scopes + limits) or "all operations",
-        "expires": (told["expires_at"] or "never")[:10],
         "used": (told["used_at"] or "never")[:10],
     }
     return Row({name: plain(text) for name, text in cells.items()})

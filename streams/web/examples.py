@@ -100,6 +100,7 @@ _REQUEST = {
     "attempts": 1,
     "generation": 1,
     "run_id": None,
+    "key_id": None,
     "error_type": None,
     "requested_at": "2026-11-21T10:00:00.000+00:00",
     "accepted_at": "2026-11-21T10:00:00.003+00:00",

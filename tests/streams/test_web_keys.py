@@ -54,8 +54,9 @@ async def until_closed(front: Front) -> None:
 async def test_the_first_key_closes_a_door_that_was_open_and_revoking_it_opens_nothing(tmp_path: Path) -> None:
     async with opened(web_settings(tmp_path)) as (front, spine), client(front) as api:
         before = await api.post("/v1/summarize", json=TEXT, headers={"authorization": "Bearer sk-anything"})
-        _, id_ = await made(spine)
-        await until_closed(front)
+        key, id_ = await made(spine, tenant="b")
+        first = await api.post("/v1/summarize", json=TEXT, headers={"authorization": f"Bearer {key}"})
+        assert first.json()["tenant"] == "b"  # at once, though this process had looked before
         closed = await api.post("/v1/summarize", json=TEXT)
         await spine.database.write(lambda conn: rows.revoke(conn, id_))
         await asyncio.sleep(1.2)
