@@ -71,6 +71,7 @@ class Settings(BaseSettings):
     default_timeout_s: Annotated[float, Field(gt=0)] = 60.0
     default_tenant: str = "default"
     tenants: dict[str, str] = {}  # topic -> tenant, for producers that cannot write the field
+    tenants_bind: bool = False  # whether records of those topics may name no other tenant
     ollama_url: str = "http://127.0.0.1:11434"
     ollama_slots: Annotated[int, Field(ge=1)] = 1  # OLLAMA_NUM_PARALLEL of each node
     ollama_num_ctx: Annotated[int, Field(ge=256)] = 8192
