@@ -6,14 +6,33 @@ from pathlib import Path
 import pytest
 from starlette.routing import Route
 
+from agents import OPERATIONS
 from streams.web.app import make_api, make_small
 from streams.web.front import Front
 from streams.web.layers import rules
-from streams.web.rules import Rule
+from streams.web.rules import Rule, for_operations
 from tests.streams.webs import client, opened, web_settings
 
 pytestmark = pytest.mark.fast
 _OPEN = {"/health", "/ready", "/docs", "/openapi.json", "/assets/page.css", "/assets/page.js"}
+
+
+_NOBODYS = {"/v1/models", "/v1/models/{model:path}", "/v1/{operation}"}
+"""Any key may come, and nothing of a tenant is there."""
+_HELD = {
+    "/v1/usage",
+    "/v1/costs",
+    "/v1/requests",
+    "/v1/queue",
+    "/v1/requests/{request_id:path}",
+    "/v1/requests/{request_id:path}/queue",
+    "/v1/requests/{request_id:path}/events",
+    "/v1/requests/{request_id:path}/cancel",
+    "/v1/requests/{request_id:path}/retry",
+    "/v1/requests/{request_id:path}/drop",
+    "/v1/runs/{run_id:path}/cancel",
+}
+"""Tried with keys of two tenants in `test_web_keys.py`; who adds a route tries it there too."""
 
 
 def _routes(folder: Path) -> list[str]:
@@ -30,6 +49,11 @@ def test_every_route_has_a_rule_and_every_rule_a_route(tmp_path: Path) -> None:
 
 def test_what_is_free_holds_nothing_of_a_user() -> None:
     assert {path for path, rule in rules().items() if rule is Rule.FREE} == _OPEN
+
+
+def test_every_route_for_any_key_is_tried_with_two_tenants_or_has_nothing_of_one() -> None:
+    own = {path for path, rule in rules().items() if rule is Rule.OWN}
+    assert own - for_operations(list(OPERATIONS)).keys() == _NOBODYS | _HELD
 
 
 def _called(path: str) -> Iterator[tuple[str, str]]:
