@@ -138,6 +138,8 @@ class Keyring:
                     await self._tell_used(database)
             except StoreError as error:  # what is known goes on to count; nothing is taken while the database is away
                 log.debug("cannot look for keys", error=str(error))
+            except Exception:  # whoever stopped looking would never hear of a revocation
+                log.exception("the look for keys met what it does not know; it goes on")
 
     async def look(self, database: Database) -> None:
         """Know what has changed. Raises `StoreError`."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,8 +15,11 @@ from streams.web.bodies import read_object
 from streams.web.front import Front
 from streams.web.looking import read
 from streams.web.orders import own_site
+from streams.web.principal import principal_of
 from streams.web.problems import Problem, unavailable
 from streams.web.replies import json
+
+log = structlog.get_logger(__name__)
 
 _MOST_BYTES = 65_536
 _NEVER_KEPT = {"Cache-Control": "no-store"}
@@ -41,6 +45,7 @@ async def create(front: Front, request: Request) -> Response:
     wish = _worded(making.wish, await read_object(request, _MOST_BYTES))
     id_, key = making.make()
     row = await _write(front, lambda conn: rows.create(conn, id_, making.secret(key), wish))
+    _log(request, "a key was made", row)
     return _shown(row, key, 201)
 
 
@@ -53,6 +58,7 @@ async def rotate(front: Front, request: Request) -> Response:
     fate, row = await _change(front, request, lambda conn, id_: rows.rotate(conn, id_, making.secret(key), overlap_s))
     if fate == "revoked":
         raise Problem(409, f"The key {row.id} was revoked and cannot be rotated; make another one.")
+    _log(request, "a key was rotated", row)
     return _shown(row, key, 200)
 
 
@@ -61,6 +67,7 @@ async def revoke(front: Front, request: Request) -> Response:
     own_site(front, request)
     queries.told(request, ())
     _, row = await _change(front, request, rows.revoke)
+    _log(request, "a key was revoked", row)
     return json(making.told(row))
 
 
@@ -81,6 +88,11 @@ async def _write(front: Front, work: Callable[[Any], Any]) -> Any:
         raise unavailable(
             f"The database is away ({error}). Whether anything was changed is not known; look at the keys."
         ) from error
+
+
+def _log(request: Request, words: str, row: Any) -> None:
+    """Whose, and by whom."""
+    log.info(words, key_id=row.id, prefix=row.prefix, tenant=row.tenant, by=principal_of(request).key_id or "operator")
 
 
 def _id(request: Request) -> str:

@@ -288,7 +288,9 @@ async def test_what_a_key_is_not_for_is_refused_with_what_is_missing(
     assert (reply.status_code, told.startswith(missing)) == (403 if missing else 200, True), reply.text
 
 
-async def test_keys_are_made_over_http_by_an_admin_and_shown_once(tmp_path: Path) -> None:
+async def test_keys_are_made_over_http_by_an_admin_and_shown_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with opened(web_settings(tmp_path, api_key="operator")) as (front, _), bearing(front, "operator") as api:
         body = {"name": "app", "tenant": "b", "rpm": 3, "expires": "90d"}
         created = await api.post("/v1/keys", json=body)
@@ -302,6 +304,13 @@ async def test_keys_are_made_over_http_by_an_admin_and_shown_once(tmp_path: Path
         after = await api.post(f"/v1/keys/{id_}/rotate")
         wrong = [await api.post("/v1/keys", json={"name": "a", "rpm": 0}), await api.get("/v1/keys/nobodys")]
     assert (created.status_code, created.headers["cache-control"]) == (201, "no-store")
+    logged = "".join(capsys.readouterr())
+    assert ("a key was revoked" in logged, id_ in logged, key in logged, rotated.json()["key"] in logged) == (
+        True,
+        True,
+        False,
+        False,
+    )
     assert (key in listed.text + one.text, one.json()["id"], rotated.json()["old_prefix"]) == (False, id_, key[:14])
     assert [reply.status_code for reply in (*refused, works)] == [403, 403, 200]
     assert [reply.json()["state"] for reply in revoked] == ["revoked", "revoked"]
