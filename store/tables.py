@@ -85,6 +85,7 @@ requests = Table(
         comment="its deadline or the end of its patience, what is sooner",
     ),
     Column("weight", Integer, nullable=False, server_default="0", comment="tokens it may take, guessed"),
+    Column("key_id", Text, comment="whose key brought it over HTTP"),
 )
 
 # words and not bound values: PostgreSQL's generic plans use a partial index only for the very words of its condition
@@ -141,6 +142,9 @@ FLYING = text("fingerprint IS NOT NULL AND behind = 0 AND completed_at IS NULL")
 Index("requests_live", requests.c.fingerprint, sqlite_where=LIVE, postgresql_where=LIVE)
 CACHED = text("fingerprint IS NOT NULL AND completed_at IS NOT NULL")
 Index("requests_cached", requests.c.completed_at, requests.c.answer_bytes, sqlite_where=CACHED, postgresql_where=CACHED)
+
+KEYED = text("key_id IS NOT NULL AND completed_at IS NULL")
+Index("requests_key", requests.c.key_id, sqlite_where=KEYED, postgresql_where=KEYED)
 
 # lists, newest first; behind the key stands the lane, so that counting by state and lane reads the index alone
 _AGE = (requests.c.accepted_at, requests.c.pk)
@@ -359,6 +363,29 @@ quotas = Table(
     Column("calls", BigInteger, nullable=False, comment="lent to processes in blocks, whether they were made or not"),
     Column("tokens", BigInteger, nullable=False, comment="the same, in upper estimates"),
     comment="pools whose calls or tokens a minute are bounded by a setting",
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True, comment="stays the same when the key is rotated"),
+    Column("prefix", Text, nullable=False, unique=True, comment="what may be shown of the key; it is found by it"),
+    Column("digest", LargeBinary, nullable=False, comment="SHA-256 of the whole key"),
+    Column("old_prefix", Text, unique=True, comment="of the key before the last rotation"),
+    Column("old_digest", LargeBinary),
+    Column("old_until", Double, comment="until then that one works too"),
+    Column("name", Text, nullable=False),
+    Column("tenant", Text, comment="null: it may name any"),
+    Column("scopes", LargeBinary, nullable=False, comment="JSON: operations, models, lanes, admin"),
+    Column("rpm", Integer, comment="requests a minute"),
+    Column("tpm", BigInteger, comment="tokens a minute, by upper estimates"),
+    Column("concurrency", Integer, comment="unfinished requests at a time"),
+    Column("made_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("rotated_at", Double),
+    Column("revoked_at", Double),
+    Column("used_at", Double, comment="about when it was used last; written behind the requests"),
+    Column("version", BigInteger, nullable=False, comment="another number after each change; see store/keys.py"),
 )
 
 workers = Table(

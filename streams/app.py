@@ -214,6 +214,7 @@ def make_decoder(settings: Settings, providers: dict[str, Provider], prompts: Li
         settings.cache_ttl_s if settings.cache_max_bytes else 0.0,
         settings.cache_tenants,
         settings.patience_s,
+        settings.tenants_bind,
     )
     return Decoder(OPERATIONS, providers, defaults, prompts)
 

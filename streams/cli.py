@@ -15,6 +15,7 @@ from streams.commands import (
     check,
     database,
     held,
+    keys,
     ledger,
     letters,
     models,
@@ -67,6 +68,7 @@ app.command()(cancelling.cancel)
 app.add_typer(held.app, name="held")
 app.command()(queue.queue)
 app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="keys")
 app.add_typer(letters.app, name="dlq")
 app.add_typer(replay.app, name="replay")
 app.add_typer(runs.app, name="runs")

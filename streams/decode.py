@@ -48,6 +48,8 @@ class Defaults:
     """Whether tenants share answers."""
     patience_s: float = 600.0
     """So long after its acceptance a request is due whose deadline is not sooner."""
+    tenants_bind: bool = False
+    """Whether a record of such a topic may name no other tenant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,12 @@ class Decoder:
         """One record of a request topic. Without an id of its own, its place is its id, so that a redelivery has the same one."""
         place = f"{position.topic}/{position.partition}/{position.offset}/{position.timestamp}"
         tenant = self.defaults.tenants.get(position.topic, self.defaults.tenant)
-        return self.ask(operation, lane, value, headers, place=place, tenant=tenant)
+        found = self.ask(operation, lane, value, headers, place=place, tenant=tenant)
+        bound = self.defaults.tenants_bind and position.topic in self.defaults.tenants
+        if not (bound and isinstance(found, Ask) and found.tenant != tenant):
+            return found
+        words = f"this topic is of the tenant {tenant!r} (GENAI_TENANTS), and the record names {found.tenant!r}"
+        return _invalid_ask(operation, lane, found.id, tenant, value or b"", words, found.metadata)
 
     def ask(
         self, operation: str, lane: Lane, value: bytes | None, headers: Headers, *, place: str, tenant: str

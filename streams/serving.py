@@ -25,7 +25,7 @@ from streams.errors import SpineError
 from streams.settings import Settings
 from streams.web import server
 from streams.web.app import make_api, make_small
-from streams.web.auth import check_host
+from streams.web.auth import check_host, check_operator
 from streams.web.front import Front
 
 log = structlog.get_logger(__name__)
@@ -75,6 +75,7 @@ def _check(settings: Settings, doors: Doors) -> None:
     if settings.default_provider not in names:
         known = ", ".join(names)
         raise SpineError(f"GENAI_DEFAULT_PROVIDER={settings.default_provider} is not known; set it to one of {known}.")
+    check_operator(settings)
     if doors.api:
         check_host(settings.api_host, "GENAI_API_HOST", settings)
     if doors.kafka:

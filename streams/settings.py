@@ -4,11 +4,21 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from streams.compatible import BaseUrl, Servers
 
+_LOOPBACK = re.compile(r"http://(127\.\d+\.\d+\.\d+|localhost|\[::1\])[:/]")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 
 
@@ -45,6 +55,13 @@ class Settings(BaseSettings):
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8100
     api_key: SecretStr | None = None
     allow_insecure: bool = False
+    jwt_jwks: str = ""  # the public keys of an issuer of tokens, by URL or as a file; empty: no tokens are taken
+    jwt_issuer: str = ""  # what tokens must name as `iss`
+    jwt_audience: str = ""  # what they must name as `aud`
+    jwt_algorithms: str = "RS256,ES256"  # comma-separated; none with a shared secret
+    jwt_leeway_s: Annotated[int, Field(ge=0, le=600)] = 30  # by which clocks may differ
+    jwt_tenant_claim: str = "tenant"
+    jwt_scope_claim: str = "scope"
     cors_origins: str = ""  # comma-separated, such as https://app.example.org; "*": every page of the web
     worker_host: str = "127.0.0.1"
     worker_port: Annotated[int, Field(ge=0, le=65535)] = 8101
@@ -57,6 +74,7 @@ class Settings(BaseSettings):
     run_max_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024  # of a run as JSON; JSON Lines have no bound
     default_tenant: str = "default"
     tenants: dict[str, str] = {}  # topic -> tenant, for producers that cannot write the field
+    tenants_bind: bool = False  # whether records of those topics may name no other tenant
     ollama_url: str = "http://127.0.0.1:11434"
     ollama_slots: Annotated[int, Field(ge=1)] = 1  # OLLAMA_NUM_PARALLEL of each node
     ollama_num_ctx: Annotated[int, Field(ge=256)] = 8192
@@ -184,6 +202,29 @@ class Settings(BaseSettings):
                     f"{origin!r} is no origin; write scheme, host and port, such as https://app.example.org"
                 )
         return told
+
+    @field_validator("jwt_algorithms")
+    @classmethod
+    def _have_a_public_key(cls, told: str) -> str:
+        known = "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA Ed25519"
+        for name in _parts(told):
+            if name not in known.split():
+                raise ValueError(f"{name!r} is not taken; choose some of {known}, separated by commas")
+        if not _parts(told):
+            raise ValueError(f"it is empty; choose some of {known}")
+        return told
+
+    @model_validator(mode="after")
+    def _trusts_somebody(self) -> "Settings":
+        """Any service's token would do without a name of who signed it, and for whom."""
+        told = self.jwt_jwks
+        if told and not (self.jwt_issuer and self.jwt_audience):
+            raise ValueError("GENAI_JWT_JWKS needs GENAI_JWT_ISSUER and GENAI_JWT_AUDIENCE beside it")
+        if told.startswith("http://") and not (_LOOPBACK.match(told) or self.allow_insecure):
+            raise ValueError(
+                "GENAI_JWT_JWKS is plain HTTP, where others may exchange the keys; write https://…, or name a file"
+            )
+        return self
 
     def origins(self) -> tuple[str, ...]:
         """The origins whose pages may read our answers; none by default."""

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, update
 
 from schemas.errors import ErrorType, Failure
 from store import rows
-from store.ledger import answers, behind, joining, look, supersede
+from store.ledger import answers, behind, crowding, joining, look, supersede
 from store.ledger.end import cancel_rows
 from store.ledger.policy import Known, on_known
 from store.ledger.types import Accepted, Arrival, Ask, CancelAsk, Decision, Position, Routes, Unreadable
@@ -101,6 +101,7 @@ class _Batch:
         }
         replays |= {row.request_pk for row in past.values() if row.request_pk is not None}
         self.bodies_of = look.answers_of(self.conn, replays)
+        self.crowds = crowding.counts(self.conn, live)
         self.joins = joining.Joins(self.conn, live, self.bodies_of, self.at)
 
     def _one(self, arrival: Arrival, past: dict[Position, Any]) -> Accepted:
@@ -154,6 +155,8 @@ class _Batch:
     def _first(self, arrival: Arrival, ask: Ask, key: bytes) -> Accepted:
         if (refused := self._refused(arrival, ask, None)) is not None:
             return refused
+        if not crowding.takes(self.crowds, ask):
+            return Accepted("crowded")
         pk = next(self.pks)
         state = "waiting" if ask.failure is None else "failed"
         row = {"pk": pk, "identity": key, "generation": 1, "fence": 0, **self._row(arrival, ask, state)}
@@ -171,6 +174,8 @@ class _Batch:
         """Generation + 1: this is what redriving a dead letter is."""
         if (refused := self._refused(arrival, ask, known)) is not None:
             return refused
+        if not crowding.takes(self.crowds, ask):
+            return Accepted("crowded")
         self.joins.let_go(known.pk)
         state = "waiting" if ask.failure is None else "failed"
         generation = known.generation + 1
@@ -389,6 +394,7 @@ class _Batch:
             "due": min(self.at + ask.patience_s, math.inf if ask.deadline is None else ask.deadline),
             "weight": ask.weight,
             "superseded_by": None,
+            "key_id": ask.key_id,
         }
 
     def _write(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, case, func, select, text
+from sqlalchemy import ColumnElement, Connection, Row, case, func, select, text, true
 
 from store.tables import daily_costs, executions, requests
 
@@ -27,20 +27,30 @@ def reads_journal(by: Sequence[str]) -> bool:
     return not set(by) <= _BY_DAY.keys()
 
 
-def costs_by(conn: Connection, by: Sequence[str], first: date, last: date, limit: int) -> list[Row[Any]]:
-    """Calls, tokens and money by `GROUPS`, both days included."""
+def costs_by(
+    conn: Connection, by: Sequence[str], first: date, last: date, limit: int, tenant: str | None = None
+) -> list[Row[Any]]:
+    """Calls, tokens and money by `GROUPS`, both days included; of one tenant or of all."""
     if reads_journal(by):
-        return _journal(conn, by, first, last, limit, _COST_ANYTHING, ())
+        return _journal(conn, by, first, last, limit, _of(tenant) & _COST_ANYTHING, ())
     groups = [_BY_DAY[name].label(name) for name in by]
     sums = [func.sum(_D[name]).label(name) for name in ("calls", *_SUMMED)]
     wanted = select(*groups, *sums).where(_D.date >= str(first), _D.date <= str(last))
+    if tenant is not None:
+        wanted = wanted.where(_D.tenant == tenant)
     return list(conn.execute(wanted.group_by(*groups).order_by(*groups).limit(limit)))
 
 
-def usage_by(conn: Connection, by: Sequence[str], first: date, last: date, limit: int) -> list[Row[Any]]:
-    """Every closed call, the wasted ones and the errors too."""
+def usage_by(
+    conn: Connection, by: Sequence[str], first: date, last: date, limit: int, tenant: str | None = None
+) -> list[Row[Any]]:
+    """Every closed call, the wasted ones and the errors too; of one tenant or of all."""
     more = (_count(_E.outcome == "wasted").label("wasted"), _count(_E.outcome == "error").label("errors"))
-    return _journal(conn, by, first, last, limit, _E.outcome.is_not(None), more)
+    return _journal(conn, by, first, last, limit, _of(tenant) & _E.outcome.is_not(None), more)
+
+
+def _of(tenant: str | None) -> ColumnElement[bool]:
+    return true() if tenant is None else _E.tenant == tenant
 
 
 _SUMMED = ("input_tokens", "output_tokens", "cached_tokens", "unpriced_calls", "cost_nano")

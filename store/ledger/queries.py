@@ -65,10 +65,12 @@ def results_since(conn: Connection, after: float, limit: int) -> list[bytes]:
     return list(conn.execute(found).scalars())
 
 
-def days(conn: Connection, first: str, last: str) -> list[Row[Any]]:
-    """daily_costs from one UTC day to another, both included."""
+def days(conn: Connection, first: str, last: str, tenant: str | None = None) -> list[Row[Any]]:
+    """daily_costs from one UTC day to another, both included; of one tenant or of all."""
     d = daily_costs.c
     wanted = select(daily_costs).where(d.date >= first, d.date <= last)
+    if tenant is not None:
+        wanted = wanted.where(d.tenant == tenant)
     return list(conn.execute(wanted.order_by(d.date, d.provider, d.model, d.tenant)))
 
 

@@ -75,6 +75,10 @@ class Ask:
     """So long after its acceptance it is due, unless its deadline is sooner."""
     weight: int = 0
     """Tokens it may take, guessed: what it is charged with until it is known."""
+    key_id: str | None = None
+    """Whose key brought it over HTTP; None: nobody's, or the operator's."""
+    most_at_once: int | None = None
+    """So many unfinished requests its key may have; one more is not taken (`crowded`)."""
     failure: Failure | None = None
     unreadable: bool = False
     """The bytes are no request at all: they also go to the dead letters."""
@@ -121,6 +125,7 @@ Decision = Literal[
     "cancelled",
     "bad_data",
     "cached",
+    "crowded",
 ]
 
 

@@ -17,7 +17,7 @@ from schemas.errors import ErrorType, Failure
 from store import killpoint, rows
 from store.database import Database
 from store.errors import Away, BadData, Met
-from store.ledger import joining, supersede
+from store.ledger import crowding, joining, supersede
 from store.ledger.accept import accept
 from store.ledger.claim import Claims, claim
 from store.ledger.life import give_back
@@ -36,7 +36,7 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.05, 1.0
 _MAX_MEETINGS = 5
 _INTENTS_FIRST_S = 0.025
 """So long do answers, marks and arrivals give way to intents when both wait."""
-_SILENT = frozenset({"accepted", "again", "redelivered"})
+_SILENT = frozenset({"accepted", "again", "redelivered", "crowded"})
 """Arrivals that put nothing into the outbox."""
 
 
@@ -294,6 +294,7 @@ class Writer:
     ) -> tuple[list[Any], Committed]:
         steps = [item.step for item in batch if item.step is not None]
         arrivals = [arrival for item in batch for arrival in item.arrivals]
+        crowding.lock(conn, arrivals)
         _lock(conn, steps, arrivals)
         # arrivals first: a row that another writer made since `_lock` is waited for before the books are locked, not behind
         accepted = accept(conn, self.routes, arrivals) if arrivals else []

@@ -16,8 +16,22 @@ from agents import OPERATIONS
 from schemas.prompts import Edit, Move, NewPrompt, Render, Rollback
 from schemas.runs import NewRun
 from streams import queueing
-from streams.web import asking, books, events, examples, listing, looking, metrics, models, orders, prompts, queue, runs
-from streams.web.describing import answered, asked, describer, ordered, query, streamed, written
+from streams.web import (
+    asking,
+    books,
+    events,
+    examples,
+    keys,
+    listing,
+    looking,
+    metrics,
+    models,
+    orders,
+    prompts,
+    queue,
+    runs,
+)
+from streams.web.describing import answered, asked, describer, given, ordered, query, streamed, written
 from streams.web.front import Front
 from streams.web.health import health_response, ready_response
 from streams.web.ids import Identified
@@ -37,7 +51,7 @@ def make_api(front: Front) -> FastAPI:
         title="GenAI Spine",
         version=_version(),
         description="Requests in, answers and their exact costs out.",
-        middleware=layers(front.settings),
+        middleware=layers(front),
         exception_handlers={Problem: on_problem, HTTPException: on_http, Exception: on_defect},
         docs_url=None,
         redoc_url=None,
@@ -94,6 +108,8 @@ _LOOKS: dict[str, tuple[str, Look, dict[str, Any]]] = {
         looking.one_request,
         answered("/v1/requests/{request_id}", "tenant", "operation"),
     ),
+    "/v1/keys": ("keys", keys.every, answered("/v1/keys")),
+    "/v1/keys/{key_id}": ("keys", keys.one, answered("/v1/keys/{key_id}")),
 }
 """What can be looked at: path to its tag, its handler and its description."""
 
@@ -114,6 +130,9 @@ _ORDERS: dict[str, tuple[str, Look, dict[str, Any]]] = {
         ordered("/v1/requests/{request_id}/drop", "tenant", "operation"),
     ),
     "/v1/runs/{run_id:path}/cancel": ("runs", runs.cancel, ordered("/v1/runs/{run_id}/cancel", "tenant")),
+    "/v1/keys": ("keys", keys.create, given("/v1/keys")),
+    "/v1/keys/{key_id}/rotate": ("keys", keys.rotate, ordered("/v1/keys/{key_id}/rotate", "overlap")),
+    "/v1/keys/{key_id}/revoke": ("keys", keys.revoke, ordered("/v1/keys/{key_id}/revoke")),
 }
 """What can be said about a request that was sent; before the looks, whose ids may end in the same words."""
 
@@ -164,7 +183,7 @@ def make_small(front: Front) -> Starlette:
     """The worker's own door: its state and its metrics."""
     return Starlette(
         routes=[Route(path, handler, methods=["GET"]) for path, handler in _common(front).items()],
-        middleware=[Middleware(Identified), keyed(front.settings)],
+        middleware=[Middleware(Identified), keyed(front)],
         exception_handlers={Problem: on_problem, HTTPException: on_http, Exception: on_defect},
     )
 

@@ -46,6 +46,7 @@ PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "tag": ({"type": "string"}, "Only those with this tag."),
     "archived": ({"type": "string", "enum": ["true", "false"]}, "Those that were put away instead."),
     "at": ({"type": "string"}, "A moment with its zone, or a day: what the labels said then."),
+    "overlap": ({"type": "string", "default": "24h"}, "So long the key before works too, such as `1h` or `0`."),
     "part": ({"type": "string", "enum": ["main"]}, "Only what changes."),
 }
 
@@ -89,6 +90,12 @@ def written(model: type[BaseModel], status: int = 200) -> dict[str, Any]:
         "responses": {str(status): {"description": "What it has become."}},
         **query("tenant"),
     }
+
+
+def given(path: str) -> dict[str, Any]:
+    """A `POST` with a body, with an example of both."""
+    body = {"application/json": {"schema": {"type": "object"}, "example": examples.BODIES[path]}}
+    return {**ordered(path), "requestBody": {"required": True, "content": body}}
 
 
 def asked(operation: Operation) -> dict[str, Any]:

@@ -100,6 +100,7 @@ _REQUEST = {
     "attempts": 1,
     "generation": 1,
     "run_id": None,
+    "key_id": None,
     "error_type": None,
     "requested_at": "2026-11-21T10:00:00.000+00:00",
     "accepted_at": "2026-11-21T10:00:00.003+00:00",
@@ -118,6 +119,28 @@ _LANE = {
     "eta_s": 59.3,
     "done_s": 78.4,
 }
+_KEY = {
+    "id": "key-2f8a0c1d9b7e",
+    "prefix": "genai_Xk29Lq0a",
+    "name": "feedspine",
+    "tenant": "feedspine",
+    "state": "works",
+    "operations": ["summarize", "extract"],
+    "models": ["*"],
+    "lanes": ["normal", "batch"],
+    "admin": False,
+    "rpm": 600,
+    "tpm": None,
+    "concurrency": 50,
+    "made_at": "2026-11-21T10:00:00+00:00",
+    "expires_at": "2027-02-19T10:00:00+00:00",
+    "rotated_at": None,
+    "revoked_at": None,
+    "used_at": None,
+    "old_prefix": None,
+    "old_until": None,
+}
+_MADE = _KEY | {"key": "genai_Xk29Lq0a_ and 43 letters and digits"}
 _SUMS = {"calls": 201, "input_tokens": 9844, "output_tokens": 4623, "cached_tokens": 0}
 _MONEY = {"unpriced_calls": 0, "cost_usd": "0.006000"}
 
@@ -245,6 +268,8 @@ ANSWERS: Mapping[str, dict[str, Any]] = {
         ],
         "providers": [{"name": "ollama", "ok": True, "why": ""}],
     },
+    "/v1/keys": {"items": [_KEY]},
+    "/v1/keys/{key_id}": _KEY,
 }
 """Path to what it answers with 200."""
 
@@ -283,6 +308,13 @@ ORDERS: Mapping[str, tuple[str, str, dict[str, Any]]] = {
         "Its requests end as workers come to them.",
         {"run_id": "nightly", "tenant": "default", "cancel": "cancelled", "unfinished": 812},
     ),
+    "/v1/keys": ("201", "The key, this once.", _MADE),
+    "/v1/keys/{key_id}/rotate": ("200", "The new key, this once. 409: it was revoked.", _MADE),
+    "/v1/keys/{key_id}/revoke": (
+        "200",
+        "It opens nothing any more.",
+        _KEY | {"state": "revoked", "revoked_at": "2026-11-21T12:00:00+00:00"},
+    ),
 }
 """Path to the usual status of its answer, what that means, and an example."""
 
@@ -310,4 +342,14 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "Move": {"label": "production", "version": 2, "why": "Better on the last 100."},
     "Rollback": {"label": "production", "why": "Too long answers."},
     "Render": {"variables": {"content": _TEXT, "port": "Bergen"}},
+    "/v1/keys": {
+        "name": "feedspine",
+        "tenant": "feedspine",
+        "operations": ["summarize", "extract"],
+        "lanes": ["normal", "batch"],
+        "rpm": 600,
+        "concurrency": 50,
+        "expires": "90d",
+    },
 }
+"""What is sent where that is no operation's input: by the name of its model, or by its path."""

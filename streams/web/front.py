@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -16,9 +17,14 @@ from streams.broker import probe
 from streams.lag import Lag
 from streams.settings import Settings
 from streams.web.gate import Gate
+from streams.web.keyring import Keyring
+from streams.web.limits import Minutes
 from streams.web.looker import Looker
 from streams.web.problems import unavailable
 from streams.web.waiters import Waiters
+
+if TYPE_CHECKING:
+    from streams.web.tokens import Tokens
 
 log = structlog.get_logger(__name__)
 
@@ -66,11 +72,17 @@ class Front:
     """What waits, looked up for people and for the door, at most once a second."""
     retention: Part = field(default_factory=lambda: Part(ok=True, why="not asked yet", needed=False))
     """Whether Kafka is about to delete records that nobody has read. Not needed: to work on is what helps."""
+    keys: Keyring = field(default_factory=Keyring)
+    minutes: Minutes = field(default_factory=Minutes)
+    """What keys may still ask for in this minute."""
+    tokens: "Tokens | None" = field(init=False)
+    """Checks tokens of services, where the settings trust an issuer."""
     unread: Lag | None = None
     """How old what this worker's group has not read is; None: not asked yet, or no worker."""
 
     def __post_init__(self) -> None:
         self.looker = Looker(self.settings)
+        self.tokens = _tokens(self.settings)
         self.gate = Gate(self.settings.http_window, self.looker)
 
     def wait_for(self, why: str) -> None:
@@ -82,6 +94,7 @@ class Front:
     @contextlib.asynccontextmanager
     async def open(self, spine: Spine) -> AsyncIterator[Waiters]:
         """Requests are taken inside; leaving it, no more, while those who wait still get what the drain brings."""
+        await self.keys.start(spine.database)
         waiters = Waiters(spine)
         waiters.start()
         watches = [
@@ -97,6 +110,7 @@ class Front:
                 watch.cancel()
             await asyncio.gather(*watches, return_exceptions=True)
             await waiters.stop()
+            await self.keys.stop()
 
     def close(self) -> None:
         """The parts are gone."""
@@ -139,6 +153,16 @@ class Front:
         while True:
             self.provider = self.provider.changed(*await provider_state(provider, self.settings.default_model))
             await asyncio.sleep(_PROVIDER_EVERY_S)
+
+
+def _tokens(settings: Settings) -> "Tokens | None":
+    """Its library takes a tenth of a second to import, and most have no use for it."""
+    if not settings.jwt_jwks:
+        return None
+    from streams.web.tokens import Tokens, trust
+
+    told = trust(settings)
+    return None if told is None else Tokens(told)
 
 
 def _any_reachable(bootstrap: str) -> bool:

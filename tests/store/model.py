@@ -80,6 +80,7 @@ class Row:
     superseded: bool = False
     decided: int = 0
     """How often a human had it tried again."""
+    key_id: str | None = None
 
     @property
     def unfinished(self) -> bool:
@@ -108,6 +109,7 @@ class Row:
             self.behind if self.unfinished else None,
             self.fingerprint if self.unfinished or self.state == "succeeded" else None,
             self.superseded,
+            self.key_id,
         )
 
 
@@ -209,6 +211,8 @@ class Model:
         if row is None:
             if self._stands_for_another(ask, None):
                 return self._conflict(arrival, key)
+            if self._is_crowded(ask):
+                return "crowded", 0
             row = self.rows[key] = Row(key, len(self.rows), ask.payload_hash)
             return self._begin(arrival, ask, row, cancelled=key in self.cancels)
         binds = not (row.state == "failed" and row.error == "invalid_request")
@@ -223,9 +227,18 @@ class Model:
             return "replayed", row.generation
         if self._stands_for_another(ask, row):
             return self._conflict(arrival, key)
+        if self._is_crowded(ask):
+            return "crowded", 0
         anew = Row(key, row.order, ask.payload_hash, generation=row.generation + 1, fence=row.fence)
         self.rows[key] = anew
         return self._begin(arrival, ask, anew, cancelled=False)
+
+    def _is_crowded(self, ask: Ask) -> bool:
+        """Its key has as many unfinished requests as it may; one that waits for a human takes no place."""
+        here = [
+            row for row in self.rows.values() if row.key_id == ask.key_id and row.unfinished and row.state != "held"
+        ]
+        return ask.failure is None and ask.most_at_once is not None and len(here) >= ask.most_at_once
 
     def _conflict(self, arrival: Arrival, key: Key) -> tuple[str, int]:
         if arrival.position:
@@ -247,7 +260,7 @@ class Model:
 
     def _begin(self, arrival: Arrival, ask: Ask, row: Row, *, cancelled: bool) -> tuple[str, int]:
         row.lane, row.paid, row.on_ambiguous, row.run = ask.lane, ask.paid, ask.on_ambiguous, ask.run_id
-        row.alone = ask.alone
+        row.alone, row.key_id = ask.alone, ask.key_id
         row.overdue, row.pinned = ask.deadline is not None, ask.pinned
         row.from_kafka = arrival.position is not None
         row.where = arrival.position.partition if arrival.position else partition("", ask.id.encode())

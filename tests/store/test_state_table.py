@@ -179,10 +179,12 @@ class StateTable(RuleBasedStateMachine):
         decided = self.ledger.write(lambda conn: accept(conn, ROUTES, arrivals))
         assert [found.decision for found in decided] == expected
 
-    @rule(what=records.filter(lambda what: not isinstance(what, Unreadable)))
-    def over_http(self, what: Any) -> None:
+    @rule(what=records.filter(lambda what: not isinstance(what, Unreadable)), most=st.sampled_from([None, None, 1, 2]))
+    def over_http(self, what: Any, most: int | None) -> None:
+        """Of nobody's key, or of one that may have so many unfinished requests."""
         if isinstance(what, Ask):
-            what = replace(what, alone=what.idempotency_key is None)
+            alone, key = what.idempotency_key is None, None if most is None else "key"
+            what = replace(what, alone=alone, key_id=key, most_at_once=most)
         self._take_in([Arrival(what, None, None, b'{"input":{}}', b"[]")])
 
     @precondition(lambda self: any(row.unfinished and not row.from_kafka for row in self.model.rows.values()))
@@ -651,6 +653,7 @@ def _facts(row: Any) -> tuple[Any, ...]:
         row.behind if unfinished else None,
         row.fingerprint if unfinished or row.state == "succeeded" else None,
         row.superseded_by is not None,
+        row.key_id,
     )
 
 
