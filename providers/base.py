@@ -206,6 +206,7 @@ class Able:
     """What one model can do, as its provider knows it; None: it is not known, so a call may try.
 
     `params`: which of `schemas.chat.Params` its provider passes on, and `dimensions` of embeddings. `output_tokens`: the longest answer.
+    `thinks`: it thinks before it answers, and that counts against `max_tokens`; the room to leave for it, in tokens.
     """
 
     chat: bool | None = None
@@ -220,6 +221,7 @@ class Able:
     params: frozenset[str] = frozenset()
     context_tokens: int | None = None
     output_tokens: int | None = None
+    thinks: int = 0
 
 
 @runtime_checkable

@@ -12,14 +12,15 @@ from providers.outbound import NOTHING, Listed
 class Server:
     """Servers under one name that speak OpenAI's format, each of `urls` (with their `/v1`) a node of its own.
 
-    `missing`: why it cannot be called yet, and what to set; empty: nothing is missing. `style`: `openai` is OpenAI itself,
-    `azure` has its models in the path, as deployments. `cannot`: what its servers do not do, in OpenAI's words.
-    `context_tokens`: what its chat models read and write at most; None: it varies, or nobody said.
+    `setting`: what holds the key. `missing`: why it cannot be called yet, and what to set; empty: nothing is missing.
+    `style`: `openai` is OpenAI itself, `azure` has its models in the path, as deployments. `cannot`: what its servers do not
+    do, in OpenAI's words. `context_tokens`: what its chat models read and write at most; None: it varies, or nobody said.
     """
 
     name: str
     urls: tuple[str, ...]
     key: str = field(default="", repr=False)
+    setting: str = "its key"
     missing: str = ""
     slots: int = 8
     paid: bool = True
@@ -36,6 +37,7 @@ NO_OPENAI = "There is no key for OpenAI: set GENAI_OPENAI_API_KEY."
 OPENAI = Server(
     "openai",
     ("https://api.openai.com/v1",),
+    setting="GENAI_OPENAI_API_KEY",
     missing=NO_OPENAI,
     chat_model="gpt-4.1-mini",
     embed_model="text-embedding-3-small",

@@ -164,7 +164,7 @@ class OpenAIProvider:
         except ProviderError as error:
             return Shelf((), (openai_errors.masked(str(error), self._server.key),))
         if reply.status_code != httpx.codes.OK:
-            asked = openai_errors.Asked(node, "", 0, secret=self._server.key, setting=_setting(self._server))
+            asked = openai_errors.Asked(node, "", 0, secret=self._server.key, setting=self._server.setting)
             return Shelf((), (str(openai_errors.refusal(reply, asked, datetime.now(UTC))),))
         found = self._azure_models() if azure else map(self._model, openai_wire.read_models(reply.content))
         return Shelf(tuple(found))
@@ -227,7 +227,7 @@ class OpenAIProvider:
             sum(map(tokens.estimate, prompt)),
             known.context_tokens or self._server.context_tokens,
             self._server.key,
-            _setting(self._server),
+            self._server.setting,
         )
 
     async def _naming_models(self, error: ModelNotFound) -> ModelNotFound:
@@ -258,10 +258,6 @@ def _headers(server: Server) -> dict[str, str]:
         return dict(server.headers)
     key = {"api-key": server.key} if server.style == "azure" else {"authorization": f"Bearer {server.key}"}
     return {**key, **server.headers}
-
-
-def _setting(server: Server) -> str:
-    return "GENAI_OPENAI_API_KEY" if server.style == "openai" else f"the key of `{server.name}` in GENAI_COMPATIBLE"
 
 
 def _able(server: Server) -> Able:
