@@ -110,8 +110,9 @@ class OpenAIProvider:
         reply = await self._post(node, "chat", body, call, reading)
         try:
             return reading.answer(reply.content)
-        except ModelNotFound as error:
-            raise await self._naming_models(error) from None
+        except ProviderError as error:  # its words came piece by piece, before anybody looked for the key in them
+            error.message = openai_errors.masked(error.message, self._server.key)
+            raise await self._naming_models(error) if isinstance(error, ModelNotFound) else error from None
 
     async def _inlined(self, call: ChatCall) -> ChatCall:
         """A server of ours could reach what a stranger's URL must not: its pictures are fetched here, where addresses are judged."""
@@ -219,12 +220,15 @@ class OpenAIProvider:
         return quote(self._server.api_version, safe="")
 
     def _asked(self, node: str, call: ChatCall | EmbedCall) -> openai_errors.Asked:
-        prompt = [message.content for message in call.messages] if isinstance(call, ChatCall) else list(call.texts)
+        if isinstance(call, ChatCall):
+            prompt = sum(tokens.estimate(message.content) for message in call.messages)
+        else:
+            prompt = max(map(tokens.estimate, call.texts), default=0)
         known = self.able(call.model)
         return openai_errors.Asked(
             node,
             call.model,
-            sum(map(tokens.estimate, prompt)),
+            prompt,
             known.context_tokens or self._server.context_tokens,
             self._server.key,
             self._server.setting,
