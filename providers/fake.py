@@ -138,7 +138,7 @@ class FakeProvider:
     async def _work(self, call: ChatCall | EmbedCall, fate: Plan) -> None:
         """Takes the time of the call, and tells whoever wants to be told; of a call that breaks off, its first half."""
         waits = self._gate.wait if fate.gate else None
-        if isinstance(call, ChatCall) and (call.on_tokens is not None or call.on_delta is not None):
+        if isinstance(call, ChatCall) and _is_told(call, fate):
             await _telling(call, replies.reply(call, self._how.seed, fate), fate, waits)
         else:
             await asyncio.sleep(fate.delay_s)
@@ -146,6 +146,11 @@ class FakeProvider:
                 await waits()
         if fate.fault is not None and FAULTS[fate.fault].error is TimedOut:
             await asyncio.Event().wait()
+
+
+def _is_told(call: ChatCall, fate: Plan) -> bool:
+    """Of tokens alone, only where there is time for it."""
+    return call.on_delta is not None or (call.on_tokens is not None and fate.delay_s >= 2 * STEP_S)
 
 
 async def _telling(

@@ -115,13 +115,15 @@ async def send(
 
 
 _SECRETS = ("authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "x-amz-security-token")
-_LEAST_SECRET = 6
+_LEAST_SECRET, _LEAST_IN_ANSWER = 6, 16
+"""Characters. A password may be a word that an answer holds for reasons of its own; a key is not."""
 
 
 def _masked(reply: httpx.Response, headers: Mapping[str, str] | None) -> httpx.Response:
     """What a server says is shown to users and logged; it, or a proxy before it, may have put our key into its words."""
     content = reply.content
-    found = [secret for secret in _secrets(headers or {}) if secret in content]
+    least = _LEAST_IN_ANSWER if reply.is_success else _LEAST_SECRET
+    found = [secret for secret in _secrets(headers or {}) if len(secret) >= least and secret in content]
     for secret in found:
         content = content.replace(secret, b"***")
     return _copied(reply, content) if found else reply
@@ -138,7 +140,7 @@ def _secrets(headers: Mapping[str, str]) -> list[bytes]:
                 with contextlib.suppress(ValueError):
                     user = base64.b64decode(rest).decode()
                     found |= {user, user.partition(":")[2]}
-    return sorted((each.encode() for each in found if len(each) >= _LEAST_SECRET), key=len, reverse=True)
+    return sorted((each.encode() for each in found), key=len, reverse=True)
 
 
 async def _heard(reply: httpx.Response, heard: Callable[[bytes], None]) -> httpx.Response:

@@ -9,7 +9,9 @@ import base64
 import binascii
 import re
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urljoin
 
 import httpx
@@ -19,10 +21,14 @@ from providers.base import ProviderError, Rejected
 from providers.outbound import Guard, Listed
 
 MOST_BYTES = 20 * 1024 * 1024
+MOST_TOGETHER = 50 * 1024 * 1024
+"""Of all pictures of a call that we fetch."""
+MOST_IMAGES = 64
 MOST_PIXELS = 50_000_000
 MOST_SIDE = 16_384
 FETCH_S = 10.0
 _HOPS = 3
+_AT_ONCE = 8
 _HEAD = 4 << 16
 """Characters of base64 that mostly hold what a picture says of itself; the rest is decoded only where they do not."""
 _DATA = re.compile(r"data:image/[a-z0-9.+-]+;base64,", re.IGNORECASE)
@@ -131,29 +137,38 @@ class Fetcher:
     async def packed(self, urls: Iterable[str], timeout_s: float) -> dict[str, str]:
         """Each URL's picture in base64. Raises Rejected, and what else keeps a picture from coming (`ProviderError`)."""
         wanted = list(dict.fromkeys(urls))
-        found = await asyncio.gather(*(self._packed(url, min(timeout_s, FETCH_S)) for url in wanted))
+        if len(wanted) > MOST_IMAGES:
+            words = f"The call has {len(wanted)} images; at most {MOST_IMAGES} are taken."
+            raise Rejected(words, {"fields": ["image_url"]})
+        room, turns = _Room(MOST_TOGETHER), asyncio.Semaphore(_AT_ONCE)
+
+        async def one(url: str) -> str:
+            async with turns:
+                return await self._packed(url, min(timeout_s, FETCH_S), room)
+
+        found = await _all([one(url) for url in wanted])
         return dict(zip(wanted, found, strict=True))
 
     async def aclose(self) -> None:
         if self._http is not None:
             await self._http.aclose()
 
-    async def _packed(self, url: str, timeout_s: float) -> str:
+    async def _packed(self, url: str, timeout_s: float, room: "_Room") -> str:
         if (packed := inline(url)) is not None:
             return packed
         try:
             async with asyncio.timeout(timeout_s):
-                data = await self._fetched(url, timeout_s)
+                data = await self._fetched(url, timeout_s, room)
         except TimeoutError:
             raise _wrong(f"did not come within {timeout_s:g} s", url) from None
         check(data, url)
         return base64.b64encode(data).decode()
 
-    async def _fetched(self, url: str, timeout_s: float) -> bytes:
+    async def _fetched(self, url: str, timeout_s: float, room: "_Room") -> bytes:
         """Redirects are followed a few times, and each one's address is judged anew."""
         at = url
         for _ in range(_HOPS + 1):
-            reply = await self._get(at, timeout_s, url)
+            reply = await self._get(at, timeout_s, url, room)
             if reply.status_code not in _REDIRECTS:
                 break
             at = urljoin(at, reply.headers.get("location", ""))
@@ -161,7 +176,7 @@ class Fetcher:
             raise _wrong(f"was answered with status {reply.status_code}", url)
         return reply.content
 
-    async def _get(self, at: str, timeout_s: float, url: str) -> httpx.Response:
+    async def _get(self, at: str, timeout_s: float, url: str, room: "_Room") -> httpx.Response:
         parts = _parsed(at, url)
         if parts.scheme != "https" and not (parts.scheme == "http" and self._listed.has_host(parts.host)):
             raise _wrong("is not `https:`; send such a URL, or the picture itself as a data URL", url)
@@ -172,8 +187,11 @@ class Fetcher:
         def heard(piece: bytes) -> None:
             nonlocal got
             got += len(piece)
+            room.left -= len(piece)
             if got > MOST_BYTES:
                 raise _wrong(f"has more than {MOST_BYTES} bytes", url)
+            if room.left < 0:
+                raise _wrong(f"is too much: all images of a call together may have {MOST_TOGETHER} bytes", url)
 
         bare = {"accept": "image/*", "accept-encoding": "identity"}
         try:
@@ -182,6 +200,23 @@ class Fetcher:
             if type(error) is Rejected:
                 raise
             raise _wrong(f"cannot be fetched: {error.message}", url) from None
+
+
+@dataclass(slots=True)
+class _Room:
+    """What the pictures of one call may still bring."""
+
+    left: int
+
+
+async def _all(works: list[Coroutine[Any, Any, str]]) -> list[str]:
+    """The first that fails stops the others."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def _parsed(at: str, url: str) -> httpx.URL:

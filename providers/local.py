@@ -114,6 +114,8 @@ class LocalProvider:
     async def chat(self, call: ChatCall, node: str) -> ChatAnswer:  # noqa: ARG002 - it has one node
         _check(call.model, "chat")
         able.check(call, _CHATS)
+        if any(message.name for message in call.messages):
+            raise Unsupported(f"`{call.model}` has no place for a turn's `name`. Leave it out.", {"fields": ["name"]})
         guess = sum(tokens.estimate(message.content, llama.CONTEXT * _SURELY_TOO_LONG) for message in call.messages)
         if guess > llama.CONTEXT * _SURELY_TOO_LONG:
             raise llama.too_long(guess, llama.CONTEXT, "about ")

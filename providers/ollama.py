@@ -78,8 +78,8 @@ class OllamaProvider:
         self._http = http.client(Guard("operator", outbound))
         self._images = images.Fetcher(outbound)
         self._digests: dict[str, dict[str, str]] = {}
-        self._able: dict[str, tuple[str, Able]] = {}
-        """A model's name to its digest and to what it can do, as its node last said."""
+        self._able: dict[tuple[str, str], tuple[str, Able]] = {}
+        """A node and a model's name to its digest and to what it can do, as the node last said."""
 
     def nodes(self) -> tuple[str, ...]:
         return tuple(self._nodes)
@@ -92,11 +92,11 @@ class OllamaProvider:
 
     def able(self, model: str) -> Able:
         """As its node last said; of a model that was not seen yet, what Ollama's protocol has."""
-        known = self._able.get(_tagged(model), ("", ollama_wire.UNKNOWN))[1]
+        known = self._seen(_tagged(model)) or ollama_wire.UNKNOWN
         return replace(known, context_tokens=min(self._num_ctx, known.context_tokens or self._num_ctx))
 
     async def chat(self, call: ChatCall, node: str) -> ChatAnswer:
-        if _tagged(call.model) not in self._able and _ASKED_FIRST & set(able.wants(call)):
+        if _ASKED_FIRST & set(able.wants(call)) and self._seen(_tagged(call.model)) is None:
             await self._see(node, _tagged(call.model), "")
         able.check(call, self.able(call.model))
         ollama_chat.refuse(call)
@@ -179,10 +179,10 @@ class OllamaProvider:
 
     def _described(self, model: Model) -> Model:
         """With what its server says of it, where it does; its list says little."""
-        seen = self._able.get(model.name)
-        if seen is None or seen[1].chat is None:
+        seen = self._seen(model.name)
+        if seen is None or seen.chat is None:
             return model
-        kind: Kind = "chat" if seen[1].chat else "embed"
+        kind: Kind = "chat" if seen.chat else "embed"
         return replace(model, kind=kind, context_tokens=model.context_tokens or self.able(model.name).context_tokens)
 
     async def aclose(self) -> None:
@@ -198,10 +198,16 @@ class OllamaProvider:
         await self._see_all(node, reply.content)
         return ollama_wire.read_models(reply.content)
 
+    def _seen(self, model: str) -> Able | None:
+        """By the first node that has said it."""
+        return next((self._able[node, model][1] for node in self._nodes if (node, model) in self._able), None)
+
     async def _see_all(self, node: str, tags: bytes) -> None:
         """What its models can do, of those that are new or have other weights than when they were seen."""
         digests = ollama_wire.read_digests(tags)
-        unseen = [name for name in digests if self._able.get(name, ("",))[0] != digests[name]]
+        known = dict(self._able.values())
+        self._able |= {(node, name): (each, known[each]) for name, each in digests.items() if each in known}
+        unseen = [name for name in digests if self._able.get((node, name), ("",))[0] != digests[name]]
         for start in range(0, len(unseen), _SHOWS):
             batch = unseen[start : start + _SHOWS]
             await asyncio.gather(*(self._see(node, name, digests[name]) for name in batch))
@@ -221,7 +227,7 @@ class OllamaProvider:
         except ProviderError:
             return
         if reply.status_code == httpx.codes.OK:
-            self._able[model] = digest, ollama_wire.read_able(reply.content) or ollama_wire.UNKNOWN
+            self._able[node, model] = digest, ollama_wire.read_able(reply.content) or ollama_wire.UNKNOWN
 
     async def _get(self, node: str, path: str) -> httpx.Response:
         at = self._nodes[node]

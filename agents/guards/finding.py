@@ -39,10 +39,11 @@ EMAIL = Kind("EMAIL", re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,6
 CARD = Kind("CARD", re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)"), _is_card)
 IBAN = Kind("IBAN", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"), _is_iban)
 PHONE = Kind("PHONE", re.compile(r"(?<![\w+])\+[1-9]\d{0,2}[ -]?(?:\(\d{1,4}\)[ -]?)?\d(?:[ -]?\d){5,11}(?!\d)"))
+# Each begins where no character of its own kind stands before it: else a text of many beginnings is read again from each.
 SECRET = Kind(
     "SECRET",
     re.compile(
-        r"\b(?:sk-[A-Za-z0-9_-]{16,200}|(?:AKIA|ASIA)[A-Z0-9]{16}|gh[pousr]_[A-Za-z0-9]{30,100}|xox[abprs]-[A-Za-z0-9-]{10,100}"
+        r"(?<![A-Za-z0-9_-])(?:sk-[A-Za-z0-9_-]{16,200}|(?:AKIA|ASIA)[A-Z0-9]{16}|gh[pousr]_[A-Za-z0-9]{30,100}|xox[abprs]-[A-Za-z0-9-]{10,100}"
         r"|AIza[A-Za-z0-9_-]{35}|hf_[A-Za-z0-9]{30,60}|eyJ[A-Za-z0-9_-]{10,2000}\.eyJ[A-Za-z0-9_-]{10,4000}\.[A-Za-z0-9_-]{10,1000})"
         r"|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[A-Za-z0-9+/=\s]{16,8000}-----END [A-Z ]{0,30}PRIVATE KEY-----"
     ),

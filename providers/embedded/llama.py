@@ -59,11 +59,10 @@ class Llama:
             if piece and call.on_tokens is not None:
                 made += 1
                 call.on_tokens(made)
-            if (
-                call.on_delta is not None
-                and (delta := Delta(piece, logprobs=_logprobs(chunk, call.logprobs))) != Delta()
-            ):
-                call.on_delta(delta)
+            if call.on_delta is not None:
+                delta = Delta(piece, logprobs=_logprobs(chunk, call.logprobs))
+                if delta != Delta():
+                    call.on_delta(delta)
             return stopped()
 
         try:
@@ -117,10 +116,7 @@ def _body(call: ChatCall) -> dict[str, Any]:
     if schema is not None:
         body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
     if call.logprobs is not None:
-        body |= {
-            "logprobs": True,
-            "top_logprobs": max(1, call.logprobs),
-        }  # asked for none beside it, it gives nothing at all
+        body |= {"logprobs": True, "top_logprobs": max(1, call.logprobs)}  # with 0 it gives none at all
     if call.stop:
         body["stop"] = list(call.stop)
     if call.seed is not None:

@@ -34,7 +34,7 @@ FOUND = [  # what a rule names, what it finds, what looks like it and is not
     ("card", [CARD, "4111111111111111", "5500-0000-0000-0004"], ["4111 1111 1111 1112", "1234567890123", "411111111111111"]),
     ("iban", [IBAN, "GB82WEST12345698765432"], ["DE89 3704 0044 0532 0130 01", "AB12 CDEF 3456"]),
     ("phone", [PHONE, "+1 (212) 555-0123", "+4930123456"], ["2024-11-21", "+12", "20 7946 0958"]),
-    ("secrets", [KEY, "AKIAIOSFODNN7EXAMPLE", "ghp_" + "a1" * 18, JWT], ["sk-short", "AKIA1"]),
+    ("secrets", [KEY, "AKIAIOSFODNN7EXAMPLE", "ghp_" + "a1" * 18, JWT], ["sk-short", "AKIA1", "ask-abcdEFGH12345678ijkl"]),
 ]  # fmt: skip
 
 

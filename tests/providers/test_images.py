@@ -192,6 +192,19 @@ async def test_what_comes_is_bounded(page: Response, words: str) -> None:
             await fetcher.packed([f"{site}/a"], 5.0)
 
 
+async def test_a_call_does_not_fetch_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By number, and by the sum of their bytes; the first that fails stops the others."""
+    monkeypatch.setattr(images, "MOST_TOGETHER", 100)
+    monkeypatch.setattr(images, "MOST_IMAGES", 4)
+    page = Response(png(2, 2) + b"\0" * 20)
+    async with _site({f"/{n}": page for n in range(5)}) as site, _fetcher("127.0.0.1") as fetcher:
+        assert len(await fetcher.packed([f"{site}/0"], 5.0)) == 1
+        with pytest.raises(Rejected, match="together may have 100 bytes"):
+            await fetcher.packed([f"{site}/{n}" for n in range(4)], 5.0)
+        with pytest.raises(Rejected, match="has 5 images; at most 4"):
+            await fetcher.packed([f"{site}/{n}" for n in range(5)], 5.0)
+
+
 class Names(AbstractResolver):
     """A name's owner who says something else each time he is asked."""
 

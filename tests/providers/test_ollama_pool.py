@@ -106,6 +106,17 @@ async def test_a_model_is_loaded_as_calls_will_want_it(replay: Start) -> None:
     assert sent == [usual | {"keep_alive": "7m"}, usual | {"keep_alive": -1}]
 
 
+async def test_a_recorded_unload_is_read_and_asked_for_as_it_was_recorded(replay: Start) -> None:
+    """By its word Ollama 0.17.4 unloads: a chat of nothing that is kept for nothing."""
+    replayed = await replay("chat_unload", tags="tags", ps="ps_empty")
+    pool = Pool((replayed.url,))
+    assert await pool.unload(pool.nodes(), "smol", 5.0) == [Done(replayed.url)]
+    found, _ = await pool.models(pool.nodes())
+    await pool.aclose()
+    assert orjson.loads(replayed.requests[0].body) == {"model": "smol", "messages": [], "keep_alive": 0}
+    assert found == [OnNode(replayed.url, "smol:latest", loaded=False, on_gpu=False)]
+
+
 @pytest.mark.parametrize("what", ["warm", "unload"])
 async def test_a_model_that_is_not_there_is_named_with_what_to_do(pool: Pool, server: FakeServer, what: str) -> None:
     (end,) = await (
