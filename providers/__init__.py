@@ -5,11 +5,12 @@ Adding a provider: its module, its test, its line here, and its column in `tests
 
 from collections.abc import Callable, Mapping
 
-from providers import fake, local, ollama
+from providers import anthropic, fake, local, ollama
 from providers.base import Provider
 from providers.config import Config
 
 PROVIDERS: Mapping[str, Callable[[Config], Provider]] = {
+    "anthropic": anthropic.make,
     "fake": fake.make,
     "local": local.make,
     "ollama": ollama.make,

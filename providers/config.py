@@ -12,6 +12,7 @@ class Config:
     `ollama_num_ctx`: sent with every call, because another one makes Ollama load the model again.
     `ollama_loaded`: models that a node holds at a time (its OLLAMA_MAX_LOADED_MODELS); 0: any number.
     `local_threads`: 0 means all cores but one; two threads that share their cores with others collapse to 2 tokens/s.
+    `anthropic_key` None: none is needed but at Anthropic's own address.
     `fake_url`: the address of `genai-spine fake-provider`; None: the double in this process.
     """
 
@@ -26,6 +27,10 @@ class Config:
     ollama_embed_model: str = "nomic-embed-text:latest"
     local_slots: int = 1
     local_threads: int = 0
+    anthropic_key: str | None = field(default=None, repr=False)
+    anthropic_url: str = "https://api.anthropic.com"
+    anthropic_slots: int = 16
+    anthropic_chat_model: str = "claude-haiku-5-5"
     fake_url: str | None = None
     fake_slots: int = 4
     fake_paid: bool = True

@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     ollama_gather_s: Annotated[float, Field(ge=0)] = 2.0  # how long calls are gathered before a node loads for them
     local_slots: Annotated[int, Field(ge=1)] = 1
     local_threads: Annotated[int, Field(ge=0)] = 0  # 0: cores - 1, at least one
+    anthropic_api_key: SecretStr | None = None
+    anthropic_url: str = "https://api.anthropic.com"  # or a server that speaks Anthropic's Messages
+    anthropic_slots: Annotated[int, Field(ge=1)] = 16
     fake_url: str | None = None  # address of `genai-spine fake-provider`; None: in process
     fake_seed: int = 0
     fake_slots: Annotated[int, Field(ge=1)] = 4

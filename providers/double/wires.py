@@ -1,6 +1,7 @@
 """The formats that the double's server speaks, in the order in which they are asked whether a path is theirs."""
 
+from providers.double.anthropic import Anthropic
 from providers.double.ollama import Ollama
 from providers.double.wire import Wire
 
-WIRES: tuple[Wire, ...] = (Ollama(),)
+WIRES: tuple[Wire, ...] = (Anthropic(), Ollama())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from providers import fake, fake_server, local, ollama
+from providers import anthropic, fake, fake_server, local, ollama
 from providers.base import Able, Capable, ChatCall, EmbedCall, Message, Provider
 from providers.double.faults import Behaviour
 
@@ -19,7 +19,7 @@ class Subject:
 
     `slow`: a prompt that takes long, by a directive or (the real model) by a long answer. `tells`: which of `refusal`,
     `content_filter` and `reasoning` its format has words for. `secret`: its key, which no error may show.
-    `reads_along`: it tells its answer in pieces.
+    `reads_along`: it tells its answer in pieces. `embeds`: it has embeddings.
     """
 
     provider: Provider
@@ -27,6 +27,7 @@ class Subject:
     tells: frozenset[str] = frozenset()
     secret: str = "no key at all"
     reads_along: bool = True
+    embeds: bool = True
 
     @property
     def node(self) -> str:
@@ -35,6 +36,12 @@ class Subject:
     def able(self, kind: str = "chat") -> Able:
         assert isinstance(self.provider, Capable)
         return self.provider.able(self.provider.default_model("chat" if kind == "chat" else "embed"))
+
+    def settled(self) -> dict[str, object]:
+        """The wishes that leave nothing to chance, as far as the model knows them."""
+        able = self.able()
+        known = {"temperature": (0.0, able.temperature), "seed": (1, able.seed)}
+        return {name: value for name, (value, can) in known.items() if can is not False}
 
     def call(self, text: str, timeout_s: float = 60.0, **wishes: object) -> ChatCall:
         model = wishes.pop("model", self.provider.default_model("chat"))
@@ -47,8 +54,22 @@ class Subject:
 
 Make = Callable[[], AbstractAsyncContextManager[Subject]]
 
+_CLAUDE_TELLS = frozenset({"refusal", "content_filter", "reasoning"})
+
+
+def _claude(model: str) -> Callable[[str], Subject]:
+    return lambda url: Subject(
+        anthropic.AnthropicProvider("sk-ant-1234", url, chat_model=model),
+        tells=_CLAUDE_TELLS,
+        secret="sk-ant-1234",
+        embeds=False,
+    )
+
+
 AT_DOUBLE: dict[str, Callable[[str], Subject]] = {
     "fake-server": lambda url: Subject(fake.at_server(url), reads_along=False),
+    "anthropic": _claude("claude-sonnet-5-5"),
+    "anthropic-older": _claude("claude-opus-4-1"),
     "ollama": lambda url: Subject(ollama.OllamaProvider((url,), num_ctx=2048), reads_along=False),
 }
 """A column's name to its provider at the address of the double, which has `fake` and `fake-embed` among its models."""
