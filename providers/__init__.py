@@ -5,7 +5,7 @@ Adding a provider: its module, its test, its line here, and its column in `tests
 
 from collections.abc import Callable, Mapping
 
-from providers import anthropic, fake, local, ollama
+from providers import anthropic, fake, local, ollama, openai
 from providers.base import Provider
 from providers.config import Config
 
@@ -14,6 +14,7 @@ PROVIDERS: Mapping[str, Callable[[Config], Provider]] = {
     "fake": fake.make,
     "local": local.make,
     "ollama": ollama.make,
+    "openai": openai.make,
 }
 """A provider's name to its factory. Nothing is loaded or connected before the first call."""
 

@@ -13,9 +13,11 @@ def wants(call: ChatCall | EmbedCall) -> list[str]:
         "tools": bool(call.tools) or any(message.tool_calls or message.tool_call_id for message in call.messages),
         "image_url": any(not isinstance(part, str) for message in call.messages for part in message.parts),
         "logprobs": call.logprobs is not None,
-        "seed": call.seed is not None,
         "temperature": call.temperature not in (None, 1.0),
+        "stop": bool(call.stop),
+        "seed": call.seed is not None,
         "tool_choice": call.tool_choice == "required" or isinstance(call.tool_choice, Forced),
+        "parallel_tool_calls": call.parallel_tool_calls is False and bool(call.tools),
     }
     return [name for name, is_asked in asked.items() if is_asked] + sorted(call.params)
 
@@ -28,9 +30,11 @@ def lacks(asked: list[str], able: Able) -> list[str]:
         "tools": able.tools,
         "image_url": able.images,
         "logprobs": able.logprobs,
-        "seed": able.seed,
         "temperature": able.temperature,
+        "stop": able.stop,
+        "seed": able.seed,
         "tool_choice": able.forced_tools,
+        "parallel_tool_calls": able.one_tool,
     }
     return [name for name in asked if (known[name] is False if name in known else name not in able.params)]
 

@@ -53,7 +53,7 @@ class AnthropicProvider:
         at = http.address(url)
         self._node, self._base, self._slots, self._chat_model = at.name, at.base, slots, chat_model
         self._key = key
-        self._away = _NO_KEY if key is None and at.base == ADDRESS else None
+        self.missing = _NO_KEY if key is None and at.base == ADDRESS else ""
         self._headers = {"content-type": "application/json", "anthropic-version": VERSION, **at.headers}
         if key is not None:
             self._headers["x-api-key"] = key
@@ -77,8 +77,8 @@ class AnthropicProvider:
         return self._known(model).able()
 
     async def chat(self, call: ChatCall, node: str) -> ChatAnswer:
-        if self._away is not None:
-            raise Refused(self._away)
+        if self.missing:
+            raise Refused(self.missing)
         sent = anthropic_wire.chat(call, self._known(call.model))
         if not sent.body.get("stream"):
             return anthropic_reply.read_chat((await self._post(node, sent.encoded(), call, None)).content, sent)
@@ -94,15 +94,17 @@ class AnthropicProvider:
         raise Unsupported(_NO_VECTORS, {"fields": ["model"]})
 
     async def models(self) -> tuple[str, ...]:
-        """Empty without a key, and when it does not answer within 5 s."""
+        """Empty when it does not answer within 5 s. Raises Refused where the key is missing."""
+        if self.missing:
+            raise Refused(self.missing)
         try:
             return tuple(await self._all())
         except ProviderError:
             return ()
 
     async def shelf(self) -> Shelf:
-        if self._away is not None:
-            return Shelf((), (self._away,))
+        if self.missing:
+            return Shelf((), (self.missing,))
         try:
             found = await self._all()
         except ProviderError as error:
@@ -117,8 +119,6 @@ class AnthropicProvider:
 
     async def _all(self) -> Mapping[str, dict[str, Any]]:
         """The list of models, from at most a minute ago. Raises ProviderError."""
-        if self._away is not None:
-            raise Refused(self._away)
         if time.monotonic() - self._listed >= _REMEMBER_S:
             self._list = await self._pages()
             self._listed = time.monotonic()

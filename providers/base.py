@@ -206,7 +206,8 @@ class Able:
     """What one model can do, as its provider knows it; None: it is not known, so a call may try.
 
     `params`: which of `schemas.chat.Params` its provider passes on, and `dimensions` of embeddings. `output_tokens`: the longest answer.
-    `json_mode`: any JSON object, None: as `schema`. `temperature`: another one than 1. `forced_tools`: it may be made to call one.
+    `json_mode`: any JSON object, None: as `schema`. `temperature`: another one than 1. `forced_tools`: it may be made to call one,
+    `one_tool`: to call one at a time.
     """
 
     chat: bool | None = None
@@ -215,13 +216,15 @@ class Able:
     tools: bool | None = None
     images: bool | None = None
     logprobs: bool | None = None
+    temperature: bool | None = None
+    stop: bool | None = None
+    seed: bool | None = None
     params: frozenset[str] = frozenset()
     context_tokens: int | None = None
     output_tokens: int | None = None
     json_mode: bool | None = None
-    seed: bool | None = None
-    temperature: bool | None = None
     forced_tools: bool | None = None
+    one_tool: bool | None = None
 
 
 @runtime_checkable

@@ -1,8 +1,45 @@
 """What the providers are told: typed values; `streams/settings.py` read them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from providers.double.faults import Behaviour
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Servers under one name that speak OpenAI's format, each of `urls` (with their `/v1`) a node of its own.
+
+    `missing`: why it cannot be called yet, and what to set; empty: nothing is missing. `style`: `openai` is OpenAI itself,
+    `azure` has its models in the path, as deployments. `cannot`: what its servers do not do, in OpenAI's words.
+    `context_tokens`: what its chat models read and write at most; None: it varies, or nobody said.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    key: str = field(default="", repr=False)
+    missing: str = ""
+    slots: int = 8
+    paid: bool = True
+    chat_model: str = ""
+    embed_model: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    style: Literal["openai", "azure", "compatible"] = "compatible"
+    api_version: str = ""
+    cannot: frozenset[str] = frozenset()
+    context_tokens: int | None = None
+
+
+NO_OPENAI = "There is no key for OpenAI: set GENAI_OPENAI_API_KEY."
+OPENAI = Server(
+    "openai",
+    ("https://api.openai.com/v1",),
+    missing=NO_OPENAI,
+    chat_model="gpt-4.1-mini",
+    embed_model="text-embedding-3-small",
+    style="openai",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +72,4 @@ class Config:
     fake_slots: int = 4
     fake_paid: bool = True
     fake: Behaviour = field(default_factory=Behaviour)
+    openai: Server = OPENAI

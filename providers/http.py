@@ -9,7 +9,9 @@ that would say "surely not paid" of a call that may well have been. So the error
 
 import asyncio
 import base64
+import functools
 import math
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,13 +37,19 @@ _NEVER_CONNECTED = (
 
 def client() -> httpx.AsyncClient:
     """As many connections as there are calls: slots are counted by the engine. Proxies of the environment are ignored."""
-    tls = httpx.create_ssl_context(trust_env=False)
+    tls = _tls()
 
     def session() -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S, ssl=tls)
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
 
     return httpx.AsyncClient(transport=AiohttpTransport(verify=tls, client=session), trust_env=False)
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """One for all clients: to read the authorities takes 20 ms, and there is a client for each provider."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 async def send(

@@ -2,6 +2,7 @@
 
 from providers.double.anthropic import Anthropic
 from providers.double.ollama import Ollama
+from providers.double.openai import OpenAI
 from providers.double.wire import Wire
 
-WIRES: tuple[Wire, ...] = (Anthropic(), Ollama())
+WIRES: tuple[Wire, ...] = (Anthropic(), Ollama(), OpenAI())

@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
-from providers import anthropic, fake, fake_server, local, ollama
+from providers import anthropic, fake, fake_server, local, ollama, openai
 from providers.base import Able, Capable, ChatCall, EmbedCall, Message, Provider
+from providers.config import Server
 from providers.double.faults import Behaviour
 
 CONTEXT = 2000
@@ -66,11 +67,23 @@ def _claude(model: str) -> Callable[[str], Subject]:
     )
 
 
+_KEY = "sk-proj-a-very-secret-key"
+_OPENAI = Server("openai", (), key=_KEY, chat_model="fake:latest", embed_model="fake-embed:latest", style="openai")
+
+
+def _openai(server: Server) -> Subject:
+    tells = frozenset({"refusal", "content_filter", "reasoning"})
+    return Subject(openai.OpenAIProvider(server), tells=tells, secret=_KEY)
+
+
 AT_DOUBLE: dict[str, Callable[[str], Subject]] = {
     "fake-server": lambda url: Subject(fake.at_server(url), reads_along=False),
     "anthropic": _claude("claude-sonnet-5-5"),
     "anthropic-older": _claude("claude-opus-4-1"),
     "ollama": lambda url: Subject(ollama.OllamaProvider((url,), num_ctx=2048), reads_along=False),
+    "openai": lambda url: _openai(replace(_OPENAI, urls=(f"{url}/v1",))),
+    "compatible": lambda url: _openai(replace(_OPENAI, name="vllm", urls=(f"{url}/v1",), style="compatible")),
+    "azure": lambda url: _openai(replace(_OPENAI, name="azure", urls=(url,), style="azure", api_version="2024-10-21")),
 }
 """A column's name to its provider at the address of the double, which has `fake` and `fake-embed` among its models."""
 

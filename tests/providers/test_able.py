@@ -14,13 +14,14 @@ SEEN = (Message("user", "what?", parts=("what?", Image("https://example.org/a.pn
 @pytest.mark.parametrize(
     ("call", "asked"),
     [
-        (ChatCall("m", HELLO, 1.0, stop=("x",), max_tokens=3), []),  # every chat model does these
-        (ChatCall("m", HELLO, 1.0, seed=1, temperature=0.0), ["seed", "temperature"]),
+        (ChatCall("m", HELLO, 1.0, max_tokens=3, temperature=1.0), []),  # every chat model does these
+        (ChatCall("m", HELLO, 1.0, stop=("x",), seed=1, temperature=0.0), ["temperature", "stop", "seed"]),
         (ChatCall("m", HELLO, 1.0, tools=(Tool("t"),), tool_choice=Forced("t")), ["tools", "tool_choice"]),
         (ChatCall("m", HELLO, 1.0, tools=(Tool("t"),), tool_choice="auto"), ["tools"]),
+        (ChatCall("m", HELLO, 1.0, tools=(Tool("t"),), parallel_tool_calls=False), ["tools", "parallel_tool_calls"]),
+        (ChatCall("m", HELLO, 1.0, parallel_tool_calls=False), []),
         (ChatCall("m", HELLO, 1.0, schema={}), ["response_format"]),
         (ChatCall("m", HELLO, 1.0, json_mode=True), ["response_format.json_object"]),
-        (ChatCall("m", HELLO, 1.0, temperature=1.0), []),
         (ChatCall("m", HELLO, 1.0, tools=(Tool("t"),), params={"top_p": 1.0}), ["tools", "top_p"]),
         (ChatCall("m", (*HELLO, Message("tool", "x", tool_call_id="c")), 1.0), ["tools"]),
         (ChatCall("m", SEEN, 1.0, logprobs=0), ["image_url", "logprobs"]),

@@ -290,20 +290,25 @@ async def test_tools_are_asked_for_with_arguments_that_are_json(subject: Subject
         assert call.on_delta is None or _read(pieces)[1] == answer.tool_calls
 
 
-@pytest.mark.parametrize(
-    ("choice", "named"),
-    [("required", True), (Forced("weather"), True), ("none", False), ("auto", False), (None, False)],
-    ids=["required", "forced", "none", "auto", "unsaid"],
-)
-async def test_the_choice_of_tools_is_passed_on(subject: Subject, choice: Any, named: bool) -> None:
-    """The double asks for a tool only when it must."""
-    call = subject.call("Hello to the foxes.", tools=(WEATHER,), tool_choice=choice, parallel_tool_calls=False)
-    able = subject.able()
-    field = "tool_choice" if named and able.tools is not False else "tools"
-    can = able.forced_tools if field == "tool_choice" else able.tools
-    answer = await _answer(subject, call, can, field)
-    if answer is not None:
-        assert [each.name for each in answer.tool_calls] == (["weather"] if named else [])
+CHOICES: dict[Any, list[str]] = {
+    "required": ["weather"],
+    Forced("weather"): ["weather"],
+    "none": [],
+    "auto": [],
+    None: [],
+}
+"""The double asks for a tool only when it must."""
+
+
+async def test_the_choice_of_tools_is_passed_on(subject: Subject) -> None:
+    for choice, asked_for in CHOICES.items():
+        able = subject.able()
+        one = None if able.one_tool is False else False
+        call = subject.call("Hello to the foxes.", tools=(WEATHER,), tool_choice=choice, parallel_tool_calls=one)
+        field = "tool_choice" if asked_for and able.tools is not False else "tools"
+        answer = await _answer(subject, call, able.forced_tools if field == "tool_choice" else able.tools, field)
+        if answer is not None:
+            assert (choice, [each.name for each in answer.tool_calls]) == (choice, asked_for)
 
 
 async def test_a_chat_in_which_tools_were_called_goes_on(subject: Subject) -> None:
@@ -353,12 +358,13 @@ async def test_log_probabilities_are_told_token_by_token(subject: Subject, reads
         assert told is None or _read(pieces)[2] == answer.logprobs
 
 
-@pytest.mark.parametrize("name", Params.model_fields)
-async def test_a_wish_is_passed_on_or_refused_by_its_name(subject: Subject, name: str) -> None:
-    room = 2000 if name == "reasoning_effort" else 5  # thoughts count
-    call = subject.call("Say hello.", params={name: PARAMS[name]}, max_tokens=room)
-    answer = await _answer(subject, call, name in subject.able().params, name)
-    assert answer is None or answer.text.strip()
+async def test_a_wish_is_passed_on_or_refused_by_its_name(subject: Subject) -> None:
+    assert set(PARAMS) == set(Params.model_fields)
+    for name, value in PARAMS.items():
+        room = 2000 if name == "reasoning_effort" else 5  # thoughts count
+        call = subject.call("Say hello.", params={name: value}, max_tokens=room)
+        answer = await _answer(subject, call, name in subject.able().params, name)
+        assert answer is None or answer.text.strip()
 
 
 async def test_shorter_vectors_are_made_or_refused(subject: Subject) -> None:
