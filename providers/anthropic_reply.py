@@ -51,13 +51,13 @@ def read_chat(body: bytes, sent: Sent) -> ChatAnswer:
     return answer(reply, sent)
 
 
-def answer(message: dict[str, Any], sent: Sent) -> ChatAnswer:
+def answer(message: dict[str, Any], sent: Sent, who: str = "Anthropic") -> ChatAnswer:
     """A whole message, however it came. Raises Unreadable."""
     used = message.get("usage")
     known = spent(used if isinstance(used, dict) else {})
     content, reason = message.get("content"), message.get("stop_reason")
     if not isinstance(content, list) or not isinstance(reason, str):
-        raise Unreadable("Anthropic's answer holds no whole message.", spent=known)
+        raise Unreadable(f"{who}'s answer holds no whole message.", spent=known)
     blocks = [block for block in content if isinstance(block, dict)]
     finish = _FINISH.get(reason, "stop")
     calls = tuple(_called(block, known) for block in blocks if block.get("type") == "tool_use")
@@ -66,7 +66,7 @@ def answer(message: dict[str, Any], sent: Sent) -> ChatAnswer:
         text, calls = unwrapped(calls, sent, text), ()
         finish = "stop" if finish == "tool_calls" else finish
     elif not blocks and finish != "content_filter" and not known.output_tokens:
-        raise Unreadable("Anthropic's answer holds nothing.", spent=known)
+        raise Unreadable(f"{who}'s answer holds nothing.", spent=known)
     details = message.get("stop_details")
     why = details.get("explanation") if isinstance(details, dict) else None
     refusal = (why or text or None) if finish == "content_filter" else None
@@ -84,7 +84,7 @@ def _called(block: dict[str, Any], known: Spent) -> ToolCall:
     """`input` is an object where the answer came whole, and the text of one where it came in pieces."""
     given, name = block.get("input"), block.get("name")
     if not isinstance(name, str):
-        raise Unreadable("Anthropic's answer holds a tool call without a name.", spent=known)
+        raise Unreadable("The answer holds a tool call without a name.", spent=known)
     text = given if isinstance(given, str) else orjson.dumps(given or {}).decode()
     return ToolCall(str(block.get("id", "")), name, text)
 

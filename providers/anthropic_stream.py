@@ -34,9 +34,13 @@ class Reading:
     """One streamed answer. `hear` raises nothing; `answer` says in the end what was wrong."""
 
     def __init__(
-        self, sent: Sent, on_tokens: Callable[[int], None] | None, on_delta: Callable[[Delta], None] | None
+        self,
+        sent: Sent,
+        on_tokens: Callable[[int], None] | None,
+        on_delta: Callable[[Delta], None] | None,
+        who: str = "Anthropic",
     ) -> None:
-        self._sent, self._on_tokens, self._on_delta = sent, on_tokens, on_delta
+        self._sent, self._on_tokens, self._on_delta, self._who = sent, on_tokens, on_delta, who
         self._events = Events()
         self._message: dict[str, Any] | None = None
         self._blocks: dict[int, dict[str, Any]] = {}
@@ -49,15 +53,26 @@ class Reading:
 
     def hear(self, piece: bytes) -> None:
         """Some bytes of the answer's body, whatever its status is."""
+        for data in self._events.take(piece) if self._error is None else ():
+            try:
+                event = orjson.loads(data)
+            except orjson.JSONDecodeError as error:
+                self.fail(Unreadable(f"{self._who}'s stream holds what is no JSON ({error})."))
+                return
+            self.event(event)
+
+    def event(self, event: Any) -> None:
+        """One event, in Anthropic's words. After an error nothing more is heard."""
         if self._error is not None:
             return
-        for data in self._events.take(piece):
-            try:
-                self._heard(orjson.loads(data))
-            except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
-                self._error = Unreadable(f"Anthropic's stream holds what is no event of it ({type(error).__name__}).")
-            if self._error is not None:
-                return
+        try:
+            self._heard(event)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            self.fail(Unreadable(f"{self._who}'s stream holds what is no event of it ({type(error).__name__})."))
+
+    def fail(self, error: ProviderError) -> None:
+        """The stream is not worth reading on; the first reason stands."""
+        self._error = self._error or error
 
     def answer(self) -> ChatAnswer:
         """Raises what the stream said, and Unreadable where its end is missing."""
@@ -66,12 +81,13 @@ class Reading:
                 self._error.spent = self.spent()
             raise self._error
         if self._message is None or not self._whole:
-            raise Unreadable("Anthropic's stream ended before its answer did.", spent=self.spent())
-        return answer(self._message | {"content": [self._blocks[index] for index in sorted(self._blocks)]}, self._sent)
+            raise Unreadable(f"{self._who}'s stream ended before its answer did.", spent=self.spent())
+        content = [self._blocks[index] for index in sorted(self._blocks)]
+        return answer(self._message | {"content": content}, self._sent, self._who)
 
     def spent(self) -> Spent | None:
-        """What has surely been used so far: the prompt as counted, and the pieces that came. None: nothing came."""
-        if self._message is None:
+        """What has surely been used so far: the prompt as counted, and the pieces that came. None: no count of it came."""
+        if self._message is None or "input_tokens" not in self._message["usage"]:
             return None
         usage = self._message["usage"]
         counted = max(int(usage.get("output_tokens") or 0), self._tokens)

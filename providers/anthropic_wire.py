@@ -22,7 +22,6 @@ ANSWER = "answer"
 _OBJECT: dict[str, Any] = {"type": "object"}
 _PICTURES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 _DATA = re.compile(r"data:(image/[a-z0-9.+-]+);base64,(.+)", re.DOTALL)
-_TIERS = {"auto": "auto", "default": "standard_only"}
 _SHARES = {"minimal": 0.0, "low": 0.25, "medium": 0.5, "high": 0.75}
 """Of `max_tokens`, for models that think with a budget."""
 
@@ -56,7 +55,7 @@ def chat(call: ChatCall, known: Claude) -> Sent:
         "top_p": call.params.get("top_p"),
         "top_k": call.params.get("top_k"),
         "metadata": {"user_id": call.params["user"]} if "user" in call.params else None,
-        "service_tier": _tier(call),
+        "service_tier": _tier(call, known),
         "tools": [_tool(call, tool, known) for tool in call.tools] or None,
         "tool_choice": _choice(call),
         "stream": True if call.on_tokens is not None or call.on_delta is not None else None,
@@ -66,16 +65,15 @@ def chat(call: ChatCall, known: Claude) -> Sent:
     return _shaped(call, known, body)
 
 
-def _tier(call: ChatCall) -> str | None:
-    asked = call.params.get("service_tier")
+def _tier(call: ChatCall, known: Claude) -> str | None:
+    asked, there = call.params.get("service_tier"), dict(known.tiers)
     if asked is None:
         return None
-    if asked not in _TIERS:
-        raise Unsupported(
-            f"Anthropic sells no `service_tier` {asked}. Say auto (its priority capacity, where you have some) or default.",
-            {"fields": ["service_tier"]},
-        )
-    return _TIERS[asked]
+    if asked in there:
+        return there[asked]
+    raise Unsupported(
+        f"There is no `service_tier` {asked} for `{call.model}`; there is {', '.join(there)}.", _field("service_tier")
+    )
 
 
 def _think(call: ChatCall, known: Claude, most: int, body: dict[str, Any]) -> None:

@@ -30,7 +30,8 @@ class Claude:
     to call a tool. None: not known, so a call may try.
 
     `thinking`: not at all, with a `budget` of tokens, or `adaptive`, as hard as one of `efforts`. `off`: the thinking type
-    that turns it off; None: nothing does. `thinks`: also when nobody asked for it.
+    that turns it off; None: nothing does. `thinks`: also when nobody asked for it. `tiers`: OpenAI's word for a service tier
+    and the one here. `cannot`: further wishes that its server does not pass on. `one_tool`: it may be held to one tool at a time.
     """
 
     sampling: bool | None = None
@@ -41,6 +42,9 @@ class Claude:
     off: Literal["disabled", "between_tools"] | None = None
     efforts: tuple[str, ...] = ()
     thinks: bool = False
+    tiers: tuple[tuple[str, str], ...] = (("auto", "auto"), ("default", "standard_only"))
+    cannot: frozenset[str] = frozenset()
+    one_tool: bool | None = None
     context_tokens: int | None = None
     output_tokens: int | None = None
 
@@ -59,12 +63,13 @@ class Claude:
             tools=True,
             images=self.images,
             logprobs=False,
-            params=params,
+            params=params - self.cannot,
             context_tokens=self.context_tokens,
             output_tokens=self.output_tokens,
             seed=False,
             temperature=self.sampling,
             forced_tools=self.forced,
+            one_tool=self.one_tool,
         )
 
     def unsaid_output(self) -> int:

@@ -66,6 +66,10 @@ class Settings(BaseSettings):
     anthropic_api_key: SecretStr | None = None
     anthropic_url: str = "https://api.anthropic.com"  # or a server that speaks Anthropic's Messages
     anthropic_slots: Annotated[int, Field(ge=1)] = 16
+    bedrock_region: str | None = None  # None: Bedrock is not set up
+    bedrock_url: str | None = None  # None: AWS's own address in that region
+    bedrock_api_key: SecretStr | None = None  # None: the usual chain of AWS credentials
+    bedrock_slots: Annotated[int, Field(ge=1)] = 8
     fake_url: str | None = None  # address of `genai-spine fake-provider`; None: in process
     fake_seed: int = 0
     fake_slots: Annotated[int, Field(ge=1)] = 4

@@ -30,7 +30,7 @@ _FIELDS = frozenset(
         *("stream", "temperature", "thinking", "tool_choice", "tools", "top_k", "top_p"),
     ]
 )
-_THOUGHT = "Let me look at this closely."
+THOUGHT = "Let me look at this closely."
 _WHY = "This request was refused by a policy."
 _FAULTS = {
     "unreachable": (529, "overloaded_error", "Overloaded"),
@@ -83,10 +83,10 @@ class Anthropic:
         return Asked(self, "chat", body["model"], texts, body, body.get("stream") is True)
 
     def answer(self, asked: Asked, fate: Plan, shelf: Shelf, load_s: float) -> Said:  # noqa: ARG002 - the protocol's
-        blocks, ended, tokens = _made(asked, fate, shelf)
-        thoughts = len(_THOUGHT.split()) if fate.reasoning else 0
+        blocks, ended, tokens = made(asked, fate, shelf)
+        thoughts = len(THOUGHT.split()) if fate.reasoning else 0
         if thoughts:
-            blocks.insert(0, {"type": "thinking", "thinking": _THOUGHT, "signature": "EqQBCgIYAhIM"})
+            blocks.insert(0, {"type": "thinking", "thinking": THOUGHT, "signature": "EqQBCgIYAhIM"})
         used = {
             "input_tokens": answers.count(asked.texts),
             "cache_creation_input_tokens": 0,
@@ -129,7 +129,7 @@ class Anthropic:
         return _error(500, "api_error", "Internal server error")
 
 
-def _made(asked: Asked, fate: Plan, shelf: Shelf) -> tuple[list[dict[str, Any]], str, int]:
+def made(asked: Asked, fate: Plan, shelf: Shelf) -> tuple[list[dict[str, Any]], str, int]:
     """The blocks, why they end, and the tokens in them. It calls a tool only where it must."""
     body = asked.body
     if fate.refusal:
@@ -202,7 +202,7 @@ def _events(
         whole = block[field] if isinstance(block[field], str) else orjson.dumps(block[field]).decode()
         start = block | {field: {} if kind == "tool_use" else ""}
         yield _event("content_block_start", {"type": "content_block_start", "index": index, "content_block": start})
-        for part in _words("" if whole == "{}" else whole):
+        for part in words("" if whole == "{}" else whole):
             delta = {"type": piece, name: part}
             yield _event("content_block_delta", {"type": "content_block_delta", "index": index, "delta": delta})
         yield _event("content_block_stop", {"type": "content_block_stop", "index": index})
@@ -210,7 +210,7 @@ def _events(
     yield _event("message_stop", {"type": "message_stop"})
 
 
-def _words(text: str) -> list[str]:
+def words(text: str) -> list[str]:
     words = [f"{word} " for word in text.split(" ")]
     words[-1] = words[-1][:-1]
     return words

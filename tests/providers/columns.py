@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from providers import anthropic, fake, fake_server, local, ollama, openai
+from providers import anthropic, bedrock, fake, fake_server, local, ollama, openai
 from providers.base import Able, Capable, ChatCall, EmbedCall, Message, Provider
 from providers.config import Server
 from providers.double.faults import Behaviour
@@ -67,6 +67,14 @@ def _claude(model: str) -> Callable[[str], Subject]:
     )
 
 
+def _bedrock(chat: str, embed: str) -> Callable[[str], Subject]:
+    return lambda url: Subject(
+        bedrock.BedrockProvider("eu-central-1", url=url, key="ABSK-1234", chat_model=chat, embed_model=embed),
+        tells=frozenset({"content_filter"}),
+        secret="ABSK-1234",
+    )
+
+
 _KEY = "sk-proj-a-very-secret-key"
 _OPENAI = Server("openai", (), key=_KEY, chat_model="fake:latest", embed_model="fake-embed:latest", style="openai")
 
@@ -80,6 +88,8 @@ AT_DOUBLE: dict[str, Callable[[str], Subject]] = {
     "fake-server": lambda url: Subject(fake.at_server(url), reads_along=False),
     "anthropic": _claude("claude-sonnet-5-5"),
     "anthropic-older": _claude("claude-opus-4-1"),
+    "bedrock": _bedrock("global.anthropic.claude-haiku-4-5-20251001-v1:0", "amazon.titan-embed-text-v2:0"),
+    "bedrock-others": _bedrock("amazon.nova-lite-v1:0", "cohere.embed-multilingual-v3"),
     "ollama": lambda url: Subject(ollama.OllamaProvider((url,), num_ctx=2048), reads_along=False),
     "openai": lambda url: _openai(replace(_OPENAI, urls=(f"{url}/v1",))),
     "compatible": lambda url: _openai(replace(_OPENAI, name="vllm", urls=(f"{url}/v1",), style="compatible")),
