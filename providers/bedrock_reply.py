@@ -227,8 +227,9 @@ def _measured(words: str, said: str, call: ChatCall | EmbedCall) -> ProviderErro
         return too_long(int(found["prompt"]), int(found["context"]), said)
     texts = [message.content for message in call.messages] if isinstance(call, ChatCall) else [max(call.texts, key=len)]
     about = sum(map(tokens.estimate, texts))
-    context = known(call.model).context_tokens if isinstance(call, ChatCall) else None
-    return too_long(max(about, 2 if context is None else context + 1), min(about - 1, context or about - 1) or 1, said)
+    holds = known(call.model).context_tokens if isinstance(call, ChatCall) else None
+    context = holds or max(1, about - 1)
+    return too_long(max(about, context + 1), context, said)
 
 
 def _midway(name: str, said: dict[str, Any], *, started: bool) -> ProviderError:
