@@ -264,6 +264,14 @@ class Telling(Protocol):
 
 
 @runtime_checkable
+class Lacking(Protocol):
+    """A provider that may lack what every call of it needs, such as a key."""
+
+    missing: str
+    """What is missing and which setting gives it, in a sentence: each call is refused with it. Empty: nothing is."""
+
+
+@runtime_checkable
 class Knowing(Protocol):
     """A provider whose model names may stand for other weights tomorrow, and that sees it."""
 

@@ -247,7 +247,7 @@ def _foreign(reply: httpx.Response, node: str, wait_s: float | None) -> Provider
         return Rejected(f"{said} The call is too large.")
     if status in _BY_STATUS or status >= 500:
         return _BY_STATUS.get(status, ServerError)(said, retry_after_s=wait_s)
-    return Unreadable(f"{said} This address is not Bedrock's: mend GENAI_BEDROCK_URL, or leave it out.")
+    return Unreadable(f"{said} This address is not Bedrock's: mend GENAI_BEDROCK_BASE_URL, or leave it out.")
 
 
 def _words(body: bytes) -> str | None:

@@ -1,6 +1,6 @@
 """OpenAI, and every server that speaks its format: one class, of which `Config.compatible` makes a provider for each name.
 
-Own HTTP and not the official SDK: docs/decisions/0022-openai-without-its-sdk.md. Streamed for whoever is told how far the answer is
+Own HTTP and not the official SDK: the decision record `openai-without-its-sdk` says why. Streamed for whoever is told how far the answer is
 or reads along; else whole, which costs less. `able` is known of OpenAI's own models; of others it is what their settings say.
 """
 
@@ -61,6 +61,7 @@ class OpenAIProvider:
 
     def __init__(self, server: Server) -> None:
         self.name = server.name
+        self.missing = server.missing
         self.traits = Traits(paid=server.paid, context_tokens=server.context_tokens)
         self._server = server
         self._nodes = _nodes(server.urls)
@@ -120,14 +121,14 @@ class OpenAIProvider:
 
     async def models(self) -> tuple[str, ...]:
         """Over all nodes; one that does not answer within 5 s adds nothing. Raises Refused where the key is missing."""
-        if self._server.missing:
-            raise Refused(self._server.missing)
+        if self.missing:
+            raise Refused(self.missing)
         return tuple(model.name for model in (await self.shelf()).models)
 
     async def shelf(self) -> Shelf:
         """Over all nodes."""
-        if self._server.missing:
-            return Shelf((), (self._server.missing,))
+        if self.missing:
+            return Shelf((), (self.missing,))
         told = await asyncio.gather(*map(self._told, self._nodes))
         found = {model.name: model for each in told for model in each.models}
         return Shelf(tuple(found[name] for name in sorted(found)), tuple(why for each in told for why in each.away))
@@ -170,8 +171,8 @@ class OpenAIProvider:
         self, node: str, kind: Kind, body: bytes, call: ChatCall | EmbedCall, reading: Reading | None = None
     ) -> httpx.Response:
         """Raises the refusal of any status but 200."""
-        if self._server.missing:
-            raise Refused(self._server.missing)
+        if self.missing:
+            raise Refused(self.missing)
         at = self._nodes[node]
         headers = {"content-type": "application/json", **self._headers, **at.headers}
         if call.tag:

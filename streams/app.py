@@ -25,6 +25,7 @@ from prompts import Library
 from providers import PROVIDERS, Provider
 from providers import Config as ProviderConfig
 from providers.double.faults import Behaviour
+from providers.openai import OpenAIProvider
 from providers.prices import PriceTable
 from providers.prices import table as price_table
 from store.database import Database, parse_url
@@ -32,7 +33,7 @@ from store.ledger import cache
 from store.ledger.order import Rules
 from store.ledger.types import Routes
 from store.ledger.writer import Writer
-from streams import keeping, library, topics, where
+from streams import keeping, library, remote, topics, where
 from streams.decode import Decoder, Defaults
 from streams.intake import Intake
 from streams.kafka import SpineApp
@@ -67,7 +68,7 @@ class Spine:
 
 
 def make_providers(settings: Settings) -> dict[str, Provider]:
-    """Every provider of the table; none connects before its first call."""
+    """Every provider of the table, and one for each name of GENAI_COMPATIBLE; none connects before its first call."""
     config = ProviderConfig(
         ollama_urls=settings.ollama_nodes(),
         ollama_slots=settings.ollama_slots,
@@ -79,10 +80,10 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
         local_slots=settings.local_slots,
         local_threads=settings.local_threads,
         anthropic_key=_secret(settings.anthropic_api_key),
-        anthropic_url=settings.anthropic_url,
+        anthropic_url=settings.anthropic_base_url,
         anthropic_slots=settings.anthropic_slots,
         bedrock_region=settings.bedrock_region,
-        bedrock_url=settings.bedrock_url,
+        bedrock_url=settings.bedrock_base_url,
         bedrock_key=_secret(settings.bedrock_api_key),
         bedrock_slots=settings.bedrock_slots,
         fake_url=settings.fake_url,
@@ -94,8 +95,10 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
             tail=settings.fake_tail,
             failures=settings.fake_failures,
         ),
+        openai=remote.openai(settings),
     )
-    return {name: make(config) for name, make in PROVIDERS.items()}
+    servers = {server.name: OpenAIProvider(server) for server in remote.compatible(settings)}
+    return {name: make(config) for name, make in PROVIDERS.items()} | servers
 
 
 def _secret(told: SecretStr | None) -> str | None:

@@ -101,13 +101,19 @@ def _others(error: Exception) -> str:
     from store.errors import BadUrl, StoreError
 
     if isinstance(error, ValidationError):
-        found = [f"GENAI_{str(e['loc'][0]).upper()}: {e['msg']}" if e["loc"] else e["msg"] for e in error.errors()]
+        found = [f"{_place(e['loc'])}: {e['msg']}" if e["loc"] else e["msg"] for e in error.errors()]
         return f"A setting is wrong: {'; '.join(found)}. Mend it in the environment or in .env."
     if isinstance(error, SettingsError | BadUrl):
         return f"A setting is wrong: {error}. Mend it in the environment or in .env."
     if isinstance(error, StoreError):
         return f"{error.__doc__ or ''} It says: {error}"
     return f"A defect: {type(error).__name__}: {error}. Run it again with --debug before the command for the traceback."
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    """The setting, and where in it."""
+    inside = ".".join(map(str, loc[1:]))
+    return f"GENAI_{str(loc[0]).upper()}" + (f" ({inside})" if inside else "")
 
 
 def _flush() -> None:

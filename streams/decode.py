@@ -147,7 +147,12 @@ class Decoder:
         configured = self.defaults.embed_model if kind == "embed" else self.defaults.model
         if name == self.defaults.provider and configured:
             return configured
-        return provider.default_model(kind)
+        model = provider.default_model(kind)
+        if not model:
+            raise _RefusedError(
+                f"provider {name!r} has no default model for {operation.name}; name one in options.model"
+            )
+        return model
 
 
 def cancel(value: bytes | None, default_tenant: str) -> CancelAsk | Unreadable:

@@ -6,12 +6,12 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from providers.base import Kind, ProviderError
+from providers.base import Kind, Lacking, ProviderError
 from store.errors import StoreError
 from streams.errors import SpineError
 from streams.settings import Settings
@@ -222,7 +222,9 @@ async def _provider(settings: Settings) -> list[Finding]:
         if provider is None:
             words = f"{settings.default_provider!r} is not known; known are {', '.join(sorted(made))}"
             return [Finding("provider", "bad", words, "Set GENAI_DEFAULT_PROVIDER to one of them.")]
-        return await _answering(settings, provider)
+        if isinstance(provider, Lacking) and provider.missing:
+            return [Finding("provider", "bad", provider.missing, "Set it in the environment or in .env.")]
+        return [*await _answering(settings, provider), _others(settings, made)]
     finally:
         for each in made.values():
             await each.aclose()
@@ -247,6 +249,14 @@ async def _answering(settings: Settings, provider: "Provider") -> list[Finding]:
             mend = f"{pull}, or set GENAI_{setting.upper()} to one that is there."
             said.append(Finding("model", missing, f"{words} is not there; there are {', '.join(names[:20])}", mend))
     return said
+
+
+def _others(settings: Settings, made: Mapping[str, "Provider"]) -> Finding:
+    """The providers that requests may name, and what some of them lack before they can be called."""
+    others = {name: each for name, each in made.items() if name != settings.default_provider}
+    lacking = {name: each.missing for name, each in others.items() if isinstance(each, Lacking) and each.missing}
+    ready = ", ".join(sorted(set(others) - set(lacking)))
+    return Finding("other providers", "ok", " ".join([f"{ready} by name.", *lacking.values()]))
 
 
 def _no_provider(settings: Settings, words: str) -> Finding:

@@ -17,10 +17,9 @@ from dataclasses import dataclass
 import structlog
 from aiokafka.errors import KafkaConnectionError
 
-from providers import PROVIDERS
 from store import killpoint
 from store.errors import StoreError
-from streams import library, logging, postgres, runtime, waiting, watchdog, where
+from streams import library, logging, postgres, remote, runtime, waiting, watchdog, where
 from streams.app import Spine, running
 from streams.errors import SpineError
 from streams.settings import Settings
@@ -72,8 +71,9 @@ def _no_longer_than(seconds: float, code: int) -> None:
 
 
 def _check(settings: Settings, doors: Doors) -> None:
-    if settings.default_provider not in PROVIDERS:
-        known = ", ".join(sorted(PROVIDERS))
+    names = remote.names(settings)
+    if settings.default_provider not in names:
+        known = ", ".join(names)
         raise SpineError(f"GENAI_DEFAULT_PROVIDER={settings.default_provider} is not known; set it to one of {known}.")
     if doors.api:
         check_host(settings.api_host, "GENAI_API_HOST", settings)

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from streams.compatible import BaseUrl, Servers
+
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 
 
@@ -64,10 +66,10 @@ class Settings(BaseSettings):
     local_slots: Annotated[int, Field(ge=1)] = 1
     local_threads: Annotated[int, Field(ge=0)] = 0  # 0: cores - 1, at least one
     anthropic_api_key: SecretStr | None = None
-    anthropic_url: str = "https://api.anthropic.com"  # or a server that speaks Anthropic's Messages
+    anthropic_base_url: BaseUrl = "https://api.anthropic.com"  # or a server that speaks Anthropic's Messages
     anthropic_slots: Annotated[int, Field(ge=1)] = 16
-    bedrock_region: str | None = None  # None: Bedrock is not set up
-    bedrock_url: str | None = None  # None: AWS's own address in that region
+    bedrock_region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]+$")] | None = None  # None: not set up
+    bedrock_base_url: BaseUrl | None = None  # None: AWS's own address in that region
     bedrock_api_key: SecretStr | None = None  # None: the usual chain of AWS credentials
     bedrock_slots: Annotated[int, Field(ge=1)] = 8
     fake_url: str | None = None  # address of `genai-spine fake-provider`; None: in process
@@ -77,6 +79,10 @@ class Settings(BaseSettings):
     fake_tail: Annotated[float, Field(ge=0, le=1)] = 0.05  # share of calls that take ten times as long
     fake_failures: Annotated[float, Field(ge=0, le=1)] = 0.0
     fake_paid: bool = True
+    openai_api_key: SecretStr | None = None
+    openai_base_url: BaseUrl = "https://api.openai.com/v1"
+    openai_slots: Annotated[int, Field(ge=1)] = 16
+    compatible: Servers = {}  # name -> base_url, api_key or api_key_env, and more; JSON
     prices: dict[str, PriceEntry] = {}  # "provider/model" or "provider/*"; JSON
     prices_version: str = "settings"
     limits: dict[str, LimitEntry] = {}  # "provider/model" or "provider/*"; JSON

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from agents import OPERATIONS
-from providers.base import Provider
+from providers.base import Lacking, Provider
 from streams import lag
 from streams.app import Spine
 from streams.broker import probe
@@ -131,6 +131,9 @@ class Front:
             known = ", ".join(sorted(spine.providers))
             why = f"GENAI_DEFAULT_PROVIDER={self.settings.default_provider} is not known; known are {known}"
             self.provider = Part(ok=False, why=why, needed=False)
+            return
+        if isinstance(provider, Lacking) and provider.missing:
+            self.provider = Part(ok=False, why=provider.missing)
             return
         await asyncio.sleep(_PROVIDER_FIRST_S)
         while True:

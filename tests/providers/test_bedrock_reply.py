@@ -227,7 +227,7 @@ def test_a_prompt_that_is_too_long_is_told_in_figures(call, words, figures):
 
 def test_an_address_that_is_something_else_is_not_bedrocks():
     error = bedrock_reply.refusal(httpx.Response(404, content=b"404 page not found"), "n", ChatCall(HAIKU, HELLO, 5.0))
-    assert (type(error), "GENAI_BEDROCK_URL" in str(error)) == (Unreadable, True)
+    assert (type(error), "GENAI_BEDROCK_BASE_URL" in str(error)) == (Unreadable, True)
 
 
 def test_vectors_are_made_unit_length_and_counted_by_header_or_body():
