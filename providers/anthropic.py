@@ -69,9 +69,9 @@ class AnthropicProvider:
     def slots(self, node: str, model: str) -> int:  # noqa: ARG002 - the port's
         return self._slots
 
-    def default_model(self, kind: Kind) -> str:
-        """None for embeddings: a request for some fails with the sentence that says who has them."""
-        return self._chat_model if kind == "chat" else ""
+    def default_model(self, kind: Kind) -> str:  # noqa: ARG002 - the port's
+        """For embeddings, too: a request for some then fails with the sentence that says who has them."""
+        return self._chat_model
 
     def able(self, model: str) -> Able:
         return self._known(model).able()
