@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 import uuid_utils
 from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 
 from agents import OPERATIONS
 from agents.engine import Engine, Limits
@@ -84,6 +85,13 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
         ollama_gpu_nodes=tuple(part.strip() for part in settings.ollama_gpu_nodes.split(",") if part.strip()),
         local_slots=settings.local_slots,
         local_threads=settings.local_threads,
+        anthropic_key=_secret(settings.anthropic_api_key),
+        anthropic_url=settings.anthropic_base_url,
+        anthropic_slots=settings.anthropic_slots,
+        bedrock_region=settings.bedrock_region,
+        bedrock_url=settings.bedrock_base_url,
+        bedrock_key=_secret(settings.bedrock_api_key),
+        bedrock_slots=settings.bedrock_slots,
         fake_url=settings.fake_url,
         fake_slots=settings.fake_slots,
         fake_paid=settings.fake_paid,
@@ -98,6 +106,10 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
     )
     servers = {server.name: OpenAIProvider(server, config.outbound) for server in remote.compatible(settings)}
     return {name: make(config) for name, make in PROVIDERS.items()} | servers
+
+
+def _secret(told: SecretStr | None) -> str | None:
+    return None if told is None else told.get_secret_value()
 
 
 def make_prices(settings: Settings) -> PriceTable:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from providers.base import Kind, Lacking, ProviderError
+from providers.base import Capable, Kind, Lacking, ProviderError
 from store.errors import StoreError
 from streams.errors import SpineError
 from streams.settings import Settings
@@ -242,7 +242,10 @@ async def _answering(settings: Settings, provider: "Provider") -> list[Finding]:
     for kind, setting, missing in _KINDS:
         model = getattr(settings, setting) or provider.default_model(kind)
         words = f"{model} ({kind})"
-        if {model, f"{model}:latest"} & set(names):
+        if kind == "embed" and isinstance(provider, Capable) and provider.able(model).embed is False:
+            mend = "Requests for embeddings must name a provider that has some, in options.provider."
+            said.append(Finding("model", "note", f"{provider.name} has no embeddings", mend))
+        elif {model, f"{model}:latest"} & set(names):
             said.append(Finding("model", "ok", words))
         else:
             pull = f"Pull it with `ollama pull {model}`" if provider.name == "ollama" else "Get it"

@@ -84,6 +84,13 @@ class Settings(BaseSettings):
     ollama_gather_s: Annotated[float, Field(ge=0)] = 2.0  # how long calls are gathered before a node loads for them
     local_slots: Annotated[int, Field(ge=1)] = 1
     local_threads: Annotated[int, Field(ge=0)] = 0  # 0: cores - 1, at least one
+    anthropic_api_key: SecretStr | None = None
+    anthropic_base_url: BaseUrl = "https://api.anthropic.com"  # or a server that speaks Anthropic's Messages
+    anthropic_slots: Annotated[int, Field(ge=1)] = 16
+    bedrock_region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]+$")] | None = None  # None: not set up
+    bedrock_base_url: BaseUrl | None = None  # None: AWS's own address in that region
+    bedrock_api_key: SecretStr | None = None  # None: the usual chain of AWS credentials
+    bedrock_slots: Annotated[int, Field(ge=1)] = 8
     fake_url: str | None = None  # address of `genai-spine fake-provider`; None: in process
     fake_seed: int = 0
     fake_slots: Annotated[int, Field(ge=1)] = 4
