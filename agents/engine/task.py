@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from agents.base import Operation, OperationError
 from agents.engine import gpus, policy
-from agents.engine.caller import Commit, Expired, LedgerCaller, Lost, Reads, Stopped, Unfit
+from agents.engine.caller import Commit, Expired, LedgerCaller, Lost, OverBudget, Reads, Stopped, Unfit
 from agents.engine.seat import Seat
 from prompts import Library
 from providers.base import Broken, Provider, ProviderError, Spent
@@ -111,6 +111,8 @@ async def _attempt(  # noqa: PLR0911 - one per way to end
         return stopped(caller, request.metadata)
     except Expired:
         return _step(caller, request.metadata, Status.EXPIRED, None)
+    except OverBudget as error:
+        return _step(caller, request.metadata, Status.FAILED, error.failure, dead_letter=True, wasted=True)
     except OperationError as error:
         letter = error.failure.type not in policy.NOT_DEAD_LETTERS
         return _step(caller, request.metadata, Status.FAILED, error.failure, dead_letter=letter, wasted=True)

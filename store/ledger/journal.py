@@ -31,7 +31,7 @@ class Owed:
 _CLOSE = update(executions).where(executions.c.id == bindparam("the_id"), executions.c.outcome.is_(None))
 _OPEN = rows.upserting(executions, lambda statement: statement.on_conflict_do_nothing())
 _STILL_OPEN = (
-    select(executions.c.id)
+    select(executions.c.id, executions.c.budgets)
     .where(executions.c.id.in_(bindparam("ids", expanding=True)), executions.c.outcome.is_(None))
     .order_by(executions.c.id)
     .with_for_update()
@@ -81,15 +81,16 @@ def _intent(claim: Claimed, call: Call, at: float) -> dict[str, Any]:
         "estimate_nano": call.estimate_nano,
         "price_source": call.price_source,
         "price_version": call.price_version,
+        "budgets": call.budgets,
         "opened_at": at,
     }
 
 
-def still_open(conn: Connection, ids: Sequence[str]) -> set[str]:
-    """Which of these calls nobody has closed yet, locked."""
+def still_open(conn: Connection, ids: Sequence[str]) -> dict[str, str | None]:
+    """Which of these calls nobody has closed yet, locked, and the budgets that their costs are counted under."""
     if not ids:
-        return set()
-    return set(conn.execute(_STILL_OPEN, {"ids": rows.padded(ids)}).scalars())
+        return {}
+    return {row.id: row.budgets for row in conn.execute(_STILL_OPEN, {"ids": rows.padded(ids)})}
 
 
 def close_calls(conn: Connection, routes: Routes, owed: Sequence[Owed], at: float) -> list[OutRow]:
@@ -110,6 +111,8 @@ def _closed(closing: Closing, at: float) -> dict[str, Any]:
         "input_tokens": closing.input_tokens,
         "output_tokens": closing.output_tokens,
         "cached_tokens": closing.cached_tokens,
+        "cache_write_tokens": closing.cache_write_tokens,
+        "tier": closing.tier or None,
         "estimated": closing.estimated,
         "gpu_seconds": closing.gpu_seconds,
         "cost_nano": closing.cost_nano,
