@@ -223,8 +223,9 @@ class Moves:
                 continue
             cost = closing.cost_nano or 0
             taken = min(left, cost)
-            unpriced = int(closing.cost_nano is None)
-            self.add(unpack(budgets_), spent=cost, overrun=cost - taken, unpriced=unpriced)
+            for id_ in unpack(budgets_):  # one that was made while the call was under way holds nothing
+                above = cost - taken if id_ in under else cost
+                self.add([id_], spent=cost, overrun=above, unpriced=int(closing.cost_nano is None))
             left -= taken
         if left != held:
             self.add(under, reserved=left - held)
