@@ -66,6 +66,11 @@ class PriceTable:
         found = self.line(provider, model)
         return Priced(None, None) if found is None else _priced(found[0], spent, found[1])
 
+    def is_free(self, provider: str, model: str) -> bool:
+        """Whether it surely costs nothing, whatever is asked."""
+        found = self.line(provider, model)
+        return found is not None and found[0] == _FREE
+
     def line(self, provider: str, model: str) -> tuple[Entry, Price] | None:
         """The line that prices this model, and where it stands."""
         for name in (f"{provider}/{model}", f"{provider}/*"):

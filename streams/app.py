@@ -195,7 +195,7 @@ def make_decoder(settings: Settings, providers: dict[str, Provider], prompts: Li
         settings.cache_tenants,
         settings.patience_s,
     )
-    return Decoder(OPERATIONS, providers, defaults, prompts)
+    return Decoder(OPERATIONS, providers, defaults, prompts, make_prices(settings))
 
 
 async def _worker_parts(spine: Spine, bootstrap: str, widths: dict[str, int], stack: contextlib.AsyncExitStack) -> None:

@@ -11,6 +11,7 @@ from streams.broker import commands as broker
 from streams.commands import (
     bench,
     books,
+    budgets,
     cancelling,
     check,
     database,
@@ -60,6 +61,7 @@ app.command(context_settings=broker.PASS_THROUGH)(broker.kafka)
 app.command()(submitting.submit)
 app.command()(records.results)
 app.command()(books.costs)
+app.add_typer(budgets.app, name="budgets")
 app.add_typer(requests.app, name="requests")
 app.command()(cancelling.cancel)
 app.add_typer(held.app, name="held")

@@ -16,11 +16,13 @@ from pydantic import TypeAdapter, ValidationError
 from agents.base import InvalidInput, Operation
 from prompts import Library
 from providers.base import Provider
+from providers.prices import PriceTable
 from schemas.control import Cancel
 from schemas.errors import ErrorType, Failure
 from schemas.request import CHANGE_THE_ANSWER, REPLAYS, Lane, Name, Request, epoch
 from store.ledger.order import guess
 from store.ledger.types import Ask, CancelAsk, Position, Unreadable
+from streams.feared import feared
 from streams.fingerprint import fingerprint, shares
 
 Headers = Sequence[tuple[str, bytes]]
@@ -58,6 +60,8 @@ class Decoder:
     providers: Mapping[str, Provider]
     defaults: Defaults
     library: Library
+    prices: PriceTable | None = None
+    """None: nobody asks what a request may cost."""
 
     def record(
         self, operation: str, lane: Lane, position: Position, value: bytes | None, headers: Headers
@@ -83,14 +87,14 @@ class Decoder:
         id_, named = _readable(fields.get("id"), place), _readable(fields.get("tenant"), tenant)
         try:
             request = Request.model_validate(fields)
-            return self._checked(operation, lane, request, id_, named, len(value))
+            return self._checked(operation, lane, request, id_, named, value)
         except (ValidationError, InvalidInput, _RefusedError) as error:
-            words = _sentence(error) if isinstance(error, ValidationError) else str(error)
+            words = sentence(error) if isinstance(error, ValidationError) else str(error)
             return _invalid_ask(operation, lane, id_, named, value, words, loaded.get("metadata"))
         except RecursionError:
             return _invalid_ask(operation, lane, id_, named, value, TOO_DEEP, None)
 
-    def _checked(self, operation: str, lane: Lane, request: Request, id_: str, tenant: str, size: int) -> Ask:
+    def _checked(self, operation: str, lane: Lane, request: Request, id_: str, tenant: str, value: bytes) -> Ask:
         if request.run_id is not None and request.run_id.startswith(REPLAYS):
             raise _RefusedError(
                 f"`run_id`: names that begin with {REPLAYS!r} belong to `genai-spine replay`; choose another"
@@ -101,7 +105,7 @@ class Decoder:
         try:
             input_ = op.input.model_validate(request.input)
         except ValidationError as error:
-            raise _RefusedError(_sentence(error, "input")) from None
+            raise _RefusedError(sentence(error, "input")) from None
         if op.check is not None:
             op.check(input_)
         pinned = None if op.pin is None else op.pin(input_, self.library)
@@ -110,6 +114,7 @@ class Decoder:
         if provider is None:
             raise _RefusedError(f"provider {name!r} is not known; known are {', '.join(sorted(self.providers))}")
         model = request.options.model or self._model(op, name, provider)
+        embeds = op.kind_with(provider.traits) == "embed"
         cached = self.defaults.cache_s > 0 and shares(op, request)
         return Ask(
             tenant=tenant,
@@ -131,7 +136,8 @@ class Decoder:
             fingerprint=self._fingerprint(op, request, tenant, provider, model, pinned) if cached else None,
             fresh_s=self.defaults.cache_s if cached and request.options.cache == "use" else 0.0,
             patience_s=self.defaults.patience_s,
-            weight=guess(size, request.options.max_tokens, writes=op.kind_with(provider.traits) != "embed"),
+            weight=guess(len(value), request.options.max_tokens, writes=not embeds),
+            estimate_nano=feared(self.prices, name, model, request, value, embeds=embeds) if self.prices else 0,
         )
 
     def _fingerprint(
@@ -161,7 +167,7 @@ def cancel(value: bytes | None, default_tenant: str) -> CancelAsk | Unreadable:
     try:
         asked = Cancel.model_validate(loaded)
     except ValidationError as error:
-        return Unreadable(_invalid(_sentence(error)))
+        return Unreadable(_invalid(sentence(error)))
     return CancelAsk(asked.tenant, asked.operation, asked.id, asked.run_id)
 
 
@@ -251,7 +257,7 @@ def _kind(value: Any) -> str:
     return {list: "array", str: "string", bool: "boolean", type(None): "null"}.get(type(value), "number")
 
 
-def _sentence(error: ValidationError, *prefix: str) -> str:
+def sentence(error: ValidationError, *prefix: str) -> str:
     """Pydantic's findings as one sentence a producer can act on."""
     told = []
     for found in error.errors(include_url=False, include_input=False)[:5]:

@@ -111,9 +111,7 @@ async def _attempt(  # noqa: PLR0911 - one per way to end
         return stopped(caller, request.metadata)
     except Expired:
         return _step(caller, request.metadata, Status.EXPIRED, None)
-    except OverBudget as error:
-        return _step(caller, request.metadata, Status.FAILED, error.failure, dead_letter=True, wasted=True)
-    except OperationError as error:
+    except (OperationError, OverBudget) as error:
         letter = error.failure.type not in policy.NOT_DEAD_LETTERS
         return _step(caller, request.metadata, Status.FAILED, error.failure, dead_letter=letter, wasted=True)
     except ProviderError as error:

@@ -14,8 +14,8 @@ from starlette.routing import Route
 
 from agents import OPERATIONS
 from streams import queueing
-from streams.web import asking, books, events, examples, listing, looking, metrics, models, orders, queue
-from streams.web.describing import answered, asked, describer, ordered, streamed
+from streams.web import asking, books, budgets, events, examples, listing, looking, metrics, models, orders, queue
+from streams.web.describing import answered, asked, describer, given, ordered, streamed
 from streams.web.front import Front
 from streams.web.health import health_response, ready_response
 from streams.web.ids import Identified
@@ -49,6 +49,11 @@ def make_api(front: Front) -> FastAPI:
     for path, (tag, order, described) in _ORDERS.items():
         handler = _get(front, order)
         app.add_api_route(path, handler, methods=["POST"], tags=[tag], summary=order.__doc__, openapi_extra=described)
+    for method, path, look, described in _BUDGETS:
+        handler = _get(front, look)
+        app.add_api_route(
+            path, handler, methods=[method], tags=["budgets"], summary=look.__doc__, openapi_extra=described
+        )
     for path, (tag, look, described) in _LOOKS.items():
         handler = _get(front, look)
         app.add_api_route(path, handler, methods=["GET"], tags=[tag], summary=look.__doc__, openapi_extra=described)
@@ -109,6 +114,14 @@ _ORDERS: dict[str, tuple[str, Look, dict[str, Any]]] = {
     "/v1/runs/{run_id:path}/cancel": ("runs", orders.cancel_run, ordered("/v1/runs/{run_id}/cancel", "tenant")),
 }
 """What can be said about a request that was sent; before the looks, whose ids may end in the same words."""
+
+
+_BUDGETS: tuple[tuple[str, str, Look, dict[str, Any]], ...] = (
+    ("GET", "/v1/budgets", budgets.listed, answered("/v1/budgets")),
+    ("PUT", "/v1/budgets", budgets.put, given("/v1/budgets", "Budget")),
+    ("GET", "/v1/budgets/{budget}", budgets.shown, answered("/v1/budgets/{budget}")),
+    ("DELETE", "/v1/budgets/{budget}", budgets.remove, answered("/v1/budgets/{budget}")),
+)
 
 
 def _pages(app: FastAPI, front: Front) -> None:

@@ -121,7 +121,43 @@ _LANE = {
 _SUMS = {"calls": 201, "input_tokens": 9844, "output_tokens": 4623, "cached_tokens": 0}
 _MONEY = {"unpriced_calls": 0, "cost_usd": "0.006000"}
 
+_BUDGET = {
+    "id": 1,
+    "tenant": "feedspine",
+    "key": None,
+    "model": "openai/*",
+    "run": None,
+    "per": "month",
+    "hard": True,
+    "allow_unpriced": False,
+    "limit_usd": "25.000000",
+    "spent_usd": "3.140000",
+    "reserved_usd": "0.020000",
+    "left_usd": "21.840000",
+    "overrun_usd": "0.000000",
+    "unpriced_calls": 0,
+    "refused": 0,
+    "since": "2026-11-01T00:00:00Z",
+    "resets_at": "2026-12-01T00:00:00Z",
+    "removed": False,
+}
+_SET = {
+    "at": "2026-11-02T09:00:00Z",
+    "event": "set",
+    "who": "http",
+    "refused": 0,
+    "limit_usd": "25.000000",
+    "spent_usd": "0.000000",
+    "reserved_usd": "0.000000",
+}
+
+BODIES: Mapping[str, dict[str, Any]] = {
+    "/v1/budgets": {"tenant": "feedspine", "model": "openai/*", "limit_usd": "25", "per": "month"}
+}
+
 ANSWERS: Mapping[str, dict[str, Any]] = {
+    "/v1/budgets": {"items": [_BUDGET]},
+    "/v1/budgets/{budget}": _BUDGET | {"history": [_SET]},
     "/health": {"status": "ok", "process": "web", "uptime_s": 12.3},
     "/ready": {
         "ready": True,

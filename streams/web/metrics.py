@@ -1,6 +1,7 @@
 """`/metrics`: what the engine counts, and what is looked up at the moment of asking."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import psutil
@@ -11,7 +12,8 @@ from starlette.responses import Response
 
 from agents.engine.engine import LANE_NAMES
 from store.errors import StoreError
-from store.ledger import held, limits, queries
+from store.ledger import budgets, held, limits, queries
+from store.ledger.budgeting import State
 from store.ledger.limits import Limits
 from streams.app import Spine
 from streams.lag import Lag
@@ -29,12 +31,20 @@ class Facts:
     held: int = 0
     slots: list[tuple[str, str, int, int]] = field(default_factory=list)
     limits: Limits = field(default_factory=Limits)
+    budgets: list[State] = field(default_factory=list)
 
 
 def look(conn: Connection) -> Facts:
     """One transaction for all of it."""
     slots = [(row.provider, row.model, int(row.total), int(row.used)) for row in queries.running(conn)]
-    return Facts(queries.waiting_by_lane(conn), queries.outbox_size(conn), held.count(conn), slots, limits.read(conn))
+    return Facts(
+        queries.waiting_by_lane(conn),
+        queries.outbox_size(conn),
+        held.count(conn),
+        slots,
+        limits.read(conn),
+        budgets.standing(conn),
+    )
 
 
 async def response(front: Front) -> Response:
@@ -117,6 +127,31 @@ def _ledger(registry: CollectorRegistry, facts: Facts) -> None:
         total.labels(provider, model).set(count)
         used.labels(provider, model).set(busy)
     _limits(registry, facts.limits)
+    _budgets(registry, facts.budgets)
+
+
+def _budgets(registry: CollectorRegistry, found: list[State]) -> None:
+    """As they stand in their periods; whoever has none has no series."""
+    told: dict[str, tuple[str, Callable[[State], int]]] = {
+        "limit": ("Dollars that a budget allows in its period.", lambda state: state.limit_nano),
+        "spent": ("Dollars spent of it in its period.", lambda state: state.spent_nano),
+        "reserved": ("Dollars reserved of it for requests that have not ended.", lambda state: state.reserved_nano),
+        "overrun": ("Dollars of what was spent that no reservation had foreseen.", lambda state: state.overrun_nano),
+    }
+    names = ["budget", "whose", "period", "hard"]
+    for name, (words, nano) in told.items():
+        gauge = Gauge(f"genai_budget_{name}_usd", words, names, registry=registry)
+        for state in found:
+            gauge.labels(*_budget(state)).set(nano(state) / 1e9)
+    refused = Gauge(
+        "genai_budget_refused", "Requests that it had no room for, in its period.", names, registry=registry
+    )
+    for state in found:
+        refused.labels(*_budget(state)).set(state.refused)
+
+
+def _budget(state: State) -> tuple[str, ...]:
+    return str(state.id), state.scope.words(), state.period, str(state.hard).lower()
 
 
 def _limits(registry: CollectorRegistry, found: Limits) -> None:
