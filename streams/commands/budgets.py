@@ -17,6 +17,7 @@ app = typer.Typer(
 )
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
 _Id = Annotated[int, typer.Argument(metavar="BUDGET", min=1, help="Its number, as `budgets list` shows it.")]
+_WIDE = 110
 _SHOWN = ("id", "whose", "per", "limit", "spent", "reserved", "left", "resets at")
 
 
@@ -167,11 +168,11 @@ def _print(found: list[dict[str, Any]], as_json: bool, *, one: bool = False) -> 
     from rich.table import Table
     from rich.text import Text
 
-    from streams.tabling import NARROW, Row, listed
+    from streams.tabling import Row, listed
 
     rows = [_row(each) for each in found]
     console = Console(highlight=False)
-    if console.width < NARROW:
+    if console.width < _WIDE:
         console.print(listed([Row({"name": f"{row['id']} {row['whose']}", **row}) for row in rows], 0))
         return
     table = Table()

@@ -136,7 +136,7 @@ async def test_what_is_feared_at_the_door_is_never_less_than_what_its_first_call
 
 async def test_of_many_at_once_as_many_are_answered_as_fit(api: Api) -> None:
     http, _ = api
-    slow = "One. Two. [fake:latency:1.5]"
+    slow = "One. Two. [fake:sleep:1.5]"
     await _put(http, limit_usd="10", per="total")
     first = asyncio.create_task(_ask(http, slow))
     while not (hold := Decimal((await _stands(http))["reserved_usd"])):
