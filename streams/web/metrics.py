@@ -1,7 +1,6 @@
 """`/metrics`: what the engine counts, and what is looked up at the moment of asking."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import psutil
@@ -131,27 +130,24 @@ def _ledger(registry: CollectorRegistry, facts: Facts) -> None:
 
 
 def _budgets(registry: CollectorRegistry, found: list[State]) -> None:
-    """As they stand in their periods; whoever has none has no series."""
-    told: dict[str, tuple[str, Callable[[State], int]]] = {
-        "limit": ("Dollars that a budget allows in its period.", lambda state: state.limit_nano),
-        "spent": ("Dollars spent of it in its period.", lambda state: state.spent_nano),
-        "reserved": ("Dollars reserved of it for requests that have not ended.", lambda state: state.reserved_nano),
-        "overrun": ("Dollars of what was spent that no reservation had foreseen.", lambda state: state.overrun_nano),
-    }
-    names = ["budget", "whose", "period", "hard"]
-    for name, (words, nano) in told.items():
-        gauge = Gauge(f"genai_budget_{name}_usd", words, names, registry=registry)
-        for state in found:
-            gauge.labels(*_budget(state)).set(nano(state) / 1e9)
-    refused = Gauge(
-        "genai_budget_refused", "Requests that it had no room for, in its period.", names, registry=registry
-    )
+    """As they stand in their periods; where there are none there is no series."""
+    limit = _of_budgets(registry, "genai_budget_limit_usd", "Dollars that a budget allows in its period.")
+    spent = _of_budgets(registry, "genai_budget_spent_usd", "Dollars spent of it in its period.")
+    words = "Dollars reserved of it for requests that have not ended."
+    reserved = _of_budgets(registry, "genai_budget_reserved_usd", words)
+    overrun = _of_budgets(registry, "genai_budget_overrun_usd", "Dollars spent that no reservation had foreseen.")
+    refused = _of_budgets(registry, "genai_budget_refused", "Requests that it had no room for, in its period.")
     for state in found:
-        refused.labels(*_budget(state)).set(state.refused)
+        labels = (str(state.id), state.scope.words(), state.period, str(state.hard).lower())
+        limit.labels(*labels).set(state.limit_nano / 1e9)
+        spent.labels(*labels).set(state.spent_nano / 1e9)
+        reserved.labels(*labels).set(state.reserved_nano / 1e9)
+        overrun.labels(*labels).set(state.overrun_nano / 1e9)
+        refused.labels(*labels).set(state.refused)
 
 
-def _budget(state: State) -> tuple[str, ...]:
-    return str(state.id), state.scope.words(), state.period, str(state.hard).lower()
+def _of_budgets(registry: CollectorRegistry, name: str, words: str) -> Gauge:
+    return Gauge(name, words, ["budget", "whose", "period", "hard"], registry=registry)
 
 
 def _limits(registry: CollectorRegistry, found: Limits) -> None:

@@ -155,7 +155,7 @@ async def test_metrics_tell_how_budgets_stand_and_a_share_is_told(api: Api) -> N
     reply = await _ask(http)
     cost = reply.json()["usage"]["cost_usd"]
     await _put(http, limit_usd=cost, per="total")
-    await spine.keeper._watch_budgets()  # noqa: SLF001 - not to wait for its turn
+    await spine.keeper._watch_budgets()
     told = (await http.get("/metrics")).text
     labels = 'budget="1",hard="true",period="total",whose="tenant t"'
     assert f"genai_budget_limit_usd{{{labels}}} {float(cost)}" in told
