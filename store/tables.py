@@ -214,6 +214,7 @@ executions = Table(
     Column("closed_at", Double),
     Column("budgets", Text, comment="under which its cost is counted"),
     Column("cache_write_tokens", Integer, nullable=False, server_default="0"),
+    Column("reasoning_tokens", Integer, nullable=False, server_default="0"),
     Column("tier", Text, comment="as the provider said it"),
 )
 

@@ -313,6 +313,7 @@ class LedgerCaller:
             output_tokens=spent.output_tokens,
             cached_tokens=spent.cached_tokens,
             cache_write_tokens=spent.cache_write_tokens,
+            reasoning_tokens=spent.reasoning_tokens,
             tier=spent.tier,
             estimated=spent.estimated,
             gpu_seconds=spent.gpu_seconds,

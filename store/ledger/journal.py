@@ -96,7 +96,11 @@ def still_open(conn: Connection, ids: Sequence[str]) -> dict[str, str | None]:
 def close_calls(conn: Connection, routes: Routes, owed: Sequence[Owed], at: float) -> list[OutRow]:
     """Close open calls: journal and the day's costs; and the usage events that are to be published with them."""
     rows.many(conn, _CLOSE, (_closed(o.closing, at) for o in owed))
-    events = [o for o in owed if o.closing.event]
+    return book(conn, routes, [o for o in owed if o.closing.event], at)
+
+
+def book(conn: Connection, routes: Routes, events: Sequence[Owed], at: float) -> list[OutRow]:
+    """Into the day's costs, and as the usage events that are to be published with them."""
     if not events:
         return []
     _add_to_day(conn, events, at)
@@ -112,6 +116,7 @@ def _closed(closing: Closing, at: float) -> dict[str, Any]:
         "output_tokens": closing.output_tokens,
         "cached_tokens": closing.cached_tokens,
         "cache_write_tokens": closing.cache_write_tokens,
+        "reasoning_tokens": closing.reasoning_tokens,
         "tier": closing.tier or None,
         "estimated": closing.estimated,
         "gpu_seconds": closing.gpu_seconds,
@@ -132,7 +137,7 @@ def _add_to_day(conn: Connection, events: Sequence[Owed], at: float) -> None:
         found = sums[o.provider, o.model, o.tenant]
         unpriced = c.cost_nano is None
         for i, more in enumerate(
-            (1, c.input_tokens, c.output_tokens, c.cached_tokens, c.cost_nano or 0, int(unpriced))
+            (int(c.corrects is None), c.input_tokens, c.output_tokens, c.cached_tokens, c.cost_nano or 0, int(unpriced))
         ):
             found[i] += more
     rows.many(
@@ -168,6 +173,7 @@ def event(routes: Routes, o: Owed, at: float) -> OutRow:
         else Price(source=c.call.price_source, version=c.call.price_version or ""),
         latency_ms=c.latency_ms,
         outcome=c.outcome,
+        corrects=c.corrects,
         at=moment(at),
     )
     key = f"{o.provider}|{o.model}".encode()

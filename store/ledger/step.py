@@ -253,6 +253,7 @@ def _wasted(closing: Closing) -> Closing:
         output_tokens=closing.output_tokens,
         cached_tokens=closing.cached_tokens,
         cache_write_tokens=closing.cache_write_tokens,
+        reasoning_tokens=closing.reasoning_tokens,
         tier=closing.tier,
         estimated=closing.estimated,
         gpu_seconds=closing.gpu_seconds,

@@ -272,6 +272,7 @@ class Closing:
     output_tokens: int = 0
     cached_tokens: int = 0
     cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
     tier: str = ""
     estimated: bool = False
     gpu_seconds: float | None = None
@@ -280,6 +281,8 @@ class Closing:
     error_type: str | None = None
     error: str | None = None
     answer: bytes | None = None
+    corrects: str | None = None
+    """It is no call but the difference of this one's price."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,4 +87,5 @@ def upgrade() -> None:
         "executions", sa.Column("budgets", sa.Text(), nullable=True, comment="under which its cost is counted")
     )
     op.add_column("executions", sa.Column("cache_write_tokens", sa.Integer(), nullable=False, server_default=_ZERO))
+    op.add_column("executions", sa.Column("reasoning_tokens", sa.Integer(), nullable=False, server_default=_ZERO))
     op.add_column("executions", sa.Column("tier", sa.Text(), nullable=True, comment="as the provider said it"))
