@@ -149,6 +149,9 @@ Index("requests_cached", requests.c.completed_at, requests.c.answer_bytes, sqlit
 KEYED = text("key_id IS NOT NULL AND completed_at IS NULL")
 Index("requests_key", requests.c.key_id, sqlite_where=KEYED, postgresql_where=KEYED)
 
+HOLDING = text("budget_nano IS NOT NULL AND completed_at IS NULL")
+Index("requests_holding", requests.c.budgets, sqlite_where=HOLDING, postgresql_where=HOLDING)
+
 # lists, newest first; behind the key stands the lane, so that counting by state and lane reads the index alone
 _AGE = (requests.c.accepted_at, requests.c.pk)
 Index("requests_accepted", *_AGE)

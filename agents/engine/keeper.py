@@ -209,6 +209,8 @@ class Keeper:
     async def _sweep(self) -> None:
         await self.database.write(life.forget_cancels)
         await self.database.write(generating.sweep)
+        if wrong := await self.database.write(budgets.recount):
+            log.warning("what was reserved of budgets was not what requests hold; it is now", budgets=wrong)
         more = True
         while more:
             more = await self.database.write(lambda conn: cache.sweep(conn, self.bounds))

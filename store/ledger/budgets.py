@@ -4,19 +4,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Text, bindparam, cast, func, insert, select, union_all, update
 
 from store import rows
 from store.database import now
 from store.ledger import budgeting, purse
 from store.ledger.budgeting import Period, Scope, State, pack, unpack
-from store.tables import budget_history, budget_moves, budgets, executions, requests
+from store.tables import HOLDING, budget_history, budget_moves, budgets, executions, requests
 
 _B = budgets.c
 _M = budget_moves.c
 _E = executions.c
 _R = requests.c
 _H = budget_history.c
+_IDS = select(_B.id).order_by(_B.id)
+_HELD = union_all(
+    select(_R.budgets, func.sum(_R.budget_nano).label("nano")).where(HOLDING).group_by(_R.budgets),
+    select(cast(_M.budget_id, Text), -func.sum(_M.reserved_nano)).group_by(_M.budget_id),
+)
+"""What rows hold, less the moves that are not added yet: of one moment, so in one statement."""
 _COUNTED = update(executions).where(_E.id == bindparam("the_id")).values(budgets=bindparam("the_budgets"))
 _PROGRESS = ("since", "spent_nano", "reserved_nano", "overrun_nano", "unpriced_calls", "refused", "told")
 
@@ -169,6 +175,23 @@ def due(conn: Connection) -> list[int]:
         if each.reached() > each.told or budgeting.began(each.period, at, each.made_at) > each.since:
             moved.add(each.id)
     return sorted(moved)
+
+
+def recount(conn: Connection) -> list[int]:
+    """Reserved is what unfinished rows hold. An older program that ends a row during an update gives nothing back: whatever is
+    wrong is put right. Which budgets were.
+    """
+    ids = list(conn.execute(_IDS).scalars())
+    states, _ = purse.lock(conn, ids)
+    held = dict.fromkeys(states, 0)
+    for packed, nano in conn.execute(_HELD) if states else ():
+        for id_ in unpack(packed):
+            held[id_] += int(nano)
+    wrong = [id_ for id_, state in states.items() if state.reserved_nano != held[id_]]
+    for id_ in wrong:
+        states[id_].reserved_nano = held[id_]
+    purse.write(conn, states.values())
+    return wrong
 
 
 def watch(conn: Connection, ids: Sequence[int]) -> list[Reached]:

@@ -177,6 +177,16 @@ async def test_a_call_that_is_under_way_counts_for_a_budget_that_is_made_meanwhi
     assert await _stands(database, id_) == (300, 0, 300)
 
 
+async def test_what_an_older_program_forgets_to_give_back_is_put_right(database: Database) -> None:
+    id_ = await _put(database, 5_000)
+    await _accept(database, *_asks(2))
+    ended = text("UPDATE requests SET state = 'succeeded', completed_at = 1 WHERE id = '0'")
+    await database.write(lambda conn: conn.execute(ended))
+    assert (await _stands(database, id_))[1] == 2_000
+    found = [await database.write(budgets.recount) for _ in range(2)]
+    assert (found, await _stands(database, id_)) == ([[id_], []], (0, 1_000, 0))
+
+
 async def test_each_share_is_told_once(database: Database) -> None:
     id_ = await _put(database, 1_000)
     await _accept(database, *_asks(1))

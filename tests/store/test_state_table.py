@@ -503,6 +503,7 @@ class StateTable(RuleBasedStateMachine):
         told = self.ledger.write(lambda conn: budgets.watch(conn, budgets.due(conn)))
         assert all(each.share == each.state.reached() for each in told)
         assert self.ledger.write(lambda conn: budgets.watch(conn, budgets.due(conn))) == []
+        assert self.ledger.write(budgets.recount) == []
 
     # ---- death
 

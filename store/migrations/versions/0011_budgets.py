@@ -8,6 +8,7 @@ down_revision = "0010"
 
 _PK = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _ZERO = sa.text("0")
+_HOLDING = sa.text("budget_nano IS NOT NULL AND completed_at IS NULL")
 
 
 def upgrade() -> None:
@@ -83,6 +84,7 @@ def upgrade() -> None:
     op.add_column(
         "requests", sa.Column("budgets", sa.Text(), nullable=True, comment="under which it holds budget_nano")
     )
+    op.create_index("requests_holding", "requests", ["budgets"], sqlite_where=_HOLDING, postgresql_where=_HOLDING)
     op.add_column(
         "executions", sa.Column("budgets", sa.Text(), nullable=True, comment="under which its cost is counted")
     )
