@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -95,11 +96,7 @@ class Listed:
     def load(self) -> None:
         """Import the list, if any provider here may be in it; it takes half a second, once."""
         if self._data is None and self.bases:
-            import genai_prices
-            from genai_prices.data import providers
-
-            self._data = providers
-            self._version = f"{genai_prices.__version__}/{_newest(providers)}"
+            self._data, self._version = _loaded()
 
     @property
     def version(self) -> str:
@@ -142,6 +139,15 @@ class Listed:
                 self._rates.clear()
             self._rates[id(price)] = price, _read(price)
         return self._rates[id(price)][1]
+
+
+@cache
+def _loaded() -> tuple[list[Any], str]:
+    """The list and its version; once a process."""
+    import genai_prices
+    from genai_prices.data import providers
+
+    return providers, f"{genai_prices.__version__}/{_newest(providers)}"
 
 
 def _contexts(tier: str) -> tuple[Mapping[str, str], ...]:
