@@ -15,7 +15,7 @@ from starlette.routing import Route
 from agents import OPERATIONS
 from streams import queueing
 from streams.web import asking, books, budgets, events, examples, listing, looking, metrics, models, orders, queue
-from streams.web.describing import answered, asked, describer, given, ordered, streamed
+from streams.web.describing import answered, asked, describer, ordered, stored, streamed
 from streams.web.front import Front
 from streams.web.health import health_response, ready_response
 from streams.web.ids import Identified
@@ -118,7 +118,7 @@ _ORDERS: dict[str, tuple[str, Look, dict[str, Any]]] = {
 
 _BUDGETS: tuple[tuple[str, str, Look, dict[str, Any]], ...] = (
     ("GET", "/v1/budgets", budgets.listed, answered("/v1/budgets")),
-    ("PUT", "/v1/budgets", budgets.put, given("/v1/budgets", "Budget")),
+    ("PUT", "/v1/budgets", budgets.put, stored("/v1/budgets", "Budget")),
     ("GET", "/v1/budgets/{budget}", budgets.shown, answered("/v1/budgets/{budget}")),
     ("DELETE", "/v1/budgets/{budget}", budgets.remove, answered("/v1/budgets/{budget}")),
 )

@@ -88,7 +88,7 @@ def asked(operation: Operation) -> dict[str, Any]:
     }
 
 
-def given(path: str, model: str) -> dict[str, Any]:
+def stored(path: str, model: str) -> dict[str, Any]:
     """A `PUT` with its body, and an example of its answer."""
     body = {"schema": {"$ref": _REF.format(model=model)}, "example": examples.BODIES[path]}
     content = {"application/json": {"schema": {"type": "object"}, "example": examples.ANSWERS[path]["items"][0]}}

@@ -11,6 +11,7 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from schemas.errors import ErrorType
 
@@ -90,7 +91,14 @@ async def on_http(request: Request, error: Exception) -> Response:
         405: f"{request.method} does not work at {request.url.path}. What does is listed at /docs.",
     }
     told = words.get(error.status_code, str(error.detail))
-    return Problem(error.status_code, told, headers=error.headers).response()
+    headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+    return Problem(error.status_code, told, headers=headers).response()
+
+
+def _allowed(request: Request) -> str:
+    """What works there, by all routes of the path: the framework names those of the first one."""
+    there = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({method for route in there for method in getattr(route, "methods", None) or ()}))
 
 
 async def on_defect(request: Request, error: Exception) -> Response:
