@@ -107,19 +107,21 @@ class Purse:
         self, ids: Sequence[int], nano: int | None, *, held: int = 0, under: Collection[int] = ()
     ) -> Failure | None:
         """Raise a hold to `nano` under each of `ids`; so much is `held` under those of `under`. A failure: one of them is hard and
-        has no room for it, and nothing was reserved. None as an amount: nobody knows it; then nothing more is held.
+        has no room for it, and nothing was reserved. None as an amount: nobody knows it; then no more is held than there was.
         """
         if not self.states.keys() >= set(ids):
             self.known.wide = True
             raise Changed("a row holds less than its worker believed")
-        more = {id_: None if nano is None else max(0, nano - (held if id_ in under else 0)) for id_ in ids}
-        tight = [self.states[id_] for id_ in ids if not self.states[id_].fits(more[id_])]
+        wanted = held if nano is None else nano
+        more = {id_: max(0, wanted - (held if id_ in under else 0)) for id_ in ids}
+        asked = {id_: None if nano is None else more[id_] for id_ in ids}
+        tight = [self.states[id_] for id_ in ids if not self.states[id_].fits(asked[id_])]
         for state in tight:
             state.refused += 1
         if (wall := next((state for state in tight if state.hard), None)) is not None:
-            return budgeting.refusal(wall, more[wall.id])
+            return budgeting.refusal(wall, asked[wall.id])
         for id_, needed in more.items():
-            self.states[id_].reserved_nano += needed or 0
+            self.states[id_].reserved_nano += needed
         return None
 
     def close(self) -> None:

@@ -347,7 +347,8 @@ class Model:
         return tuple(name for name, budget in self.budgets.items() if budget.concerns(row))
 
     def _reserve(self, ids: Sequence[str], nano: int | None, held: int, under: Sequence[str]) -> bool:
-        more = {id_: 0 if nano is None else max(0, nano - (held if id_ in under else 0)) for id_ in ids}
+        wanted = held if nano is None else nano
+        more = {id_: max(0, wanted - (held if id_ in under else 0)) for id_ in ids}
         for id_ in ids:
             budget = self.budgets[id_]
             left = max(0, budget.limit - budget.spent - budget.reserved)

@@ -138,6 +138,16 @@ async def test_a_second_call_stays_within_the_hold_or_gets_more_or_ends_with_wha
     assert await _stands(database, id_) == (2_000, 0, 0)
 
 
+async def test_a_call_that_nothing_prices_takes_its_hold_along_under_a_new_shadow_budget(database: Database) -> None:
+    old = await _put(database, 5_000, hard=False)
+    await _accept(database, *_asks(1))
+    mine = (await database.write(claim_all))[0]
+    new = await _put(database, 5_000, Scope(model="fake/*"), hard=False)
+    assert (await _step(database, Step(mine, opens=call(mine, nano=None)))).refused is None
+    assert [(await _stands(database, id_))[1] for id_ in (old, new)] == [1_000, 1_000]
+    assert await database.write(budgets.recount) == []
+
+
 async def test_what_costs_more_than_was_feared_is_counted_as_an_overrun(database: Database) -> None:
     id_ = await _put(database, 1_000)
     await _accept(database, *_asks(1))
