@@ -399,7 +399,8 @@ class Model:
             old.limit, old.hard, old.peak = limit, hard, max(limit, old.peak)
             old.always_hard &= hard
             return
-        budget = Purse(scope, limit, hard, hard, limit, reserved=0 if old is None else old.reserved)
+        held = 0 if old is None else old.reserved  # of before it was removed, whatever its limit was then
+        budget = Purse(scope, limit, hard, hard, peak=max(limit, held), reserved=held)
         self.budgets = dict(sorted({**self.budgets, name: budget}.items()))
         for call in self.calls.values():
             if call.outcome is None and budget.concerns(self.rows[call.key]) and name not in call.budgets:
