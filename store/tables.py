@@ -16,6 +16,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    UniqueConstraint,
     text,
 )
 
@@ -86,6 +87,7 @@ requests = Table(
     ),
     Column("weight", Integer, nullable=False, server_default="0", comment="tokens it may take, guessed"),
     Column("key_id", Text, comment="whose key brought it over HTTP"),
+    Column("budgets", Text, comment="under which it holds budget_nano"),
 )
 
 # words and not bound values: PostgreSQL's generic plans use a partial index only for the very words of its condition
@@ -145,6 +147,9 @@ Index("requests_cached", requests.c.completed_at, requests.c.answer_bytes, sqlit
 
 KEYED = text("key_id IS NOT NULL AND completed_at IS NULL")
 Index("requests_key", requests.c.key_id, sqlite_where=KEYED, postgresql_where=KEYED)
+
+HOLDING = text("budget_nano IS NOT NULL AND completed_at IS NULL")
+Index("requests_holding", requests.c.budgets, sqlite_where=HOLDING, postgresql_where=HOLDING)
 
 # lists, newest first; behind the key stands the lane, so that counting by state and lane reads the index alone
 _AGE = (requests.c.accepted_at, requests.c.pk)
@@ -209,6 +214,10 @@ executions = Table(
     Column("answer", LargeBinary, comment="kept while another attempt may take it over"),
     Column("opened_at", Double, nullable=False),
     Column("closed_at", Double),
+    Column("budgets", Text, comment="under which its cost is counted"),
+    Column("cache_write_tokens", Integer, nullable=False, server_default="0"),
+    Column("reasoning_tokens", Integer, nullable=False, server_default="0"),
+    Column("tier", Text, comment="as the provider said it"),
 )
 
 _PROMPTED = text("prompt IS NOT NULL")
@@ -439,3 +448,78 @@ replay_items = Table(
 
 OPEN_ITEM = text("replay_pk IS NOT NULL AND cost_nano IS NULL")
 Index("replay_items_open", replay_items.c.run, sqlite_where=OPEN_ITEM, postgresql_where=OPEN_ITEM)
+
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("id", _PK, primary_key=True, autoincrement=True),
+    Column("tenant", Text, nullable=False, comment="whose requests; empty: everybody's"),
+    Column("key_id", Text, nullable=False, comment="empty: whatever key brought them"),
+    Column("model", Text, nullable=False, comment="provider/model or provider/*; empty: any"),
+    Column("run_id", Text, nullable=False, comment="empty: of any run or none"),
+    Column("period", Text, nullable=False, comment="day, month, total"),
+    Column("limit_nano", BigInteger, nullable=False),
+    Column("hard", Boolean, nullable=False, comment="false: it only counts"),
+    Column("unpriced", Boolean, nullable=False, comment="lets calls pass that nothing prices"),
+    Column("since", Double, nullable=False, comment="when the period began that is counted here"),
+    Column("spent_nano", BigInteger, nullable=False),
+    Column("reserved_nano", BigInteger, nullable=False),
+    Column("overrun_nano", BigInteger, nullable=False, comment="of it what calls cost above their hold"),
+    Column("unpriced_calls", BigInteger, nullable=False),
+    Column("refused", BigInteger, nullable=False, comment="requests that did not fit"),
+    Column("told", SmallInteger, nullable=False, comment="the share in percent that was told of last"),
+    Column("version", BigInteger, nullable=False, unique=True, comment="of the whole table, when it was changed last"),
+    Column("made_at", Double, nullable=False),
+    Column("removed_at", Double),
+    UniqueConstraint("tenant", "key_id", "model", "run_id", "period"),
+)
+
+budget_moves = Table(
+    "budget_moves",
+    metadata,
+    Column("pk", _PK, primary_key=True, autoincrement=True),
+    Column("budget_id", BigInteger, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("spent_nano", BigInteger, nullable=False),
+    Column("reserved_nano", BigInteger, nullable=False),
+    Column("overrun_nano", BigInteger, nullable=False),
+    Column("unpriced_calls", BigInteger, nullable=False),
+    Index("budget_moves_budget", "budget_id"),
+    comment="what has changed of budgets and is not added to them yet",
+)
+
+budget_history = Table(
+    "budget_history",
+    metadata,
+    Column("pk", _PK, primary_key=True, autoincrement=True),
+    Column("budget_id", BigInteger, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("event", Text, nullable=False, comment="set, removed, 50, 80, 100, period"),
+    Column("who", Text, nullable=False),
+    Column("limit_nano", BigInteger, nullable=False),
+    Column("spent_nano", BigInteger, nullable=False),
+    Column("reserved_nano", BigInteger, nullable=False),
+    Column("refused", BigInteger, nullable=False),
+    Index("budget_history_budget", "budget_id", "pk"),
+)
+
+corrections = Table(
+    "corrections",
+    metadata,
+    Column("id", Text, primary_key=True, comment="the call's id, ~ and its number"),
+    Column("call_id", Text, nullable=False),
+    Column("number", Integer, nullable=False, comment="which one of its call, from 1"),
+    Column("request_pk", _PK, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("was_nano", BigInteger, comment="null: nothing had priced it"),
+    Column("cost_nano", BigInteger, nullable=False, comment="what is added; may be below zero"),
+    Column("price_source", Text, nullable=False),
+    Column("price_version", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    UniqueConstraint("call_id", "number"),
+    Index("corrections_at", "at"),
+    comment="calls that were priced anew: differences, booked on the day of the correction",
+)

@@ -228,7 +228,7 @@ def make_decoder(settings: Settings, providers: dict[str, Provider], prompts: Li
         settings.patience_s,
         settings.tenants_bind,
     )
-    return Decoder(OPERATIONS, providers, defaults, prompts)
+    return Decoder(OPERATIONS, providers, defaults, prompts, make_prices(settings))
 
 
 async def _worker_parts(spine: Spine, bootstrap: str, widths: dict[str, int], stack: contextlib.AsyncExitStack) -> None:

@@ -11,6 +11,7 @@ from streams.broker import commands as broker
 from streams.commands import (
     bench,
     books,
+    budgets,
     cancelling,
     check,
     database,
@@ -62,7 +63,8 @@ app.add_typer(ledger.app, name="ledger")
 app.command(context_settings=broker.PASS_THROUGH)(broker.kafka)
 app.command()(submitting.submit)
 app.command()(records.results)
-app.command()(books.costs)
+app.add_typer(books.app, name="costs")
+app.add_typer(budgets.app, name="budgets")
 app.add_typer(requests.app, name="requests")
 app.command()(cancelling.cancel)
 app.add_typer(held.app, name="held")

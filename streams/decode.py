@@ -16,11 +16,13 @@ from pydantic import TypeAdapter, ValidationError
 from agents.base import InvalidInput, Operation, Whose
 from prompts import Library, Preferences
 from providers.base import Provider
+from providers.prices import PriceTable
 from schemas.control import Cancel
 from schemas.errors import ErrorType, Failure
 from schemas.request import CHANGE_THE_ANSWER, REPLAYS, Lane, Name, Request, epoch
 from store.ledger.order import guess
 from store.ledger.types import Ask, CancelAsk, Position, Unreadable
+from streams.feared import feared
 from streams.fingerprint import fingerprint, shares
 
 Headers = Sequence[tuple[str, bytes]]
@@ -60,6 +62,8 @@ class Decoder:
     providers: Mapping[str, Provider]
     defaults: Defaults
     library: Library
+    prices: PriceTable | None = None
+    """None: nobody asks what a request may cost."""
 
     def record(
         self, operation: str, lane: Lane, position: Position, value: bytes | None, headers: Headers
@@ -90,7 +94,7 @@ class Decoder:
         id_, named = _readable(fields.get("id"), place), _readable(fields.get("tenant"), tenant)
         try:
             request = Request.model_validate(fields)
-            return self._checked(operation, lane, request, id_, named, len(value))
+            return self._checked(operation, lane, request, id_, named, value)
         except (ValidationError, InvalidInput, _RefusedError) as error:
             words = sentence(error) if isinstance(error, ValidationError) else str(error)
             return _invalid_ask(operation, lane, id_, named, value, words, loaded.get("metadata"))
@@ -104,7 +108,7 @@ class Decoder:
         operation = self.operations.get(what.operation)
         return operation is not None and operation.pin is not None
 
-    def _checked(self, operation: str, lane: Lane, request: Request, id_: str, tenant: str, size: int) -> Ask:
+    def _checked(self, operation: str, lane: Lane, request: Request, id_: str, tenant: str, value: bytes) -> Ask:
         if request.run_id is not None and request.run_id.startswith(REPLAYS):
             raise _RefusedError(
                 f"`run_id`: names that begin with {REPLAYS!r} belong to `genai-spine replay`; choose another"
@@ -125,6 +129,7 @@ class Decoder:
         if provider is None:
             raise _RefusedError(f"provider {name!r} is not known; known are {', '.join(sorted(self.providers))}")
         model = request.options.model or _preferred_model(request, preferred) or self._model(op, name, provider)
+        embeds = op.kind_with(provider.traits) == "embed"
         cached = self.defaults.cache_s > 0 and shares(op, request)
         return Ask(
             tenant=tenant,
@@ -146,7 +151,8 @@ class Decoder:
             fingerprint=self._fingerprint(op, request, tenant, provider, model, pinned) if cached else None,
             fresh_s=self.defaults.cache_s if cached and request.options.cache == "use" else 0.0,
             patience_s=self.defaults.patience_s,
-            weight=guess(size, request.options.max_tokens, writes=op.kind_with(provider.traits) != "embed"),
+            weight=guess(len(value), request.options.max_tokens, writes=not embeds),
+            estimate_nano=feared(self.prices, name, model, request, value, embeds=embeds) if self.prices else 0,
         )
 
     def _fingerprint(

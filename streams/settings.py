@@ -32,6 +32,7 @@ class PriceEntry(BaseModel):
     input_per_million: str = "0"
     output_per_million: str = "0"
     cached_per_million: str | None = None
+    cache_write_per_million: str | None = None
     per_gpu_second: str = "0"
 
 

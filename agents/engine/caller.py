@@ -29,6 +29,7 @@ from providers.base import (
     ToolCall,
 )
 from providers.prices import PriceTable, upper_estimate
+from schemas.errors import Failure
 from schemas.money import to_usd
 from schemas.request import Options
 from schemas.result import Totals
@@ -58,6 +59,14 @@ class Stopped(Exception):
 
 class Expired(Exception):
     """The deadline passed before the request cost anything."""
+
+
+class OverBudget(Exception):
+    """No budget has room for the next call; it was not made."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
 
 
 @dataclass(slots=True)
@@ -274,6 +283,10 @@ class LedgerCaller:
             raise Lost
         if stepped.cancel:
             raise Stopped
+        if stepped.held_nano is not None:
+            self.claim.budgets, self.claim.budget_nano = stepped.held_nano
+        if stepped.refused is not None:
+            raise OverBudget(stepped.refused)
         return call
 
     def _close_failed(self, call: Call, error: ProviderError, started: float) -> None:
@@ -305,6 +318,9 @@ class LedgerCaller:
             input_tokens=spent.input_tokens,
             output_tokens=spent.output_tokens,
             cached_tokens=spent.cached_tokens,
+            cache_write_tokens=spent.cache_write_tokens,
+            reasoning_tokens=spent.reasoning_tokens,
+            tier=spent.tier,
             estimated=spent.estimated,
             gpu_seconds=spent.gpu_seconds,
             cost_nano=self.prices.of(self.claim.provider, self.claim.model, spent).nano,

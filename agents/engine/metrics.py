@@ -45,6 +45,12 @@ class Metrics:
         self.stale = Counter(
             "genai_stale_steps_total", "Steps refused because the row was somebody else's.", registry=registry
         )
+        self.budget_shares = Counter(
+            "genai_budget_shares_total",
+            "Shares of budgets, in percent, that were reached: each once in a period.",
+            ["budget", "share"],
+            registry=registry,
+        )
         self.missed = Counter(
             "genai_missed_records_total",
             "Requests that retention deleted before anybody read them.",

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from agents.base import Operation, OperationError
 from agents.engine import gpus, policy
-from agents.engine.caller import Commit, Expired, LedgerCaller, Lost, Reads, Stopped, Unfit
+from agents.engine.caller import Commit, Expired, LedgerCaller, Lost, OverBudget, Reads, Stopped, Unfit
 from agents.engine.seat import Seat
 from prompts import Library
 from providers.base import Broken, Provider, ProviderError, Spent
@@ -115,7 +115,7 @@ async def _attempt(  # noqa: PLR0911 - one per way to end
         return stopped(caller, request.metadata)
     except Expired:
         return _step(caller, request.metadata, Status.EXPIRED, None)
-    except OperationError as error:
+    except (OperationError, OverBudget) as error:
         letter = error.failure.type not in policy.NOT_DEAD_LETTERS
         return _step(caller, request.metadata, Status.FAILED, error.failure, dead_letter=letter, wasted=True)
     except ProviderError as error:

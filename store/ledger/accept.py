@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, update
@@ -9,8 +10,10 @@ from sqlalchemy import Connection, bindparam, delete, insert, update
 from schemas.errors import ErrorType, Failure
 from store import rows
 from store.ledger import answers, behind, crowding, joining, look, supersede
+from store.ledger.budgeting import pack
 from store.ledger.end import cancel_rows
 from store.ledger.policy import Known, on_known
+from store.ledger.purse import Purse
 from store.ledger.types import Accepted, Arrival, Ask, CancelAsk, Decision, Position, Routes, Unreadable
 from store.tables import bodies, cancels, intake_progress, outbox, positions, requests, results, run_cancels
 
@@ -30,21 +33,28 @@ _PROGRESS = (
 _REDELIVERED = Accepted("redelivered")
 
 
-def accept(conn: Connection, routes: Routes, arrivals: Sequence[Arrival]) -> list[Accepted]:
-    """Decide about every arrival, in order; what is returned is committed with the transaction."""
+def accept(conn: Connection, routes: Routes, arrivals: Sequence[Arrival], purse: Purse | None = None) -> list[Accepted]:
+    """Decide about every arrival, in order; what is returned is committed with the transaction. `purse`: whoever gives one closes
+    it.
+    """
+    own = purse or Purse(conn, None, arrivals)
     decided: list[Accepted] = []
     while len(decided) < len(arrivals):
-        decided += _Batch(conn, routes, arrivals[len(decided) :]).run()
+        decided += _Batch(conn, routes, arrivals[len(decided) :], own).run()
+    if purse is None:
+        own.close()
     return decided
 
 
 class _Batch:
     """One transaction's worth of arrivals: looked up together, decided one by one, written together."""
 
-    def __init__(self, conn: Connection, routes: Routes, arrivals: Sequence[Arrival]) -> None:
-        self.conn, self.routes, self.arrivals = conn, routes, arrivals
+    def __init__(self, conn: Connection, routes: Routes, arrivals: Sequence[Arrival], purse: Purse) -> None:
+        self.conn, self.routes, self.arrivals, self.purse = conn, routes, arrivals, purse
         begun = look.begin(conn, sum(1 for arrival in arrivals if isinstance(arrival.what, Ask)))
         self.at, self.pks, self.any_cancels = begun.at, iter(begun.pks), begun.cancels
+        if any(isinstance(each.what, Ask) and each.what.estimate_nano != 0 for each in arrivals):
+            purse.check(begun.budgets)
         self.new: list[dict[str, Any]] = []
         self.anew: list[dict[str, Any]] = []
         self.bodies: list[dict[str, Any]] = []
@@ -158,6 +168,9 @@ class _Batch:
         if not crowding.takes(self.crowds, ask):
             return Accepted("crowded")
         pk = next(self.pks)
+        ids: tuple[int, ...] = ()
+        if key not in self.waiting_cancels:
+            ask, ids = self._within_budgets(arrival, ask, pk)
         state = "waiting" if ask.failure is None else "failed"
         row = {"pk": pk, "identity": key, "generation": 1, "fence": 0, **self._row(arrival, ask, state)}
         origin = None
@@ -165,6 +178,7 @@ class _Batch:
             self.cancelled.add(key)
         elif ask.failure is None:
             origin = self.joins.place(arrival, ask, pk, row)
+        self._hold(row, ask, ids)
         self.new.append(row)
         self.known[key] = Known(pk, state, 1, 0, ask.payload_hash, row["error_type"], ask.alone)
         self._supersede(ask, key)
@@ -177,10 +191,12 @@ class _Batch:
         if not crowding.takes(self.crowds, ask):
             return Accepted("crowded")
         self.joins.let_go(known.pk)
+        ask, ids = self._within_budgets(arrival, ask, known.pk)
         state = "waiting" if ask.failure is None else "failed"
         generation = known.generation + 1
         row = {"the_pk": known.pk, "generation": generation, **self._row(arrival, ask, state)}
         origin = self.joins.place(arrival, ask, known.pk, row) if ask.failure is None else None
+        self._hold(row, ask, ids)
         self.anew.append(row)
         known.state, known.generation, known.payload_hash, known.error_type, known.alone = (
             state,
@@ -199,6 +215,20 @@ class _Batch:
             return self._conflict(arrival, ask)
         lead = self.joins.is_pruned(ask, own) if ask.failure is None else None
         return None if lead is None else self._expired_answer(arrival, ask, lead.pk, lead.generation)
+
+    def _within_budgets(self, arrival: Arrival, ask: Ask, pk: int) -> tuple[Ask, tuple[int, ...]]:
+        """The same, and the budgets that hold what it may cost; or as one that they have no room for. What another one's answer
+        will serve costs nothing.
+        """
+        ids = self.purse.of_ask(ask)
+        if not ids or not self.joins.needs_call(arrival, ask, pk):
+            return ask, ()
+        failure = self.purse.reserve(ids, ask.estimate_nano)
+        return (ask, ids) if failure is None else (replace(ask, failure=failure), ())
+
+    def _hold(self, row: dict[str, Any], ask: Ask, ids: tuple[int, ...]) -> None:
+        if ids:
+            row["budgets"], row["budget_nano"] = pack(ids), ask.estimate_nano or 0
 
     def _supersede(self, ask: Ask, key: bytes) -> None:
         """This one stands for its key from now on, and for none that an earlier generation of it stood for."""
@@ -221,10 +251,12 @@ class _Batch:
             self._remember(arrival, decision, pk, generation)
             return Accepted("accepted" if generation == 1 else "again", pk, generation)
         body = self._answer(arrival, ask, ask.failure, generation, pk)
-        if ask.unreadable:
+        poor = ask.failure.type is ErrorType.BUDGET_EXCEEDED
+        if ask.unreadable or (poor and arrival.position is not None and not answers.is_replay(ask.run_id)):
             self._dead(arrival, ask.failure, {"genai-id": ask.id, "genai-tenant": ask.tenant})
-        self._remember(arrival, "invalid", pk, generation)
-        return Accepted("invalid", pk, generation, body)
+        refused: Decision = "refused" if poor else "invalid"
+        self._remember(arrival, refused, pk, generation)
+        return Accepted(refused, pk, generation, body)
 
     def _answered(self, arrival: Arrival, ask: Ask, pk: int, row: dict[str, Any], origin: joining.Lead) -> Accepted:
         """With an answer that the ledger has: that of its idempotency key, or of the very same question."""
@@ -371,6 +403,7 @@ class _Batch:
             "supersede_key": ask.supersede_key if ask.failure is None else None,
             "follows": None,
             "ordered": ask.ordered,
+            "budgets": None,
             "budget_nano": None,
             "key": arrival.key,
             "partition": p.partition if p else self.routes.partition(self.routes.results, key),

@@ -9,10 +9,11 @@ from store import rows
 from store.database import now
 from store.ledger.books import utc_day
 from store.ledger.types import Claimed, PastCall
-from store.tables import daily_costs, executions, outbox, requests, results, slots
+from store.tables import corrections, daily_costs, executions, outbox, requests, results, slots
 
 _R = requests.c
 _E = executions.c
+_C = corrections.c
 
 
 def past_calls(conn: Connection, claim: Claimed) -> list[PastCall]:
@@ -84,7 +85,12 @@ def journal_days(conn: Connection) -> dict[tuple[str, str, str], tuple[int, int]
         .where(booked)
         .group_by(_E.provider, _E.model, _E.tenant)
     )
-    return {(row[0], row[1], row[2]): (int(row[3]), int(row[4])) for row in found}
+    told = {(row[0], row[1], row[2]): (int(row[3]), int(row[4])) for row in found}
+    whose = (_C.provider, _C.model, _C.tenant)
+    for row in conn.execute(select(*whose, func.sum(_C.cost_nano)).group_by(*whose)):
+        calls, nano = told.get((row[0], row[1], row[2]), (0, 0))
+        told[row[0], row[1], row[2]] = calls, nano + int(row[3])
+    return told
 
 
 def waiting_by_lane(conn: Connection) -> dict[int, tuple[int, float]]:
@@ -140,7 +146,12 @@ def journal_by_day(conn: Connection) -> dict[tuple[str, str, str, str], int]:
     """(UTC day, provider, model, tenant) -> nano-dollars, summed from the journal."""
     group = (utc_day(conn, _E.closed_at), _E.provider, _E.model, _E.tenant)
     found = select(*group, func.sum(func.coalesce(_E.cost_nano, 0))).where(_E.outcome.is_not(None)).group_by(*group)
-    return {(row[0], row[1], row[2], row[3]): int(row[4]) for row in conn.execute(found)}
+    told = {(row[0], row[1], row[2], row[3]): int(row[4]) for row in conn.execute(found)}
+    corrected = (utc_day(conn, _C.at), _C.provider, _C.model, _C.tenant)
+    for row in conn.execute(select(*corrected, func.sum(_C.cost_nano)).group_by(*corrected)):
+        key = row[0], row[1], row[2], row[3]
+        told[key] = told.get(key, 0) + int(row[4])
+    return told
 
 
 def states_of(conn: Connection, wanted: Collection[tuple[str, str, str]]) -> dict[tuple[str, str, str], str]:

@@ -6,11 +6,14 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 
+from schemas.errors import Failure
 from schemas.result import Status
 from store import killpoint, rows
 from store.database import clock, now
 from store.ledger import answers, behind, journal, supersede
+from store.ledger.budgeting import pack, unpack
 from store.ledger.end import CLAIMED, end_rows
+from store.ledger.purse import VERSION, Moves, Purse
 from store.ledger.types import Closing, End, Hold, Retry, Routes, Slot, Step, Stepped
 from store.tables import outbox, requests, results, slots
 
@@ -26,6 +29,7 @@ _END = _OURS.values(
     error_type=bindparam("the_error"),
     attempts=bindparam("the_attempts"),
     answer_bytes=bindparam("the_bytes"),
+    budget_nano=None,
 )
 _BACK = _OURS.values(
     state="waiting",
@@ -54,6 +58,9 @@ _LOOK = (
         _R.generation,
         _R.cancel,
         _R.superseded_by,
+        _R.budgets,
+        _R.budget_nano,
+        VERSION,
         clock().label("now"),
         *behind.WAITED_FOR,
     )
@@ -65,9 +72,18 @@ _KEEP_RESULT = insert(results)
 _PUBLISH = insert(outbox)
 
 
-def take_steps(conn: Connection, routes: Routes, worker: str, steps: Sequence[Step]) -> list[Stepped]:
-    """Commit what happened. A step whose fence is stale books its calls as wasted, if nobody has booked them, and no more."""
-    return [stepped for part in _apart(steps) for stepped in _take_apart(conn, routes, worker, part)]
+def take_steps(
+    conn: Connection, routes: Routes, worker: str, steps: Sequence[Step], purse: Purse | None = None
+) -> list[Stepped]:
+    """Commit what happened. A step whose fence is stale books its calls as wasted, if nobody has booked them, and no more.
+
+    `purse`: whoever gives one closes it.
+    """
+    own = purse or Purse(conn, None, steps=steps)
+    taken = [stepped for part in _apart(steps) for stepped in _take_apart(conn, routes, worker, part, own)]
+    if purse is None:
+        own.close()
+    return taken
 
 
 def _apart(steps: Sequence[Step]) -> Iterator[list[Step]]:
@@ -86,7 +102,7 @@ def _apart(steps: Sequence[Step]) -> Iterator[list[Step]]:
         yield part
 
 
-def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[Step]) -> list[Stepped]:
+def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[Step], purse: Purse) -> list[Stepped]:
     found, at = _look(conn, {step.claim.pk for step in steps})
     opened = journal.still_open(conn, [closing.call.id for step in steps for closing in step.closings])
     verdicts = [_verdict(step, found.get(step.claim.pk)) for step in steps]
@@ -102,7 +118,11 @@ def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[S
         if closing.call.id in opened
     ]
     events = journal.close_calls(conn, routes, owed, at)
-    _open(conn, found, held, at)
+    funds = _Funds(purse, found)
+    for step, verdict in zip(steps, verdicts, strict=True):
+        funds.take(step, verdict, [(opened[c.call.id], c) for c in step.closings if c.call.id in opened])
+    _open(conn, funds.begun, at)
+    funds.moves.write(conn, at)
     bodies, letters = _end(conn, routes, held, at)
     if bodies:
         killpoint.passing("recording")
@@ -115,12 +135,65 @@ def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[S
         Stepped(
             held=verdict in {"held", "done"},
             cancel=verdict == "held" and bool(found[step.claim.pk].cancel),
+            refused=funds.refused.get(step.claim.pk),
+            held_nano=funds.holds.get(step.claim.pk),
             body=bodies.get(step.claim.pk) if verdict != "stale" else None,
             shared=tuple(one for one in outcome.shared if one.lead == step.claim.pk and verdict == "held"),
             woken=outcome.woken if verdict == "held" and isinstance(step.then, End) else frozenset(),
         )
         for step, verdict in zip(steps, verdicts, strict=True)
     ]
+
+
+class _Funds:
+    """What the steps of a part cost, and what their calls may cost: settled, and reserved from the purse."""
+
+    def __init__(self, purse: Purse, found: dict[int, Any]) -> None:
+        self.purse, self.found, self.moves = purse, found, Moves()
+        self.begun: list[Step] = []
+        """Those whose calls may begin, with the budgets of each."""
+        self.refused: dict[int, Failure] = {}
+        self.holds: dict[int, tuple[str | None, int]] = {}
+
+    def take(self, step: Step, verdict: str, ended: Sequence[tuple[str | None, Closing]]) -> None:
+        """`ended`: its closings that nobody has booked before, each with the budgets of its call."""
+        row = self.found.get(step.claim.pk)
+        if row is not None and (row.generation != step.claim.generation or row.state in _TERMINAL):
+            row = None
+        left = self.moves.settle(row, ended)
+        if row is None:
+            return
+        if verdict == "held" and isinstance(step.then, End):
+            self.moves.release(row.budgets, left)
+            return
+        if left != (row.budget_nano or 0):
+            self._keep(step.claim.pk, row.budgets, left)
+        if verdict == "held" and step.opens is not None and not row.cancel:
+            self._begin(step, row, left)
+
+    def _keep(self, pk: int, budgets: str | None, nano: int) -> None:
+        self.moves.hold(pk, budgets, nano)
+        self.holds[pk] = budgets, nano
+
+    def _begin(self, step: Step, row: Any, left: int) -> None:
+        """A call begins: its row holds what it may cost, under the budgets that concern it now and under no others."""
+        assert step.opens is not None
+        if step.opens.estimate_nano != 0:
+            self.purse.check(row.budgets_version)
+        ids, old = self.purse.of_call(step), unpack(row.budgets)
+        if not ids:
+            self.begun.append(step)
+            return
+        needed = step.opens.estimate_nano
+        wanted = None if needed is None else max(needed, left)
+        if needed is None or needed > left or pack(ids) != row.budgets:
+            if (failure := self.purse.reserve(ids, wanted, held=left, under=old)) is not None:
+                self.refused[step.claim.pk] = failure
+                return
+            self.moves.add(set(old) - set(ids), reserved=-left)
+            left = left if wanted is None else wanted
+            self._keep(step.claim.pk, pack(ids), left)
+        self.begun.append(replace(step, opens=replace(step.opens, budgets=pack(ids))))
 
 
 def _ending(found: dict[int, Any], held: Sequence[Step]) -> Iterator[Any]:
@@ -179,6 +252,9 @@ def _wasted(closing: Closing) -> Closing:
         input_tokens=closing.input_tokens,
         output_tokens=closing.output_tokens,
         cached_tokens=closing.cached_tokens,
+        cache_write_tokens=closing.cache_write_tokens,
+        reasoning_tokens=closing.reasoning_tokens,
+        tier=closing.tier,
         estimated=closing.estimated,
         gpu_seconds=closing.gpu_seconds,
         cost_nano=closing.cost_nano,
@@ -187,8 +263,7 @@ def _wasted(closing: Closing) -> Closing:
     )
 
 
-def _open(conn: Connection, found: dict[int, Any], held: Sequence[Step], at: float) -> None:
-    opening = [step for step in held if step.opens is not None and not found[step.claim.pk].cancel]
+def _open(conn: Connection, opening: Sequence[Step], at: float) -> None:
     journal.open_calls(conn, [(step.claim, step.opens) for step in opening if step.opens is not None], at)
     rows.many(conn, _CALLING, ({**_fence(step), "the_attempts": step.claim.attempts} for step in opening))
 

@@ -77,6 +77,8 @@ class Ask:
     """Tokens it may take, guessed: what it is charged with until it is known."""
     key_id: str | None = None
     """Whose key brought it over HTTP; None: nobody's, or the operator's."""
+    estimate_nano: int | None = 0
+    """What its first call may cost at most; None: nothing prices its model."""
     most_at_once: int | None = None
     """So many unfinished requests its key may have; one more is not taken (`crowded`)."""
     failure: Failure | None = None
@@ -126,6 +128,7 @@ Decision = Literal[
     "bad_data",
     "cached",
     "crowded",
+    "refused",
 ]
 
 
@@ -214,6 +217,10 @@ class Claimed:
     pinned: str | None
     due: float
     weight: int
+    key_id: str | None
+    budgets: str | None
+    """Under which it holds `budget_nano`; see `purse.py`."""
+    budget_nano: int | None
     value: bytes
     headers: bytes
     taken_at: float = field(default_factory=time.monotonic)
@@ -252,6 +259,8 @@ class Call:
     price_version: str | None
     prompt: str | None = None
     prompt_version: int | None = None
+    budgets: str | None = None
+    """Under which its cost is counted; the ledger says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +273,9 @@ class Closing:
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    tier: str = ""
     estimated: bool = False
     gpu_seconds: float | None = None
     cost_nano: int | None = 0
@@ -271,6 +283,8 @@ class Closing:
     error_type: str | None = None
     error: str | None = None
     answer: bytes | None = None
+    corrects: str | None = None
+    """It is no call but the difference of this one's price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +346,10 @@ class Stepped:
 
     held: bool
     cancel: bool = False
+    refused: Failure | None = None
+    """No budget has room for the call that was to begin; it did not."""
+    held_nano: tuple[str | None, int] | None = None
+    """What the row holds now, and under which budgets; None: as before."""
     body: bytes | None = None
     shared: tuple[Shared, ...] = ()
     """Rows that followed it and ended with it."""

@@ -19,11 +19,13 @@ from store.database import Database
 from store.errors import Away, BadData, Met
 from store.ledger import crowding, joining, supersede
 from store.ledger.accept import accept
+from store.ledger.budgeting import Known
 from store.ledger.claim import Claims, claim
 from store.ledger.life import give_back
 from store.ledger.limits import learn
 from store.ledger.news import notify
 from store.ledger.outgoing import mark
+from store.ledger.purse import Purse
 from store.ledger.step import free_slots, take_steps
 from store.ledger.throttle import Heard
 from store.ledger.types import Accepted, Arrival, Ask, CancelAsk, Pool, Routes, Slot, Step, Stepped, Unreadable, Want
@@ -116,6 +118,8 @@ class Writer:
     def __init__(self, database: Database, routes: Routes, worker: str) -> None:
         self.database, self.routes, self.worker = database, routes, worker
         self.health = Health()
+        self.known = Known()
+        """The budgets that there are, as this process saw them last."""
         self.wants: Callable[[], Wants] = Wants
         self.holds: Callable[[], tuple[set[int], set[Slot]]] = _nothing
         self.listeners: list[Callable[[Committed], None]] = []
@@ -295,10 +299,12 @@ class Writer:
         steps = [item.step for item in batch if item.step is not None]
         arrivals = [arrival for item in batch for arrival in item.arrivals]
         crowding.lock(conn, arrivals)
+        purse = Purse(conn, self.known, arrivals, steps)
         _lock(conn, steps, arrivals)
         # arrivals first: a row that another writer made since `_lock` is waited for before the books are locked, not behind
-        accepted = accept(conn, self.routes, arrivals) if arrivals else []
-        took = take_steps(conn, self.routes, self.worker, steps) if steps else []
+        accepted = accept(conn, self.routes, arrivals, purse) if arrivals else []
+        took = take_steps(conn, self.routes, self.worker, steps, purse) if steps else []
+        purse.close()
         stepped = iter(took)
         mark(conn, [pk for item in batch for pk in item.marks])
         freed = [slot for item in batch for slot in item.frees]

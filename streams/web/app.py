@@ -19,6 +19,7 @@ from streams import queueing
 from streams.web import (
     asking,
     books,
+    budgets,
     events,
     examples,
     keys,
@@ -31,7 +32,7 @@ from streams.web import (
     queue,
     runs,
 )
-from streams.web.describing import answered, asked, describer, given, ordered, query, streamed, written
+from streams.web.describing import answered, asked, describer, given, ordered, query, stored, streamed, written
 from streams.web.front import Front
 from streams.web.health import health_response, ready_response
 from streams.web.ids import Identified
@@ -65,6 +66,11 @@ def make_api(front: Front) -> FastAPI:
     for path, (tag, order, described) in _ORDERS.items():
         handler = _get(front, order)
         app.add_api_route(path, handler, methods=["POST"], tags=[tag], summary=order.__doc__, openapi_extra=described)
+    for method, path, look, described in _BUDGETS:
+        handler = _get(front, look)
+        app.add_api_route(
+            path, handler, methods=[method], tags=["budgets"], summary=look.__doc__, openapi_extra=described
+        )
     for path, (tag, look, described) in _LOOKS.items():
         handler = _get(front, look)
         app.add_api_route(path, handler, methods=["GET"], tags=[tag], summary=look.__doc__, openapi_extra=described)
@@ -168,6 +174,12 @@ _RUNS: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
 """Runs: method and path; each also without `/v1`."""
 
 """The registry of prompts: method and path. Ids of prompts that come with the program have a slash: those go by slug."""
+_BUDGETS: tuple[tuple[str, str, Look, dict[str, Any]], ...] = (
+    ("GET", "/v1/budgets", budgets.listed, answered("/v1/budgets")),
+    ("PUT", "/v1/budgets", budgets.put, stored("/v1/budgets", "Budget")),
+    ("GET", "/v1/budgets/{budget}", budgets.shown, answered("/v1/budgets/{budget}")),
+    ("DELETE", "/v1/budgets/{budget}", budgets.remove, answered("/v1/budgets/{budget}")),
+)
 
 
 def _pages(app: FastAPI, front: Front) -> None:

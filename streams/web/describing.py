@@ -14,6 +14,7 @@ from schemas.request import MAX_NAME, Lane, Options
 from schemas.result import Result
 from schemas.runs import NewRun
 from store.ledger.books import GROUPS
+from streams.budgets import Budget
 from streams.web import examples
 
 BODIES: tuple[type[BaseModel], ...] = (NewPrompt, Edit, Move, Rollback, Render, NewRun)
@@ -114,6 +115,16 @@ def asked(operation: Operation) -> dict[str, Any]:
     }
 
 
+def stored(path: str, model: str) -> dict[str, Any]:
+    """A `PUT` with its body, and an example of its answer."""
+    body = {"schema": {"$ref": _REF.format(model=model)}, "example": examples.BODIES[path]}
+    content = {"application/json": {"schema": {"type": "object"}, "example": examples.ANSWERS[path]["items"][0]}}
+    return {
+        "requestBody": {"required": True, "content": {"application/json": body}},
+        "responses": {"200": {"description": "As it stands now.", "content": content}},
+    }
+
+
 def describer(app: FastAPI, operations: dict[str, Operation]) -> Callable[[], dict[str, Any]]:
     """What `app.openapi` becomes: FastAPI's own, with our schemas among the components and the refusals on each route."""
 
@@ -168,6 +179,7 @@ def _schemas(operations: dict[str, Operation]) -> dict[str, Any]:
     _add(found, "Result", Result, "serialization")
     for model in BODIES:
         _add(found, model.__name__, model, "validation")
+    _add(found, "Budget", Budget, "validation")
     for operation in operations.values():
         name = _body_name(operation)
         shape = _add(found, name, operation.input, "validation")

@@ -144,6 +144,36 @@ _MADE = _KEY | {"key": "genai_Xk29Lq0a_ and 43 letters and digits"}
 _SUMS = {"calls": 201, "input_tokens": 9844, "output_tokens": 4623, "cached_tokens": 0}
 _MONEY = {"unpriced_calls": 0, "cost_usd": "0.006000"}
 
+_BUDGET = {
+    "id": 1,
+    "tenant": "feedspine",
+    "key": None,
+    "model": "openai/*",
+    "run": None,
+    "per": "month",
+    "hard": True,
+    "allow_unpriced": False,
+    "limit_usd": "25.000000",
+    "spent_usd": "3.140000",
+    "reserved_usd": "0.020000",
+    "left_usd": "21.840000",
+    "overrun_usd": "0.000000",
+    "unpriced_calls": 0,
+    "refused": 0,
+    "since": "2026-11-01T00:00:00Z",
+    "resets_at": "2026-12-01T00:00:00Z",
+    "removed": False,
+}
+_SET = {
+    "at": "2026-11-02T09:00:00Z",
+    "event": "set",
+    "who": "http",
+    "refused": 0,
+    "limit_usd": "25.000000",
+    "spent_usd": "0.000000",
+    "reserved_usd": "0.000000",
+}
+
 _RUN = {
     "run_id": "run_01a2000a7d73707c8c17fa17d94a7891",
     "kind": "workflow",
@@ -186,6 +216,8 @@ ANSWERS: Mapping[str, dict[str, Any]] = {
         ],
         "next": None,
     },
+    "/v1/budgets": {"items": [_BUDGET]},
+    "/v1/budgets/{budget}": _BUDGET | {"history": [_SET]},
     "/health": {"status": "ok", "process": "web", "uptime_s": 12.3},
     "/ready": {
         "ready": True,
@@ -342,6 +374,7 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "Move": {"label": "production", "version": 2, "why": "Better on the last 100."},
     "Rollback": {"label": "production", "why": "Too long answers."},
     "Render": {"variables": {"content": _TEXT, "port": "Bergen"}},
+    "/v1/budgets": {"tenant": "feedspine", "model": "openai/*", "limit_usd": "25", "per": "month"},
     "/v1/keys": {
         "name": "feedspine",
         "tenant": "feedspine",

@@ -42,6 +42,8 @@ RULES: dict[str, Rule] = {
     "/v1/requests/{request_id:path}/drop": Rule.OWN,
     "/v1/requests/{request_id:path}": Rule.OWN,
     "/v1/runs/{run_id:path}/cancel": Rule.OWN,
+    "/v1/budgets": Rule.ADMIN,
+    "/v1/budgets/{budget}": Rule.ADMIN,
     "/v1/keys": Rule.ADMIN,
     "/v1/keys/{key_id}": Rule.ADMIN,
     "/v1/keys/{key_id}/rotate": Rule.ADMIN,

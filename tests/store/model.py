@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from store.ledger.behind import FLIGHT, KEY, ORDER
+from store.ledger.budgeting import Scope
 from store.ledger.order import Order, Pair, Queues, Waiting, plan
 from store.ledger.types import Arrival, Ask, CancelAsk, Unreadable
 from tests.store.ground import partition
@@ -81,6 +82,9 @@ class Row:
     decided: int = 0
     """How often a human had it tried again."""
     key_id: str | None = None
+    budgets: tuple[str, ...] = ()
+    """Under which it holds `hold` nano-dollars."""
+    hold: int = 0
 
     @property
     def unfinished(self) -> bool:
@@ -110,6 +114,31 @@ class Row:
             self.fingerprint if self.unfinished or self.state == "succeeded" else None,
             self.superseded,
             self.key_id,
+            self.hold if self.unfinished else 0,
+        )
+
+
+@dataclass
+class Purse:
+    """A budget in total. `always_hard`: since it was made."""
+
+    scope: Scope
+    limit: int
+    hard: bool
+    always_hard: bool
+    peak: int
+    spent: int = 0
+    reserved: int = 0
+    overrun: int = 0
+    removed: bool = False
+
+    def concerns(self, row: "Row") -> bool:
+        """Requests of the tests are all for one model."""
+        whose = (not self.scope.tenant or self.scope.tenant == row.key[0]) and not self.removed
+        return (
+            whose
+            and (not self.scope.key_id or self.scope.key_id == row.key_id)
+            and (not self.scope.run_id or self.scope.run_id == row.run)
         )
 
 
@@ -125,6 +154,7 @@ class Booked:
     outcome: str | None = None
     cost: int | None = None
     event: bool = False
+    budgets: tuple[str, ...] = ()
 
 
 @dataclass
@@ -154,6 +184,9 @@ class Model:
         self.slots: dict[int, str | None] = {}
         self.letters: Counter[Letter] = Counter()
         self.ends = 0
+        self.budgets: dict[str, Purse] = {}
+        self.moved: list[tuple[str, int, int, int]] = []
+        """What was spent, reserved and overrun of which budget in this transaction; it is seen by the next one."""
 
     # ---- records come in
 
@@ -274,6 +307,13 @@ class Model:
             if ask.unreadable:
                 self.letters[dead_letter(row.error, row.key)] += 1
             return "invalid", row.generation
+        if not cancelled and not self._funded(arrival, ask, row):
+            row.state, row.error = "failed", "budget_exceeded"
+            self.results[row.key, row.generation] = "failed"
+            if arrival.position:
+                self.letters[results_letter(row.where, row.key, row.generation, "failed")] += 1
+                self.letters[dead_letter(row.error, row.key)] += 1
+            return "refused", row.generation
         if ask.supersede_key is not None:
             row.supersede = ask.supersede_key
             self._supersede(row)
@@ -291,6 +331,92 @@ class Model:
                 row.superseded = True
                 if row.state in {"waiting", "leased", "held"}:
                     self.end(row, "cancelled")
+
+    # ---- budgets
+
+    def _funded(self, arrival: Arrival, ask: Ask, row: Row) -> bool:
+        """Whether what it may cost is held now, or it costs nothing."""
+        ids = () if ask.estimate_nano == 0 else self._concerning(row)
+        if not ids or not self._needs_call(arrival, ask, row):
+            return True
+        if not self._reserve(ids, ask.estimate_nano, 0, ()):
+            return False
+        row.budgets, row.hold = ids, ask.estimate_nano or 0
+        return True
+
+    def _needs_call(self, arrival: Arrival, ask: Ask, row: Row) -> bool:
+        row.fingerprint = ask.fingerprint
+        row.ordered = (ask.tenant, arrival.key) if ask.ordered and arrival.key else None
+        lead = self._leader(ask)
+        if lead is not None and (lead.unfinished or lead.state == "succeeded"):
+            return False
+        if self._queue(row):
+            return True
+        flies = not row.ordered and ask.idempotency_key is None and ask.fresh_s
+        return self._known_answer(ask) is None and not (flies and self._flight(row))
+
+    def _concerning(self, row: Row) -> tuple[str, ...]:
+        return tuple(name for name, budget in self.budgets.items() if budget.concerns(row))
+
+    def _reserve(self, ids: Sequence[str], nano: int | None, held: int, under: Sequence[str]) -> bool:
+        wanted = held if nano is None else nano
+        more = {id_: max(0, wanted - (held if id_ in under else 0)) for id_ in ids}
+        for id_ in ids:
+            budget = self.budgets[id_]
+            left = max(0, budget.limit - budget.spent - budget.reserved)
+            if budget.hard and (nano is None or more[id_] > left):
+                return False
+        for id_ in ids:
+            self.budgets[id_].reserved += more[id_]
+        return True
+
+    def call(self, row: Row, estimate: int | None) -> tuple[str, ...] | None:
+        """The budgets that the call is counted under which begins now; None: one has no room for it."""
+        ids = () if estimate == 0 else self._concerning(row)
+        if not ids:
+            return ()
+        wanted = None if estimate is None else max(estimate, row.hold)
+        if estimate is None or estimate > row.hold or ids != row.budgets:
+            if not self._reserve(ids, wanted, row.hold, row.budgets):
+                return None
+            self.moved += [(id_, 0, -row.hold, 0) for id_ in row.budgets if id_ not in ids]
+            row.hold = row.hold if wanted is None else wanted
+            row.budgets = ids
+        return ids
+
+    def settle(self, call: Booked) -> None:
+        """It comes out of what its row holds, and what is above is an overrun."""
+        row = self.rows[call.key]
+        mine = row.unfinished and row.generation == call.generation
+        cost = call.cost or 0
+        taken = min(row.hold, cost) if mine and call.budgets else 0
+        held = row.budgets if mine else ()
+        self.moved += [(id_, cost, 0, cost - taken if id_ in held else cost) for id_ in call.budgets]
+        self.moved += [(id_, 0, -taken, 0) for id_ in held]
+        if mine:
+            row.hold -= taken
+
+    def commit(self) -> None:
+        """Whoever looks now sees what was moved."""
+        for id_, spent, reserved, overrun in self.moved:
+            budget = self.budgets[id_]
+            budget.spent += spent
+            budget.reserved += reserved
+            budget.overrun += overrun
+        self.moved = []
+
+    def set_budget(self, name: str, scope: Scope, limit: int, *, hard: bool) -> None:
+        old = self.budgets.get(name)
+        if old is not None and not old.removed:
+            old.limit, old.hard, old.peak = limit, hard, max(limit, old.peak)
+            old.always_hard &= hard
+            return
+        held = 0 if old is None else old.reserved  # of before it was removed, whatever its limit was then
+        budget = Purse(scope, limit, hard, hard, peak=max(limit, held), reserved=held)
+        self.budgets = dict(sorted({**self.budgets, name: budget}.items()))
+        for call in self.calls.values():
+            if call.outcome is None and budget.concerns(self.rows[call.key]) and name not in call.budgets:
+                call.budgets = tuple(sorted((*call.budgets, name)))
 
     # ---- rows wait for rows
 
@@ -430,6 +556,8 @@ class Model:
     def end_all(self, ended: Sequence[Row], status: str, error: str | None = None, *, dead: bool = False) -> None:
         """Together: none of them waits for another one's end."""
         for row in ended:
+            self.moved += [(id_, 0, -row.hold, 0) for id_ in row.budgets]
+            row.hold = 0
             self.ends += 1
             row.state, row.owner, row.error, row.ended_at = status, None, error, self.ends
             assert (row.key, row.generation) not in self.results, "a second result"
@@ -465,6 +593,7 @@ class Model:
             return
         booked.outcome, booked.cost, booked.event = outcome, cost, event
         if event:
+            self.settle(booked)
             self.letters[usage_letter(call)] += 1
 
     # ---- claims

@@ -22,8 +22,9 @@ from schemas.money import from_usd
 from schemas.result import Status
 from store import rows as rows_
 from store import tables
-from store.ledger import held, leaving, life, outgoing, progress, queries
+from store.ledger import budgets, held, leaving, life, outgoing, progress, queries
 from store.ledger.accept import accept
+from store.ledger.budgeting import Scope, unpack
 from store.ledger.claim import claim, ensure_slots
 from store.ledger.order import Order, Queues, Rules, Waiting
 from store.ledger.step import take_steps
@@ -80,6 +81,8 @@ asks = st.builds(
     fingerprint=st.sampled_from([None, None, b"f", b"f", b"g"]),
     fresh_s=st.sampled_from([3600.0, 3600.0, 0.0]),
     supersede_key=st.sampled_from([None, None, None, "filing"]),
+    key_id=st.sampled_from([None, "key"]),
+    estimate_nano=st.sampled_from([1_000, 1_000, 1_000, 0, None]),
 ).map(_plain_if_it_replaces)
 invalid = st.builds(
     lambda ask, unreadable: replace(ask, failure=refusal(), unreadable=unreadable),
@@ -97,6 +100,13 @@ records = st.sampled_from(["ask"] * 10 + ["invalid", "cancel", "cancel", "run", 
 )
 ways = st.sampled_from(["ok", "ok", "ok", "ok", "more", "spent", "dead", "retry", "later", "broke", "cancelled"])
 index = st.integers(0, 1000)
+SCOPES = {  # by a name that sorts as they are made
+    "a": Scope("t"),
+    "b": Scope(model="fake/m"),
+    "c": Scope(model="fake/*", key_id="key"),
+    "d": Scope("u", run_id="run"),
+}
+OVER = Failure(type=ErrorType.BUDGET_EXCEEDED, message="no room", retryable=True)
 
 
 @dataclass
@@ -176,6 +186,7 @@ class StateTable(RuleBasedStateMachine):
 
     def _take_in(self, arrivals: list[Arrival]) -> None:
         expected = [self.model.accept(arrival) for arrival in arrivals]
+        self.model.commit()
         decided = self.ledger.write(lambda conn: accept(conn, ROUTES, arrivals))
         assert [found.decision for found in decided] == expected
 
@@ -285,7 +296,7 @@ class StateTable(RuleBasedStateMachine):
         return lease.call is None and (lease.slot is not None or bool(worker.idle_slots(lease.claim.lane)))
 
     @precondition(lambda self: self._leases(self._could_call))
-    @rule(which=index, twice=st.booleans(), estimate=st.sampled_from([None, 1_000]))
+    @rule(which=index, twice=st.booleans(), estimate=st.sampled_from([None, 0, 1_000, 1_000, 1_500]))
     def intent(self, which: int, twice: bool, estimate: int | None) -> None:
         ready = self._leases(self._could_call)
         worker, lease = ready[which % len(ready)]
@@ -300,15 +311,20 @@ class StateTable(RuleBasedStateMachine):
         stepped = self._step(worker, Step(claimed, opens=opens), twice)
         row = self._row(lease)
         holds = self._holds(lease)
-        assert stepped == Stepped(held=holds, cancel=holds and row.cancel)
-        if not holds:
+        under = self.model.call(row, estimate) if holds and not row.cancel else ()
+        told = replace(stepped, refused=None, held_nano=None)
+        assert (told, stepped.refused is None) == (Stepped(held=holds, cancel=holds and row.cancel), under is not None)
+        if under is None:
+            self.model.commit()
+            self._answer(worker, lease, Step(claimed, then=ending(Status.FAILED, OVER, attempts=claimed.attempts)))
+        elif not holds:
             self._drop(worker, lease)
         elif row.cancel:
             self._answer(worker, lease, Step(claimed, then=ending(Status.CANCELLED, attempts=claimed.attempts)))
         else:
             lease.call = opens
             row.state, row.attempts = "calling", claimed.attempts
-            self.model.calls[opens.id] = Booked(row.key, row.generation, number, claimed.paid, estimate)
+            self.model.calls[opens.id] = Booked(row.key, row.generation, number, claimed.paid, estimate, budgets=under)
 
     @precondition(lambda self: self._leases(lambda _, lease: lease.call is not None))
     @rule(
@@ -366,7 +382,7 @@ class StateTable(RuleBasedStateMachine):
             self.model.book(closing.call.id, closing.outcome, closing.cost_nano, event=closing.event)
         lease.call = None
         if step.then is None:
-            assert stepped == Stepped(held=True, cancel=cancel)
+            assert replace(stepped, held_nano=None) == Stepped(held=True, cancel=cancel)
             return
         if isinstance(step.then, Hold):
             row.attempts = lease.claim.attempts
@@ -463,6 +479,34 @@ class StateTable(RuleBasedStateMachine):
             if row.state == "held":
                 self.model.decide(row, again=again)
 
+    # ---- budgets
+
+    @rule(name=st.sampled_from(sorted(SCOPES)), limit=st.sampled_from([0, 2_500, 10_000, 10**12]), hard=st.booleans())
+    def somebody_sets_a_budget(self, name: str, limit: int, hard: bool) -> None:
+        for each in sorted(SCOPES):  # whoever was made first is asked first
+            if each <= name and (each == name or each not in self.model.budgets):
+                self.model.set_budget(each, SCOPES[each], limit, hard=hard)
+                wanted = budgets.Wanted(SCOPES[each], "total", limit, hard)
+                self.ledger.write(lambda conn, wanted=wanted: budgets.put(conn, wanted, "test"))
+
+    @precondition(lambda self: any(not budget.removed for budget in self.model.budgets.values()))
+    @rule(which=index)
+    def somebody_removes_a_budget(self, which: int) -> None:
+        here = [(i, each) for i, each in enumerate(self.model.budgets.values()) if not each.removed]
+        place, budget = here[which % len(here)]
+        budget.removed = True
+        id_ = self.ledger.read(_budget_ids)[place]
+        assert self.ledger.write(lambda conn: budgets.remove(conn, id_, "test")) is not None
+        assert self.ledger.write(lambda conn: budgets.remove(conn, id_, "test")) is None
+
+    @rule()
+    def somebody_watches_budgets(self) -> None:
+        """What was moved is added up, and each share told once."""
+        told = self.ledger.write(lambda conn: budgets.watch(conn, budgets.due(conn)))
+        assert all(each.share == each.state.reached() for each in told)
+        assert self.ledger.write(lambda conn: budgets.watch(conn, budgets.due(conn))) == []
+        assert self.ledger.write(budgets.recount) == []
+
     # ---- death
 
     @rule(which=index)
@@ -526,7 +570,9 @@ class StateTable(RuleBasedStateMachine):
         self.ledger.read(self._compare)
 
     def _compare(self, conn: Connection) -> None:
+        self.model.commit()
         self._compare_rows(conn)
+        self._compare_budgets(conn)
         self._compare_books(conn)
         assert {slot.number: slot.owner for slot in conn.execute(select(tables.slots))} == self.model.slots
         for row in conn.execute(select(tables.outbox).order_by(tables.outbox.c.pk)):
@@ -578,6 +624,30 @@ class StateTable(RuleBasedStateMachine):
             )
             twice = sum(paid.values()) - len(paid)
             assert twice <= row.ambiguous <= 1 + row.decided, "paid twice, and not counted as ambiguous"
+
+    def _compare_budgets(self, conn: Connection) -> None:
+        """What is reserved is what unfinished rows hold; what is spent is what the journal says; a hard limit holds, but for
+        what calls have cost above what was feared.
+        """
+        ids = _budget_ids(conn)
+        rows = conn.execute(select(tables.requests).where(tables.requests.c.completed_at.is_(None))).all()
+        calls = conn.execute(select(tables.executions).where(tables.executions.c.outcome.is_not(None))).all()
+        for id_, model in zip(ids, self.model.budgets.values(), strict=True):
+            (found,) = budgets.standing(conn, id_)
+            expected = (model.scope, model.limit, model.hard, model.spent, model.reserved, model.overrun)
+            assert (
+                found.scope,
+                found.limit_nano,
+                found.hard,
+                found.spent_nano,
+                found.reserved_nano,
+                found.overrun_nano,
+            ) == expected
+            assert found.reserved_nano == sum(row.budget_nano or 0 for row in rows if id_ in unpack(row.budgets))
+            booked = [call for call in calls if id_ in unpack(call.budgets) and call.closed_at >= found.made_at]
+            assert found.spent_nano == sum(call.cost_nano or 0 for call in booked)
+            if model.always_hard:
+                assert found.spent_nano + found.reserved_nano <= model.peak + found.overrun_nano
 
     def teardown(self) -> None:
         """The relay comes to its end; what readers fold together is what the ledger says."""
@@ -631,6 +701,11 @@ def _turns(conn: Connection) -> dict[tuple[str, str], Waiting]:
     }
 
 
+def _budget_ids(conn: Connection) -> list[int]:
+    """In the order of their names, which is the one in which they were made."""
+    return list(conn.execute(select(tables.budgets.c.id).order_by(tables.budgets.c.id)).scalars())
+
+
 def _facts(row: Any) -> tuple[Any, ...]:
     unfinished = row.completed_at is None
     return (
@@ -654,6 +729,7 @@ def _facts(row: Any) -> tuple[Any, ...]:
         row.fingerprint if unfinished or row.state == "succeeded" else None,
         row.superseded_by is not None,
         row.key_id,
+        (row.budget_nano or 0) if unfinished else 0,
     )
 
 

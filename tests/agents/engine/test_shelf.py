@@ -41,6 +41,9 @@ def row(pk: int, lane: int, tenant: str = "t") -> Claimed:
         None,
         float(pk),
         1,
+        None,
+        None,
+        None,
         b"{}",
         b"[]",
     )
