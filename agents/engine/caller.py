@@ -13,7 +13,9 @@ from agents.base import NO_MORE, More
 from agents.engine.seat import Seat
 from prompts import Library, Rendered
 from providers.base import (
+    Able,
     Broken,
+    Capable,
     ChatAnswer,
     ChatCall,
     Delta,
@@ -25,7 +27,7 @@ from providers.base import (
     Spent,
     ToolCall,
 )
-from providers.prices import PriceTable, upper_estimate
+from providers.prices import OUTPUT_LIMIT, PriceTable, upper_estimate
 from schemas.money import to_usd
 from schemas.request import Options
 from schemas.result import Totals
@@ -237,7 +239,7 @@ class LedgerCaller:
             raise Expired
 
     def _journalled(self, call: ChatCall | EmbedCall, digest: bytes, prompt: Rendered | None) -> Call:
-        estimate = upper_estimate(call)
+        estimate = upper_estimate(call, _longest(self.provider, self.claim.model))
         priced = self.prices.of(self.claim.provider, self.claim.model, estimate)
         return Call(
             id=str(uuid_utils.uuid7()),
@@ -348,6 +350,13 @@ class LedgerCaller:
     def latency_ms(self) -> int:
         """Time spent in calls."""
         return sum(closing.latency_ms for closing in self.closed)
+
+
+def _longest(provider: Provider, model: str) -> int:
+    """The most that an answer without `max_tokens` may have, where the provider knows it."""
+    able = provider.able(model) if isinstance(provider, Capable) else Able()
+    known = [most for most in (able.output_tokens, able.context_tokens or provider.traits.context_tokens) if most]
+    return min(known, default=OUTPUT_LIMIT)
 
 
 def _since(started: float) -> int:

@@ -14,7 +14,7 @@ from agents.engine.engine import Engine
 from agents.engine.placer import TICK_S
 from store.database import Database
 from store.errors import Away, StoreError
-from store.ledger import cache, cancels, generating, life
+from store.ledger import cache, cancels, generating, life, pieces
 from store.ledger.claim import known_pools
 from store.ledger.news import CHANNEL, heard
 from store.ledger.types import Routes
@@ -195,6 +195,7 @@ class Keeper:
     async def _sweep(self) -> None:
         await self.database.write(life.forget_cancels)
         await self.database.write(generating.sweep)
+        await self.database.write(pieces.sweep)
         more = True
         while more:
             more = await self.database.write(lambda conn: cache.sweep(conn, self.bounds))

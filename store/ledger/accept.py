@@ -230,9 +230,11 @@ class _Batch:
         row.update(state="succeeded", completed_at=self.at, fingerprint=None, follows=origin.pk if by_key else None)
         self.known[_identity(ask)].state = "succeeded"
         self._keep(pk, generation, "succeeded", body)
-        self.outbox.append(
-            answers.to_results(self.routes, arrival.key, ask.id, row["partition"], body, arrival.headers, ask.run_id)
-        )
+        if not ask.quiet:
+            where = row["partition"]
+            self.outbox.append(
+                answers.to_results(self.routes, arrival.key, ask.id, where, body, arrival.headers, ask.run_id)
+            )
         decision: Decision = "replayed" if by_key else "cached"
         self._remember(arrival, decision, pk, generation)
         return Accepted(decision, pk, generation, body, saved_nano=answers.cost_of(recorded))
@@ -388,6 +390,8 @@ class _Batch:
             "alone": ask.alone,
             "due": min(self.at + ask.patience_s, math.inf if ask.deadline is None else ask.deadline),
             "weight": ask.weight,
+            "quiet": ask.quiet,
+            "streamed": ask.streamed,
             "superseded_by": None,
         }
 

@@ -43,6 +43,8 @@ CLAIMED_COLUMNS = (
     _R.pinned,
     _R.due,
     _R.weight,
+    _R.quiet,
+    _R.streamed,
 )
 CLAIMED = select(*CLAIMED_COLUMNS, bodies.c.value, bodies.c.headers).join_from(
     requests, bodies, bodies.c.request_pk == _R.pk
@@ -100,11 +102,7 @@ def end_rows(
                 "completed_at": at,
             }
         )
-        letters.append(
-            answers.to_results(routes, claim.key, claim.id, claim.partition, body, claim.headers, claim.run_id)
-        )
-        if dead_letter and failure is not None and not answers.is_replay(claim.run_id):
-            letters.append(answers.dead_claim(routes, claim, failure, claim.attempts))
+        letters += answers.letters(routes, claim, body, failure if dead_letter else None, claim.attempts)
         ended[claim.pk] = behind.Ended(status, body, failure, dead_letter)
     change = {
         "state": status.value,

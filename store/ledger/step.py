@@ -234,12 +234,8 @@ def _end(
 
 
 def _letters(routes: Routes, step: Step, end: End, body: bytes) -> list[answers.OutRow]:
-    claim = step.claim
-    letters = [answers.to_results(routes, claim.key, claim.id, claim.partition, body, claim.headers, claim.run_id)]
-    dead = end.status is Status.FAILED and end.dead_letter and not answers.is_replay(claim.run_id)
-    if dead and end.failure is not None:
-        letters.append(answers.dead_claim(routes, claim, end.failure, end.attempts))
-    return letters
+    dead = end.failure if end.status is Status.FAILED and end.dead_letter else None
+    return answers.letters(routes, step.claim, body, dead, end.attempts)
 
 
 def _ended_before(conn: Connection, steps: Sequence[Step]) -> dict[int, bytes]:

@@ -73,6 +73,10 @@ class Ask:
     """So long after its acceptance it is due, unless its deadline is sooner."""
     weight: int = 0
     """Tokens it may take, guessed: what it is charged with until it is known."""
+    quiet: bool = False
+    """Only its caller is told its answer: neither a result nor a dead letter is published."""
+    streamed: bool = False
+    """Its caller reads along, so whoever runs it sends the pieces across."""
     failure: Failure | None = None
     unreadable: bool = False
     """The bytes are no request at all: they also go to the dead letters."""
@@ -207,6 +211,8 @@ class Claimed:
     pinned: str | None
     due: float
     weight: int
+    quiet: bool
+    streamed: bool
     value: bytes
     headers: bytes
     taken_at: float = field(default_factory=time.monotonic)

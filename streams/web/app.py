@@ -20,6 +20,7 @@ from streams.web.front import Front
 from streams.web.health import health_response, ready_response
 from streams.web.ids import Identified
 from streams.web.layers import keyed, layers
+from streams.web.openai import describing, door
 from streams.web.page import Page
 from streams.web.problems import Problem, on_defect, on_http, on_problem
 from streams.web.reference import page_of
@@ -46,7 +47,7 @@ def make_api(front: Front) -> FastAPI:
             path, handler, methods=["GET"], tags=["state"], summary=handler.__doc__, openapi_extra=described
         )
     _pages(app, front)
-    for path, (tag, order, described) in _ORDERS.items():
+    for path, (tag, order, described) in (_OPENAI | _ORDERS).items():
         handler = _get(front, order)
         app.add_api_route(path, handler, methods=["POST"], tags=[tag], summary=order.__doc__, openapi_extra=described)
     for path, (tag, look, described) in _LOOKS.items():
@@ -109,6 +110,14 @@ _ORDERS: dict[str, tuple[str, Look, dict[str, Any]]] = {
     "/v1/runs/{run_id:path}/cancel": ("runs", orders.cancel_run, ordered("/v1/runs/{run_id}/cancel", "tenant")),
 }
 """What can be said about a request that was sent; before the looks, whose ids may end in the same words."""
+
+
+_OPENAI: dict[str, tuple[str, Look, dict[str, Any]]] = {
+    "/v1/chat/completions": ("openai", door.chat_completions, describing.CHAT),
+    "/v1/completions": ("openai", door.old_completions, describing.OLD),
+    "/v1/embeddings": ("openai", door.embed, describing.EMBEDDINGS),
+}
+"""What OpenAI's clients ask for; before the operations, which take any name."""
 
 
 def _pages(app: FastAPI, front: Front) -> None:

@@ -13,6 +13,8 @@ from schemas.request import MAX_NAME, Lane, Options
 from schemas.result import Result
 from store.ledger.books import GROUPS
 from streams.web import examples
+from streams.web.openai import shape
+from streams.web.openai.describing import REFUSAL
 
 _BRACED = re.compile(r"{(\w+)}")
 _REF = "#/components/schemas/{model}"
@@ -103,7 +105,7 @@ def describer(app: FastAPI, operations: dict[str, Operation]) -> Callable[[], di
                 for route in methods.values():
                     route["parameters"] = _in_path(path) + route.get("parameters", [])
                     route["responses"].pop("422", None)
-                    route["responses"]["default"] = _REFUSAL
+                    route["responses"]["default"] = REFUSAL if shape.speaks(path) else _REFUSAL
             app.openapi_schema = made
         return app.openapi_schema
 

@@ -15,6 +15,7 @@ from streams.app import Spine
 from streams.broker import probe
 from streams.lag import Lag
 from streams.settings import Settings
+from streams.web.along import Alongs
 from streams.web.gate import Gate
 from streams.web.looker import Looker
 from streams.web.problems import unavailable
@@ -52,6 +53,7 @@ class Front:
     """worker, web, or both: what /health says of itself."""
     spine: Spine | None = None
     waiters: Waiters | None = None
+    alongs: Alongs | None = None
     starting: Part = field(default_factory=lambda: Part(ok=False, why="starting"))
     provider: Part = field(default_factory=lambda: Part(ok=False, why="not asked yet", needed=False))
     bootstrap: str | None = None
@@ -84,11 +86,13 @@ class Front:
         """Requests are taken inside; leaving it, no more, while those who wait still get what the drain brings."""
         waiters = Waiters(spine)
         waiters.start()
+        alongs = Alongs(spine)
+        alongs.start()
         watches = [
             asyncio.create_task(watch)
             for watch in (self._watch_provider(spine), self._watch_broker(), self._watch_unread())
         ]
-        self.spine, self.waiters, self.starting = spine, waiters, Part(ok=True)
+        self.spine, self.waiters, self.alongs, self.starting = spine, waiters, alongs, Part(ok=True)
         try:
             yield waiters
         finally:
@@ -97,6 +101,7 @@ class Front:
                 watch.cancel()
             await asyncio.gather(*watches, return_exceptions=True)
             await waiters.stop()
+            await alongs.stop()
 
     def close(self) -> None:
         """The parts are gone."""

@@ -20,8 +20,11 @@ _ASKED = (
     "genai-tenant",
     "genai-deadline",
     "traceparent",
+    "idempotency-key",
+    "x-genai-lane",
+    "x-genai-tenant",
 )
-_TOLD = (HEADER, "etag", "link", "location", "retry-after")
+_TOLD = (HEADER, "etag", "link", "location", "retry-after", "x-genai-request-id", "x-genai-cost-usd", "x-genai-cache")
 
 
 def layers(settings: Settings) -> list[Middleware]:

@@ -1,0 +1,282 @@
+"""OpenAI's paths: through the same ledger, and out of the same engine, as every other request."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import uuid_utils
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Send
+
+from providers.base import Able, Capable, Provider
+from schemas.errors import ErrorType
+from schemas.request import MAX_NAME, Lane
+from store.ledger import queries
+from store.ledger.types import Accepted, Ask
+from streams.decode import Headers
+from streams.web import asking, leaving
+from streams.web.bodies import read_object
+from streams.web.front import Front
+from streams.web.looking import read
+from streams.web.openai import answers, chat, completions, embeddings, naming, shape, sse
+from streams.web.openai.fields import Asked, refused, wrong
+from streams.web.problems import Problem, unavailable
+
+LANE, TENANT = "x-genai-lane", "x-genai-tenant"
+REQUEST_ID, COST, CACHE = "x-genai-request-id", "x-genai-cost-usd", "x-genai-cache"
+_TRACES = ("traceparent", "tracestate")
+_ONCE = {"x-should-retry": "false"}
+"""OpenAI's clients ask again by themselves; what was tried and failed here has been tried as often as it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """One call of one of these paths, on its way into the ledger."""
+
+    front: Front
+    request: Request
+    body: Mapping[str, Any]
+    asked: Asked
+    operation: str
+    id: str
+    tenant: str
+    lane: Lane
+    alone: bool
+    """Nobody but this caller waits for it: it came without an idempotency key."""
+
+
+async def chat_completions(front: Front, request: Request) -> Response:
+    """A chat, as OpenAI's clients ask for it."""
+    body = await _body(front, request)
+    taking = _taking(front, request, body, chat.read(body), "complete", "chatcmpl")
+    if taking.asked.stream:
+        return sse.Streaming(lambda send: _stream(taking, answers.ChatChunks, send))
+    result = await _result(taking)
+    return _reply(answers.chat(result, _model(taking, result), _created(result)), [result])
+
+
+async def old_completions(front: Front, request: Request) -> Response:
+    """A bare prompt, as OpenAI's old clients ask for it."""
+    body = await _body(front, request)
+    each = completions.read(body)
+    first = _taking(front, request, body, each[0], "complete", "cmpl")
+    if first.asked.stream:
+        return sse.Streaming(lambda send: _stream(first, answers.TextChunks, send))
+    several = [replace(first, asked=asked, id=f"{first.id}-{i}") for i, asked in enumerate(each)]
+    results = await _results(several if len(each) > 1 else [first])
+    return _reply(answers.text(results, first.id, _model(first, results[0]), _created(results[0])), results)
+
+
+async def embed(front: Front, request: Request) -> Response:
+    """Embeddings, as OpenAI's clients ask for them."""
+    body = await _body(front, request)
+    asked, packed = embeddings.read(body)
+    taking = _taking(front, request, body, asked, "embed", "embd")
+    result = await _result(taking)
+    return _reply(embeddings.answered(result, _model(taking, result), packed=packed), [result])
+
+
+async def _body(front: Front, request: Request) -> dict[str, Any]:
+    spine = front.parts()
+    if front.leaving:
+        raise unavailable("This process is ending; ask again in a moment.")
+    return await read_object(request, spine.settings.request_max_bytes)
+
+
+def _taking(
+    front: Front, request: Request, body: Mapping[str, Any], asked: Asked, operation: str, prefix: str
+) -> Taking:
+    key = _key(request)
+    id_ = uuid_utils.uuid7().hex if key is None else hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+    alone = key is None
+    return Taking(
+        front, request, body, asked, operation, f"{prefix}-{id_}", tenant_of(front, request), _lane(request), alone
+    )
+
+
+def _key(request: Request) -> str | None:
+    """The request's id derives from it: the same key is the same request."""
+    given = request.headers.get(asking.IDEMPOTENCY_KEY)
+    if given is not None and not (0 < len(given) <= MAX_NAME and given.isprintable()):
+        raise wrong(None, f"The header Idempotency-Key must have 1 to {MAX_NAME} printable characters.")
+    return given
+
+
+def tenant_of(front: Front, request: Request) -> str:
+    """Whose request it is: of the caller's key, else as the header says, else the default one. Raises `Problem` 403."""
+    given = request.headers.get(TENANT)
+    principal = getattr(request.state, "principal", None)
+    own: str | None = getattr(principal, "tenant", None)
+    if own is not None and given not in (None, own):
+        raise Problem(403, f"Your key is one of the tenant {own!r}; it may not ask for another one.")
+    return own or given or front.parts().settings.default_tenant
+
+
+def _lane(request: Request) -> Lane:
+    """People wait at these paths, so it is realtime where nothing is said."""
+    given = request.headers.get(LANE, "realtime").lower()
+    if given not in asking.LANES:
+        raise wrong(LANE, f"The header {LANE} says {given[:100]!r}; it is one of {', '.join(asking.LANES)}.")
+    return asking.LANES[given]
+
+
+async def _accept(taking: Taking) -> tuple[Ask, Accepted]:
+    spine = taking.front.parts()
+    provider, model = naming.resolve(spine, taking.asked.model)
+    options = {**taking.asked.record["options"], "provider": provider, "model": model}
+    options["timeout_s"] = spine.settings.chat_timeout_s
+    record = {**taking.asked.record, "options": options, "id": taking.id, "tenant": taking.tenant}
+
+    def settled(what: Ask) -> Ask:
+        if what.failure is not None:
+            raise refused(what.failure.message, taking.body)
+        _fits(spine.providers[what.provider], what.model, options.get("max_tokens"), taking.body)
+        quiet = not spine.settings.chat_results
+        return replace(what, alone=taking.alone, quiet=quiet, streamed=taking.asked.stream)
+
+    return await asking.accept(
+        taking.front, taking.operation, taking.lane, record, _trace(taking.request), settle=settled
+    )
+
+
+def _trace(request: Request) -> Headers:
+    return [(name, request.headers[name].encode("latin-1")) for name in _TRACES if name in request.headers]
+
+
+def _fits(provider: Provider, model: str, asked: Any, body: Mapping[str, Any]) -> None:
+    """What a model surely cannot write is refused before it is called."""
+    able = provider.able(model) if isinstance(provider, Capable) else Able()
+    known = [most for most in (able.output_tokens, able.context_tokens, provider.traits.context_tokens) if most]
+    if isinstance(asked, int) and known and asked > min(known):
+        name = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
+        raise wrong(name, f"`{name}` is {asked}; `{model}` holds at most {min(known)} tokens.")
+
+
+async def _results(several: list[Taking]) -> list[dict[str, Any]]:
+    """All of them; where one is refused, the others are given up too."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_caught(taking)) for taking in several]
+    found = [task.result() for task in tasks]
+    for each in found:
+        if isinstance(each, Problem):
+            raise each
+    return [each for each in found if not isinstance(each, Problem)]
+
+
+async def _caught(taking: Taking) -> dict[str, Any] | Problem:
+    try:
+        return await _result(taking)
+    except Problem as problem:
+        return problem
+
+
+async def _result(taking: Taking) -> dict[str, Any]:
+    """The result of a request that succeeded. Raises `Problem`."""
+    what, found = await _accept(taking)
+    async with leaving.watched(taking.front, taking.request, what, found):
+        body = await asking.ended(taking.front, found, taking.front.parts().settings.chat_timeout_s)
+    if body is None:
+        raise await _late(taking, found)
+    return await _succeeded(taking, found, body)
+
+
+async def _late(taking: Taking, found: Accepted) -> Problem:
+    """Nobody waits any longer, so it is given up, unless it has a key under which it can be asked for again."""
+    if taking.front.leaving:
+        return unavailable("This process is ending; ask again in a moment.")
+    seconds = taking.front.settings.chat_timeout_s
+    words = f"No answer within {seconds:g} s (GENAI_CHAT_TIMEOUT_S)"
+    if taking.alone and found.pk is not None:
+        await leaving.give_up(taking.front, found.pk, found.generation)
+        words = f"{words}; the request was given up."
+    else:
+        words = f"{words}; it goes on: ask again with the same Idempotency-Key."
+    return Problem(504, words, error=ErrorType.TIMEOUT, headers={REQUEST_ID: taking.id, **_ONCE})
+
+
+async def _succeeded(taking: Taking, found: Accepted, body: bytes) -> dict[str, Any]:
+    """The result as it was recorded: one that is given again says what it cost when it was made."""
+    result: dict[str, Any] = orjson.loads(body)
+    if result["status"] != "succeeded":
+        raise _failed(taking, result)
+    pk, generation = found.pk, found.generation
+    if result["replayed"] and found.decision == "replayed" and pk is not None:
+        kept = await read(taking.front.parts(), lambda conn: queries.result_of(conn, pk, generation))
+        result = result if kept is None else orjson.loads(kept) | {"replayed": True}
+    return result
+
+
+def _failed(taking: Taking, result: Mapping[str, Any]) -> Problem:
+    headers = {REQUEST_ID: taking.id, **_ONCE}
+    if result["status"] != "failed":
+        expired = result["status"] == "expired"
+        word = ErrorType.TIMEOUT if expired else ErrorType.INVALID_REQUEST
+        words = f"The request {taking.id} was {'not begun in time' if expired else 'cancelled'}."
+        return Problem(504 if expired else 409, words, error=word, headers=headers)
+    failure = result["error"]
+    word, details, words = failure["type"], failure.get("details") or {}, failure["message"]
+    more: dict[str, Any] = {}
+    if word == ErrorType.MODEL_NOT_FOUND:
+        words += naming.near(taking.asked.model, details.get("models", ()))
+    if fields := details.get("fields"):
+        named = "tools" if fields[0] == "tools" and "tools" not in taking.body else fields[0]
+        more = {"param": named, "code": "unsupported_parameter"}
+    return Problem(shape.status_of(word), words, error=ErrorType(word), headers=headers, **more)
+
+
+def _model(taking: Taking, result: Mapping[str, Any]) -> str:
+    return naming.told(taking.asked.model, result["provider"] or "", result["model"] or "")
+
+
+def _created(result: Mapping[str, Any]) -> int:
+    return int(datetime.fromisoformat(result["requested_at"]).timestamp())
+
+
+def _reply(told: dict[str, Any], results: list[dict[str, Any]]) -> Response:
+    headers = {REQUEST_ID: ", ".join(result["id"] for result in results)}
+    costs = [result["usage"]["cost_usd"] for result in results]
+    if None not in costs:  # what nothing prices is not free
+        headers[COST] = f"{sum(map(Decimal, costs)):f}"
+    headers[CACHE] = "hit" if all(result["cached"] or result["replayed"] for result in results) else "miss"
+    return Response(orjson.dumps(told), 200, headers, media_type="application/json")
+
+
+async def _stream(taking: Taking, words: type[answers.ChatChunks] | type[answers.TextChunks], send: Send) -> None:
+    front = taking.front
+    assert front.alongs is not None
+    with front.alongs.reading((taking.tenant, taking.operation, taking.id)) as reader:
+        what, found = await _accept(taking)
+        model = naming.told(taking.asked.model, what.provider, what.model)
+        chunks = words(taking.id, model, int(time.time()), taking.asked.usage)
+        pen = sse.Pen(send, {REQUEST_ID: taking.id}, chunks)
+        if found.pk is not None and found.body is None and found.decision != "duplicate":
+            front.alongs.across(reader, found.pk)
+        ending = asyncio.ensure_future(asking.ended(front, found, front.settings.chat_timeout_s))
+        try:
+            async with leaving.watched(front, taking.request, what, found):
+                body = await sse.follow(pen, reader, ending)
+                await _last(taking, found, pen, body)
+        except sse.BrokenOff:
+            if taking.alone and found.pk is not None:
+                await leaving.give_up(front, found.pk, found.generation)
+            await pen.fail(sse.begun_anew())
+        finally:
+            ending.cancel()
+
+
+async def _last(taking: Taking, found: Accepted, pen: sse.Pen, body: bytes | None) -> None:
+    try:
+        if body is None:
+            raise await _late(taking, found)
+        result = await _succeeded(taking, found, body)
+    except Problem as problem:
+        await pen.fail(problem)
+    else:
+        await sse.finish(pen, result)
