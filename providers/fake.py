@@ -5,7 +5,7 @@ provoke, such as `[fake:overloaded*1]`.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from providers import able
 from providers.base import (
@@ -13,6 +13,7 @@ from providers.base import (
     ChatAnswer,
     ChatCall,
     ContextTooLong,
+    Delta,
     EmbedAnswer,
     EmbedCall,
     Kind,
@@ -47,6 +48,11 @@ class FakeProvider:
         self.counts = Counts()
         self._how = how
         self._slots = slots
+        self._gate = asyncio.Event()
+
+    def open(self) -> None:
+        """Answers that were told to wait at the gate go on, also those to come."""
+        self._gate.set()
 
     def nodes(self) -> tuple[str, ...]:
         return ("in-process",)
@@ -118,25 +124,53 @@ class FakeProvider:
         if length > self._how.context_tokens:
             raise _too_long(length, self._how.context_tokens)
         fate = plan(self._how, call.tag, nth, texts)
-        hangs = fate.fault is not None and FAULTS[fate.fault].error is TimedOut
-        if hangs or fate.delay_s >= call.timeout_s:
-            await asyncio.sleep(call.timeout_s)
-            raise TimedOut(f"The double gave no whole answer within {call.timeout_s:g} s.")
-        if isinstance(call, ChatCall) and call.on_tokens is not None and fate.delay_s >= 2 * STEP_S:
-            await _telling(call.on_tokens, self._said(call, texts, fate).tokens, fate.delay_s)
-        else:
-            await asyncio.sleep(fate.delay_s)
+        try:
+            async with asyncio.timeout(call.timeout_s):
+                await self._work(call, texts, fate)
+        except TimeoutError:
+            raise TimedOut(f"The double gave no whole answer within {call.timeout_s:g} s.") from None
         if fate.fault is not None:
             raise _error(fate.fault, fate.argument, length, self._how.context_tokens)
         return fate
 
+    async def _work(self, call: ChatCall | EmbedCall, texts: tuple[str, ...], fate: Plan) -> None:
+        """Takes the time of the call, and tells whoever wants to be told; of a call that breaks off, its first half."""
+        waits = self._gate.wait if fate.gate else None
+        if isinstance(call, ChatCall) and (call.on_tokens is not None or call.on_delta is not None):
+            await _telling(call, self._said(call, texts, fate), fate, waits)
+        else:
+            await asyncio.sleep(fate.delay_s)
+            if waits is not None:
+                await waits()
+        if fate.fault is not None and FAULTS[fate.fault].error is TimedOut:
+            await asyncio.Event().wait()
 
-async def _telling(told: Callable[[int], None], tokens: int, seconds: float) -> None:
+
+async def _telling(
+    call: ChatCall, said: answers.Answer, fate: Plan, waits: Callable[[], Awaitable[object]] | None
+) -> None:
     """Evenly over the time, as a model does that has read its prompt."""
-    steps = int(seconds / STEP_S)
+    pieces = _sent(answers.pieces(said.text), fate)
+    steps = int(fate.delay_s / STEP_S) if fate.delay_s >= 2 * STEP_S else 1
+    told = 0
     for step in range(1, steps + 1):
-        await asyncio.sleep(seconds / steps)
-        told(tokens * step // steps)
+        await asyncio.sleep(fate.delay_s / steps)
+        until = len(pieces) * step // steps
+        for piece in pieces[told:until]:
+            if call.on_delta is not None and piece:
+                call.on_delta(Delta(piece))
+            if waits is not None:
+                await waits()
+        told = until
+        if call.on_tokens is not None and steps > 1:
+            call.on_tokens(said.tokens * step // steps)
+
+
+def _sent(pieces: list[str], fate: Plan) -> list[str]:
+    """Those that leave the double before it fails."""
+    if fate.fault is None:
+        return pieces
+    return pieces[: len(pieces) // 2] if FAULTS[fate.fault].wire in ("hang midway", "cut") else []
 
 
 def _error(name: str, argument: float | None, length: int, context: int) -> ProviderError:

@@ -1,7 +1,8 @@
 """The double as a server that speaks Ollama's wire format, and counts: its count outlives a worker that is killed.
 
     GET  /_counts             figures and calls by request (`?requests=0`: without them), from the header x-genai-request
-    POST /_reset              forget them
+    POST /_reset              forget them, and close the gate
+    POST /_open               open the gate for the answers that wait at it, `[fake:gate]`, and those to come
 
 `/api/chat` (streamed as NDJSON unless `stream` is false; in pieces over a latency of 0.2 s or more), `/api/embed`, `/api/tags`,
 `/api/ps`, `/api/version`; errors in the words recorded from Ollama 0.17.4. With `slots`, further calls wait in a queue of
@@ -53,6 +54,8 @@ class Call:
     """A part of its answer was sent."""
     load_s: float = 0.0
     """How much of its time it waited for its model."""
+    rest: bytes = b""
+    """What follows when the gate is opened."""
 
 
 class FakeServer:
@@ -68,11 +71,14 @@ class FakeServer:
         self._working = 0
         self._queue: deque[Call] = deque()
         self._calls: dict[Connection, Call] = {}
+        self._gate_is_open = False
+        self._at_gate: list[Call] = []
         self._server: asyncio.Server | None = None
         self._pages: Mapping[tuple[str, str], Callable[[Request], Response]] = {
             ("GET", "/"): lambda _: Response(b"Ollama is running", kind=_TEXT),
             ("GET", "/_counts"): self._show_counts,
             ("POST", "/_reset"): self._reset,
+            ("POST", "/_open"): self._open,
             ("GET", "/api/tags"): lambda _: _json({"models": [self._described(name) for name in models]}),
             ("GET", "/api/ps"): lambda _: _json({"models": [self._described(name) for name in self.loaded()]}),
             ("GET", "/api/version"): lambda _: _json({"version": "0.17.4"}),
@@ -158,7 +164,9 @@ class FakeServer:
         call.load_s = self._loading.begin(_tagged(call.body["model"]))
         if call.load_s:
             call.fate = replace(call.fate, delay_s=call.fate.delay_s + call.load_s)
-        if call.fate.delay_s >= 2 * STEP_S and call.fate.fault is None and self._is_streamed(call):
+        if call.fate.gate and not self._gate_is_open:
+            self._wait_at_gate(call)
+        elif call.fate.delay_s >= 2 * STEP_S and call.fate.fault is None and self._is_streamed(call):
             self._stream(call)
         elif call.fate.delay_s > 0:
             call.timer = asyncio.get_running_loop().call_later(call.fate.delay_s, self._finish, call)
@@ -167,6 +175,24 @@ class FakeServer:
 
     def _is_streamed(self, call: Call) -> bool:
         return call.request.path == "/api/chat" and call.body.get("stream", True) is not False
+
+    def _wait_at_gate(self, call: Call) -> None:
+        """Streamed: with its first line sent."""
+        self._at_gate.append(call)
+        if self._is_streamed(call):
+            first, *rest = self._answer(call).body.splitlines(keepends=True)
+            call.rest = b"".join(rest)
+            call.begun = True
+            call.connection.begin(_NDJSON)
+            call.connection.more(first)
+
+    def _open(self, _: Request) -> Response:
+        self._gate_is_open = True
+        waiting, self._at_gate = self._at_gate, []
+        for call in waiting:
+            if self._calls.get(call.connection) is call:
+                self._piece(call, deque([call.rest]), 0.0) if call.begun else self._finish(call)
+        return _json({})
 
     def _stream(self, call: Call) -> None:
         """The lines evenly over the time."""
@@ -288,6 +314,7 @@ class FakeServer:
     def _reset(self, _: Request) -> Response:
         self.counts.reset()
         self._loading.loads = {}
+        self._gate_is_open = False
         return _json({})
 
 
@@ -317,9 +344,8 @@ def _failure(fate: Plan) -> Response:
 
 
 def _streamed(head: dict[str, Any], text: str, last: dict[str, Any]) -> Response:
-    words = [f"{word} " for word in text.split(" ")]
-    words[-1] = words[-1][:-1]
-    lines = [head | {"message": {"role": "assistant", "content": word}, "done": False} for word in words]
+    pieces = answers.pieces(text)
+    lines = [head | {"message": {"role": "assistant", "content": piece}, "done": False} for piece in pieces]
     lines.append(head | {"message": {"role": "assistant", "content": ""}} | last)
     return Response(b"\n".join(map(orjson.dumps, lines)) + b"\n", kind=_NDJSON)
 

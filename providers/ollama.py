@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import httpx
 
-from providers import able, http, ollama_wire, tokens
+from providers import able, http, ollama_chat, ollama_wire, tokens
 from providers.base import (
     Able,
     ChatAnswer,
@@ -85,11 +85,14 @@ class OllamaProvider:
     async def chat(self, call: ChatCall, node: str) -> ChatAnswer:
         able.check(call, _ABLE)
         prompt = self._measured(call)
-        body = ollama_wire.chat_body(call, self._num_ctx, self._keep_alive)
-        if call.on_tokens is None:
-            return ollama_wire.read_chat((await self._post(node, "/api/chat", body, call, prompt)).content)
-        reply = await self._post(node, "/api/chat", body, call, prompt, _counting(call.on_tokens))
-        return ollama_wire.read_stream(reply.content)
+        body = ollama_chat.chat_body(call, self._num_ctx, self._keep_alive)
+        if not ollama_chat.is_streamed(call):
+            return ollama_chat.read_chat((await self._post(node, "/api/chat", body, call, prompt)).content)
+        reader = None if call.on_delta is None else ollama_chat.Reader(call.on_delta)
+        reply = await self._post(node, "/api/chat", body, call, prompt, _both(reader, call.on_tokens))
+        if reader is not None:
+            reader(b"\n")  # its last line may be without one
+        return ollama_chat.read_stream(reply.content)
 
     async def embed(self, call: EmbedCall, node: str) -> EmbedAnswer:
         """A text above the model's context is refused by Ollama itself: only it knows how long that is."""
@@ -204,6 +207,19 @@ class OllamaProvider:
         if context is None:
             return error
         return ollama_wire.too_long(Prompt(max(prompt.tokens, context + 1), context))
+
+
+def _both(reader: Callable[[bytes], None] | None, told: Callable[[int], None] | None) -> Callable[[bytes], None] | None:
+    """Lines are parsed while they come only for somebody who reads along."""
+    counting = None if told is None else _counting(told)
+    if reader is None or counting is None:
+        return reader or counting
+
+    def heard(piece: bytes) -> None:
+        reader(piece)
+        counting(piece)
+
+    return heard
 
 
 def _counting(told: Callable[[int], None]) -> Callable[[bytes], None]:

@@ -57,6 +57,12 @@ def answer(
     return Answer(text, len(words), cut=cut)
 
 
+def pieces(text: str) -> list[str]:
+    """The words of an answer, as a stream brings them: joined they are the answer."""
+    *words, last = text.split(" ")
+    return [*(f"{word} " for word in words), last]
+
+
 def count(texts: tuple[str, ...]) -> int:
     return sum(len(text.split()) for text in texts)
 

@@ -7,6 +7,7 @@ first two calls of that request (of one `tag`), so that a retry can be seen to s
     [fake:slow]         answers as the tail does: after ten times the latency
     [fake:length]       the answer is cut in the middle, `finish_reason` is `length`
     [fake:gibberish]    the answer is no JSON although a schema was given (`*1`: and the repair is well-formed)
+    [fake:gate]         after its first piece it waits until somebody opens the gate: `POST /_open`, `FakeProvider.open`
 
 All chance is a hash of (seed, tag, number of the call of that tag): the order in which calls arrive changes nothing.
 """
@@ -118,6 +119,7 @@ class Plan:
     argument: float | None = None
     cut: bool = False
     gibberish: bool = False
+    gate: bool = False
 
 
 def plan(how: Behaviour, tag: str, nth: int, texts: tuple[str, ...]) -> Plan:
@@ -145,6 +147,8 @@ def _directed(how: Behaviour, name: str, argument: float | None, usual: float) -
             return Plan(usual, cut=True)
         case "gibberish":
             return Plan(usual, gibberish=True)
+        case "gate":
+            return Plan(usual, gate=True)
         case _:
             return Plan(usual, fault=name if name in FAULTS else None, argument=argument)
 

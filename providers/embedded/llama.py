@@ -7,7 +7,17 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from providers.base import ChatAnswer, ChatCall, ContextTooLong, ProviderError, Rejected, ServerError, Spent, Unreadable
+from providers.base import (
+    ChatAnswer,
+    ChatCall,
+    ContextTooLong,
+    Delta,
+    ProviderError,
+    Rejected,
+    ServerError,
+    Spent,
+    Unreadable,
+)
 from providers.embedded import wheels
 
 NAME = "smollm2-135m"
@@ -40,10 +50,15 @@ class Llama:
 
         def took(chunk: dict[str, Any]) -> bool:
             nonlocal made
+            if stopped():
+                return True
             chunks.append(chunk)
-            if call.on_tokens is not None and _text(chunk):
+            piece = _text(chunk)
+            if piece and call.on_tokens is not None:
                 made += 1
                 call.on_tokens(made)
+            if piece and call.on_delta is not None:
+                call.on_delta(Delta(piece))
             return stopped()
 
         try:

@@ -11,12 +11,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import httpx
 import pytest
 
 from providers import fake, fake_server, local, ollama
 from providers.base import (
     ChatCall,
     ContextTooLong,
+    Delta,
     EmbedCall,
     Message,
     ModelNotFound,
@@ -39,6 +41,8 @@ class Subject:
 
     provider: Provider
     slow: str = "[fake:sleep:30] a story"
+    endless: str = "[fake:gate] Tell me a long story about foxes."
+    """It stops after its first piece, or its answer is long."""
 
     @property
     def node(self) -> str:
@@ -76,7 +80,7 @@ async def _ollama() -> AsyncIterator[Subject]:
 @asynccontextmanager
 async def _local() -> AsyncIterator[Subject]:
     provider = local.LocalProvider(threads=1)
-    yield Subject(provider, slow="Tell me a long story about foxes.")
+    yield Subject(provider, slow="Tell me a long story about foxes.", endless="Tell me a long story about foxes.")
     await provider.aclose()
 
 
@@ -122,6 +126,74 @@ async def test_the_answer_is_the_same_whether_anybody_is_told_of_its_tokens(subj
     )
     assert told == sorted(told)
     assert all(0 <= count <= heard.spent.output_tokens + 1 for count in told)
+
+
+async def test_joined_the_pieces_that_a_reader_is_told_are_the_answer(subject: Subject) -> None:
+    """And it is the answer that nobody reads along."""
+    wishes: dict[str, object] = {"max_tokens": 20, "temperature": 0.0, "seed": 1}
+    text = "Tell me a long story about foxes, bread and the sea."
+    quiet = await subject.provider.chat(subject.call(text, **wishes), subject.node)
+    for on_tokens in (None, lambda _: None):
+        told: list[Delta] = []
+        call = subject.call(text, on_delta=told.append, on_tokens=on_tokens, **wishes)
+        read = await subject.provider.chat(call, subject.node)
+        assert (read.text, read.finish_reason) == (quiet.text, quiet.finish_reason)
+        assert "".join(delta.text for delta in told) == read.text
+        assert len(told) > 3
+        assert all(delta.text for delta in told)
+
+
+async def test_the_first_piece_comes_before_the_last_is_made(subject: Subject) -> None:
+    """The answer ends only because its reader leaves after the first piece, and nothing is told after that."""
+    await subject.provider.chat(subject.call("warm up", max_tokens=1), subject.node)
+    loop, told = asyncio.get_running_loop(), asyncio.Queue[Delta]()
+    call = subject.call(
+        subject.endless, max_tokens=400, on_delta=lambda delta: loop.call_soon_threadsafe(told.put_nowait, delta)
+    )
+    task = asyncio.create_task(subject.provider.chat(call, subject.node))
+    assert (await asyncio.wait_for(told.get(), 30)).text
+    assert not task.done()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.fast
+async def test_what_waits_at_the_gate_goes_on_when_it_is_opened() -> None:
+    """In the process and at the server: whoever reads along has had a piece, and gets the others."""
+    how = Behaviour()
+    async with await fake_server.start(how=how) as server, httpx.AsyncClient() as client:
+        here, there = fake.FakeProvider(how), fake.at_server(server.url)
+        for provider in (here, there):
+            told: list[str] = []
+            first = asyncio.Event()
+
+            def hear(delta: Delta, told: list[str] = told, first: asyncio.Event = first) -> None:
+                told.append(delta.text)
+                first.set()
+
+            call = Subject(provider).call("[fake:gate] Tell me about foxes.", on_delta=hear)
+            task = asyncio.create_task(provider.chat(call, provider.nodes()[0]))
+            await asyncio.wait_for(first.wait(), 30)
+            assert told == ["Tell "]
+            here.open()
+            await client.post(f"{server.url}/_open")
+            assert (await task).text == "".join(told) == "Tell me about foxes."
+        await there.aclose()
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("make", [_in_process, _at_server], ids=["fake", "fake-server"])
+@pytest.mark.parametrize("fault", ["cut", "stalled"])
+async def test_an_answer_that_breaks_off_has_told_its_first_pieces(fault: str, make: Callable[[], object]) -> None:
+    told: list[Delta] = []
+    async with make() as subject:  # type: ignore[attr-defined]
+        call = subject.call(f"[fake:{fault}] one two three four five six seven eight", 0.5, on_delta=told.append)
+        with pytest.raises(FAULTS[fault].error):
+            await subject.provider.chat(call, subject.node)
+    text = "".join(delta.text for delta in told)
+    assert "one two three four five six seven eight".startswith(text.strip())
+    assert text.startswith("one two three")
 
 
 @pytest.mark.parametrize("make", [_in_process, _at_server, _local], ids=["fake", "fake-server", "local"])

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import orjson
 import pytest
 
-from providers import fake_server, ollama_wire
+from providers import fake_server, ollama_chat
 from providers.base import (
     ChatCall,
     ContextTooLong,
@@ -190,8 +190,8 @@ def test_a_recorded_stream_that_ends_too_early_is_never_an_answer() -> None:
     body = recorded("chat_stream").body.rstrip()
     for end in range(len(body)):
         with pytest.raises(Unreadable):
-            ollama_wire.read_stream(body[:end])
-    assert ollama_wire.read_stream(body).text
+            ollama_chat.read_stream(body[:end])
+    assert ollama_chat.read_stream(body).text
 
 
 @pytest.mark.parametrize(
