@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from dataclasses import asdict
+from functools import partial
 
 import orjson
 import structlog
@@ -64,7 +65,7 @@ class Poster:
                 waiting, self._waiting = self._waiting, {}
                 made = [self._piece(whose, told) for whose, told in waiting.items() if whose in self._numbers]
                 if made:
-                    await self._database.write(lambda conn, made=made: pieces.put(conn, made))
+                    await self._database.write(partial(pieces.put, made=made))
         except (StoreError, TimeoutError) as error:  # a gap: whoever reads sees it, and has the rest from the result
             log.debug("pieces of answers were lost", error=str(error))
         finally:

@@ -12,10 +12,8 @@ _PK = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def upgrade() -> None:
     """See `store/ledger/answers.py` (letters) and `store/ledger/pieces.py`."""
     no = sa.text("false")
-    quiet = sa.Column(
-        "quiet", sa.Boolean(), nullable=False, server_default=no, comment="only its caller is told its answer"
-    )
-    op.add_column("requests", quiet)
+    told = "only its caller is told its answer"
+    op.add_column("requests", sa.Column("quiet", sa.Boolean(), nullable=False, server_default=no, comment=told))
     op.add_column(
         "requests",
         sa.Column("streamed", sa.Boolean(), nullable=False, server_default=no, comment="its caller reads along"),

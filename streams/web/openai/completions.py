@@ -39,7 +39,7 @@ def read(body: Mapping[str, Any]) -> list[Asked]:
     stream, usage = chat.streaming(told)
     if stream and (len(prompts) > 1 or told.get("n") not in (None, 1)):
         raise wrong("stream", "`stream` goes with one prompt and one answer; ask without it, or several times.")
-    input_ = {name: told[name] for name in ("n", "seed", "logprobs") if name in told}
+    input_: dict[str, Any] = {name: told[name] for name in ("n", "seed", "logprobs") if name in told}
     input_ |= chat.wishes(told) | {"whole": True}
     made = chat.envelope(told)
     return [Asked(model, {"input": {"prompt": prompt, **input_}, **made}, stream, usage) for prompt in prompts]
@@ -52,7 +52,7 @@ def _refuse(told: Mapping[str, Any]) -> None:
         )
     if told.get("echo"):
         raise wrong("echo", "`echo` is not done; put the prompt before the answer yourself.", "unsupported_parameter")
-    if told.get("best_of", 1) != told.get("n", 1) and told.get("best_of") != 1:
+    if told.get("best_of", 1) not in (1, told.get("n", 1)):
         raise wrong("best_of", "`best_of` is not done; ask for `n` and choose.", "unsupported_parameter")
 
 

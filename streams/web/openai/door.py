@@ -104,6 +104,8 @@ def _taking(
 def _key(request: Request) -> str | None:
     """The request's id derives from it: the same key is the same request."""
     given = request.headers.get(asking.IDEMPOTENCY_KEY)
+    if given is not None and len(given) > 1 and given[0] == given[-1] == '"':  # as the IETF's draft writes it
+        given = given[1:-1]
     if given is not None and not (0 < len(given) <= MAX_NAME and given.isprintable()):
         raise wrong(None, f"The header Idempotency-Key must have 1 to {MAX_NAME} printable characters.")
     return given
@@ -226,7 +228,7 @@ def _failed(taking: Taking, result: Mapping[str, Any]) -> Problem:
     if word == ErrorType.MODEL_NOT_FOUND:
         words += naming.near(taking.asked.model, details.get("models", ()))
     if fields := details.get("fields"):
-        named = "tools" if fields[0] == "tools" and "tools" not in taking.body else fields[0]
+        named = "messages" if fields[0] == "image_url" else fields[0]
         more = {"param": named, "code": "unsupported_parameter"}
     return Problem(shape.status_of(word), words, error=ErrorType(word), headers=headers, **more)
 

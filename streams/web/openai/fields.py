@@ -77,7 +77,7 @@ def refused(words: str, body: Mapping[str, Any]) -> Problem:
     clear = _QUOTED.sub(told, words)
     sentences = list(dict.fromkeys(clear.removesuffix(".").split("; ")))
     known = [path for path in params if path.partition(".")[0].partition("[")[0] in body]
-    return wrong((known or params or [None])[0], f"{'; '.join(sentences)}.")
+    return wrong(next(iter(known or params), None), f"{'; '.join(sentences)}.")
 
 
 def path_of(ours: str, body: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ _BY_WORD: Mapping[str, tuple[int, str, str | None]] = {
 }
 """Our word for what went wrong: its status where none is given, OpenAI's type, its code."""
 
-_BY_STATUS: Mapping[int, tuple[str, str]] = {
+_BY_STATUS: Mapping[int, tuple[str, str | None]] = {
     401: ("invalid_request_error", "invalid_api_key"),
     403: ("invalid_request_error", "insufficient_permissions"),
     404: ("invalid_request_error", "not_found"),
@@ -48,8 +48,8 @@ def error(message: str, word: str, status: int | None = None, more: Mapping[str,
     """The object under `error`. `more` may name `param` and `code`."""
     told = more or {}
     _, type_, code = _BY_WORD.get(word, (500, "server_error", "internal"))
-    if word in {ErrorType.INVALID_REQUEST, ErrorType.REFUSED} and status in _BY_STATUS:
-        type_, code = _BY_STATUS[status]
+    if word in {ErrorType.INVALID_REQUEST, ErrorType.REFUSED}:
+        type_, code = _BY_STATUS.get(status or 0, (type_, code))
     param = "model" if word == ErrorType.MODEL_NOT_FOUND else None
     return {"message": message, "type": type_, "param": told.get("param", param), "code": told.get("code", code)}
 
