@@ -9,6 +9,7 @@ from providers.double.faults import Behaviour
 from providers.fake import FakeProvider
 from schemas.chat import Params
 from streams.app import Spine
+from streams.web.openai.answers import Sent
 
 WORDS = tuple(Delta(text=word) for word in ("Fog ", "in ", "Bergen."))
 
@@ -40,7 +41,10 @@ class Talking(FakeProvider):
         except asyncio.CancelledError:
             self.left += 1
             raise
-        tools = tuple(made for delta in told for _, made in delta.tool_calls)
+        joined = Sent()
+        for delta in told:
+            joined.add(delta)
+        tools = tuple(joined.calls.values())
         logprobs = tuple(entry for delta in told for entry in delta.logprobs)
         text = "".join(delta.text for delta in told)
         spent = Spent(7, len(told), cached_tokens=2)
