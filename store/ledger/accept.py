@@ -20,6 +20,7 @@ _R = requests.c
 _P = intake_progress.c
 _ANEW = update(requests).where(_R.pk == bindparam("the_pk"))
 _NOT_ALONE = update(requests).where(_R.pk.in_(bindparam("pks", expanding=True))).values(alone=False)
+_LOUD = update(requests).where(_R.pk.in_(bindparam("pks", expanding=True))).values(quiet=False)
 _NEW, _NEW_BODY, _NEW_RESULT, _PUBLISH = insert(requests), insert(bodies), insert(results), insert(outbox)
 _REMEMBER = rows.upserting(positions, lambda statement: statement.on_conflict_do_nothing())
 _PROGRESS = (
@@ -53,6 +54,8 @@ class _Batch:
         self.positions: list[dict[str, Any]] = []
         self.cancelled: set[bytes] = set()
         self.not_alone: set[int] = set()
+        self.loud: set[int] = set()
+        """Quiet rows of which somebody else wants the answer too."""
         self.superseded: dict[bytes, str] = {}
         """Identities that a newer request of this batch replaces, and its id."""
         self.reached: dict[tuple[str, int], Position] = {}
@@ -142,6 +145,8 @@ class _Batch:
                 self._remember(arrival, "duplicate", known.pk, known.generation)
                 if known.alone:
                     self.not_alone.add(known.pk)
+                if known.quiet and not ask.quiet:
+                    self.loud.add(known.pk)
                 return Accepted("duplicate", known.pk, known.generation)
             case "replayed":
                 body = self.bodies_of.get((known.pk, known.generation))
@@ -163,7 +168,7 @@ class _Batch:
         elif ask.failure is None:
             origin = self.joins.place(arrival, ask, pk, row)
         self.new.append(row)
-        self.known[key] = Known(pk, state, 1, 0, ask.payload_hash, row["error_type"], ask.alone)
+        self.known[key] = Known(pk, state, 1, 0, ask.payload_hash, row["error_type"], ask.alone, quiet=ask.quiet)
         self._supersede(ask, key)
         return self._taken(arrival, ask, pk, row, origin)
 
@@ -184,6 +189,7 @@ class _Batch:
             row["error_type"],
             ask.alone,
         )
+        known.quiet = ask.quiet
         self._supersede(ask, _identity(ask))
         return self._taken(arrival, ask, known.pk, row, origin)
 
@@ -414,6 +420,8 @@ class _Batch:
         rows.many(conn, _REMEMBER(conn), self.positions)
         if self.not_alone:
             conn.execute(_NOT_ALONE, {"pks": rows.padded(self.not_alone)})
+        if self.loud:
+            conn.execute(_LOUD, {"pks": rows.padded(self.loud)})
         if self.superseded:
             supersede.replace(conn, self.routes, self.superseded, self.at)
         if self.cancelled:

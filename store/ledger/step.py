@@ -54,6 +54,7 @@ _LOOK = (
         _R.generation,
         _R.cancel,
         _R.superseded_by,
+        _R.quiet,
         clock().label("now"),
         *behind.WAITED_FOR,
     )
@@ -157,7 +158,10 @@ def _verdict(step: Step, row: Any) -> str:
 
 
 def _noted(step: Step, row: Any) -> Step:
-    """The same; the answer says if a newer request has taken this one's place while it ran."""
+    """The same; the answer says if a newer request has taken this one's place while it ran, and is published if somebody
+    else has asked for it meanwhile.
+    """
+    step.claim.quiet = bool(row.quiet)
     if row.superseded_by is None or not isinstance(step.then, End):
         return step
     return replace(step, then=replace(step.then, warnings=(*step.then.warnings, supersede.note(row.superseded_by))))

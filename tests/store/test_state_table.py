@@ -179,10 +179,10 @@ class StateTable(RuleBasedStateMachine):
         decided = self.ledger.write(lambda conn: accept(conn, ROUTES, arrivals))
         assert [found.decision for found in decided] == expected
 
-    @rule(what=records.filter(lambda what: not isinstance(what, Unreadable)))
-    def over_http(self, what: Any) -> None:
+    @rule(what=records.filter(lambda what: not isinstance(what, Unreadable)), quiet=st.booleans())
+    def over_http(self, what: Any, quiet: bool) -> None:
         if isinstance(what, Ask):
-            what = replace(what, alone=what.idempotency_key is None)
+            what = replace(what, alone=what.idempotency_key is None, quiet=quiet)
         self._take_in([Arrival(what, None, None, b'{"input":{}}', b"[]")])
 
     @precondition(lambda self: any(row.unfinished and not row.from_kafka for row in self.model.rows.values()))
