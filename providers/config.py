@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from providers.double.faults import Behaviour
+from providers.outbound import NOTHING, Listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +13,7 @@ class Config:
     `ollama_num_ctx`: sent with every call, because another one makes Ollama load the model again.
     `ollama_loaded`: models that a node holds at a time (its OLLAMA_MAX_LOADED_MODELS); 0: any number.
     `local_threads`: 0 means all cores but one; two threads that share their cores with others collapse to 2 tokens/s.
+    `outbound`: addresses that are reached although they are private, link-local or otherwise special.
     `fake_url`: the address of `genai-spine fake-provider`; None: the double in this process.
     """
 
@@ -29,4 +31,5 @@ class Config:
     fake_url: str | None = None
     fake_slots: int = 4
     fake_paid: bool = True
+    outbound: Listed = NOTHING
     fake: Behaviour = field(default_factory=Behaviour)

@@ -5,9 +5,9 @@
     POST /_open               open the gate for the answers that wait at it, `[fake:gate]`, and those to come
 
 `/api/chat` (streamed as NDJSON unless `stream` is false; in pieces over a latency of 0.2 s or more), `/api/embed`, `/api/tags`,
-`/api/ps`, `/api/version`; errors in the words recorded from Ollama 0.17.4. With `slots`, further calls wait in a queue of
-512, then 503, as at an Ollama. With `Behaviour.holds` it loads and throws out models as one, too. Measured with a JSON
-schema at 0 ms: 75-95 us of CPU a call, 5,500-11,000 calls/s beside its client on two shared cores.
+`/api/ps`, `/api/show`, `/api/pull`, `/api/version`; errors in the words recorded from Ollama 0.17.4. With `slots`, further
+calls wait in a queue of 512, then 503, as at an Ollama. With `Behaviour.holds` it loads and throws out models as one, too.
+Measured with a JSON schema at 0 ms: 75-95 us of CPU a call, 5,500-11,000 calls/s beside its client on two shared cores.
 """
 
 import asyncio
@@ -17,13 +17,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from typing import Any
 
 import orjson
 
-from providers.double import answers
+from providers.base import ChatCall
+from providers.double import answers, ollama, pulling, replies
 from providers.double.counts import Counts, End
 from providers.double.faults import FAULTS, STEP_S, Behaviour, Plan, plan
 from providers.double.http1 import Connection, Request, Response
@@ -32,11 +31,8 @@ from providers.double.loading import Loading
 MODELS = ("fake:latest", "fake-embed:latest", "llama3.2:latest", "nomic-embed-text:latest", "all-minilm:latest")
 QUEUE = 512
 
-_TEXT = "text/plain"
-_NDJSON = "application/x-ndjson"
-_WRONG_PATH = Response(b"404 page not found", 404, _TEXT)
-_WRONG_METHOD = Response(b"405 method not allowed", 405, _TEXT)
-_NO_TIME = "2026-01-01T00:00:00Z"
+_WRONG_PATH = Response(b"404 page not found", 404, ollama.TEXT)
+_WRONG_METHOD = Response(b"405 method not allowed", 405, ollama.TEXT)
 
 
 @dataclass(slots=True)
@@ -47,6 +43,8 @@ class Call:
     request: Request
     body: dict[str, Any]
     texts: tuple[str, ...]
+    asked: ChatCall | None
+    """What it asks for; None: it embeds its texts."""
     fate: Plan
     timer: asyncio.TimerHandle | None = None
     working: bool = False
@@ -66,7 +64,8 @@ class FakeServer:
         self.url = ""
         self._how = how
         self._slots = slots
-        self._models = models
+        self._models = list(models)
+        self._unloaded: set[str] = set()
         self._loading = Loading(how.holds, how.load_s, time.monotonic)
         self._working = 0
         self._queue: deque[Call] = deque()
@@ -75,12 +74,13 @@ class FakeServer:
         self._at_gate: list[Call] = []
         self._server: asyncio.Server | None = None
         self._pages: Mapping[tuple[str, str], Callable[[Request], Response]] = {
-            ("GET", "/"): lambda _: Response(b"Ollama is running", kind=_TEXT),
+            ("GET", "/"): lambda _: Response(b"Ollama is running", kind=ollama.TEXT),
             ("GET", "/_counts"): self._show_counts,
             ("POST", "/_reset"): self._reset,
             ("POST", "/_open"): self._open,
-            ("GET", "/api/tags"): lambda _: _json({"models": [self._described(name) for name in models]}),
+            ("GET", "/api/tags"): lambda _: _json({"models": [self._described(name) for name in self._models]}),
             ("GET", "/api/ps"): lambda _: _json({"models": [self._described(name) for name in self.loaded()]}),
+            ("POST", "/api/show"): self._show,
             ("GET", "/api/version"): lambda _: _json({"version": "0.17.4"}),
         }
 
@@ -106,6 +106,9 @@ class FakeServer:
         if request.path in ("/api/chat", "/api/embed"):
             self._call(connection, request) if request.method == "POST" else connection.answer(_WRONG_METHOD)
             return
+        if (request.method, request.path) == ("POST", "/api/pull"):
+            self._pull(connection, request)
+            return
         page = self._pages.get((request.method, request.path))
         connection.answer(page(request) if page is not None else _WRONG_PATH)
 
@@ -124,18 +127,22 @@ class FakeServer:
     def _call(self, connection: Connection, request: Request) -> None:
         tag = request.tag
         nth = self.counts.start(tag)
-        body, texts, refused = self._read(request)
+        body, texts, asked, refused = self._read(request)
         if refused is not None:
             self.counts.end(tag, "refused")
             connection.answer(refused)
             return
         if self._how.most and self._working >= self._how.most:
             self.counts.end(tag, "refused")
-            connection.answer(_failure(Plan(fault="rate_limited", argument=self._how.most_wait_s)))
+            connection.answer(ollama.failure(Plan(fault="rate_limited", argument=self._how.most_wait_s)))
             return
-        call = Call(
-            connection, request, body, texts, plan(self._how, tag or f"#{self.counts.total.started}", nth, texts)
-        )
+        if ollama.is_unload(body):
+            self._unload(body["model"])
+            self.counts.end(tag, "finished")
+            connection.answer(ollama.emptied(body, "unload"))
+            return
+        fate = plan(self._how, tag or f"#{self.counts.total.started}", nth, texts)
+        call = Call(connection, request, body, texts, asked, fate)
         if self._queue or not self._may_work(call):
             self._wait(call)
         else:
@@ -144,7 +151,31 @@ class FakeServer:
 
     def loaded(self) -> tuple[str, ...]:
         """The models in memory."""
-        return tuple(self._loading.ready_at) if self._how.holds else self._models
+        if self._how.holds:
+            return tuple(self._loading.ready_at)
+        return tuple(name for name in self._models if name not in self._unloaded)
+
+    def _unload(self, model: str) -> None:
+        self._loading.drop(_tagged(model))
+        self._unloaded.add(_tagged(model))
+
+    def _show(self, request: Request) -> Response:
+        model = ollama.named(request.body)
+        if _tagged(model) not in self._models:
+            return ollama.error(404, f"model '{model}' not found")
+        return ollama.shown(model, self._how.context_tokens)
+
+    def _pull(self, connection: Connection, request: Request) -> None:
+        model = ollama.named(request.body)
+        if not model:
+            connection.answer(ollama.error(400, "invalid model name"))
+            return
+
+        def done() -> None:
+            if _tagged(model) not in self._models:
+                self._models.append(_tagged(model))
+
+        pulling.pull(connection, model, done)
 
     def _may_work(self, call: Call) -> bool:
         has_slot = not self._slots or self._working < self._slots
@@ -153,7 +184,9 @@ class FakeServer:
     def _wait(self, call: Call) -> None:
         if len(self._queue) >= QUEUE:
             self.counts.end(call.request.tag, "refused")
-            call.connection.answer(_error(503, "server busy, please try again.  maximum pending requests exceeded"))
+            call.connection.answer(
+                ollama.error(503, "server busy, please try again.  maximum pending requests exceeded")
+            )
             return
         self._calls[call.connection] = call
         self._queue.append(call)
@@ -161,6 +194,7 @@ class FakeServer:
     def _work(self, call: Call) -> None:
         self._working += 1
         call.working = True
+        self._unloaded.discard(_tagged(call.body["model"]))
         call.load_s = self._loading.begin(_tagged(call.body["model"]))
         if call.load_s:
             call.fate = replace(call.fate, delay_s=call.fate.delay_s + call.load_s)
@@ -183,7 +217,7 @@ class FakeServer:
             first, *rest = self._answer(call).body.splitlines(keepends=True)
             call.rest = b"".join(rest)
             call.begun = True
-            call.connection.begin(_NDJSON)
+            call.connection.begin(ollama.NDJSON)
             call.connection.more(first)
 
     def _open(self, _: Request) -> Response:
@@ -207,7 +241,7 @@ class FakeServer:
     def _piece(self, call: Call, pieces: deque[bytes], seconds: float) -> None:
         if not call.begun:
             call.begun = True
-            call.connection.begin(_NDJSON)
+            call.connection.begin(ollama.NDJSON)
         call.connection.more(pieces.popleft())
         if pieces:
             self._later(call, pieces, seconds)
@@ -223,7 +257,7 @@ class FakeServer:
             del self._calls[call.connection]
             end: End = "finished" if fault is None else "broken" if fault.executed else "refused"
             self._closed(call, end)
-            call.connection.answer(self._answer(call) if fault is None else _failure(call.fate))
+            call.connection.answer(self._answer(call) if fault is None else ollama.failure(call.fate))
             return
         whole = self._answer(call).encode()
         half = whole[: len(whole) - max(2, len(whole) // 4)]
@@ -247,66 +281,52 @@ class FakeServer:
         while self._queue and self._may_work(self._queue[0]):
             self._work(self._queue.popleft())
 
-    def _read(self, request: Request) -> tuple[dict[str, Any], tuple[str, ...], Response | None]:
-        """The body and its texts, or the refusal."""
+    def _read(self, request: Request) -> tuple[dict[str, Any], tuple[str, ...], ChatCall | None, Response | None]:
+        """The body, its texts and what it asks for, or the refusal."""
         if not request.body:
-            return {}, (), _error(400, "missing request body")
+            return {}, (), None, ollama.error(400, "missing request body")
+        asked = None
         try:
             body = orjson.loads(request.body)
             model = body.get("model")
             if request.path == "/api/chat":
-                texts = tuple(message["content"] for message in body.get("messages", ()))
-                length = answers.count(texts)
+                asked = ollama.read_call(body)
+                texts = tuple(message.content for message in asked.messages)
+                length = replies.count(asked)
             else:
                 given = body.get("input", ())
                 texts = (given,) if isinstance(given, str) else tuple(given)
                 length = max((len(text.split()) for text in texts), default=0)
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
-            return {}, (), _error(400, "unexpected EOF")
-        return body, texts, self._refusal(request.path, body, model, length)
+            return {}, (), None, ollama.error(400, "unexpected EOF")
+        return body, texts, asked, self._refusal(request.path, body, model, length)
 
     def _refusal(self, path: str, body: dict[str, Any], model: Any, length: int) -> Response | None:
         if not isinstance(model, str) or not model:
-            return _error(400, "model is required")
-        if model not in self._models and f"{model}:latest" not in self._models:
+            return ollama.error(400, "model is required")
+        if _tagged(model) not in self._models:
             tried = f"model '{model}' not found" if path == "/api/chat" else None
-            return _error(404, tried or f'model "{model}" not found, try pulling it first')
-        if path == "/api/chat" and ("embed" in model or "minilm" in model):
-            return _error(400, f'"{model}" does not support chat')
-        context = min(self._how.context_tokens, (body.get("options") or {}).get("num_ctx") or self._how.context_tokens)
-        if length > context and body.get("truncate") is False:
-            return _error(400, "the input length exceeds the context length")
-        return None
+            return ollama.error(404, tried or f'model "{model}" not found, try pulling it first')
+        return ollama.refused(path, body, length, self._how.context_tokens)
 
     def _answer(self, call: Call) -> Response:
         loading = int(call.load_s * 1e9)
         nanos = int(call.fate.delay_s * 1e9) - loading
         times = {"total_duration": nanos + loading, "load_duration": loading}
-        times |= {"prompt_eval_count": answers.count(call.texts)}
-        if call.request.path == "/api/embed":
-            vectors = [answers.embed(text) for text in call.texts]
+        if call.asked is None:
+            vectors = [answers.embed(text, call.body.get("dimensions")) for text in call.texts]
+            times |= {"prompt_eval_count": answers.count(call.texts)}
             return _json({"model": call.body["model"], "embeddings": vectors} | times)
-        options = call.body.get("options") or {}
-        wished = call.body.get("format")
-        said = answers.answer(
-            call.texts,
-            schema={"type": "object"} if wished == "json" else wished,
-            seed=(self._how.seed, options.get("seed")),
-            max_tokens=options.get("num_predict"),
-            stop=tuple(options.get("stop") or ()),
-            cut=call.fate.cut,
-            gibberish=call.fate.gibberish,
-        )
-        times |= {"prompt_eval_duration": nanos // 4, "eval_count": said.tokens, "eval_duration": nanos - nanos // 4}
-        head = {"model": call.body["model"], "created_at": _NO_TIME}
-        last = {"done": True, "done_reason": "length" if said.cut else "stop"} | times
-        if call.body.get("stream", True) is False:
-            return _json(head | {"message": {"role": "assistant", "content": said.text}} | last)
-        return _streamed(head, said.text, last)
+        if not call.asked.messages:
+            return ollama.emptied(call.body, "load")
+        answer = replies.reply(call.asked, self._how.seed, call.fate)
+        times |= {"prompt_eval_count": answer.spent.input_tokens, "prompt_eval_duration": nanos // 4}
+        times |= {"eval_count": answer.spent.output_tokens, "eval_duration": nanos - nanos // 4}
+        return ollama.answered(call.body, answer, times)
 
     def _described(self, name: str) -> dict[str, Any]:
-        known = {"name": name, "model": name, "modified_at": _NO_TIME, "size": 0, "size_vram": 0, "digest": ""}
-        return known | {"context_length": self._how.context_tokens}
+        known = {"name": name, "model": name, "modified_at": ollama.NO_TIME, "size": 0, "size_vram": 0}
+        return known | {"digest": ollama.digest(name), "context_length": self._how.context_tokens}
 
     def _show_counts(self, request: Request) -> Response:
         return _json(self.counts.snapshot(requests="requests=0" not in request.query) | {"loads": self._loading.loads})
@@ -324,30 +344,6 @@ def _tagged(model: str) -> str:
 
 def _json(value: dict[str, Any]) -> Response:
     return Response(orjson.dumps(value))
-
-
-def _error(status: int, words: str) -> Response:
-    return Response(orjson.dumps({"error": words}), status)
-
-
-def _failure(fate: Plan) -> Response:
-    assert fate.fault is not None
-    fault = FAULTS[fate.fault]
-    wait_s = 1.0 if fate.argument is None else fate.argument
-    headers: tuple[tuple[str, str], ...] = ()
-    if fate.fault == "rate_limited":
-        headers = (("Retry-After", f"{wait_s:g}"),)
-    elif fate.fault == "rate_limited_date":
-        headers = (("Retry-After", format_datetime(datetime.now(UTC) + timedelta(seconds=wait_s), usegmt=True)),)
-    kind = "application/json; charset=utf-8" if fault.body.startswith("{") else _TEXT
-    return Response(fault.body.encode(), fault.status, kind, headers)
-
-
-def _streamed(head: dict[str, Any], text: str, last: dict[str, Any]) -> Response:
-    pieces = answers.pieces(text)
-    lines = [head | {"message": {"role": "assistant", "content": piece}, "done": False} for piece in pieces]
-    lines.append(head | {"message": {"role": "assistant", "content": ""}} | last)
-    return Response(b"\n".join(map(orjson.dumps, lines)) + b"\n", kind=_NDJSON)
 
 
 async def start(

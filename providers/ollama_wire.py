@@ -14,6 +14,7 @@ import httpx
 import orjson
 
 from providers.base import (
+    Able,
     ContextTooLong,
     EmbedAnswer,
     EmbedCall,
@@ -39,6 +40,9 @@ REFUSED_WITH_500 = ("invalid format", "invalid JSON schema in format", "must be 
 """What Ollama says, with status 500, of a call that it has refused: it was never run and would be refused again."""
 
 
+_LACKED = {"tools": "tools", "thinking": "reasoning_effort", "vision": "image_url", "image": "image_url"}
+"""What Ollama says of a model that lacks something, in OpenAI's names."""
+
 _BY_STATUS: Mapping[int, type[ProviderError]] = {
     401: Refused,
     403: Refused,
@@ -59,7 +63,8 @@ class Prompt:
 def embed_body(call: EmbedCall, num_ctx: int, keep_alive: str) -> bytes:
     """`truncate` false: a text above the model's context is refused, where Ollama's default cuts it silently."""
     body = {"model": call.model, "input": list(call.texts), "truncate": False, "keep_alive": keep_alive}
-    return dump(body | {"options": {"num_ctx": num_ctx}})
+    shorter = {} if call.dimensions is None else {"dimensions": call.dimensions}
+    return dump(body | shorter | {"options": {"num_ctx": num_ctx}})
 
 
 def dump(body: dict[str, Any]) -> bytes:
@@ -133,8 +138,9 @@ def refusal(reply: httpx.Response, node: str, model: str, prompt: Prompt) -> Pro
         return Rejected(said)
     if status == httpx.codes.NOT_FOUND:
         return ModelNotFound(f"{node} has no model `{model}`.")
-    if status == httpx.codes.BAD_REQUEST and "does not support" in words:
-        return Unsupported(said)
+    if status == httpx.codes.BAD_REQUEST and (match := re.search(r"does not support ([a-z]+)", words)):
+        fields = _LACKED.get(match[1])
+        return Unsupported(said, {"fields": [fields]} if fields else {})
     return _by_status(status)(said, retry_after_s=wait_s)
 
 
@@ -202,6 +208,32 @@ def read_digests(body: bytes) -> dict[str, str]:
         return {str(each["name"]): str(each["digest"]) for each in orjson.loads(body)["models"] if each.get("digest")}
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return {}
+
+
+_NATIVE = ("top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "dimensions")
+UNKNOWN = Able(schema=True, params=frozenset({*_NATIVE, "reasoning_effort"}))
+"""Of a model that was not seen yet: what Ollama's protocol has, it may have."""
+
+
+def read_able(show: bytes) -> Able | None:
+    """What `/api/show` says that a model can do; None: it does not say, as Ollama before 0.6.4."""
+    try:
+        reply = orjson.loads(show)
+        told = reply["capabilities"]
+        lengths = [v for name, v in (reply.get("model_info") or {}).items() if name.endswith(".context_length")]
+        abilities = frozenset(map(str, told))
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return None
+    chats = "completion" in abilities
+    return Able(
+        chat=chats,
+        embed="embedding" in abilities,
+        schema=chats,
+        tools="tools" in abilities,
+        images="vision" in abilities,
+        params=frozenset({*_NATIVE, *(["reasoning_effort"] if "thinking" in abilities else [])}),
+        context_tokens=lengths[0] if lengths and isinstance(lengths[0], int) else None,
+    )
 
 
 _EMBEDS = ("bert", "embed")

@@ -24,6 +24,7 @@ from prompts import Library
 from providers import PROVIDERS, Provider
 from providers import Config as ProviderConfig
 from providers.double.faults import Behaviour
+from providers.outbound import listed
 from providers.prices import PriceTable
 from providers.prices import table as price_table
 from store.database import Database, parse_url
@@ -80,6 +81,7 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
         fake_url=settings.fake_url,
         fake_slots=settings.fake_slots,
         fake_paid=settings.fake_paid,
+        outbound=listed(settings.outbound()),
         fake=Behaviour(
             seed=settings.fake_seed,
             latency_s=settings.fake_latency_s,
