@@ -1,0 +1,92 @@
+"""The clients that people have, unmodified, in an environment of their own, against a running spine."""
+
+import asyncio
+import hashlib
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+SUITES = sorted(path.name for path in (HERE / "suite").glob("*.py") if path.name != "conftest.py")
+
+
+@pytest.fixture
+def python() -> Path:
+    """The interpreter of the SDKs' environment; one that is missing or old is a failure, and says what to do."""
+    lock = hashlib.sha256((HERE / "requirements.lock").read_bytes()).hexdigest()[:32]
+    stamp = ROOT / ".venv/.stamps/sdks"
+    if not stamp.exists() or stamp.read_text() != lock:
+        pytest.fail(
+            "The clients that the OpenAI door is held against are not installed, or others are: run `make setup`."
+        )
+    return ROOT / ".venv/sdks/bin/python"
+
+
+@pytest.fixture
+async def spine(tmp_path: Path) -> AsyncIterator[str]:
+    """`genai-spine web` with the double; its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    told = {
+        "API_PORT": str(port),
+        "API_KEY": "secret",
+        "DATA_DIR": str(tmp_path / "data"),
+        "DEFAULT_PROVIDER": "fake",
+        "FAKE_LATENCY_S": "0.2",  # long enough for a stream
+        "FAKE_TAIL": "0",
+        "FAKE_SLOTS": "8",
+        "MAX_ATTEMPTS": "2",
+        "DRAIN_S": "0",
+        "LOG_LEVEL": "warning",
+    }
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GENAI_")}
+    env |= {f"GENAI_{name}": value for name, value in told.items()} | {"PYTHONPATH": str(ROOT)}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "streams.cli", "web"), env=env, cwd=tmp_path, stdout=asyncio.subprocess.DEVNULL
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        await _ready(url, process)
+        yield url
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await asyncio.wait_for(process.wait(), 30)
+
+
+async def _ready(url: str, process: asyncio.subprocess.Process) -> None:
+    async with httpx.AsyncClient(base_url=url, headers={"x-api-key": "secret"}) as api:
+        for _ in range(600):
+            assert process.returncode is None, "the spine ended"
+            try:
+                if (await api.get("/v1/models")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            await asyncio.sleep(0.1)
+    raise AssertionError("the spine does not get ready")
+
+
+async def test_every_client_gets_what_it_expects(python: Path, spine: str, tmp_path: Path) -> None:
+    """One process for all suites: importing the clients takes longer than what they do."""
+    names = [str(HERE / "suite" / name) for name in SUITES]
+    options = f"-q -x --import-mode=importlib -c {os.devnull} --rootdir={HERE / 'suite'} --confcutdir={HERE / 'suite'}".split()
+    options += ["-p", "no:cacheprovider", "-o", "python_files=*.py", "--durations=5"]
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("GENAI_", "PYTHON", "OPENAI"))}
+    process = await asyncio.create_subprocess_exec(
+        *(python, "-m", "pytest", *options, *names),
+        env=env | {"SPINE_URL": spine, "HOME": str(tmp_path)},
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 240)
+    assert process.returncode == 0, out.decode()
+    assert " passed" in out.decode()
