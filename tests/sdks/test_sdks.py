@@ -1,7 +1,9 @@
 """The clients that people have, unmodified, in an environment of their own, against a running spine."""
 
 import asyncio
+import contextlib
 import hashlib
+import json
 import os
 import socket
 import sys
@@ -28,8 +30,8 @@ def python() -> Path:
     return ROOT / ".venv/sdks/bin/python"
 
 
-@pytest.fixture
-async def spine(tmp_path: Path) -> AsyncIterator[str]:
+@contextlib.asynccontextmanager
+async def spine(folder: Path, latency_s: float) -> AsyncIterator[str]:
     """`genai-spine web` with the double; its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -37,9 +39,9 @@ async def spine(tmp_path: Path) -> AsyncIterator[str]:
     told = {
         "API_PORT": str(port),
         "API_KEY": "secret",
-        "DATA_DIR": str(tmp_path / "data"),
+        "DATA_DIR": str(folder / "data"),
         "DEFAULT_PROVIDER": "fake",
-        "FAKE_LATENCY_S": "0.2",  # long enough for a stream
+        "FAKE_LATENCY_S": str(latency_s),
         "FAKE_TAIL": "0",
         "FAKE_SLOTS": "8",
         "MAX_ATTEMPTS": "2",
@@ -49,7 +51,7 @@ async def spine(tmp_path: Path) -> AsyncIterator[str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("GENAI_")}
     env |= {f"GENAI_{name}": value for name, value in told.items()} | {"PYTHONPATH": str(ROOT)}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "streams.cli", "web"), env=env, cwd=tmp_path, stdout=asyncio.subprocess.DEVNULL
+        *(sys.executable, "-m", "streams.cli", "web"), env=env, cwd=folder, stdout=asyncio.subprocess.DEVNULL
     )
     url = f"http://127.0.0.1:{port}"
     try:
@@ -74,19 +76,51 @@ async def _ready(url: str, process: asyncio.subprocess.Process) -> None:
     raise AssertionError("the spine does not get ready")
 
 
-async def test_every_client_gets_what_it_expects(python: Path, spine: str, tmp_path: Path) -> None:
-    """One process for all suites: importing the clients takes longer than what they do."""
-    names = [str(HERE / "suite" / name) for name in SUITES]
-    options = f"-q -x --import-mode=importlib -c {os.devnull} --rootdir={HERE / 'suite'} --confcutdir={HERE / 'suite'}".split()
-    options += ["-p", "no:cacheprovider", "-o", "python_files=*.py", "--durations=5"]
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("GENAI_", "PYTHON", "OPENAI"))}
+async def _run(command: list[str], folder: Path, **env: str) -> tuple[int | None, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GENAI_", "PYTHON", "OPENAI"))}
     process = await asyncio.create_subprocess_exec(
-        *(python, "-m", "pytest", *options, *names),
-        env=env | {"SPINE_URL": spine, "HOME": str(tmp_path)},
-        cwd=tmp_path,
+        *command,
+        env=kept | {"HOME": str(folder)} | env,
+        cwd=folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
     out, _ = await asyncio.wait_for(process.communicate(), 240)
-    assert process.returncode == 0, out.decode()
-    assert " passed" in out.decode()
+    return process.returncode, out.decode()
+
+
+async def test_every_client_gets_what_it_expects(python: Path, tmp_path: Path) -> None:
+    """One process for all suites: importing the clients takes longer than what they do."""
+    suite = HERE / "suite"
+    options = f"-q -x --import-mode=importlib -c {os.devnull} --rootdir={suite} --confcutdir={suite}".split()
+    options += ["-p", "no:cacheprovider", "-o", "python_files=*.py"]
+    async with spine(tmp_path, 0.2) as url:  # long enough for a stream
+        names = [str(suite / name) for name in SUITES]
+        code, out = await _run([str(python), "-m", "pytest", *options, *names], tmp_path, SPINE_URL=url)
+    assert code == 0, out
+    assert " passed" in out and "skipped" not in out
+
+
+PATHS = {"/v1/chat/completions": "fake", "/v1/completions": "fake", "/v1/embeddings": "fake-embed"}
+"""And a model for each: one that nobody has would be all that was ever tried."""
+
+
+async def test_what_the_description_allows_is_answered_and_the_rest_refused_as_it_says(
+    python: Path, tmp_path: Path
+) -> None:
+    """Which fields go together it cannot say, so that what is allowed may still be refused."""
+    async with spine(tmp_path, 0.0) as url:
+        async with httpx.AsyncClient(base_url=url) as api:
+            document = (await api.get("/openapi.json")).json()
+        for path, model in PATHS.items():
+            content = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+            content["schema"]["properties"]["model"] = {"const": model}
+            content["example"]["model"] = model
+        (tmp_path / "openapi.json").write_text(json.dumps(document))
+        wanted = "^(" + "|".join(PATHS) + ")$"
+        told = f"run openapi.json --url {url} --include-path-regex {wanted} --exclude-checks positive_data_acceptance"
+        bounds = "--max-examples 10 --generation-deterministic --phases examples,coverage,fuzzing --request-timeout 20"
+        command = [str(python.with_name("schemathesis")), *told.split(), *bounds.split(), "--no-color"]
+        code, out = await _run([*command, "-H", "Authorization: Bearer secret"], tmp_path)
+    assert code == 0, out
+    assert "3 selected" in out

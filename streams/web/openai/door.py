@@ -225,6 +225,8 @@ def _failed(taking: Taking, result: Mapping[str, Any]) -> Problem:
     failure = result["error"]
     word, details, words = failure["type"], failure.get("details") or {}, failure["message"]
     more: dict[str, Any] = {}
+    if word == ErrorType.IDEMPOTENCY_CONFLICT:
+        words = "This Idempotency-Key was used before with another body; send this one under a key of its own."
     if word == ErrorType.MODEL_NOT_FOUND:
         words += naming.near(taking.asked.model, details.get("models", ()))
     if fields := details.get("fields"):
