@@ -137,8 +137,10 @@ async def _accept(taking: Taking) -> tuple[Ask, Accepted]:
     record = {**taking.asked.record, "options": options, "id": taking.id, "tenant": taking.tenant}
 
     def settled(what: Ask) -> Ask:
-        if what.failure is not None:
-            raise refused(what.failure.message, taking.body)
+        if (failure := what.failure) is not None:
+            if failure.type == ErrorType.INVALID_REQUEST and not failure.details:
+                raise refused(failure.message, taking.body)
+            raise _told(taking, failure.type, failure.message, failure.details or {})
         _fits(spine.providers[what.provider], what.model, options.get("max_tokens"), taking.body)
         quiet = not spine.settings.chat_results
         return replace(what, alone=taking.alone, quiet=quiet, streamed=taking.asked.stream)
@@ -223,15 +225,20 @@ def _failed(taking: Taking, result: Mapping[str, Any]) -> Problem:
         words = f"The request {taking.id} was {'not begun in time' if expired else 'cancelled'}."
         return Problem(504 if expired else 409, words, error=word, headers=headers)
     failure = result["error"]
-    word, details, words = failure["type"], failure.get("details") or {}, failure["message"]
+    return _told(taking, failure["type"], failure["message"], failure.get("details") or {})
+
+
+def _told(taking: Taking, word: str, words: str, details: Mapping[str, Any]) -> Problem:
+    """A failure in the words of the body that was sent, whether it was found before the request was taken or after."""
     more: dict[str, Any] = {}
     if word == ErrorType.IDEMPOTENCY_CONFLICT:
         words = "This Idempotency-Key was used before with another body; send this one under a key of its own."
-    if word == ErrorType.MODEL_NOT_FOUND:
+    if word == ErrorType.MODEL_NOT_FOUND and "Did you mean" not in words:
         words += naming.near(taking.asked.model, details.get("models", ()))
     if fields := details.get("fields"):
         named = "messages" if fields[0] == "image_url" else fields[0]
         more = {"param": named, "code": "unsupported_parameter"}
+    headers = {REQUEST_ID: taking.id, **_ONCE}
     return Problem(shape.status_of(word), words, error=ErrorType(word), headers=headers, **more)
 
 
