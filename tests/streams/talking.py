@@ -25,6 +25,8 @@ class Talking(FakeProvider):
     slots_: int = 4
     paid: bool = False
     calls: list[ChatCall] = field(default_factory=list)
+    told: int = 0
+    """Pieces that were made."""
     left: int = 0
     """Calls that were given up."""
 
@@ -61,6 +63,9 @@ class Talking(FakeProvider):
         for number, delta in enumerate(self.pieces):
             if number == breaks:
                 raise Disconnected("the double broke off")
+            self.told += 1
+            if call.on_tokens is not None:
+                call.on_tokens(number + 1)
             if call.on_delta is not None and not self.silent:
                 call.on_delta(delta)
             await asyncio.sleep(self.pause_s)

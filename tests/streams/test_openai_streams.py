@@ -176,13 +176,14 @@ async def test_a_client_who_leaves_stops_the_call_and_pays_for_what_was_made(
     async with web(tmp_path, **database(request, on)) as (_, spine, api):
         double = seat(spine, Talking(pause_s=30.0, paid=True))
         asking = asyncio.create_task(api.post(CHAT, json=chat(stream=stream)))
-        await until(lambda: double.calls)
+        await until(lambda: double.told == 1)
         asking.cancel()
         await until(lambda: double.left == 1)
         await until(lambda: not spine.engine.tasks)
         told = (await api.get("/v1/requests")).json()["items"]
         costs = (await api.get("/v1/costs")).json()["totals"]
     assert ([each["state"] for each in told], len(double.calls), costs["calls"]) == (["cancelled"], 1, 1)
+    assert costs["output_tokens"] == double.told  # and not what it might have become
     assert float(costs["cost_usd"]) > 0
 
 

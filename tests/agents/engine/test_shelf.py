@@ -41,6 +41,8 @@ def row(pk: int, lane: int, tenant: str = "t") -> Claimed:
         None,
         float(pk),
         1,
+        False,
+        False,
         b"{}",
         b"[]",
     )
