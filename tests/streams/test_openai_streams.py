@@ -247,6 +247,21 @@ async def test_a_cut_in_another_process_is_told(tmp_path: Path) -> None:
     assert found[-1]["error"]["code"] == "broken_off"
 
 
+async def test_a_client_who_reads_nothing_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "SLOW_S", 0.2)
+    async with web(tmp_path) as (_, spine, api):
+        double = seat(spine, Talking(pieces=[Delta("x" * 1_000_000)] * 200, pause_s=0.01))
+        _reader, writer = await asyncio.open_connection(api.base_url.host, api.base_url.port, limit=1024)
+        body = orjson.dumps(chat())
+        head = (
+            f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        writer.write(head.encode() + body)
+        await until(lambda: double.left == 1)
+        writer.transport.abort()
+    assert double.told < 200
+
+
 async def test_many_streams_at_once_do_not_mix(tmp_path: Path) -> None:
     async with web(tmp_path, fake_slots=8) as (_, spine, api):
         found = await asyncio.gather(*(events(api, chat(f"Number {n}. Nothing else.")) for n in range(24)))

@@ -274,10 +274,11 @@ async def _stream(taking: Taking, words: type[answers.ChatChunks] | type[answers
             async with leaving.watched(front, taking.request, what, found):
                 body = await sse.follow(pen, reader, ending)
                 await _last(taking, found, pen, body)
-        except sse.BrokenOff:
+        except (sse.BrokenOff, sse.Slow) as why:
             if taking.alone and found.pk is not None:
                 await leaving.give_up(front, found.pk, found.generation)
-            await pen.fail(sse.begun_anew())
+            if isinstance(why, sse.BrokenOff):
+                await pen.fail(sse.begun_anew())
         finally:
             ending.cancel()
 

@@ -20,6 +20,8 @@ from streams.web.openai.answers import Sent, choices
 from streams.web.problems import Problem
 
 KEEP_ALIVE_S = 10.0
+SLOW_S = 60.0
+"""A client that takes nothing for so long is cut: what it does not read is kept in memory."""
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 _NOTHING = Delta()
 
@@ -96,11 +98,19 @@ class Pen:
         if not self.started:
             self.started = True
             await self._send({"type": "http.response.start", "status": 200, "headers": self._head})
-        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        try:
+            async with asyncio.timeout(SLOW_S):
+                await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        except TimeoutError:
+            raise Slow from None
 
 
 def _event(told: dict[str, Any]) -> bytes:
     return b"data: %b\n\n" % orjson.dumps(told)
+
+
+class Slow(Exception):
+    """The client does not read; the server cuts a line whose response ends in the middle."""
 
 
 class BrokenOff(Exception):
