@@ -20,6 +20,8 @@ from streams.web.front import Front
 from streams.web.health import health_response, ready_response
 from streams.web.ids import Identified
 from streams.web.layers import keyed, layers
+from streams.web.messages import describing as told_of_messages
+from streams.web.messages import door as messages
 from streams.web.openai import describing, door
 from streams.web.page import Page
 from streams.web.problems import Problem, on_defect, on_http, on_problem
@@ -116,8 +118,10 @@ _OPENAI: dict[str, tuple[str, Look, dict[str, Any]]] = {
     "/v1/chat/completions": ("openai", door.chat_completions, describing.CHAT),
     "/v1/completions": ("openai", door.old_completions, describing.OLD),
     "/v1/embeddings": ("openai", door.embed, describing.EMBEDDINGS),
+    "/v1/messages": ("anthropic", messages.messages, told_of_messages.MESSAGES),
+    "/v1/messages/count_tokens": ("anthropic", messages.count_tokens, told_of_messages.COUNT),
 }
-"""What OpenAI's clients ask for; before the operations, which take any name."""
+"""What OpenAI's and Anthropic's clients ask for; before the operations, which take any name."""
 
 
 def _pages(app: FastAPI, front: Front) -> None:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from schemas.errors import ErrorType
-from streams.web.openai import shape
+from streams.web import shapes
 
 STATUS: Mapping[str, int] = {
     ErrorType.INVALID_REQUEST: 422,
@@ -74,11 +74,11 @@ class _Refusal(Response):
         self._problem = problem
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not shape.speaks(scope.get("path", "")):
+        shape, p = shapes.of(scope.get("path", "")), self._problem
+        if shape is None:
             await super().__call__(scope, receive, send)
-            return
-        p = self._problem
-        await shape.refusal(p.detail, p.error.value, p.status, p.headers, p.more)(scope, receive, send)
+        else:
+            await shape(p.detail, p.error.value, p.status, p.headers, p.more)(scope, receive, send)
 
 
 def unavailable(detail: str, retry_after_s: int = 2) -> Problem:

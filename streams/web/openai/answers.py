@@ -4,7 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from providers.base import Delta, ToolCall
+from streams.web.openai import shape
+from streams.web.problems import Problem
 
 SYSTEM_FINGERPRINT = None
 """What it would stand for, weights and settings of a server, the providers do not say."""
@@ -157,19 +161,35 @@ def _behind(whole: str, told: str) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class ChatChunks:
-    """The chunks of one chat."""
+class _Chunks:
+    """What every chunk says, and how it stands on the wire."""
 
     id: str
     model: str
     created: int
     usage: bool
 
-    def first(self) -> dict[str, Any]:
-        """Whose words these are."""
-        return self._chunk({"role": "assistant", "content": "", "refusal": None})
+    def error(self, problem: Problem) -> dict[str, Any]:
+        """Instead of the end."""
+        return {"error": shape.error(problem.detail, problem.error.value, problem.status, problem.more)}
 
-    def piece(self, delta: Delta, sent: Sent) -> dict[str, Any]:
+    def event(self, told: dict[str, Any]) -> bytes:
+        """Without a name."""
+        return b"data: %b\n\n" % orjson.dumps(told)
+
+    def done(self) -> bytes:
+        """Clients stop reading there."""
+        return b"data: [DONE]\n\n"
+
+
+class ChatChunks(_Chunks):
+    """The chunks of one chat."""
+
+    def first(self) -> list[dict[str, Any]]:
+        """Whose words these are."""
+        return [self._chunk({"role": "assistant", "content": "", "refusal": None})]
+
+    def piece(self, delta: Delta, sent: Sent) -> list[dict[str, Any]]:
         """One piece; `sent` is what was told before it."""
         told: dict[str, Any] = {}
         if delta.text:
@@ -180,15 +200,14 @@ class ChatChunks:
             told["refusal"] = delta.refusal
         if delta.tool_calls:
             told["tool_calls"] = [_call_piece(index, call, index in sent.calls) for index, call in delta.tool_calls]
-        return self._chunk(told, logprobs=_logprobs(delta.logprobs or None))
+        return [self._chunk(told, logprobs=_logprobs(delta.logprobs or None))]
 
-    def last(self, choice: Mapping[str, Any]) -> dict[str, Any]:
-        """Why it ended."""
-        return self._chunk({}, finish=choice["finish_reason"])
-
-    def used(self, totals: Mapping[str, Any]) -> dict[str, Any]:
-        """The usage, behind everything."""
-        return {**self._chunk({}), "choices": [], "usage": usage(totals)}
+    def last(self, result: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Why it ended, and its usage where that is wished for."""
+        made = [self._chunk({}, finish=choices(result)[0]["finish_reason"])]
+        if self.usage:
+            made.append({**self._chunk({}), "choices": [], "usage": usage(result["usage"])})
+        return made
 
     def _chunk(self, delta: dict[str, Any], finish: str | None = None, logprobs: Any = None) -> dict[str, Any]:
         chunk: dict[str, Any] = {
@@ -214,29 +233,21 @@ def _call_piece(index: int, call: ToolCall, known: bool) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class TextChunks:
+class TextChunks(_Chunks):
     """The chunks of the old path."""
 
-    id: str
-    model: str
-    created: int
-    usage: bool
-
-    def first(self) -> None:
+    def first(self) -> list[dict[str, Any]]:
         """Nobody is named there."""
+        return []
 
-    def piece(self, delta: Delta, sent: Sent) -> dict[str, Any]:
+    def piece(self, delta: Delta, sent: Sent) -> list[dict[str, Any]]:
         """As `ChatChunks.piece`."""
-        return self._chunk([text_choice(0, delta.text, None, delta.logprobs or None, start=len(sent.text))])
+        return [self._chunk([text_choice(0, delta.text, None, delta.logprobs or None, start=len(sent.text))])]
 
-    def last(self, choice: Mapping[str, Any]) -> dict[str, Any]:
-        """Why it ended."""
-        return self._chunk([text_choice(0, "", choice["finish_reason"])])
-
-    def used(self, totals: Mapping[str, Any]) -> dict[str, Any]:
-        """The usage, behind everything."""
-        return self._chunk([]) | {"usage": usage(totals)}
+    def last(self, result: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Why it ended, and its usage where that is wished for."""
+        made = [self._chunk([text_choice(0, "", choices(result)[0]["finish_reason"])])]
+        return [*made, self._chunk([]) | {"usage": usage(result["usage"])}] if self.usage else made
 
     def _chunk(self, found: list[dict[str, Any]]) -> dict[str, Any]:
         return {

@@ -21,7 +21,7 @@ _KEY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 512, "pattern": "^[!-~]+$"},
     "description": "The same key and body get the same answer; another body: 422.",
 }
-_HEADERS = {
+RESPONSE_HEADERS = {
     "x-genai-request-id": {"schema": {"type": "string"}, "description": "Its id in the ledger."},
     "x-genai-cost-usd": {"schema": {"type": "string"}, "description": "What it cost; absent where nothing prices it."},
     "x-genai-cache": {
@@ -29,6 +29,7 @@ _HEADERS = {
         "description": "Whether an answer was there.",
     },
 }
+COMMON_HEADERS = [_LANE, _TENANT, _KEY]
 REFUSAL: dict[str, Any] = {
     "description": "A refusal, as OpenAI's clients read it.",
     "content": {
@@ -62,11 +63,12 @@ REFUSAL: dict[str, Any] = {
 }
 
 _TEXT = {"type": "string", "minLength": 1}
+MODEL = {**_TEXT, "description": "`provider/model`, or a model of the default provider."}
 _USAGE = {"prompt_tokens": 12, "completion_tokens": 9, "total_tokens": 21}
 _WISHES = Params.model_json_schema()["properties"]
 _COMMON: dict[str, Any] = {
     **_WISHES,
-    "model": {**_TEXT, "description": "`provider/model`, or a model of the default provider."},
+    "model": MODEL,
     "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 2},
     "max_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": 1_000_000},
     "stop": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "maxItems": 8}, {"type": "null"}]},
@@ -123,8 +125,8 @@ def _described(
         content["text/event-stream"] = {"schema": {"type": "string"}}
     return {
         "requestBody": {"required": True, "content": {"application/json": {"schema": body, "example": asks}}},
-        "parameters": [_LANE, _TENANT, _KEY],
-        "responses": {"200": {"description": "The answer.", "headers": _HEADERS, "content": content}},
+        "parameters": COMMON_HEADERS,
+        "responses": {"200": {"description": "The answer.", "headers": RESPONSE_HEADERS, "content": content}},
     }
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -54,45 +54,47 @@ class Taking:
 
 async def chat_completions(front: Front, request: Request) -> Response:
     """A chat, as OpenAI's clients ask for it."""
-    body = await _body(front, request)
-    taking = _taking(front, request, body, chat.read(body), "complete", "chatcmpl")
+    body = await body_of(front, request)
+    taking = taking_of(front, request, body, chat.read(body), "complete", "chatcmpl")
     if taking.asked.stream:
-        return sse.Streaming(lambda send: _stream(taking, answers.ChatChunks, send))
-    result = await _result(taking)
-    return _reply(answers.chat(result, _model(taking, result), _created(result)), [result])
+        return sse.Streaming(lambda send: stream(taking, answers.ChatChunks, send))
+    result = await result_of(taking)
+    return reply(answers.chat(result, model_of(taking, result), created_of(result)), [result])
 
 
 async def old_completions(front: Front, request: Request) -> Response:
     """A bare prompt, as OpenAI's old clients ask for it."""
-    body = await _body(front, request)
+    body = await body_of(front, request)
     each = completions.read(body)
-    first = _taking(front, request, body, each[0], "complete", "cmpl")
+    first = taking_of(front, request, body, each[0], "complete", "cmpl")
     if first.asked.stream:
-        return sse.Streaming(lambda send: _stream(first, answers.TextChunks, send))
+        return sse.Streaming(lambda send: stream(first, answers.TextChunks, send))
     several = [replace(first, asked=asked, id=f"{first.id}-{i}") for i, asked in enumerate(each)]
     results = await _results(several if len(each) > 1 else [first])
-    return _reply(answers.text(results, first.id, _model(first, results[0]), _created(results[0])), results)
+    return reply(answers.text(results, first.id, model_of(first, results[0]), created_of(results[0])), results)
 
 
 async def embed(front: Front, request: Request) -> Response:
     """Embeddings, as OpenAI's clients ask for them."""
-    body = await _body(front, request)
+    body = await body_of(front, request)
     asked, packed = embeddings.read(body)
-    taking = _taking(front, request, body, asked, "embed", "embd")
-    result = await _result(taking)
-    return _reply(embeddings.answered(result, _model(taking, result), packed=packed), [result])
+    taking = taking_of(front, request, body, asked, "embed", "embd")
+    result = await result_of(taking)
+    return reply(embeddings.answered(result, model_of(taking, result), packed=packed), [result])
 
 
-async def _body(front: Front, request: Request) -> dict[str, Any]:
+async def body_of(front: Front, request: Request) -> dict[str, Any]:
+    """What was sent. Raises `Problem`: 400, 413, 415, 503."""
     spine = front.parts()
     if front.leaving:
         raise unavailable("This process is ending; ask again in a moment.")
     return await read_object(request, spine.settings.request_max_bytes)
 
 
-def _taking(
+def taking_of(
     front: Front, request: Request, body: Mapping[str, Any], asked: Asked, operation: str, prefix: str
 ) -> Taking:
+    """Who asks for it, how urgently, and under which id."""
     key = _key(request)
     id_ = uuid_utils.uuid7().hex if key is None else hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
     alone = key is None
@@ -176,12 +178,12 @@ async def _results(several: list[Taking]) -> list[dict[str, Any]]:
 
 async def _caught(taking: Taking) -> dict[str, Any] | Problem:
     try:
-        return await _result(taking)
+        return await result_of(taking)
     except Problem as problem:
         return problem
 
 
-async def _result(taking: Taking) -> dict[str, Any]:
+async def result_of(taking: Taking) -> dict[str, Any]:
     """The result of a request that succeeded. Raises `Problem`."""
     what, found = await _accept(taking)
     async with leaving.watched(taking.front, taking.request, what, found):
@@ -242,15 +244,18 @@ def _told(taking: Taking, word: str, words: str, details: Mapping[str, Any]) -> 
     return Problem(shape.status_of(word), words, error=ErrorType(word), headers=headers, **more)
 
 
-def _model(taking: Taking, result: Mapping[str, Any]) -> str:
+def model_of(taking: Taking, result: Mapping[str, Any]) -> str:
+    """Who has answered, by a name that asks for the same again."""
     return naming.told(taking.asked.model, result["provider"] or "", result["model"] or "")
 
 
-def _created(result: Mapping[str, Any]) -> int:
+def created_of(result: Mapping[str, Any]) -> int:
+    """When it was asked for, in seconds since 1970."""
     return int(datetime.fromisoformat(result["requested_at"]).timestamp())
 
 
-def _reply(told: dict[str, Any], results: list[dict[str, Any]]) -> Response:
+def reply(told: dict[str, Any], results: list[dict[str, Any]]) -> Response:
+    """The answer, with what it cost."""
     headers = {REQUEST_ID: ", ".join(result["id"] for result in results)}
     costs = [result["usage"]["cost_usd"] for result in results]
     if None not in costs:  # what nothing prices is not free
@@ -259,7 +264,8 @@ def _reply(told: dict[str, Any], results: list[dict[str, Any]]) -> Response:
     return Response(orjson.dumps(told), 200, headers, media_type="application/json")
 
 
-async def _stream(taking: Taking, words: type[answers.ChatChunks] | type[answers.TextChunks], send: Send) -> None:
+async def stream(taking: Taking, words: Callable[[str, str, int, bool], sse.Chunks], send: Send) -> None:
+    """An answer while it is made. `words`: the chunks of a door, for an id, a model, a time, and whether usage is told."""
     front = taking.front
     assert front.alongs is not None
     with front.alongs.reading((taking.tenant, taking.operation, taking.id)) as reader:

@@ -39,11 +39,6 @@ _BY_STATUS: Mapping[int, tuple[str, str | None]] = {
 """Statuses that say more than the word `invalid_request`."""
 
 
-def speaks(path: str) -> bool:
-    """Whether callers of this path expect OpenAI's errors."""
-    return path in PATHS
-
-
 def error(message: str, word: str, status: int | None = None, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The object under `error`. `more` may name `param` and `code`."""
     told = more or {}

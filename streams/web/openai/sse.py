@@ -8,14 +8,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from providers.base import Delta
 from schemas.errors import ErrorType
 from streams.web.along import Reader
-from streams.web.openai import shape
 from streams.web.openai.answers import Sent, choices
 from streams.web.problems import Problem
 
@@ -29,12 +27,23 @@ _NOTHING = Delta()
 class Chunks(Protocol):
     """How a door words its chunks."""
 
-    @property
-    def usage(self) -> bool: ...
-    def first(self) -> dict[str, Any] | None: ...
-    def piece(self, delta: Delta, sent: Sent) -> dict[str, Any]: ...
-    def last(self, choice: Mapping[str, Any]) -> dict[str, Any]: ...
-    def used(self, totals: Mapping[str, Any]) -> dict[str, Any]: ...
+    def first(self) -> list[dict[str, Any]]:
+        """Before the first piece."""
+
+    def piece(self, delta: Delta, sent: Sent) -> list[dict[str, Any]]:
+        """`sent` is what was told before it."""
+
+    def last(self, result: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Why it ended, and what it used."""
+
+    def error(self, problem: Problem) -> dict[str, Any]:
+        """Instead of the end."""
+
+    def event(self, told: dict[str, Any]) -> bytes:
+        """On the wire."""
+
+    def done(self) -> bytes:
+        """Behind everything that is whole."""
 
 
 class Streaming(Response):
@@ -64,35 +73,36 @@ class Pen:
 
     async def pieces(self, deltas: Iterable[Delta]) -> None:
         """Of the answer, in one packet."""
-        found = [_event(self._piece(delta)) for delta in deltas]
-        if found:
-            await self._write(self._first() + b"".join(found))
+        new = list(deltas)
+        if new:
+            await self._write(self._first() + b"".join(map(self._piece, new)))
 
-    def _piece(self, delta: Delta) -> dict[str, Any]:
-        made = self._chunks.piece(delta, self.sent)
+    def _piece(self, delta: Delta) -> bytes:
+        made = self._events(self._chunks.piece(delta, self.sent))
         self.sent.add(delta)
         return made
 
     async def end(self, result: Mapping[str, Any], rest: Delta) -> None:
         """What is missing of it, and that it is whole."""
-        made = b"" if rest == _NOTHING else _event(self._piece(rest))
-        made += _event(self._chunks.last(choices(result)[0]))
-        if self._chunks.usage:
-            made += _event(self._chunks.used(result["usage"]))
-        await self._write(self._first() + made + b"data: [DONE]\n\n", more=False)
+        first = self._first()
+        made = b"" if rest == _NOTHING else self._piece(rest)
+        made += self._events(self._chunks.last(result)) + self._chunks.done()
+        await self._write(first + made, more=False)
 
     async def fail(self, problem: Problem) -> None:
         """The last event; raised where nothing was sent yet."""
         if not self.started:
             raise problem
-        told = {"error": shape.error(problem.detail, problem.error.value, problem.status, problem.more)}
-        await self._write(_event(told), more=False)
+        await self._write(self._chunks.event(self._chunks.error(problem)), more=False)
 
     def _first(self) -> bytes:
         if self._named:
             return b""
-        self._named, chunk = True, self._chunks.first()
-        return b"" if chunk is None else _event(chunk)
+        self._named = True
+        return self._events(self._chunks.first())
+
+    def _events(self, told: list[dict[str, Any]]) -> bytes:
+        return b"".join(map(self._chunks.event, told))
 
     async def _write(self, data: bytes, *, more: bool = True) -> None:
         if not self.started:
@@ -103,10 +113,6 @@ class Pen:
                 await self._send({"type": "http.response.body", "body": data, "more_body": more})
         except TimeoutError:
             raise Slow from None
-
-
-def _event(told: dict[str, Any]) -> bytes:
-    return b"data: %b\n\n" % orjson.dumps(told)
 
 
 class Slow(Exception):
