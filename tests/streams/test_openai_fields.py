@@ -101,6 +101,8 @@ def test_metadata_stays_with_the_request() -> None:
         ({"logprobs": 3}, "logprobs"),
         ({"response_format": "json"}, "response_format"),
         ({"response_format": {"type": "xml"}}, "response_format"),
+        ({"response_format": {"type": {}}}, "response_format"),
+        ({"messages": [{"role": "user", "content": [{"type": []}]}]}, "messages[0].content[0].type"),
         ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
         ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format.json_schema.schema"),
         ({"messages": [{**USER, "audio": {"id": "x"}}]}, "messages[0].audio"),

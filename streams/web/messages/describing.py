@@ -11,7 +11,7 @@ _MESSAGE = {
     "required": ["role", "content"],
     "properties": {
         "role": {"enum": ["user", "assistant"]},
-        "content": {"anyOf": [_TEXT, {"type": "array", "minItems": 1, "items": {"type": "object"}}]},
+        "content": {"anyOf": [{"type": "string"}, {"type": "array", "minItems": 1, "items": {"type": "object"}}]},
     },
     "additionalProperties": False,
 }
@@ -31,8 +31,9 @@ FIELDS: dict[str, Any] = {
     "service_tier": {"enum": ["auto", "standard_only", None]},
     "thinking": _OBJECT,
     "output_config": _OBJECT,
+    "cache_control": _OBJECT,
 }
-COUNTED = ("model", "messages", "system", "tools", "tool_choice", "thinking", "output_config")
+COUNTED = ("model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "cache_control")
 _ASKS = {
     "model": "llama3.2",
     "max_tokens": 100,
@@ -50,7 +51,7 @@ def _described(
         content["text/event-stream"] = {"schema": {"type": "string"}}
     return {
         "requestBody": {"required": True, "content": {"application/json": {"schema": body, "example": asks}}},
-        "parameters": COMMON_HEADERS,
+        "parameters": COMMON_HEADERS if "stream" in names else [],
         "responses": {"200": {"description": "The answer.", "headers": RESPONSE_HEADERS, "content": content}},
     }
 

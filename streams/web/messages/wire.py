@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from streams.web.openai.fields import Asked, flag, only, text, wrong
+from streams.web.openai.fields import Asked, flag, kind_of, only, text, wrong
 
 FIELDS = frozenset(
     {
@@ -28,6 +28,7 @@ FIELDS = frozenset(
         "service_tier",
         "thinking",
         "output_config",
+        "cache_control",
     }
 )
 COUNTED = FIELDS - {
@@ -62,26 +63,33 @@ def read(body: Mapping[str, Any], fields: frozenset[str] = FIELDS) -> Asked:
         raise wrong(
             "thinking", "`thinking` can only be disabled here: how much a model thinks is its provider's to say."
         )
+    only(told.get(_CACHE, {}), {"type", "ttl"}, _CACHE)
     options = {name: told[name] for name in ("max_tokens", "temperature") if name in told}
     return Asked(model, {"input": input_, "options": options}, flag(told, "stream"))
 
 
 def _params(told: Mapping[str, Any]) -> dict[str, Any]:
     params = {name: told[name] for name in ("top_p", "top_k") if name in told}
+    if (effort := only(told.get("output_config", {}), _OUTPUT, "output_config").get("effort")) is not None:
+        params["reasoning_effort"] = effort
     who = only(told.get("metadata", {}), {"user_id"}, "metadata").get("user_id")
     if who is not None:
         params["user"] = who
-    if (tier := told.get("service_tier")) is not None:
+    if "service_tier" in told:
+        tier = kind_of(told, "service_tier")
         if tier not in _TIERS:
             raise wrong("service_tier", "`service_tier` is auto or standard_only.")
         params["service_tier"] = _TIERS[tier]
     return {"params": params} if params else {}
 
 
+_OUTPUT = frozenset({"format", "effort"})
+
+
 def _schema(asked: Any) -> dict[str, Any] | None:
     if asked is None:
         return None
-    form = only(only(asked, {"format"}, "output_config").get("format", {}), {"type", "schema"}, "output_config.format")
+    form = only(only(asked, _OUTPUT, "output_config").get("format", {}), {"type", "schema"}, "output_config.format")
     if not form:
         return None
     if form.get("type") != "json_schema" or not isinstance(form.get("schema"), dict):
@@ -107,7 +115,7 @@ def _texts(blocks: Any, where: str) -> str:
     found = []
     for i, block in enumerate(blocks):
         path = f"{where}[{i}]"
-        if not isinstance(block, dict) or block.get("type") != "text":
+        if kind_of(block) != "text":
             raise wrong(f"{path}.type", f"`{path}.type` can only be text there.", "unsupported_parameter")
         found.append(_text(block, path))
     return "\n".join(found)
@@ -144,7 +152,7 @@ def _user(blocks: list[Any], where: str) -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = []
     parts: list[dict[str, Any]] = []
     for i, block in enumerate(blocks):
-        path, kind = f"{where}[{i}]", block.get("type") if isinstance(block, dict) else None
+        path, kind = f"{where}[{i}]", kind_of(block)
         if kind == "text":
             parts.append({"type": "text", "text": _text(block, path)})
         elif kind == "image":
@@ -161,7 +169,7 @@ def _user(blocks: list[Any], where: str) -> list[dict[str, Any]]:
 
 def _image(block: Any, where: str) -> str:
     source = only(block, {"type", "source", _CACHE}, where).get("source")
-    kind = source.get("type") if isinstance(source, dict) else None
+    kind = kind_of(source)
     if kind == "base64":
         told = only(source, {"type", "media_type", "data"}, f"{where}.source")
         return f"data:{told.get('media_type')};base64,{told.get('data')}"
@@ -182,7 +190,7 @@ def _assistant(blocks: list[Any], where: str) -> list[dict[str, Any]]:
     texts: list[str] = []
     calls: list[dict[str, Any]] = []
     for i, block in enumerate(blocks):
-        path, kind = f"{where}[{i}]", block.get("type") if isinstance(block, dict) else None
+        path, kind = f"{where}[{i}]", kind_of(block)
         if kind == "text":
             texts.append(_text(block, path))
         elif kind == "tool_use":
@@ -199,18 +207,19 @@ def _assistant(blocks: list[Any], where: str) -> list[dict[str, Any]]:
 
 def _tools(told: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    tools = told.get("tools")
+    tools = told.get("tools", [])
+    if not isinstance(tools, list):
+        raise wrong("tools", "`tools` must be a list.")
     if tools:
-        if not isinstance(tools, list):
-            raise wrong("tools", "`tools` must be a list.")
         found["tools"] = [_tool(tool, f"tools[{i}]") for i, tool in enumerate(tools)]
     if (choice := told.get("tool_choice")) is None:
         return found
     asked = only(choice, {"type", "name", "disable_parallel_tool_use"}, "tool_choice")
-    if asked.get("type") == "tool":
+    kind = kind_of(asked)
+    if kind == "tool":
         found["tool_choice"] = {"type": "function", "function": {"name": asked.get("name")}}
-    elif asked.get("type") in _CHOICES:
-        found["tool_choice"] = _CHOICES[asked["type"]]
+    elif kind in _CHOICES:
+        found["tool_choice"] = _CHOICES[kind]
     else:
         raise wrong("tool_choice.type", "`tool_choice.type` is one of auto, any, tool, none.")
     if flag(asked, "disable_parallel_tool_use"):

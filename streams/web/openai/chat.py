@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from schemas.chat import Params
-from streams.web.openai.fields import Asked, flag, only, said, text, wrong
+from streams.web.openai.fields import Asked, flag, kind_of, only, said, text, wrong
 
 _WISHES = tuple(Params.model_fields)
 _SAME = ("messages", "tools", "tool_choice", "parallel_tool_calls", "n", "seed")
@@ -115,7 +115,7 @@ def _logprobs(told: Mapping[str, Any]) -> dict[str, Any]:
 def _format(asked: Any) -> dict[str, Any]:
     if asked is None:
         return {}
-    kind = asked.get("type") if isinstance(asked, dict) else None
+    kind = kind_of(asked)
     if kind in ("text", "json_object"):
         only(asked, {"type"}, "response_format")
         return {"json_object": True} if kind == "json_object" else {}
@@ -166,7 +166,7 @@ def _turn(turn: Any, where: str) -> dict[str, Any]:
 
 
 def _part(part: Any, where: str) -> Any:
-    kind = part.get("type") if isinstance(part, dict) else None
+    kind = kind_of(part)
     if kind not in _PARTS:
         raise wrong(
             f"{where}.type", f"`{where}.type` is {kind!r:.100}; taken are text and image_url.", "unsupported_parameter"

@@ -57,6 +57,12 @@ def text(body: Mapping[str, Any], name: str) -> str:
     return found
 
 
+def kind_of(value: Any, name: str = "type") -> str:
+    """What an object says that it is; empty where it says nothing that could be a name."""
+    found = value.get(name) if isinstance(value, dict) else None
+    return found if isinstance(found, str) else ""
+
+
 def flag(body: Mapping[str, Any], name: str) -> bool:
     """True or false; false where nothing is said."""
     found = body.get(name, False)

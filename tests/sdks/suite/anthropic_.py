@@ -21,7 +21,7 @@ def client(base_url: str, key: str) -> Anthropic:
 
 
 def test_a_message(client: Anthropic) -> None:
-    made = client.messages.create(model="fake", max_tokens=20, messages=SAID, system="Be brief.", temperature=0.5)
+    made = client.messages.create(model="fake", max_tokens=20, messages=SAID, system="Be brief.", stop_sequences=["zz"])
     assert made.content[0].type == "text"
     assert made.stop_reason in ("end_turn", "max_tokens")
     assert made.usage.output_tokens > 0
@@ -61,8 +61,8 @@ def test_errors_have_their_classes(client: Anthropic, base_url: str) -> None:
     with pytest.raises(anthropic.NotFoundError):
         client.messages.create(model="fakee", max_tokens=20, messages=SAID)
     with pytest.raises(anthropic.BadRequestError) as bad:
-        client.messages.create(model="fake", max_tokens=20, messages=SAID, temperature=9)
-    assert "temperature" in str(bad.value)
+        client.messages.create(model="fake", max_tokens=9000, messages=SAID)
+    assert "max_tokens" in str(bad.value)
     with pytest.raises(anthropic.AuthenticationError):
         Anthropic(base_url=base_url.removesuffix("/v1"), api_key="wrong").messages.create(
             model="fake", max_tokens=20, messages=SAID
