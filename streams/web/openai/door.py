@@ -166,7 +166,7 @@ def _fits(provider: Provider, model: str, asked: Any, body: Mapping[str, Any]) -
 
 
 async def _results(several: list[Taking]) -> list[dict[str, Any]]:
-    """All of them; where one is refused, the others are given up too."""
+    """All of them; a refusal of one is the answer, once the others have ended too."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_caught(taking)) for taking in several]
     found = [task.result() for task in tasks]

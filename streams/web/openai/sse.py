@@ -65,7 +65,8 @@ class Pen:
         head = Response(headers={**_HEADERS, **headers}, media_type="text/event-stream; charset=utf-8").raw_headers
         self._head = [(name, value) for name, value in head if name != b"content-length"]
         self.started, self.sent = False, Sent()
-        self._named = False
+        self.named = False
+        """Whether anything of the answer was sent."""
 
     async def comment(self) -> None:
         """Nothing new; the line is kept open."""
@@ -96,9 +97,9 @@ class Pen:
         await self._write(self._chunks.event(self._chunks.error(problem)), more=False)
 
     def _first(self) -> bytes:
-        if self._named:
+        if self.named:
             return b""
-        self._named = True
+        self.named = True
         return self._events(self._chunks.first())
 
     def _events(self, told: list[dict[str, Any]]) -> bytes:
@@ -128,11 +129,12 @@ async def follow(pen: Pen, reader: Reader, ending: asyncio.Future[bytes | None])
     ending.add_done_callback(lambda _: reader.along.wake())
     while True:
         ended, new = ending.done(), reader.new()
-        await pen.pieces(new)
-        if reader.along.anew:
-            raise BrokenOff
+        if not reader.along.anew:
+            await pen.pieces(new)
         if ended:
             return ending.result()
+        if reader.along.anew and pen.named:
+            raise BrokenOff
         if not await reader.wait(KEEP_ALIVE_S):
             await pen.comment()
 
