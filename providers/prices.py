@@ -165,7 +165,11 @@ def _dollars(entry: Entry, spent: Spent) -> Decimal | None:
     return by_tokens / _MILLION + entry.gpu_second * Decimal(str(spent.gpu_seconds or 0))
 
 
-def upper_estimate(call: ChatCall | EmbedCall, output_limit: int = 4096) -> Spent:
+OUTPUT_LIMIT = 4096
+"""Tokens of an answer of which nobody said how long it may be."""
+
+
+def upper_estimate(call: ChatCall | EmbedCall, output_limit: int = OUTPUT_LIMIT) -> Spent:
     """What a call that nobody heard of again can have used at most, about: `estimated` is true.
 
     Output: `max_tokens`, or `output_limit` where the call set none. GPU-seconds: its whole time-out.

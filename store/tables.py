@@ -88,6 +88,10 @@ requests = Table(
     Column("weight", Integer, nullable=False, server_default="0", comment="tokens it may take, guessed"),
     Column("key_id", Text, comment="whose key brought it over HTTP"),
     Column("budgets", Text, comment="under which it holds budget_nano"),
+    Column(
+        "quiet", Boolean, nullable=False, server_default=text("false"), comment="only its caller is told its answer"
+    ),
+    Column("streamed", Boolean, nullable=False, server_default=text("false"), comment="its caller reads along"),
 )
 
 # words and not bound values: PostgreSQL's generic plans use a partial index only for the very words of its condition
@@ -240,6 +244,17 @@ generating = Table(
     Column("since", Double, nullable=False, comment="when the one that runs was begun"),
     Column("at", Double, nullable=False),
     comment="how far long calls are; may be lost at any time",
+)
+
+pieces = Table(
+    "pieces",
+    metadata,
+    Column("request_pk", _PK, primary_key=True, autoincrement=False),
+    Column("fence", BigInteger, primary_key=True, autoincrement=False, comment="of the lease that made them"),
+    Column("number", Integer, primary_key=True, autoincrement=False, comment="from 0, without a gap"),
+    Column("body", LargeBinary, nullable=False, comment="JSON: what came since the number before"),
+    Column("at", Double, nullable=False),
+    comment="of answers that a caller of another process reads along; taken away when they are read; may be lost",
 )
 
 daily_costs = Table(

@@ -162,6 +162,8 @@ class Settings(BaseSettings):
     intake_window: Annotated[int, Field(ge=100)] = 4000  # records of one lane between Kafka and the ledger
     ledger_window: Annotated[int, Field(ge=1)] = 20_000  # waiting rows of one lane before its partitions are paused
     http_window: Annotated[int, Field(ge=1)] = 20_000  # waiting rows of one lane before HTTP refuses new ones (429)
+    chat_results: bool = False  # whether answers of OpenAI's paths go to genai.results too
+    chat_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 600.0  # how long callers of OpenAI's paths wait at most
     progress_topic: bool = False  # how far long calls are, on genai.runs too
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -28,7 +28,7 @@ from providers.base import (
     Spent,
     ToolCall,
 )
-from providers.prices import PriceTable, upper_estimate
+from providers.prices import OUTPUT_LIMIT, PriceTable, upper_estimate
 from schemas.errors import Failure
 from schemas.money import to_usd
 from schemas.request import Options
@@ -75,6 +75,8 @@ class Running:
 
     since: float
     tokens: int = 0
+    pieces: int = 0
+    """Told to whoever reads along; about a token each."""
 
 
 class LedgerCaller:
@@ -170,7 +172,13 @@ class LedgerCaller:
         if (reads := self.reads) is None:
             return None
         place = (self.claim.attempts + (not self.begun), self.number + 1)
-        return lambda delta: reads(place, delta)
+
+        def told(delta: Delta) -> None:
+            if (running := self.running) is not None:
+                running.pieces += 1
+            reads(place, delta)
+
+        return told
 
     async def embed(self, texts: Sequence[str], *, dimensions: int | None = None) -> EmbedAnswer:
         """Embeddings, in the order of the texts."""
@@ -201,7 +209,7 @@ class LedgerCaller:
             self.heard(journalled.node, error, time.perf_counter() - started)
             raise
         except BaseException:  # cancelled: the connection is closed, and nobody knows how far the call had come
-            self._close_broken(journalled, "cancelled", None, started)
+            self._close_broken(journalled, "cancelled", None, started, self._made(journalled, started))
             raise
         finally:
             self.running = None
@@ -252,7 +260,7 @@ class LedgerCaller:
             raise Expired
 
     def _journalled(self, call: ChatCall | EmbedCall, digest: bytes, prompt: Rendered | None) -> Call:
-        estimate = upper_estimate(call)
+        estimate = upper_estimate(call, _longest(self.provider, self.claim.model))
         priced = self.prices.of(self.claim.provider, self.claim.model, estimate)
         return Call(
             id=str(uuid_utils.uuid7()),
@@ -298,13 +306,24 @@ class LedgerCaller:
             Closing(call, "error", event=False, latency_ms=latency, error_type=error.type.value, error=error.message)
         )
 
-    def _close_broken(self, call: Call, words: str, error: ProviderError | None, started: float) -> None:
-        """Paid: the estimate is booked as wasted, or what the provider said it was. Free: nothing was lost but time."""
+    def _made(self, call: Call, started: float) -> Spent | None:
+        """What a call had made when we ended it, where its provider tells on the way; for who has gone it makes no more."""
+        running = self.running
+        tokens = 0 if running is None else max(running.tokens, running.pieces)
+        if not tokens:
+            return None
+        took_s = time.perf_counter() - started
+        return Spent(call.estimate_tokens, min(tokens, call.estimate_output), estimated=True, gpu_seconds=took_s)
+
+    def _close_broken(
+        self, call: Call, words: str, error: ProviderError | None, started: float, made: Spent | None = None
+    ) -> None:
+        """Paid: booked as wasted, at what is known of it, else at the estimate. Free: nothing was lost but time."""
         type_ = error.type.value if error else None
         if not self.traits.paid:
             self._close(Closing(call, "error", event=False, latency_ms=_since(started), error_type=type_, error=words))
             return
-        known = error.spent if error else None
+        known = error.spent if error else made
         spent = known or Spent(call.estimate_tokens, call.estimate_output, estimated=True)
         closing = self._booked(call, "wasted", spent, started)
         cost = closing.cost_nano if known else call.estimate_nano
@@ -370,6 +389,13 @@ class LedgerCaller:
     def latency_ms(self) -> int:
         """Time spent in calls."""
         return sum(closing.latency_ms for closing in self.closed)
+
+
+def _longest(provider: Provider, model: str) -> int:
+    """The most that an answer without `max_tokens` may have, where the provider knows it."""
+    able = provider.able(model) if isinstance(provider, Capable) else Able()
+    known = [most for most in (able.output_tokens, able.context_tokens or provider.traits.context_tokens) if most]
+    return min(known, default=OUTPUT_LIMIT)
 
 
 def _since(started: float) -> int:

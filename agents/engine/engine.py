@@ -15,6 +15,7 @@ from agents.engine.gates import Gates
 from agents.engine.metrics import Metrics
 from agents.engine.placer import LOADED_AFTER_S, Placer
 from agents.engine.policy import Patience
+from agents.engine.poster import Poster
 from agents.engine.quotas import Bounds, Quotas, spread
 from agents.engine.seat import Seat
 from agents.engine.shelf import Shelf
@@ -79,6 +80,8 @@ class Engine:
         self.writer, self.database, self.providers, self.metrics = writer, database, providers, metrics
         self.readers: dict[tuple[str, str, str], Reads] = {}
         """By identity: who reads along while an answer is made. Whoever puts one here takes it away again."""
+        self.poster = Poster(database)
+        """To readers in other processes."""
         self.tools = task.Tools(
             operations,
             providers,
@@ -92,7 +95,7 @@ class Engine:
             self._allowed,
             self._gpu_nodes,
             ensure,
-            lambda claim: self.readers.get((claim.tenant, claim.operation, claim.id)),
+            self._reads,
         )
         self.rules = limits.rules
         self.quotas = Quotas(limits.bounds, self._borrow)
@@ -148,6 +151,10 @@ class Engine:
 
     async def _gpu_nodes(self, claim: Claimed) -> dict[str, bool | None]:
         return await self.placer.asked_gpus(claim.provider)
+
+    def _reads(self, claim: Claimed) -> Reads | None:
+        reader = self.readers.get((claim.tenant, claim.operation, claim.id))
+        return self.poster.reads(claim) if reader is None and claim.streamed else reader
 
     def _want(self, shelf: Shelf) -> Want:
         """Nodes that have a GPU go first, so that whoever needs one gets it while there is one."""
@@ -271,6 +278,8 @@ class Engine:
                 del self.tasks[claim.pk]
             self.stopping.discard(claim.pk)
             self.returning.discard(claim.pk)
+            if claim.streamed:
+                self.poster.forget(claim)
 
     async def _record(self, claim: Claimed, step: Step | None, freed: Slot | None) -> None:
         if step is None:

@@ -14,7 +14,7 @@ from agents.engine.engine import Engine
 from agents.engine.placer import TICK_S
 from store.database import Database
 from store.errors import Away, StoreError
-from store.ledger import budgets, cache, cancels, generating, life
+from store.ledger import budgets, cache, cancels, generating, life, pieces
 from store.ledger.claim import known_pools
 from store.ledger.news import CHANNEL, heard
 from store.ledger.types import Routes
@@ -211,6 +211,7 @@ class Keeper:
         await self.database.write(generating.sweep)
         if wrong := await self.database.write(budgets.recount):
             log.warning("what was reserved of budgets was not what requests hold; it is now", budgets=wrong)
+        await self.database.write(pieces.sweep)
         more = True
         while more:
             more = await self.database.write(lambda conn: cache.sweep(conn, self.bounds))

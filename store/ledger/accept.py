@@ -23,6 +23,7 @@ _R = requests.c
 _P = intake_progress.c
 _ANEW = update(requests).where(_R.pk == bindparam("the_pk"))
 _NOT_ALONE = update(requests).where(_R.pk.in_(bindparam("pks", expanding=True))).values(alone=False)
+_LOUD = update(requests).where(_R.pk.in_(bindparam("pks", expanding=True))).values(quiet=False)
 _NEW, _NEW_BODY, _NEW_RESULT, _PUBLISH = insert(requests), insert(bodies), insert(results), insert(outbox)
 _REMEMBER = rows.upserting(positions, lambda statement: statement.on_conflict_do_nothing())
 _PROGRESS = (
@@ -63,6 +64,8 @@ class _Batch:
         self.positions: list[dict[str, Any]] = []
         self.cancelled: set[bytes] = set()
         self.not_alone: set[int] = set()
+        self.loud: set[int] = set()
+        """Quiet rows of which somebody else wants the answer too."""
         self.superseded: dict[bytes, str] = {}
         """Identities that a newer request of this batch replaces, and its id."""
         self.reached: dict[tuple[str, int], Position] = {}
@@ -153,6 +156,8 @@ class _Batch:
                 self._remember(arrival, "duplicate", known.pk, known.generation)
                 if known.alone:
                     self.not_alone.add(known.pk)
+                if known.quiet and not ask.quiet:
+                    self.loud.add(known.pk)
                 return Accepted("duplicate", known.pk, known.generation)
             case "replayed":
                 body = self.bodies_of.get((known.pk, known.generation))
@@ -180,7 +185,7 @@ class _Batch:
             origin = self.joins.place(arrival, ask, pk, row)
         self._hold(row, ask, ids)
         self.new.append(row)
-        self.known[key] = Known(pk, state, 1, 0, ask.payload_hash, row["error_type"], ask.alone)
+        self.known[key] = Known(pk, state, 1, 0, ask.payload_hash, row["error_type"], ask.alone, quiet=ask.quiet)
         self._supersede(ask, key)
         return self._taken(arrival, ask, pk, row, origin)
 
@@ -205,6 +210,7 @@ class _Batch:
             row["error_type"],
             ask.alone,
         )
+        known.quiet = ask.quiet
         self._supersede(ask, _identity(ask))
         return self._taken(arrival, ask, known.pk, row, origin)
 
@@ -267,9 +273,11 @@ class _Batch:
         row.update(state="succeeded", completed_at=self.at, fingerprint=None, follows=origin.pk if by_key else None)
         self.known[_identity(ask)].state = "succeeded"
         self._keep(pk, generation, "succeeded", body)
-        self.outbox.append(
-            answers.to_results(self.routes, arrival.key, ask.id, row["partition"], body, arrival.headers, ask.run_id)
-        )
+        if not ask.quiet:
+            where = row["partition"]
+            self.outbox.append(
+                answers.to_results(self.routes, arrival.key, ask.id, where, body, arrival.headers, ask.run_id)
+            )
         decision: Decision = "replayed" if by_key else "cached"
         self._remember(arrival, decision, pk, generation)
         return Accepted(decision, pk, generation, body, saved_nano=answers.cost_of(recorded))
@@ -426,6 +434,8 @@ class _Batch:
             "alone": ask.alone,
             "due": min(self.at + ask.patience_s, math.inf if ask.deadline is None else ask.deadline),
             "weight": ask.weight,
+            "quiet": ask.quiet,
+            "streamed": ask.streamed,
             "superseded_by": None,
             "key_id": ask.key_id,
         }
@@ -449,6 +459,8 @@ class _Batch:
         rows.many(conn, _REMEMBER(conn), self.positions)
         if self.not_alone:
             conn.execute(_NOT_ALONE, {"pks": rows.padded(self.not_alone)})
+        if self.loud:
+            conn.execute(_LOUD, {"pks": rows.padded(self.loud)})
         if self.superseded:
             supersede.replace(conn, self.routes, self.superseded, self.at)
         if self.cancelled:

@@ -214,6 +214,18 @@ def to_results(
     return {"topic": topic, "partition": where, "number": None, "key": real, "value": body, "headers": headers}
 
 
+def letters(routes: Routes, claim: Claimed, body: bytes, dead: Failure | None, attempts: int) -> list[OutRow]:
+    """What is published of a row's end: its result, and where `dead` says why a dead letter. Of a quiet one nothing: its
+    caller has been told, and nobody else may be.
+    """
+    if claim.quiet:
+        return []
+    told = [to_results(routes, claim.key, claim.id, claim.partition, body, claim.headers, claim.run_id)]
+    if dead is not None and not is_replay(claim.run_id):
+        told.append(dead_claim(routes, claim, dead, attempts))
+    return told
+
+
 def to_dlq(
     routes: Routes,
     *,

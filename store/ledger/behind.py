@@ -236,11 +236,7 @@ class _Following:
         saved = answers.cost_of(end.body)
         kind: Literal["key", "flight"] = "key" if row.behind == KEY else "flight"
         self.shared.append(Shared(claim, lead.pk, kind, end.status, body, saved))
-        self.letters.append(
-            answers.to_results(self.routes, claim.key, claim.id, claim.partition, body, claim.headers, claim.run_id)
-        )
-        if end.dead_letter and end.failure is not None:
-            self.letters.append(answers.dead_claim(self.routes, claim, end.failure, 0))
+        self.letters += answers.letters(self.routes, claim, body, end.failure if end.dead_letter else None, 0)
 
     def _pass_on(self, lead: Any, followers: Sequence[Any]) -> None:
         """The oldest leads, of those with the key before those that only ask the same."""

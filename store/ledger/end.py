@@ -47,6 +47,8 @@ CLAIMED_COLUMNS = (
     _R.key_id,
     _R.budgets,
     _R.budget_nano,
+    _R.quiet,
+    _R.streamed,
 )
 CLAIMED = select(*CLAIMED_COLUMNS, bodies.c.value, bodies.c.headers).join_from(
     requests, bodies, bodies.c.request_pk == _R.pk
@@ -106,11 +108,7 @@ def end_rows(
                 "completed_at": at,
             }
         )
-        letters.append(
-            answers.to_results(routes, claim.key, claim.id, claim.partition, body, claim.headers, claim.run_id)
-        )
-        if dead_letter and failure is not None and not answers.is_replay(claim.run_id):
-            letters.append(answers.dead_claim(routes, claim, failure, claim.attempts))
+        letters += answers.letters(routes, claim, body, failure if dead_letter else None, claim.attempts)
         ended[claim.pk] = behind.Ended(status, body, failure, dead_letter)
     change = {
         "state": status.value,

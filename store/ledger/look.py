@@ -43,6 +43,7 @@ _KNOWN = (
         _R.error_type,
         _R.alone,
         _R.superseded_by.is_not(None),
+        _R.quiet,
     )
     .where(_R.identity.in_(bindparam("identities", expanding=True)))
     .order_by(_R.pk)

@@ -33,7 +33,7 @@ REPLAYED, TOTALS = "genai-replayed", "genai-totals"
 _KEPT = and_(results.c.request_pk == _R.pk, results.c.generation == _R.generation)
 _SIZES = select(_R.pk, func.length(results.c.body)).join_from(requests, results, _KEPT, isouter=True)
 _RESULTS = (
-    select(_R.pk, _R.id, _R.key, _R.partition, _R.run_id, _R.state, results.c.body, bodies.c.headers)
+    select(_R.pk, _R.id, _R.key, _R.partition, _R.run_id, _R.state, _R.quiet, results.c.body, bodies.c.headers)
     .join_from(requests, results, _KEPT, isouter=True)
     .join(bodies, bodies.c.request_pk == _R.pk, isouter=True)
 )
@@ -85,7 +85,7 @@ def publish(conn: Connection, routes: Routes, pks: Sequence[int], width: int) ->
     """The answers of these requests, and the events of all their calls. `width`: partitions of the results' topic."""
     some = rows.padded(pks)
     found = list(conn.execute(_RESULTS.where(_R.pk.in_(some)).order_by(_R.pk)))
-    told = [_result(routes, row, width) for row in found if row.body is not None]
+    told = [_result(routes, row, width) for row in found if row.body is not None and not row.quiet]
     calls = list(conn.execute(_EVENTS.where(_E.request_pk.in_(some))))
     told_of = [(_Booked(row, row.closed_at), _event(routes, row)) for row in calls]
     told_of += [

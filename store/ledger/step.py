@@ -60,6 +60,7 @@ _LOOK = (
         _R.superseded_by,
         _R.budgets,
         _R.budget_nano,
+        _R.quiet,
         VERSION,
         clock().label("now"),
         *behind.WAITED_FOR,
@@ -230,7 +231,10 @@ def _verdict(step: Step, row: Any) -> str:
 
 
 def _noted(step: Step, row: Any) -> Step:
-    """The same; the answer says if a newer request has taken this one's place while it ran."""
+    """The same; the answer says if a newer request has taken this one's place while it ran, and is published if somebody
+    else has asked for it meanwhile.
+    """
+    step.claim.quiet = bool(row.quiet)
     if row.superseded_by is None or not isinstance(step.then, End):
         return step
     return replace(step, then=replace(step.then, warnings=(*step.then.warnings, supersede.note(row.superseded_by))))
@@ -309,12 +313,8 @@ def _end(
 
 
 def _letters(routes: Routes, step: Step, end: End, body: bytes) -> list[answers.OutRow]:
-    claim = step.claim
-    letters = [answers.to_results(routes, claim.key, claim.id, claim.partition, body, claim.headers, claim.run_id)]
-    dead = end.status is Status.FAILED and end.dead_letter and not answers.is_replay(claim.run_id)
-    if dead and end.failure is not None:
-        letters.append(answers.dead_claim(routes, claim, end.failure, end.attempts))
-    return letters
+    dead = end.failure if end.status is Status.FAILED and end.dead_letter else None
+    return answers.letters(routes, step.claim, body, dead, end.attempts)
 
 
 def _ended_before(conn: Connection, steps: Sequence[Step]) -> dict[int, bytes]:

@@ -81,6 +81,10 @@ class Ask:
     """What its first call may cost at most; None: nothing prices its model."""
     most_at_once: int | None = None
     """So many unfinished requests its key may have; one more is not taken (`crowded`)."""
+    quiet: bool = False
+    """Only its caller is told its answer: neither a result nor a dead letter is published."""
+    streamed: bool = False
+    """Its caller reads along, so whoever runs it sends the pieces across."""
     failure: Failure | None = None
     unreadable: bool = False
     """The bytes are no request at all: they also go to the dead letters."""
@@ -221,6 +225,8 @@ class Claimed:
     budgets: str | None
     """Under which it holds `budget_nano`; see `purse.py`."""
     budget_nano: int | None
+    quiet: bool
+    streamed: bool
     value: bytes
     headers: bytes
     taken_at: float = field(default_factory=time.monotonic)

@@ -37,6 +37,9 @@ from streams.web.front import Front
 from streams.web.health import health_response, ready_response
 from streams.web.ids import Identified
 from streams.web.layers import keyed, layers
+from streams.web.messages import describing as told_of_messages
+from streams.web.messages import door as messages
+from streams.web.openai import describing, door
 from streams.web.page import Page
 from streams.web.problems import Problem, on_defect, on_http, on_problem
 from streams.web.reference import page_of
@@ -63,7 +66,7 @@ def make_api(front: Front) -> FastAPI:
             path, handler, methods=["GET"], tags=["state"], summary=handler.__doc__, openapi_extra=described
         )
     _pages(app, front)
-    for path, (tag, order, described) in _ORDERS.items():
+    for path, (tag, order, described) in (_OPENAI | _ORDERS).items():
         handler = _get(front, order)
         app.add_api_route(path, handler, methods=["POST"], tags=[tag], summary=order.__doc__, openapi_extra=described)
     for method, path, look, described in _BUDGETS:
@@ -180,6 +183,14 @@ _BUDGETS: tuple[tuple[str, str, Look, dict[str, Any]], ...] = (
     ("GET", "/v1/budgets/{budget}", budgets.shown, answered("/v1/budgets/{budget}")),
     ("DELETE", "/v1/budgets/{budget}", budgets.remove, answered("/v1/budgets/{budget}")),
 )
+_OPENAI: dict[str, tuple[str, Look, dict[str, Any]]] = {
+    "/v1/chat/completions": ("openai", door.chat_completions, describing.CHAT),
+    "/v1/completions": ("openai", door.old_completions, describing.OLD),
+    "/v1/embeddings": ("openai", door.embed, describing.EMBEDDINGS),
+    "/v1/messages": ("anthropic", messages.messages, told_of_messages.MESSAGES),
+    "/v1/messages/count_tokens": ("anthropic", messages.count_tokens, told_of_messages.COUNT),
+}
+"""What OpenAI's and Anthropic's clients ask for; before the operations, which take any name."""
 
 
 def _pages(app: FastAPI, front: Front) -> None:

@@ -42,7 +42,11 @@ def route(front: Front, operation: str) -> Callable[[Request], Awaitable[Respons
         if wait is None:
             wait = _usual_wait(record, spine.settings.default_timeout_s)
         _take_key(record, request.headers.get(IDEMPOTENCY_KEY))
-        what, found = await _accept(front, request, operation, lane, record, waits=wait > 0)
+
+        def settled(what: Ask) -> Ask:
+            return replace(what, alone=wait > 0 and what.idempotency_key is None)
+
+        what, found = await accept(front, request, operation, lane, record, _headers(request), settle=settled)
         async with leaving.watched(front, request, what, found):
             return await _answer(front, what, found, wait)
 
@@ -106,10 +110,18 @@ def _take_key(record: dict[str, Any], given: str | None) -> None:
     record["idempotency_key"] = key
 
 
-async def _accept(
-    front: Front, request: Request, operation: str, lane: Lane, record: dict[str, Any], *, waits: bool
+async def accept(
+    front: Front,
+    request: Request,
+    operation: str,
+    lane: Lane,
+    record: dict[str, Any],
+    headers: Headers,
+    *,
+    settle: Callable[[Ask], Ask],
 ) -> tuple[Ask, Accepted]:
-    spine, headers = front.parts(), _headers(request)
+    """Into the ledger. `settle` adds what the door knows of the caller, or refuses. Raises `Problem`."""
+    spine = front.parts()
     tenant = principal_of(request).tenant_of(None, spine.settings.default_tenant)
     try:
         raw = orjson.dumps(record)
@@ -123,7 +135,7 @@ async def _accept(
         raise Problem(422, f"{what.failure.message}.")
     if not spine.writer.health.ok:
         raise unavailable(f"The database is away ({spine.writer.health.why}); nothing was taken. Ask again.")
-    what = await admitting.admitted(front, request, replace(what, alone=waits and what.idempotency_key is None))
+    what = await admitting.admitted(front, request, settle(what))
     await front.gate.check(spine, what)
     arrival = Arrival(what, None, None, raw, pack_headers(headers))
     try:
@@ -139,13 +151,18 @@ async def _accept(
     return what, found
 
 
-async def _answer(front: Front, what: Ask, found: Accepted, wait: float) -> Response:
+async def ended(front: Front, found: Accepted, wait: float) -> bytes | None:
+    """The result of what was accepted; None: it takes longer."""
     if found.body is not None:
-        return result(found.body)
+        return found.body
     if found.pk is None:
         raise Problem(422, "The database cannot keep this request: a text in it holds a character that it refuses.")
     assert front.waiters is not None
-    body = await front.waiters.wait((found.pk, found.generation), wait)
+    return await front.waiters.wait((found.pk, found.generation), wait)
+
+
+async def _answer(front: Front, what: Ask, found: Accepted, wait: float) -> Response:
+    body = await ended(front, found, wait)
     if body is not None:
         return result(body)
     url = status_url(what.tenant, what.operation, what.id)

@@ -16,6 +16,10 @@ from schemas.runs import NewRun
 from store.ledger.books import GROUPS
 from streams.budgets import Budget
 from streams.web import examples
+from streams.web.messages import describing as messages
+from streams.web.messages import shape as messages_shape
+from streams.web.openai import describing as openai
+from streams.web.openai import shape as openai_shape
 
 BODIES: tuple[type[BaseModel], ...] = (NewPrompt, Edit, Move, Rollback, Render, NewRun)
 """What is written besides requests."""
@@ -141,11 +145,18 @@ def describer(app: FastAPI, operations: dict[str, Operation]) -> Callable[[], di
                 for route in methods.values():
                     route["parameters"] = _in_path(path) + route.get("parameters", [])
                     route["responses"].pop("422", None)
-                    route["responses"]["default"] = _REFUSAL
+                    route["responses"]["default"] = _refusal(path)
             app.openapi_schema = made
         return app.openapi_schema
 
     return describe
+
+
+def _refusal(path: str) -> dict[str, Any]:
+    """In the shape of its path."""
+    if path in messages_shape.PATHS:
+        return messages.REFUSAL
+    return openai.REFUSAL if path in openai_shape.PATHS else _REFUSAL
 
 
 def _in_path(path: str) -> list[dict[str, Any]]:

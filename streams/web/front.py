@@ -16,6 +16,7 @@ from streams.app import Spine
 from streams.broker import probe
 from streams.lag import Lag
 from streams.settings import Settings
+from streams.web.along import Alongs
 from streams.web.gate import Gate
 from streams.web.keyring import Keyring
 from streams.web.limits import Minutes
@@ -58,6 +59,7 @@ class Front:
     """worker, web, or both: what /health says of itself."""
     spine: Spine | None = None
     waiters: Waiters | None = None
+    alongs: Alongs | None = None
     starting: Part = field(default_factory=lambda: Part(ok=False, why="starting"))
     provider: Part = field(default_factory=lambda: Part(ok=False, why="not asked yet", needed=False))
     bootstrap: str | None = None
@@ -97,11 +99,13 @@ class Front:
         await self.keys.start(spine.database)
         waiters = Waiters(spine)
         waiters.start()
+        alongs = Alongs(spine)
+        alongs.start()
         watches = [
             asyncio.create_task(watch)
             for watch in (self._watch_provider(spine), self._watch_broker(), self._watch_unread())
         ]
-        self.spine, self.waiters, self.starting = spine, waiters, Part(ok=True)
+        self.spine, self.waiters, self.alongs, self.starting = spine, waiters, alongs, Part(ok=True)
         try:
             yield waiters
         finally:
@@ -111,6 +115,7 @@ class Front:
             await asyncio.gather(*watches, return_exceptions=True)
             await waiters.stop()
             await self.keys.stop()
+            await alongs.stop()
 
     def close(self) -> None:
         """The parts are gone."""

@@ -23,8 +23,12 @@ _ASKED = (
     "genai-tenant",
     "genai-deadline",
     "traceparent",
+    "idempotency-key",
+    "x-genai-lane",
+    "x-genai-tenant",
 )
-_TOLD = (HEADER, "etag", "link", "location", "retry-after", *HEADERS)
+_OF_ANSWERS = ("x-genai-request-id", "x-genai-cost-usd", "x-genai-cache")
+_TOLD = (HEADER, "etag", "link", "location", "retry-after", *HEADERS, *_OF_ANSWERS)
 
 
 def layers(front: Front) -> list[Middleware]:

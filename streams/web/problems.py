@@ -12,8 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
 
 from schemas.errors import ErrorType
+from streams.web import shapes
 
 STATUS: Mapping[str, int] = {
     ErrorType.INVALID_REQUEST: 422,
@@ -53,7 +55,7 @@ class Problem(Exception):
         self.status, self.detail, self.error, self.headers, self.more = status, detail, error, headers, more
 
     def response(self) -> Response:
-        """As `application/problem+json`."""
+        """As `application/problem+json`, or as the clients of its path read errors."""
         body = {
             "type": f"urn:genai-spine:error:{self.error.value}",
             "title": HTTPStatus(self.status).phrase,
@@ -62,7 +64,22 @@ class Problem(Exception):
             "error": {"type": self.error.value, "message": self.detail, "retryable": self.status in {429, 503}},
             **self.more,
         }
-        return Response(orjson.dumps(body), self.status, self.headers, media_type="application/problem+json")
+        return _Refusal(self, orjson.dumps(body))
+
+
+class _Refusal(Response):
+    """Takes its shape where it goes: what lies around the routes refuses too, and knows no more than the path."""
+
+    def __init__(self, problem: Problem, body: bytes) -> None:
+        super().__init__(body, problem.status, problem.headers, media_type="application/problem+json")
+        self._problem = problem
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        shape, p = shapes.of(scope.get("path", "")), self._problem
+        if shape is None:
+            await super().__call__(scope, receive, send)
+        else:
+            await shape(p.detail, p.error.value, p.status, p.headers, p.more)(scope, receive, send)
 
 
 def unavailable(detail: str, retry_after_s: int = 2) -> Problem:

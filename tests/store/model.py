@@ -77,6 +77,7 @@ class Row:
     fingerprint: bytes | None = None
     ended_at: int = 0
     alone: bool = False
+    quiet: bool = False
     supersede: str | None = None
     superseded: bool = False
     decided: int = 0
@@ -252,7 +253,7 @@ class Model:
         if row.hash != ask.payload_hash and binds:
             return self._conflict(arrival, key)
         if row.state not in TERMINAL:
-            row.alone = False
+            row.alone, row.quiet = False, row.quiet and ask.quiet
             return "duplicate", row.generation
         if row.superseded or (row.state == "succeeded" and row.hash == ask.payload_hash):
             if arrival.position:
@@ -293,7 +294,7 @@ class Model:
 
     def _begin(self, arrival: Arrival, ask: Ask, row: Row, *, cancelled: bool) -> tuple[str, int]:
         row.lane, row.paid, row.on_ambiguous, row.run = ask.lane, ask.paid, ask.on_ambiguous, ask.run_id
-        row.alone, row.key_id = ask.alone, ask.key_id
+        row.alone, row.key_id, row.quiet = ask.alone, ask.key_id, ask.quiet
         row.overdue, row.pinned = ask.deadline is not None, ask.pinned
         row.from_kafka = arrival.position is not None
         row.where = arrival.position.partition if arrival.position else partition("", ask.id.encode())
@@ -482,7 +483,9 @@ class Model:
         self.results[row.key, row.generation] = status
         cached = lead.key[1] if lead.key[0] == row.key[0] else ELSEWHERE
         self.cached[row.key, row.generation] = cached
-        self.letters[results_letter(row.where, row.key, row.generation, status, replayed=replayed, cached=cached)] += 1
+        if not row.quiet:
+            letter = results_letter(row.where, row.key, row.generation, status, replayed=replayed, cached=cached)
+            self.letters[letter] += 1
 
     def _let_go(self, ended: Sequence[Row], *, dead: bool) -> None:
         """Who waits for rows that have just ended."""
@@ -500,7 +503,7 @@ class Model:
             elif row.state == "failed":
                 for each in by_key:
                     self._copy(each, row, "failed", replayed=True)
-                    if dead and row.error:
+                    if dead and row.error and not each.quiet:
                         self.letters[dead_letter(row.error, each.key)] += 1
                 for each in flying:
                     self._lead(each, [])
@@ -562,6 +565,8 @@ class Model:
             row.state, row.owner, row.error, row.ended_at = status, None, error, self.ends
             assert (row.key, row.generation) not in self.results, "a second result"
             self.results[row.key, row.generation] = status
+            if row.quiet:
+                continue
             self.letters[results_letter(row.where, row.key, row.generation, status)] += 1
             if dead and error:
                 self.letters[dead_letter(error, row.key)] += 1

@@ -190,12 +190,16 @@ class StateTable(RuleBasedStateMachine):
         decided = self.ledger.write(lambda conn: accept(conn, ROUTES, arrivals))
         assert [found.decision for found in decided] == expected
 
-    @rule(what=records.filter(lambda what: not isinstance(what, Unreadable)), most=st.sampled_from([None, None, 1, 2]))
-    def over_http(self, what: Any, most: int | None) -> None:
+    @rule(
+        what=records.filter(lambda what: not isinstance(what, Unreadable)),
+        most=st.sampled_from([None, None, 1, 2]),
+        quiet=st.booleans(),
+    )
+    def over_http(self, what: Any, most: int | None, quiet: bool) -> None:
         """Of nobody's key, or of one that may have so many unfinished requests."""
         if isinstance(what, Ask):
             alone, key = what.idempotency_key is None, None if most is None else "key"
-            what = replace(what, alone=alone, key_id=key, most_at_once=most)
+            what = replace(what, alone=alone, key_id=key, most_at_once=most, quiet=quiet)
         self._take_in([Arrival(what, None, None, b'{"input":{}}', b"[]")])
 
     @precondition(lambda self: any(row.unfinished and not row.from_kafka for row in self.model.rows.values()))

@@ -17,7 +17,16 @@ pytestmark = pytest.mark.fast
 _OPEN = {"/health", "/ready", "/docs", "/openapi.json", "/assets/page.css", "/assets/page.js"}
 
 
-_NOBODYS = {"/v1/models", "/v1/models/{model:path}", "/v1/{operation}"}
+_NOBODYS = {
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
+    "/v1/models",
+    "/v1/models/{model:path}",
+    "/v1/{operation}",
+}
 """Any key may come, and nothing of a tenant is there."""
 _HELD = {
     "/v1/usage",

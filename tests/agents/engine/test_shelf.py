@@ -44,6 +44,8 @@ def row(pk: int, lane: int, tenant: str = "t") -> Claimed:
         None,
         None,
         None,
+        False,
+        False,
         b"{}",
         b"[]",
     )
