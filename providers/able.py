@@ -1,6 +1,7 @@
 """What a call asks for against what a model can do: asked before the call, not learnt from its refusal."""
 
-from providers.base import Able, ChatCall, EmbedCall, Forced, Unsupported
+from providers import images
+from providers.base import Able, ChatCall, EmbedCall, Forced, Image, Unsupported
 
 
 def wants(call: ChatCall | EmbedCall) -> list[str]:
@@ -40,10 +41,15 @@ def lacks(asked: list[str], able: Able) -> list[str]:
 
 
 def check(call: ChatCall | EmbedCall, able: Able) -> None:
-    """Raises `Unsupported` that names what the model cannot do; nothing is dropped silently."""
+    """Raises `Unsupported` that names what the model cannot do, and `Rejected` for a picture that is none or a bomb; nothing is
+    dropped silently.
+    """
     missing = lacks(wants(call), able)
     if missing:
         raise unsupported(call.model, missing)
+    if isinstance(call, ChatCall):
+        for image in (part for message in call.messages for part in message.parts if isinstance(part, Image)):
+            images.inline(image.url)
 
 
 def unsupported(model: str, missing: list[str]) -> Unsupported:

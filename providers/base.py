@@ -208,6 +208,7 @@ class Able:
     `params`: which of `schemas.chat.Params` its provider passes on, and `dimensions` of embeddings. `output_tokens`: the longest answer.
     `json_mode`: any JSON object, None: as `schema`. `temperature`: another one than 1. `forced_tools`: it may be made to call one,
     `one_tool`: to call one at a time.
+    `thinks`: it thinks before it answers, and that counts against `max_tokens`; the room to leave for it, in tokens.
     """
 
     chat: bool | None = None
@@ -225,6 +226,7 @@ class Able:
     json_mode: bool | None = None
     forced_tools: bool | None = None
     one_tool: bool | None = None
+    thinks: int = 0
 
 
 @runtime_checkable

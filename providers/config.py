@@ -5,20 +5,22 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from providers.double.faults import Behaviour
+from providers.outbound import NOTHING, Listed
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
     """Servers under one name that speak OpenAI's format, each of `urls` (with their `/v1`) a node of its own.
 
-    `missing`: why it cannot be called yet, and what to set; empty: nothing is missing. `style`: `openai` is OpenAI itself,
-    `azure` has its models in the path, as deployments. `cannot`: what its servers do not do, in OpenAI's words.
-    `context_tokens`: what its chat models read and write at most; None: it varies, or nobody said.
+    `setting`: what holds the key. `missing`: why it cannot be called yet, and what to set; empty: nothing is missing.
+    `style`: `openai` is OpenAI itself, `azure` has its models in the path, as deployments. `cannot`: what its servers do not
+    do, in OpenAI's words. `context_tokens`: what its chat models read and write at most; None: it varies, or nobody said.
     """
 
     name: str
     urls: tuple[str, ...]
     key: str = field(default="", repr=False)
+    setting: str = "its key"
     missing: str = ""
     slots: int = 8
     paid: bool = True
@@ -35,6 +37,7 @@ NO_OPENAI = "There is no key for OpenAI: set GENAI_OPENAI_API_KEY."
 OPENAI = Server(
     "openai",
     ("https://api.openai.com/v1",),
+    setting="GENAI_OPENAI_API_KEY",
     missing=NO_OPENAI,
     chat_model="gpt-4.1-mini",
     embed_model="text-embedding-3-small",
@@ -52,6 +55,7 @@ class Config:
     `anthropic_key` None: none is needed but at Anthropic's own address.
     `bedrock_region` None: Bedrock is not set up. `bedrock_url` None: AWS's own addresses there. `bedrock_key`: a Bedrock API key;
     None: the usual chain of AWS credentials.
+    `outbound`: addresses that are reached although they are private, link-local or otherwise special.
     `fake_url`: the address of `genai-spine fake-provider`; None: the double in this process.
     """
 
@@ -79,5 +83,6 @@ class Config:
     fake_url: str | None = None
     fake_slots: int = 4
     fake_paid: bool = True
+    outbound: Listed = NOTHING
     fake: Behaviour = field(default_factory=Behaviour)
     openai: Server = OPENAI

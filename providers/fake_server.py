@@ -1,12 +1,13 @@
 """The double as a server that speaks its providers' formats, and counts: its count outlives a worker that is killed.
 
     GET  /_counts             figures and calls by request (`?requests=0`: without them), from the header x-genai-request
-    POST /_reset              forget them
+    POST /_reset              forget them, and close the gate
+    POST /_open               open the gate for the answers that wait at it, `[fake:gate]`, and those to come
 
 Which paths it has, `providers/double/wires.py` lists by format. An answer that is streamed comes in pieces over a latency of
 0.2 s or more. With `slots`, further calls wait in a queue of 512, then 503, as at an Ollama. With `Behaviour.holds` it loads
-and throws out models as one, too. Measured with a JSON schema at 0 ms: 75-95 us of CPU a call, 5,500-11,000 calls/s beside
-its client on two shared cores.
+and throws out models as one, too, and pulls them (`/api/pull`). Measured with a JSON schema at 0 ms: 75-95 us of CPU a call,
+5,500-11,000 calls/s beside its client on two shared cores.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from typing import Any
 
 import orjson
 
+from providers.double import ollama, pulling
 from providers.double.counts import Counts, End
 from providers.double.faults import FAULTS, STEP_S, Behaviour, Fault, Plan, plan
 from providers.double.http1 import Connection, Request, Response
@@ -47,6 +49,8 @@ class Call:
     """A part of its answer was sent."""
     load_s: float = 0.0
     """How much of its time it waited for its model."""
+    said: Said | None = None
+    """Its answer, while its rest waits at the gate."""
 
 
 class FakeServer:
@@ -57,15 +61,19 @@ class FakeServer:
         self.url = ""
         self._how = how
         self._slots = slots
-        self._models = models
+        self._models = list(models)
+        self._unloaded: set[str] = set()
         self._loading = Loading(how.holds, how.load_s, time.monotonic)
         self._working = 0
         self._queue: deque[Call] = deque()
         self._calls: dict[Connection, Call] = {}
+        self._gate_is_open = False
+        self._at_gate: list[Call] = []
         self._server: asyncio.Server | None = None
         self._pages: Mapping[tuple[str, str], Callable[[Request], Response]] = {
             ("GET", "/_counts"): self._show_counts,
             ("POST", "/_reset"): self._reset,
+            ("POST", "/_open"): self._open,
         }
 
     async def listen(self, host: str, port: int) -> None:
@@ -91,6 +99,9 @@ class FakeServer:
             if wire.kind(request.path) is not None:
                 self._call(connection, request, wire)
                 return
+        if (request.method, request.path) == ("POST", "/api/pull"):
+            self._pull(connection, request)
+            return
         connection.answer(self._page(request))
 
     def _page(self, request: Request) -> Response:
@@ -125,6 +136,11 @@ class FakeServer:
             self.counts.end(tag, "refused")
             connection.answer(wire.failure(Plan(fault="rate_limited", argument=self._how.most_wait_s)))
             return
+        if asked.unloads:
+            self._unload(asked.model)
+            self.counts.end(tag, "finished")
+            connection.answer(wire.answer(asked, Plan(), self._shelf(), 0.0).whole())
+            return
         fate = plan(self._how, tag or f"#{self.counts.total.started}", nth, asked.texts)
         call = Call(connection, tag, asked, fate)
         if self._queue or not self._may_work(call):
@@ -135,10 +151,28 @@ class FakeServer:
 
     def loaded(self) -> tuple[str, ...]:
         """The models in memory."""
-        return tuple(self._loading.ready_at) if self._how.holds else self._models
+        if self._how.holds:
+            return tuple(self._loading.ready_at)
+        return tuple(name for name in self._models if name not in self._unloaded)
+
+    def _unload(self, model: str) -> None:
+        self._loading.drop(_tagged(model))
+        self._unloaded.add(_tagged(model))
+
+    def _pull(self, connection: Connection, request: Request) -> None:
+        model = ollama.named(request.body)
+        if not model:
+            connection.answer(ollama.error(400, "invalid model name"))
+            return
+
+        def done() -> None:
+            if _tagged(model) not in self._models:
+                self._models.append(_tagged(model))
+
+        pulling.pull(connection, model, done)
 
     def _shelf(self) -> Shelf:
-        return Shelf(self._models, self.loaded(), self._how.context_tokens, self._how.seed)
+        return Shelf(tuple(self._models), self.loaded(), self._how.context_tokens, self._how.seed)
 
     def _may_work(self, call: Call) -> bool:
         has_slot = not self._slots or self._working < self._slots
@@ -155,15 +189,40 @@ class FakeServer:
     def _work(self, call: Call) -> None:
         self._working += 1
         call.working = True
+        self._unloaded.discard(_tagged(call.asked.model))
         call.load_s = self._loading.begin(_tagged(call.asked.model))
         if call.load_s:
             call.fate = replace(call.fate, delay_s=call.fate.delay_s + call.load_s)
-        if call.fate.delay_s >= 2 * STEP_S and call.fate.fault is None and call.asked.streamed:
+        if call.fate.gate and not self._gate_is_open:
+            self._wait_at_gate(call)
+        elif call.fate.delay_s >= 2 * STEP_S and call.fate.fault is None and call.asked.streamed:
             self._stream(call)
         elif call.fate.delay_s > 0:
             call.timer = asyncio.get_running_loop().call_later(call.fate.delay_s, self._finish, call)
         else:
             self._finish(call)
+
+    def _wait_at_gate(self, call: Call) -> None:
+        """Streamed: with its first pieces sent."""
+        self._at_gate.append(call)
+        if call.asked.streamed:
+            call.said = self._answer(call)
+            call.begun = True
+            call.connection.begin(call.said.content_type)
+            call.connection.more(b"".join(call.said.pieces[: call.said.opening]))
+
+    def _open(self, _: Request) -> Response:
+        self._gate_is_open = True
+        waiting, self._at_gate = self._at_gate, []
+        for call in waiting:
+            if self._calls.get(call.connection) is not call:
+                continue
+            if call.said is None:
+                self._finish(call)
+            else:
+                rest = b"".join(call.said.pieces[call.said.opening :])
+                self._piece(call, call.said.content_type, deque([rest]), 0.0)
+        return _json({})
 
     def _stream(self, call: Call) -> None:
         """The pieces evenly over the time."""
@@ -233,6 +292,7 @@ class FakeServer:
     def _reset(self, _: Request) -> Response:
         self.counts.reset()
         self._loading.loads = {}
+        self._gate_is_open = False
         return _json({})
 
 

@@ -6,18 +6,20 @@ or reads along; else whole, which costs less. `able` is known of OpenAI's own mo
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import quote
 
 import httpx
 
-from providers import able, http, openai_errors, openai_models, openai_wire, tokens
+from providers import able, http, images, openai_errors, openai_models, openai_wire, tokens
 from providers.base import (
     Able,
     ChatAnswer,
     ChatCall,
     EmbedAnswer,
     EmbedCall,
+    Image,
     Kind,
     Model,
     ModelNotFound,
@@ -29,6 +31,7 @@ from providers.base import (
 )
 from providers.config import Config, Server
 from providers.openai_stream import Reading
+from providers.outbound import NOTHING, Guard, Listed
 from schemas.chat import Params
 
 _BIG = 1 << 18
@@ -59,7 +62,7 @@ CANNOT = _ALL | {
 class OpenAIProvider:
     """The servers of one name. Without its key it is there, says what is missing and refuses every call."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, outbound: Listed = NOTHING) -> None:
         self.name = server.name
         self.missing = server.missing
         self.traits = Traits(paid=server.paid, context_tokens=server.context_tokens)
@@ -68,7 +71,8 @@ class OpenAIProvider:
         self._headers = _headers(server)
         self._max_name = "max_tokens" if server.style == "compatible" else "max_completion_tokens"
         self._able = _able(server)
-        self._http = http.client()
+        self._http = http.client(Guard("operator", outbound))
+        self._images = images.Fetcher(outbound)
 
     def nodes(self) -> tuple[str, ...]:
         return tuple(self._nodes)
@@ -89,6 +93,7 @@ class OpenAIProvider:
         if known.chat is False:
             raise Unsupported(f"`{call.model}` of {self.name} does not chat. Name another model.")
         able.check(call, known)
+        call = await self._inlined(call)
         streamed = call.on_tokens is not None or call.on_delta is not None
         body = openai_wire.chat_body(
             call,
@@ -104,8 +109,20 @@ class OpenAIProvider:
         reply = await self._post(node, "chat", body, call, reading)
         try:
             return reading.answer(reply.content)
-        except ModelNotFound as error:
-            raise await self._naming_models(error) from None
+        except ProviderError as error:  # its words came piece by piece, before anybody looked for the key in them
+            error.message = openai_errors.masked(error.message, self._server.key)
+            raise await self._naming_models(error) if isinstance(error, ModelNotFound) else error from None
+
+    async def _inlined(self, call: ChatCall) -> ChatCall:
+        """A server of ours could reach what a stranger's URL must not: its pictures are fetched here, where addresses are judged."""
+        parts = [part for message in call.messages for part in message.parts if isinstance(part, Image)]
+        if self._server.paid or not parts:
+            return call
+        packed = await self._images.packed([part.url for part in parts], call.timeout_s)
+        turns = tuple(
+            replace(turn, parts=tuple(_inline(part, packed) for part in turn.parts)) for turn in call.messages
+        )
+        return replace(call, messages=turns)
 
     async def embed(self, call: EmbedCall, node: str) -> EmbedAnswer:
         known = self.able(call.model)
@@ -135,6 +152,7 @@ class OpenAIProvider:
 
     async def aclose(self) -> None:
         await self._http.aclose()
+        await self._images.aclose()
 
     async def _told(self, node: str) -> Shelf:
         at = self._nodes[node]
@@ -146,7 +164,7 @@ class OpenAIProvider:
         except ProviderError as error:
             return Shelf((), (openai_errors.masked(str(error), self._server.key),))
         if reply.status_code != httpx.codes.OK:
-            asked = openai_errors.Asked(node, "", 0, secret=self._server.key, setting=_setting(self._server))
+            asked = openai_errors.Asked(node, "", 0, secret=self._server.key, setting=self._server.setting)
             return Shelf((), (str(openai_errors.refusal(reply, asked, datetime.now(UTC))),))
         found = self._azure_models() if azure else map(self._model, openai_wire.read_models(reply.content))
         return Shelf(tuple(found))
@@ -162,7 +180,7 @@ class OpenAIProvider:
         known = self.able(name)
         meta = told.get("meta")
         places = [told.get(key) for key in ("max_model_len", "context_length", "context_window", "max_context_length")]
-        places.append(meta.get("n_ctx_train") if isinstance(meta, dict) else None)
+        places.append(meta.get("n_ctx") if isinstance(meta, dict) else None)
         context = next((each for each in places if isinstance(each, int)), known.context_tokens)
         kind: Kind | None = "embed" if known.chat is False else "chat" if known.embed is False else None
         return Model(name, kind, context_tokens=context)
@@ -201,15 +219,18 @@ class OpenAIProvider:
         return quote(self._server.api_version, safe="")
 
     def _asked(self, node: str, call: ChatCall | EmbedCall) -> openai_errors.Asked:
-        prompt = [message.content for message in call.messages] if isinstance(call, ChatCall) else list(call.texts)
+        if isinstance(call, ChatCall):
+            prompt = sum(tokens.estimate(message.content) for message in call.messages)
+        else:
+            prompt = max(map(tokens.estimate, call.texts), default=0)
         known = self.able(call.model)
         return openai_errors.Asked(
             node,
             call.model,
-            sum(map(tokens.estimate, prompt)),
+            prompt,
             known.context_tokens or self._server.context_tokens,
             self._server.key,
-            _setting(self._server),
+            self._server.setting,
         )
 
     async def _naming_models(self, error: ModelNotFound) -> ModelNotFound:
@@ -217,6 +238,13 @@ class OpenAIProvider:
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         known = ", ".join(names[:_NAMED]) + more or "none that it tells of"
         return ModelNotFound(f"{error.message} Models there: {known}.", error.details | {"models": names})
+
+
+def _inline(part: str | Image, packed: Mapping[str, str]) -> str | Image:
+    """As a data URL."""
+    if isinstance(part, str) or part.url[:5].lower() == "data:":
+        return part
+    return replace(part, url=images.data_url(packed[part.url]))
 
 
 def _nodes(urls: tuple[str, ...]) -> dict[str, http.Address]:
@@ -231,10 +259,6 @@ def _headers(server: Server) -> dict[str, str]:
         return dict(server.headers)
     key = {"api-key": server.key} if server.style == "azure" else {"authorization": f"Bearer {server.key}"}
     return {**key, **server.headers}
-
-
-def _setting(server: Server) -> str:
-    return "GENAI_OPENAI_API_KEY" if server.style == "openai" else f"the key of `{server.name}` in GENAI_COMPATIBLE"
 
 
 def _able(server: Server) -> Able:
@@ -259,4 +283,4 @@ def _able(server: Server) -> Able:
 
 
 def make(config: Config) -> OpenAIProvider:
-    return OpenAIProvider(config.openai)
+    return OpenAIProvider(config.openai, config.outbound)

@@ -134,6 +134,8 @@ def refusal(reply: httpx.Response, asked: Asked, now: datetime) -> ProviderError
     if told is None:
         return _foreign(reply, asked, now)
     error = meaning(told, reply.status_code, asked)
+    if type(error) is Rejected and reply.status_code == httpx.codes.NOT_FOUND:
+        return _foreign(reply, asked, now)
     error.retry_after_s = wait_s(reply.headers, now) if not isinstance(error, Rejected) else None
     request = reply.headers.get("x-request-id")
     if request:

@@ -21,11 +21,13 @@ from agents.engine.metrics import Metrics
 from agents.engine.policy import Patience
 from agents.engine.pruner import Pruner
 from agents.engine.quotas import Bound, Bounds
+from agents.guards import guarded
 from prompts import Library
 from providers import PROVIDERS, Provider
 from providers import Config as ProviderConfig
 from providers.double.faults import Behaviour
 from providers.openai import OpenAIProvider
+from providers.outbound import listed
 from providers.prices import PriceTable
 from providers.prices import table as price_table
 from store.database import Database, parse_url
@@ -89,6 +91,7 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
         fake_url=settings.fake_url,
         fake_slots=settings.fake_slots,
         fake_paid=settings.fake_paid,
+        outbound=listed(settings.outbound()),
         fake=Behaviour(
             seed=settings.fake_seed,
             latency_s=settings.fake_latency_s,
@@ -97,7 +100,7 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
         ),
         openai=remote.openai(settings),
     )
-    servers = {server.name: OpenAIProvider(server) for server in remote.compatible(settings)}
+    servers = {server.name: OpenAIProvider(server, config.outbound) for server in remote.compatible(settings)}
     return {name: make(config) for name, make in PROVIDERS.items()} | servers
 
 
@@ -156,7 +159,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     engine = Engine(
         writer,
         database,
-        operations=OPERATIONS,
+        operations=guarded(OPERATIONS, settings.guards, lambda *verdict: metrics.guards.labels(*verdict).inc()),
         providers=providers,
         prices=make_prices(settings),
         library=prompts,

@@ -86,6 +86,8 @@ class Settings(BaseSettings):
     prices: dict[str, PriceEntry] = {}  # "provider/model" or "provider/*"; JSON
     prices_version: str = "settings"
     limits: dict[str, LimitEntry] = {}  # "provider/model" or "provider/*"; JSON
+    outbound_allow: str = ""  # networks and hosts that may be reached although they are private, link-local or special
+    guards: dict[str, list[str]] = {}  # operation, or "*", to rules such as "pii:mask", "secrets:refuse:both"; JSON
     prompts_dir: str = ""  # a folder of prompt files of your own, beside the shipped ones
 
     # the ledger
@@ -160,6 +162,25 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name!r} names no model; write provider/model or provider/*")
         return told
 
+    @field_validator("guards")
+    @classmethod
+    def _are_guards(cls, told: dict[str, list[str]]) -> dict[str, list[str]]:
+        if told:
+            from agents import OPERATIONS
+            from agents.guards import guarded
+
+            guarded(OPERATIONS, told, lambda *_: None)
+        return told
+
+    @field_validator("outbound_allow")
+    @classmethod
+    def _are_addresses(cls, told: str) -> str:
+        if told:
+            from providers.outbound import listed  # here, as it takes half a second with its room
+
+            listed(_parts(told))
+        return told
+
     @field_validator("cors_origins")
     @classmethod
     def _are_origins(cls, told: str) -> str:
@@ -173,6 +194,10 @@ class Settings(BaseSettings):
     def origins(self) -> tuple[str, ...]:
         """The origins whose pages may read our answers; none by default."""
         return _parts(self.cors_origins)
+
+    def outbound(self) -> tuple[str, ...]:
+        """The networks and hosts that are listed, as they were written."""
+        return _parts(self.outbound_allow)
 
     def ollama_nodes(self) -> tuple[str, ...]:
         """The base URLs, without a trailing slash."""

@@ -10,10 +10,13 @@ import orjson
 import uuid_utils
 
 from agents.base import NO_MORE, More
+from agents.engine.room import longest
 from agents.engine.seat import Seat
 from prompts import Library, Rendered
 from providers.base import (
+    Able,
     Broken,
+    Capable,
     ChatAnswer,
     ChatCall,
     Delta,
@@ -129,7 +132,7 @@ class LedgerCaller:
             timeout_s=self.timeout_s,
             schema=schema,
             temperature=self.options.temperature,
-            max_tokens=self.options.max_tokens or max_tokens,
+            max_tokens=longest(self.options.max_tokens, max_tokens, self._able()),
             stop=more.stop,
             seed=more.seed,
             json_mode=more.json_mode,
@@ -145,6 +148,9 @@ class LedgerCaller:
         answer = await self._once(call, prompt, lambda node: self.provider.chat(call, node))
         assert isinstance(answer, ChatAnswer)
         return answer
+
+    def _able(self) -> Able | None:
+        return self.provider.able(self.claim.model) if isinstance(self.provider, Capable) else None
 
     def _told(self, tokens: int) -> None:
         if (running := self.running) is not None:

@@ -60,6 +60,12 @@ class Metrics:
         self.saved_usd = Counter(
             "genai_cache_saved_usd_total", "Dollars that their calls would have cost.", ["kind"], registry=registry
         )
+        self.guards = Counter(
+            "genai_guards_total",
+            "What guards found, by rule, when, and what was done: mask, refuse, report.",
+            ["rule", "when", "done"],
+            registry=registry,
+        )
         self.call_seconds = Histogram(
             "genai_call_duration_seconds", "Provider calls.", ["provider", "model"], buckets=_SECONDS, registry=registry
         )

@@ -42,7 +42,7 @@ def answer(
     gibberish: bool = False,
 ) -> Answer:
     """The answer to a chat whose messages hold `texts`; its last one is worked on. Tokens are words."""
-    source = Source(_content(texts[-1] if texts else ""), seed)
+    source = Source(content(texts[-1] if texts else ""), seed)
     if gibberish:
         text = "I would rather not say."
     elif schema is None:
@@ -60,7 +60,7 @@ def answer(
 
 def tool_calls(tools: Sequence[Tool], texts: tuple[str, ...], seed: object, wanted: int) -> tuple[ToolCall, ...]:
     """So many of the tools, from the first on and round, each with arguments that its schema allows."""
-    source = Source(_content(texts[-1] if texts else ""), seed)
+    source = Source(content(texts[-1] if texts else ""), seed)
     calls = []
     for number in range(wanted if tools else 0):
         tool = tools[number % len(tools)]
@@ -85,22 +85,29 @@ def _likely(token: str, logprob: float) -> dict[str, Any]:
 _OTHERS = [_likely(f" other{rank}", -4.0 - rank) for rank in range(20)]
 
 
+def pieces(text: str) -> list[str]:
+    """The words of an answer, as a stream brings them: joined they are the answer."""
+    *words, last = text.split(" ")
+    return [*(f"{word} " for word in words), last]
+
+
 def count(texts: tuple[str, ...]) -> int:
     return sum(len(text.split()) for text in texts)
 
 
-def _content(text: str) -> str:
+def content(text: str) -> str:
     """The longest line: the rest of a prompt is instructions."""
     return max(_DIRECTIVE.split(text), key=len).strip()
 
 
-def embed(text: str) -> tuple[float, ...]:
+def embed(text: str, dimensions: int | None = None) -> tuple[float, ...]:
     """A unit vector of hashed words: texts that share words are near each other, so nearest-label tests make sense."""
     vector = [0.0] * DIMENSIONS
     vector[0] = 0.01
     for word in _words(text):
         code = crc32(word)
         vector[code % DIMENSIONS] += 1.0 if code & 0x10000 else -1.0
+    vector = vector[:dimensions]
     length = math.hypot(*vector)
     return tuple(each / length for each in vector) if length else (1.0, *vector[1:])
 

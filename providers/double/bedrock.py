@@ -114,7 +114,7 @@ class Bedrock:
         if not asked.streamed:
             message = {"role": "assistant", "content": list(map(_block, blocks))}
             return Said((orjson.dumps({"output": {"message": message}, "stopReason": stop} | last),))
-        return Said(tuple(_events(blocks, stop, last)), _STREAM)
+        return Said(tuple(_events(blocks, stop, last)), _STREAM, opening=2)
 
     def failure(self, fate: Plan) -> Response:
         if fate.fault not in _FAULTS:
@@ -154,7 +154,9 @@ def _in_other_words(body: dict[str, Any]) -> dict[str, Any]:
     kind, named = next(iter((tools.get("toolChoice") or {"auto": {}}).items()))
     told = (body.get("outputConfig") or {}).get("textFormat")
     schema = orjson.loads(told["structure"]["jsonSchema"]["schema"]) if told else None
+    results = any("toolResult" in block for block in body["messages"][-1]["content"])
     return {
+        "messages": [{"content": [{"type": "tool_result"}] if results else []}],
         "max_tokens": config.get("maxTokens") or 4096,
         "stop_sequences": config.get("stopSequences"),
         "tools": [{"name": spec["name"], "input_schema": spec["inputSchema"]["json"]} for spec in specs],

@@ -11,6 +11,7 @@ first two calls of that request (of one `tag`), so that a retry can be seen to s
     [fake:reasoning]    it thinks aloud before it answers
     [fake:refusal]      the model refuses to answer, in the way in which its provider tells that
     [fake:content_filter]  the answer is cut by a filter, and `finish_reason` is `content_filter`
+    [fake:gate]         after its first piece it waits until somebody opens the gate: `POST /_open`, `FakeProvider.open`
 
 All chance is a hash of (seed, tag, number of the call of that tag): the order in which calls arrive changes nothing.
 """
@@ -131,6 +132,7 @@ class Plan:
     reasoning: bool = False
     refusal: bool = False
     filtered: bool = False
+    gate: bool = False
 
 
 def plan(how: Behaviour, tag: str, nth: int, texts: tuple[str, ...]) -> Plan:
@@ -154,6 +156,7 @@ _OUTCOMES: Mapping[str, Plan] = {
     "reasoning": Plan(reasoning=True),
     "refusal": Plan(refusal=True),
     "content_filter": Plan(filtered=True),
+    "gate": Plan(gate=True),
 }
 
 

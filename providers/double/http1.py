@@ -13,6 +13,7 @@ _MOST_BODY = 1 << 26
 
 _REASONS = {
     200: "OK",
+    302: "Found",
     400: "Bad Request",
     401: "Unauthorized",
     402: "Payment Required",

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from providers.base import Kind, Tool, ToolCall
-from providers.double import answers
+from providers.double import answers, replies
 from providers.double.faults import Plan
 from providers.double.http1 import Request, Response
 from providers.double.wire import Asked, Refusal, Said, Shelf, Spoilt, retry_headers
@@ -173,7 +173,8 @@ def _said(asked: Asked, fate: Plan, shelf: Shelf) -> tuple[answers.Answer, tuple
     seed = (shelf.seed, body.get("seed"))
     if fate.refusal:
         return answers.Answer(_REFUSED, len(_REFUSED.split()), cut=False), ()
-    calls = answers.tool_calls(_tools(body), asked.texts, seed, _wanted(body, fate))
+    tools = _tools(body, asked.texts)
+    calls = answers.tool_calls(tools, asked.texts, seed, _wanted(body, fate, asked.texts))
     if calls:
         return answers.Answer("", sum(2 + len(call.arguments) // 4 for call in calls), cut=False), calls
     wished = body.get("response_format") or {}
@@ -189,19 +190,23 @@ def _said(asked: Asked, fate: Plan, shelf: Shelf) -> tuple[answers.Answer, tuple
     ), ()
 
 
-def _tools(body: dict[str, Any]) -> list[Tool]:
-    functions = [each["function"] for each in body.get("tools") or ()]
+def _tools(body: dict[str, Any], texts: tuple[str, ...]) -> list[Tool]:
+    """Those that may be asked for: the one that is forced, else those that `[fake:tool:NAME]` names, else all."""
+    functions = {each["function"]["name"]: each["function"] for each in body.get("tools") or ()}
     choice = body.get("tool_choice")
-    if isinstance(choice, dict):
-        functions = [each for each in functions if each["name"] == choice["function"]["name"]]
-    return [Tool(each["name"], parameters=each.get("parameters")) for each in functions]
+    names = [choice["function"]["name"]] if isinstance(choice, dict) else _named(texts) or list(functions)
+    return [Tool(name, parameters=functions[name].get("parameters")) for name in names if name in functions]
 
 
-def _wanted(body: dict[str, Any], fate: Plan) -> int:
+def _named(texts: tuple[str, ...]) -> list[str]:
+    return replies.TOOL.findall(texts[-1]) if texts else []
+
+
+def _wanted(body: dict[str, Any], fate: Plan, texts: tuple[str, ...]) -> int:
     choice = body.get("tool_choice")
-    if choice == "none":
+    if choice == "none" or (body["messages"] and body["messages"][-1].get("role") == "tool"):
         return 0
-    wanted = max(fate.tools, int(choice == "required" or isinstance(choice, dict)))
+    wanted = max(fate.tools, len(_named(texts)), int(choice == "required" or isinstance(choice, dict)))
     return min(wanted, 1) if body.get("parallel_tool_calls") is False else wanted
 
 
@@ -264,7 +269,7 @@ def _streamed(asked: Asked, fate: Plan, shelf: Shelf) -> Said:
     if (asked.body.get("stream_options") or {}).get("include_usage"):
         chunks = [chunk | {"usage": None} for chunk in chunks]
         chunks.append(head | {"choices": [], "usage": _usage(asked, said, fate)})
-    return Said((*(b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in chunks), _DONE), _SSE)
+    return Said((*(b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in chunks), _DONE), _SSE, opening=2)
 
 
 def _chunk(delta: dict[str, Any], logprobs: Any, finish: str | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any, Literal, Protocol
 
-from providers.base import Kind
+from providers.base import ChatCall, Kind
 from providers.double.faults import Plan
 from providers.double.http1 import Request, Response
 
@@ -36,14 +36,21 @@ class Asked:
     texts: tuple[str, ...]
     body: dict[str, Any]
     streamed: bool
+    chat: ChatCall | None = None
+    """A chat in the words of the port, where its format reads it so."""
+    unloads: bool = False
+    """It asks for no answer: its model is to leave the memory, as an Ollama is told to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An answer in the pieces in which it would be streamed; one, if it is not."""
+    """An answer in the pieces in which it would be streamed; one, if it is not. `opening`: those up to the first that tells some
+    of it, where others come before.
+    """
 
     pieces: tuple[bytes, ...]
     content_type: str = "application/json; charset=utf-8"
+    opening: int = 1
 
     def whole(self) -> Response:
         """All of it at once."""

@@ -1,13 +1,19 @@
-"""`models list`."""
+"""`models list`, and the commands for Ollama's nodes beside it (`pool`)."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streams.commands import pool
+
 if TYPE_CHECKING:
     from streams.settings import Settings
 
 app = typer.Typer(help="The models that can be called now.", no_args_is_help=True)
+app.command()(pool.nodes)
+app.command()(pool.pull)
+app.command()(pool.warm)
+app.command()(pool.unload)
 
 
 @app.callback()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from agents import OPERATIONS
-from providers.base import Lacking, Provider
+from providers.base import Lacking, Provider, Telling
 from streams import lag
 from streams.app import Spine
 from streams.broker import probe
@@ -152,7 +152,8 @@ async def provider_state(provider: Provider, model: str | None) -> tuple[bool, s
     except Exception as error:  # noqa: BLE001 - a look must never end the one who looks
         return False, f"{provider.name} does not answer ({type(error).__name__})"
     if not names:
-        return False, f"{provider.name} does not answer at {', '.join(provider.nodes())}"
+        away = (await provider.shelf()).away if isinstance(provider, Telling) else ()
+        return False, " ".join((f"{provider.name} does not answer at {', '.join(provider.nodes())}.", *away))
     wanted = model or provider.default_model("chat")
     if wanted not in names and f"{wanted}:latest" not in names:
         return False, f"{provider.name} does not have the model {wanted}; it has {', '.join(names[:20])}"

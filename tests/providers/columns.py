@@ -20,14 +20,15 @@ class Subject:
 
     `slow`: a prompt that takes long, by a directive or (the real model) by a long answer. `tells`: which of `refusal`,
     `content_filter` and `reasoning` its format has words for. `secret`: its key, which no error may show.
-    `reads_along`: it tells its answer in pieces. `embeds`: it has embeddings.
+    `embeds`: it has embeddings.
     """
 
     provider: Provider
     slow: str = "[fake:sleep:30] a story"
+    endless: str = "[fake:gate] Tell me a long story about foxes."
+    """It stops after its first piece, or its answer is long."""
     tells: frozenset[str] = frozenset()
     secret: str = "no key at all"
-    reads_along: bool = True
     embeds: bool = True
 
     @property
@@ -85,12 +86,12 @@ def _openai(server: Server) -> Subject:
 
 
 AT_DOUBLE: dict[str, Callable[[str], Subject]] = {
-    "fake-server": lambda url: Subject(fake.at_server(url), reads_along=False),
+    "fake-server": lambda url: Subject(fake.at_server(url)),
     "anthropic": _claude("claude-sonnet-5-5"),
     "anthropic-older": _claude("claude-opus-4-1"),
     "bedrock": _bedrock("global.anthropic.claude-haiku-4-5-20251001-v1:0", "amazon.titan-embed-text-v2:0"),
     "bedrock-others": _bedrock("amazon.nova-lite-v1:0", "cohere.embed-multilingual-v3"),
-    "ollama": lambda url: Subject(ollama.OllamaProvider((url,), num_ctx=2048), reads_along=False),
+    "ollama": lambda url: Subject(ollama.OllamaProvider((url,), num_ctx=2048)),
     "openai": lambda url: _openai(replace(_OPENAI, urls=(f"{url}/v1",))),
     "compatible": lambda url: _openai(replace(_OPENAI, name="vllm", urls=(f"{url}/v1",), style="compatible")),
     "azure": lambda url: _openai(replace(_OPENAI, name="azure", urls=(url,), style="azure", api_version="2024-10-21")),
@@ -111,13 +112,13 @@ def _at_double(reach: Callable[[str], Subject]) -> Make:
 
 @asynccontextmanager
 async def _in_process() -> AsyncIterator[Subject]:
-    yield Subject(fake.FakeProvider(Behaviour(context_tokens=CONTEXT)), reads_along=False)
+    yield Subject(fake.FakeProvider(Behaviour(context_tokens=CONTEXT)))
 
 
 @asynccontextmanager
 async def _local() -> AsyncIterator[Subject]:
     provider = local.LocalProvider(threads=1)
-    yield Subject(provider, slow="Tell me a long story about foxes.", reads_along=False)
+    yield Subject(provider, slow="Tell me a long story about foxes.", endless="Tell me a long story about foxes.")
     await provider.aclose()
 
 

@@ -14,8 +14,10 @@ from providers import fake_server
 from providers.base import (
     ChatCall,
     EmbedCall,
+    Image,
     Message,
     ModelNotFound,
+    ProviderError,
     RateLimited,
     Refused,
     Rejected,
@@ -178,6 +180,14 @@ async def test_a_call_that_was_refused_at_once_is_surely_not_paid(keyed: Bedrock
 async def test_a_model_that_is_there_and_has_no_embeddings_says_who_has(keyed: BedrockProvider) -> None:
     with pytest.raises(Unsupported, match=r"amazon\.titan-embed"):
         await keyed.embed(EmbedCall(NOVA, ("one",), 5.0), keyed.nodes()[0])
+
+
+async def test_a_picture_at_an_address_that_must_not_be_reached_is_refused(keyed: BedrockProvider) -> None:
+    """Bedrock takes bytes only, so it is fetched here, and its address is judged."""
+    turn = Message("user", "What is this?", ("What is this?", Image("https://127.0.0.1:9/a.png")))
+    with pytest.raises(ProviderError, match="GENAI_OUTBOUND_ALLOW") as caught:
+        await keyed.chat(ChatCall(CLAUDE, (turn,), 5.0), keyed.nodes()[0])
+    assert caught.value.maybe_paid is False
 
 
 async def test_its_shelf_has_what_can_be_called(keyed: BedrockProvider) -> None:

@@ -10,8 +10,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
+import httpx
 import pytest
 
+from providers import fake, fake_server
 from providers.base import (
     ChatAnswer,
     ChatCall,
@@ -27,6 +29,7 @@ from providers.base import (
     ToolCall,
     Unsupported,
 )
+from providers.double.faults import Behaviour
 from schemas.chat import Params
 from tests.providers.columns import SUBJECTS, Subject
 
@@ -257,8 +260,6 @@ def _read(pieces: list[Delta]) -> tuple[str, tuple[ToolCall, ...], tuple[dict[st
 
 @pytest.mark.parametrize("directive", ["", "[fake:sleep:0.3] ", "[fake:length] "])
 async def test_who_reads_along_has_the_answer_in_pieces(subject: Subject, directive: str) -> None:
-    if not subject.reads_along:
-        pytest.skip("does not tell pieces")
     pieces: list[Delta] = []
     wishes: dict[str, Any] = {"max_tokens": 20, **subject.settled()}
     quiet = await subject.provider.chat(subject.call(f"{directive}A story about foxes.", **wishes), subject.node)
@@ -270,6 +271,47 @@ async def test_who_reads_along_has_the_answer_in_pieces(subject: Subject, direct
     assert sum(1 for piece in pieces if piece.text) > 1
 
 
+async def test_the_first_piece_comes_before_the_last_is_made(subject: Subject) -> None:
+    """The answer ends only because its reader leaves after the first piece, and nothing is told after that."""
+    await subject.provider.chat(subject.call("warm up", max_tokens=1), subject.node)
+    loop, told = asyncio.get_running_loop(), asyncio.Queue[Delta]()
+    call = subject.call(
+        subject.endless, max_tokens=400, on_delta=lambda delta: loop.call_soon_threadsafe(told.put_nowait, delta)
+    )
+    task = asyncio.create_task(subject.provider.chat(call, subject.node))
+    assert (await asyncio.wait_for(told.get(), 30)).text
+    assert not task.done()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.fast
+async def test_what_waits_at_the_gate_goes_on_when_it_is_opened() -> None:
+    """In the process and at the server: whoever reads along has had a piece, and gets the others."""
+    how = Behaviour()
+    async with await fake_server.start(how=how) as server, httpx.AsyncClient() as client:
+        here, there = fake.FakeProvider(how), fake.at_server(server.url)
+        for provider in (here, there):
+            told: list[str] = []
+            first = asyncio.Event()
+
+            def hear(delta: Delta, told: list[str] = told, first: asyncio.Event = first) -> None:
+                told.append(delta.text)
+                first.set()
+
+            call = Subject(provider).call("[fake:gate] Tell me about foxes.", on_delta=hear)
+            task = asyncio.create_task(provider.chat(call, provider.nodes()[0]))
+            await asyncio.wait_for(first.wait(), 30)
+            assert told == ["Tell "]
+            if provider is here:
+                here.open()
+            else:
+                await client.post(f"{server.url}/_open")
+            assert (await task).text == "".join(told) == "Tell me about foxes."
+        await there.aclose()
+
+
 @pytest.mark.parametrize("reads", [False, True], ids=["whole", "read along"])
 async def test_tools_are_asked_for_with_arguments_that_are_json(subject: Subject, reads: bool) -> None:
     """Two at once: each has an id of its own. Pieces joined are the same calls."""
@@ -277,7 +319,7 @@ async def test_tools_are_asked_for_with_arguments_that_are_json(subject: Subject
     call = subject.call(
         "[fake:tools:2] What is the weather in Bonn, and how late is it?",
         tools=(WEATHER, CLOCK),
-        on_delta=pieces.append if reads and subject.reads_along else None,
+        on_delta=pieces.append if reads else None,
     )
     answer = await _answer(subject, call, subject.able().tools, "tools")
     if answer is not None:
@@ -300,15 +342,27 @@ CHOICES: dict[Any, list[str]] = {
 """The double asks for a tool only when it must."""
 
 
-async def test_the_choice_of_tools_is_passed_on(subject: Subject) -> None:
+async def _done_or_named(subject: Subject, call: ChatCall, fields: tuple[str, ...]) -> ChatAnswer | None:
+    """None: it is refused, by the names of some of the fields."""
+    try:
+        return await subject.provider.chat(call, subject.node)
+    except Unsupported as refusal:
+        assert set(refusal.details["fields"]) <= set(fields)
+        return None
+
+
+async def test_the_choice_of_tools_is_passed_on_or_named(subject: Subject) -> None:
     for choice, asked_for in CHOICES.items():
-        able = subject.able()
-        one = None if able.one_tool is False else False
-        call = subject.call("Hello to the foxes.", tools=(WEATHER,), tool_choice=choice, parallel_tool_calls=one)
-        field = "tool_choice" if asked_for and able.tools is not False else "tools"
-        answer = await _answer(subject, call, able.forced_tools if field == "tool_choice" else able.tools, field)
+        call = subject.call("Hello to the foxes.", tools=(WEATHER,), tool_choice=choice)
+        answer = await _done_or_named(subject, call, ("tools", "tool_choice") if asked_for else ("tools",))
         if answer is not None:
             assert (choice, [each.name for each in answer.tool_calls]) == (choice, asked_for)
+
+
+async def test_one_tool_at_a_time_is_passed_on_or_named(subject: Subject) -> None:
+    call = subject.call("[fake:tools:2] Hello.", tools=(WEATHER, CLOCK), parallel_tool_calls=False)
+    answer = await _done_or_named(subject, call, ("tools", "parallel_tool_calls"))
+    assert answer is None or [each.name for each in answer.tool_calls] == ["weather"]
 
 
 async def test_a_chat_in_which_tools_were_called_goes_on(subject: Subject) -> None:
@@ -348,7 +402,7 @@ async def test_a_picture_is_passed_on(subject: Subject) -> None:
 @pytest.mark.parametrize("reads", [False, True], ids=["whole", "read along"])
 async def test_log_probabilities_are_told_token_by_token(subject: Subject, reads: bool) -> None:
     pieces: list[Delta] = []
-    told = pieces.append if reads and subject.reads_along else None
+    told = pieces.append if reads else None
     call = subject.call("Tell me about foxes.", logprobs=2, max_tokens=10, on_delta=told)
     answer = await _answer(subject, call, subject.able().logprobs, "logprobs")
     if answer is not None:
@@ -387,7 +441,7 @@ async def test_what_is_no_plain_answer_is_told_apart(subject: Subject, name: str
     if name not in subject.tells:
         pytest.skip("its format has no words for it")
     pieces: list[Delta] = []
-    told = pieces.append if reads and subject.reads_along else None
+    told = pieces.append if reads else None
     call = subject.call(f"[fake:{name}] Tell me about foxes.", on_delta=told)
     answer = await subject.provider.chat(call, subject.node)
     if name == "refusal":

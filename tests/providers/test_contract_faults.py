@@ -60,6 +60,17 @@ async def test_how_long_to_wait_is_told_in_seconds_either_way(subject: Subject, 
     assert 28.5 <= error.retry_after_s <= 30
 
 
+@pytest.mark.parametrize("fault", ["cut", "stalled"])
+async def test_an_answer_that_breaks_off_has_told_its_first_pieces(subject: Subject, fault: str) -> None:
+    told: list[Delta] = []
+    call = subject.call(f"[fake:{fault}] one two three four five six seven eight", 0.5, on_delta=told.append)
+    with pytest.raises(FAULTS[fault].error):
+        await subject.provider.chat(call, subject.node)
+    text = "".join(delta.text for delta in told)
+    assert "one two three four five six seven eight".startswith(text.strip())
+    assert text.startswith("one two three")
+
+
 @pytest.mark.parametrize("reach", AT_DOUBLE.values(), ids=AT_DOUBLE)
 async def test_nobody_there_is_unreachable_and_surely_not_paid(reach: Callable[[str], Subject]) -> None:
     subject = reach("http://127.0.0.1:9")

@@ -48,7 +48,7 @@ async def test_nodes_of_ollama_are_asked_one_by_one(tmp_path: Path) -> None:
         told = (await listed(tmp_path, ollama_url=f"{server.url},{NOBODY}")).json()
     found = {each["id"]: each for each in told["data"] if each["owned_by"] == "ollama"}
     assert {name: (each["kind"], each["loaded"]) for name, each in found.items()} == {
-        "llama3.2:latest": (None, True),  # the double tells no family
+        "llama3.2:latest": ("chat", True),
         "nomic-embed-text:latest": ("embed", True),
     }
     (why,) = [each["why"] for each in told["providers"] if each["name"] == "ollama"]
