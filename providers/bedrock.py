@@ -174,7 +174,7 @@ class BedrockProvider:
 
     async def _get(self, path: str) -> bytes:
         url = self._place.control + path
-        headers = await self._signer.headers("GET", url, b"", dict(self._place.headers))
+        headers = await self._signer.headers("GET", url, b"", dict(self._place.headers), _ASK_S)
         reply = await http.send(self._http, "GET", url, timeout_s=_ASK_S, headers=headers)
         if reply.status_code != httpx.codes.OK:
             raise self._hidden(bedrock_reply.refusal(reply, http.origin(url), ChatCall("", (), _ASK_S)))
@@ -192,7 +192,7 @@ class BedrockProvider:
             raise Refused(self.missing)
         url = self._place.runtime + bedrock_wire.path(call.model, verb)
         plain = {"content-type": "application/json", **self._place.headers}
-        headers = await self._signer.headers("POST", url, body, plain)
+        headers = await self._signer.headers("POST", url, body, plain, call.timeout_s)
         if call.tag and self._tells_ids:
             headers["x-genai-request"] = http.header_safe(call.tag)
         reply = await http.send(

@@ -23,6 +23,7 @@ from providers.base import (
     Rejected,
     ServerError,
     Shelf,
+    Unreachable,
     Unsupported,
 )
 from providers.bedrock import BedrockProvider
@@ -127,6 +128,17 @@ async def test_without_credentials_it_refuses_in_a_sentence(nowhere: pytest.Monk
             await provider.chat(ChatCall(CLAUDE, HELLO, 5.0), provider.nodes()[0])
     assert await provider.models() == ()
     assert (await provider.shelf()).models == ()
+    await provider.aclose()
+
+
+async def test_credentials_that_do_not_come_in_time_are_no_paid_call(
+    nowhere: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """A program that a profile names for them takes as long as it likes."""
+    (tmp_path / "config").write_text("[default]\ncredential_process = sleep 0.8\n")
+    provider = BedrockProvider("eu-central-1", url="http://127.0.0.1:9")
+    with pytest.raises(Unreachable, match=r"within 0\.2 s"):
+        await provider.chat(ChatCall(CLAUDE, HELLO, 0.2), provider.nodes()[0])
     await provider.aclose()
 
 
