@@ -30,6 +30,7 @@ from providers.base import (
 )
 from providers.claude import Claude, claude, told
 from providers.config import Config
+from providers.outbound import NOTHING, Guard, Listed
 
 ADDRESS = "https://api.anthropic.com"
 VERSION = "2023-06-01"
@@ -48,7 +49,13 @@ class AnthropicProvider:
     traits = Traits(paid=True)
 
     def __init__(
-        self, key: str | None = None, url: str = ADDRESS, *, slots: int = 16, chat_model: str = "claude-haiku-5-5"
+        self,
+        key: str | None = None,
+        url: str = ADDRESS,
+        *,
+        slots: int = 16,
+        chat_model: str = "claude-haiku-5-5",
+        outbound: Listed = NOTHING,
     ) -> None:
         at = http.address(url)
         self._node, self._base, self._slots, self._chat_model = at.name, at.base, slots, chat_model
@@ -59,7 +66,7 @@ class AnthropicProvider:
             self._headers["x-api-key"] = key
         self._tells_ids = at.base != ADDRESS
         """Our requests' ids are for servers of one's own; Anthropic need not know them."""
-        self._http = http.client()
+        self._http = http.client(Guard("operator", outbound))
         self._list: dict[str, dict[str, Any]] = {}
         self._listed = -_REMEMBER_S
 
@@ -88,7 +95,10 @@ class AnthropicProvider:
         except Broken as error:
             error.spent = error.spent or reading.spent()
             raise
-        return reading.answer()
+        try:
+            return reading.answer()
+        except ProviderError as error:
+            raise self._hidden(error) from None
 
     async def embed(self, call: EmbedCall, node: str) -> EmbedAnswer:  # noqa: ARG002 - the port's
         raise Unsupported(_NO_VECTORS, {"fields": ["model"]})
@@ -173,4 +183,5 @@ def make(config: Config) -> AnthropicProvider:
         config.anthropic_url,
         slots=config.anthropic_slots,
         chat_model=config.anthropic_chat_model,
+        outbound=config.outbound,
     )
