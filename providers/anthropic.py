@@ -95,7 +95,10 @@ class AnthropicProvider:
         except Broken as error:
             error.spent = error.spent or reading.spent()
             raise
-        return reading.answer()
+        try:
+            return reading.answer()
+        except ProviderError as error:
+            raise self._hidden(error) from None
 
     async def embed(self, call: EmbedCall, node: str) -> EmbedAnswer:  # noqa: ARG002 - the port's
         raise Unsupported(_NO_VECTORS, {"fields": ["model"]})

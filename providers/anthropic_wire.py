@@ -126,13 +126,9 @@ def _shaped(call: ChatCall, known: Claude, body: dict[str, Any]) -> Sent:
         config = {"format": {"type": "json_schema", "schema": fit}}
         return Sent(body | {"output_config": body.get("output_config", {}) | config})
     if known.forced is False:
-        what = (
-            "any JSON object (`json_object`)"
-            if call.schema is None
-            else "this schema: free objects, recursion, tuples or `allOf`"
-        )
         raise Unsupported(
-            f"`{call.model}` cannot be held to {what}. Give a schema whose objects name their properties, or name another model.",
+            f"`{call.model}` cannot be held to this `response_format`: it has free objects, recursion, tuples or `allOf`. Give a "
+            "schema whose objects name their properties, or name another model.",
             _field("response_format"),
         )
     if call.tools or body.get("thinking", {}).get("type") == "enabled":

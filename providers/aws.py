@@ -29,11 +29,18 @@ class Signer:
         self._looked = 0.0
         self._lock = asyncio.Lock()
 
-    async def headers(self, method: str, url: str, body: bytes, headers: dict[str, str]) -> dict[str, str]:
-        """Those given, and what proves who we are. Raises Refused and Unreachable."""
+    async def headers(
+        self, method: str, url: str, body: bytes, headers: dict[str, str], timeout_s: float
+    ) -> dict[str, str]:
+        """Those given, and what proves who we are. Raises Refused and Unreachable: nothing was sent to a model then."""
         if self._key is not None:
             return {**headers, "authorization": f"Bearer {self._key}"}
-        return self._signed(await self._credentials(), method, url, body, headers)
+        try:
+            async with asyncio.timeout(timeout_s):
+                frozen = await self._credentials()
+        except TimeoutError:
+            raise Unreachable(f"AWS's credentials did not come within {timeout_s:g} s.") from None
+        return self._signed(frozen, method, url, body, headers)
 
     async def _credentials(self) -> Any:
         async with self._lock:

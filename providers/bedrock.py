@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import httpx
 
-from providers import bedrock_reply, bedrock_wire, http
+from providers import able, bedrock_reply, bedrock_wire, http, images
 from providers.aws import Signer
 from providers.base import (
     Able,
@@ -20,6 +20,7 @@ from providers.base import (
     ChatCall,
     EmbedAnswer,
     EmbedCall,
+    Image,
     Kind,
     Model,
     ModelNotFound,
@@ -76,6 +77,7 @@ class BedrockProvider:
         self._key = key
         self._signer = Signer(region or "", key)
         self._http = http.client(Guard("operator", outbound))
+        self._images = images.Fetcher(outbound)
         self._list: tuple[Model, ...] = ()
         self._listed = -_REMEMBER_S
 
@@ -92,7 +94,10 @@ class BedrockProvider:
         return bedrock_wire.able_of(model)
 
     async def chat(self, call: ChatCall, node: str) -> ChatAnswer:
-        sent = bedrock_wire.chat(call)
+        if self.missing:
+            raise Refused(self.missing)
+        able.check(call, self.able(call.model))
+        sent = bedrock_wire.chat(await self._inlined(call))
         body = sent.encoded()
         if call.on_tokens is None and call.on_delta is None:
             return bedrock_reply.read_chat((await self._post(node, "converse", body, call)).content, sent)
@@ -102,7 +107,20 @@ class BedrockProvider:
         except Broken as error:
             error.spent = error.spent or stream.reading.spent()
             raise
-        return stream.reading.answer()
+        try:
+            return stream.reading.answer()
+        except ProviderError as error:
+            raise self._hidden(error) from None
+
+    async def _inlined(self, call: ChatCall) -> ChatCall:
+        """Bedrock takes pictures as bytes only: those at a URL are fetched here, where addresses are judged."""
+        urls = [part.url for message in call.messages for part in message.parts if isinstance(part, Image)]
+        far = [url for url in urls if url[:5].lower() != "data:"]
+        if not far:
+            return call
+        packed = await self._images.packed(far, call.timeout_s)
+        turns = tuple(replace(turn, parts=tuple(_near(part, packed) for part in turn.parts)) for turn in call.messages)
+        return replace(call, messages=turns)
 
     async def embed(self, call: EmbedCall, node: str) -> EmbedAnswer:
         """A call to the model for each text, or for some dozens of them. What was paid before one failed is told."""
@@ -142,6 +160,7 @@ class BedrockProvider:
 
     async def aclose(self) -> None:
         await self._http.aclose()
+        await self._images.aclose()
 
     async def _all(self) -> tuple[Model, ...]:
         """The list of models, from at most a minute ago. Raises ProviderError."""
@@ -155,7 +174,7 @@ class BedrockProvider:
 
     async def _get(self, path: str) -> bytes:
         url = self._place.control + path
-        headers = await self._signer.headers("GET", url, b"", dict(self._place.headers))
+        headers = await self._signer.headers("GET", url, b"", dict(self._place.headers), _ASK_S)
         reply = await http.send(self._http, "GET", url, timeout_s=_ASK_S, headers=headers)
         if reply.status_code != httpx.codes.OK:
             raise self._hidden(bedrock_reply.refusal(reply, http.origin(url), ChatCall("", (), _ASK_S)))
@@ -173,7 +192,7 @@ class BedrockProvider:
             raise Refused(self.missing)
         url = self._place.runtime + bedrock_wire.path(call.model, verb)
         plain = {"content-type": "application/json", **self._place.headers}
-        headers = await self._signer.headers("POST", url, body, plain)
+        headers = await self._signer.headers("POST", url, body, plain, call.timeout_s)
         if call.tag and self._tells_ids:
             headers["x-genai-request"] = http.header_safe(call.tag)
         reply = await http.send(
@@ -196,6 +215,12 @@ class BedrockProvider:
         if self._key and self._key in error.message:
             return replace(error, message=error.message.replace(self._key, "…"))
         return error
+
+
+def _near(part: str | Image, packed: Mapping[str, str]) -> str | Image:
+    if isinstance(part, str) or part.url not in packed:
+        return part
+    return replace(part, url=images.data_url(packed[part.url]))
 
 
 def _partly(error: BaseException, done: list[httpx.Response]) -> BaseException:

@@ -84,9 +84,7 @@ def _block(said: dict[str, Any]) -> dict[str, Any]:
         case "image":
             source = said["source"]
             if source["type"] == "url":
-                raise Unsupported(
-                    "Bedrock fetches no pictures: give this one as a data URL in base64.", {"fields": ["image_url"]}
-                )
+                raise Unsupported("Bedrock takes pictures as bytes only.", {"fields": ["image_url"]})
             picture = {"format": source["media_type"].removeprefix("image/"), "source": {"bytes": source["data"]}}
             return {"image": picture}
         case "tool_use":

@@ -20,6 +20,9 @@ LEAST_THOUGHT = 1024
 ROOM_TO_THINK = 2048
 """A shorter answer is not worth thinking for: thoughts count against `max_tokens`, and nothing of it would be left."""
 
+ROOM_FOR_THOUGHTS = 8192
+"""Beside the answer, at models that cannot be kept from thinking."""
+
 UNSAID_OUTPUT = 4096
 """`max_tokens` of a call that names none: Anthropic wants one, and an upper estimate of costs counts with this one."""
 
@@ -70,6 +73,7 @@ class Claude:
             temperature=self.sampling,
             forced_tools=self.forced,
             one_tool=self.one_tool,
+            thinks=ROOM_FOR_THOUGHTS if self.thinks and self.off is None else 0,
         )
 
     def unsaid_output(self) -> int:
@@ -98,7 +102,7 @@ def _made(line: str, version: tuple[int, int]) -> Claude:
         thinking=None if version < (3, 7) else "budget" if version < (4, 6) else "adaptive",
         off=_off(line, version),
         efforts=("low", "medium", "high", "xhigh") if version >= (4, 7) else ("low", "medium", "high"),
-        thinks=version >= (5, 0),
+        thinks=version >= (5, 0) or line == "mythos",
         context_tokens=1_000_000 if version >= (4, 6) else 200_000 if version >= (2, 1) else 100_000,
         output_tokens=_output(line, version),
     )

@@ -52,10 +52,10 @@ class Config:
     `ollama_num_ctx`: sent with every call, because another one makes Ollama load the model again.
     `ollama_loaded`: models that a node holds at a time (its OLLAMA_MAX_LOADED_MODELS); 0: any number.
     `local_threads`: 0 means all cores but one; two threads that share their cores with others collapse to 2 tokens/s.
-    `outbound`: addresses that are reached although they are private, link-local or otherwise special.
     `anthropic_key` None: none is needed but at Anthropic's own address.
     `bedrock_region` None: Bedrock is not set up. `bedrock_url` None: AWS's own addresses there. `bedrock_key`: a Bedrock API key;
     None: the usual chain of AWS credentials.
+    `outbound`: addresses that are reached although they are private, link-local or otherwise special.
     `fake_url`: the address of `genai-spine fake-provider`; None: the double in this process.
     """
 

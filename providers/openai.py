@@ -41,7 +41,6 @@ _ASK_S = 5.0
 _NAMED = 50
 """Models that a sentence names."""
 
-_PICTURES = {"iVBOR": "png", "/9j/": "jpeg", "R0lG": "gif", "UklG": "webp", "Qk": "bmp"}
 _PATHS: Mapping[Kind, str] = {"chat": "/chat/completions", "embed": "/embeddings"}
 _ALL = frozenset(Params.model_fields) | {"dimensions"}
 
@@ -242,12 +241,10 @@ class OpenAIProvider:
 
 
 def _inline(part: str | Image, packed: Mapping[str, str]) -> str | Image:
-    """As a data URL. The beginning of a picture's base64 tells its kind."""
+    """As a data URL."""
     if isinstance(part, str) or part.url[:5].lower() == "data:":
         return part
-    data = packed[part.url]
-    kind = next((kind for begins, kind in _PICTURES.items() if data.startswith(begins)), "png")
-    return replace(part, url=f"data:image/{kind};base64,{data}")
+    return replace(part, url=images.data_url(packed[part.url]))
 
 
 def _nodes(urls: tuple[str, ...]) -> dict[str, http.Address]:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from providers.base import Kind, Tool
-from providers.double import answers
+from providers.double import answers, replies
 from providers.double.faults import Plan
 from providers.double.http1 import Request, Response
 from providers.double.wire import Asked, Refusal, Said, Shelf, Spoilt, retry_headers
@@ -135,13 +135,11 @@ def made(asked: Asked, fate: Plan, shelf: Shelf) -> tuple[list[dict[str, Any]], 
     if fate.refusal:
         return [], "refusal", 0
     choice = body.get("tool_choice") or {}
-    tools = [_tool(each) for each in body.get("tools") or () if choice.get("name") in (None, each["name"])]
     forced = choice.get("type") in ("any", "tool")
-    wanted = fate.tools or int(forced)
-    wanted = min(wanted, 1) if choice.get("disable_parallel_tool_use") else wanted
+    tools = _tools(body, choice, asked.texts)
     if forced and tools and tools[0].name == "answer":
         return _answered(asked, tools[0], fate, shelf)
-    calls = answers.tool_calls(tools, asked.texts, shelf.seed, wanted) if choice.get("type") != "none" else ()
+    calls = answers.tool_calls(tools, asked.texts, shelf.seed, _wanted(body, choice, fate, asked.texts))
     if calls:
         blocks = [
             {"type": "tool_use", "id": f"toolu_{call.id}", "name": call.name, "input": orjson.loads(call.arguments)}
@@ -151,6 +149,27 @@ def made(asked: Asked, fate: Plan, shelf: Shelf) -> tuple[list[dict[str, Any]], 
     said = _worded(asked, ((body.get("output_config") or {}).get("format") or {}).get("schema"), fate, shelf)
     ended = "refusal" if fate.filtered else "max_tokens" if said.cut else "end_turn"
     return [{"type": "text", "text": said.text}], ended, said.tokens
+
+
+def _tools(body: dict[str, Any], choice: dict[str, Any], texts: tuple[str, ...]) -> list[Tool]:
+    """Those that may be asked for: the one that is forced, else those that `[fake:tool:NAME]` names, else all."""
+    told = {each["name"]: _tool(each) for each in body.get("tools") or ()}
+    names = [choice["name"]] if "name" in choice else _named(texts) or list(told)
+    return [told[name] for name in names if name in told]
+
+
+def _named(texts: tuple[str, ...]) -> list[str]:
+    return replies.TOOL.findall(texts[-1]) if texts else []
+
+
+def _wanted(body: dict[str, Any], choice: dict[str, Any], fate: Plan, texts: tuple[str, ...]) -> int:
+    """None once the last turn has brought results."""
+    blocks = body["messages"][-1]["content"]
+    has_results = any(isinstance(block, dict) and block.get("type") == "tool_result" for block in blocks)
+    if choice.get("type") == "none" or has_results:
+        return 0
+    wanted = max(fate.tools, len(_named(texts)), int(choice.get("type") in ("any", "tool")))
+    return min(wanted, 1) if choice.get("disable_parallel_tool_use") else wanted
 
 
 def _worded(asked: Asked, schema: dict[str, Any] | None, fate: Plan, shelf: Shelf) -> answers.Answer:

@@ -154,7 +154,9 @@ def _in_other_words(body: dict[str, Any]) -> dict[str, Any]:
     kind, named = next(iter((tools.get("toolChoice") or {"auto": {}}).items()))
     told = (body.get("outputConfig") or {}).get("textFormat")
     schema = orjson.loads(told["structure"]["jsonSchema"]["schema"]) if told else None
+    results = any("toolResult" in block for block in body["messages"][-1]["content"])
     return {
+        "messages": [{"content": [{"type": "tool_result"}] if results else []}],
         "max_tokens": config.get("maxTokens") or 4096,
         "stop_sequences": config.get("stopSequences"),
         "tools": [{"name": spec["name"], "input_schema": spec["inputSchema"]["json"]} for spec in specs],

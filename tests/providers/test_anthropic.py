@@ -7,7 +7,7 @@ import pytest
 
 from providers import fake_server
 from providers.anthropic import ADDRESS, AnthropicProvider
-from providers.base import ChatCall, EmbedCall, Message, Refused, Rejected, Shelf, Unsupported
+from providers.base import ChatCall, EmbedCall, Message, Refused, Rejected, ServerError, Shelf, Unsupported
 from providers.double.http1 import Response
 
 pytestmark = pytest.mark.fast
@@ -55,6 +55,15 @@ async def test_a_key_that_a_server_quotes_is_not_shown(replay: Start) -> None:
     with pytest.raises(Rejected) as caught:
         await provider.chat(ChatCall("m", HELLO, 5.0), server.url)
     assert "sk-ant-1" not in str(caught.value)
+    await provider.aclose()
+
+
+async def test_a_key_in_a_streams_error_is_not_shown(replay: Start) -> None:
+    event = b'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"no sk-ant-1 here"}}\n\n'
+    server = await replay(Response(event, kind="text/event-stream"))
+    provider = AnthropicProvider("sk-ant-1", server.url)
+    with pytest.raises(ServerError, match="no … here"):
+        await provider.chat(ChatCall("m", HELLO, 5.0, on_delta=lambda _: None), server.url)
     await provider.aclose()
 
 

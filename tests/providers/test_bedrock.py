@@ -14,13 +14,16 @@ from providers import fake_server
 from providers.base import (
     ChatCall,
     EmbedCall,
+    Image,
     Message,
     ModelNotFound,
+    ProviderError,
     RateLimited,
     Refused,
     Rejected,
     ServerError,
     Shelf,
+    Unreachable,
     Unsupported,
 )
 from providers.bedrock import BedrockProvider
@@ -128,6 +131,17 @@ async def test_without_credentials_it_refuses_in_a_sentence(nowhere: pytest.Monk
     await provider.aclose()
 
 
+async def test_credentials_that_do_not_come_in_time_are_no_paid_call(
+    nowhere: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """A program that a profile names for them takes as long as it likes."""
+    (tmp_path / "config").write_text("[default]\ncredential_process = sleep 0.8\n")
+    provider = BedrockProvider("eu-central-1", url="http://127.0.0.1:9")
+    with pytest.raises(Unreachable, match=r"within 0\.2 s"):
+        await provider.chat(ChatCall(CLAUDE, HELLO, 0.2), provider.nodes()[0])
+    await provider.aclose()
+
+
 async def test_a_profile_that_is_not_there_is_named(nowhere: pytest.MonkeyPatch) -> None:
     nowhere.setenv("AWS_PROFILE", "nope")
     provider = BedrockProvider("eu-central-1", url="http://127.0.0.1:9")
@@ -178,6 +192,14 @@ async def test_a_call_that_was_refused_at_once_is_surely_not_paid(keyed: Bedrock
 async def test_a_model_that_is_there_and_has_no_embeddings_says_who_has(keyed: BedrockProvider) -> None:
     with pytest.raises(Unsupported, match=r"amazon\.titan-embed"):
         await keyed.embed(EmbedCall(NOVA, ("one",), 5.0), keyed.nodes()[0])
+
+
+async def test_a_picture_at_an_address_that_must_not_be_reached_is_refused(keyed: BedrockProvider) -> None:
+    """Bedrock takes bytes only, so it is fetched here, and its address is judged."""
+    turn = Message("user", "What is this?", ("What is this?", Image("https://127.0.0.1:9/a.png")))
+    with pytest.raises(ProviderError, match="GENAI_OUTBOUND_ALLOW") as caught:
+        await keyed.chat(ChatCall(CLAUDE, (turn,), 5.0), keyed.nodes()[0])
+    assert caught.value.maybe_paid is False
 
 
 async def test_its_shelf_has_what_can_be_called(keyed: BedrockProvider) -> None:

@@ -28,8 +28,7 @@ TITAN, COHERE = "amazon.titan-embed-text-v2:0", "cohere.embed-multilingual-v3"
 HELLO = (Message("user", "hello"),)
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
 TOOL = Tool("weather", "The weather", {"type": "object", "properties": {"town": {"type": "string"}}})
-PACKED = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-PIXEL = f"data:image/png;base64,{PACKED}"
+PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 SAID = [{"role": "user", "content": [{"text": "hello"}]}]
 
 
@@ -109,7 +108,13 @@ def test_turns_pictures_and_tools_have_converses_names(shape):
     assert (body["system"], body["messages"]) == (
         [{"text": "Be short."}],
         [
-            {"role": "user", "content": [{"text": "Look:"}, {"image": {"format": "png", "source": {"bytes": PACKED}}}]},
+            {
+                "role": "user",
+                "content": [
+                    {"text": "Look:"},
+                    {"image": {"format": "png", "source": {"bytes": PIXEL.partition(",")[2]}}},
+                ],
+            },
             {
                 "role": "assistant",
                 "content": [{"toolUse": {"toolUseId": "c1", "name": "weather", "input": {"town": "Bonn"}}}],
@@ -135,7 +140,7 @@ REFUSED = [
     (HAIKU, {"tools": (TOOL,), "parallel_tool_calls": False}, "`parallel_tool_calls`"),
     (NEW, {"temperature": 0.3}, "`temperature`"),
     (NEW, {"tools": (TOOL,), "tool_choice": "required"}, "`tool_choice`"),
-    (HAIKU, {"messages": (Message("user", "", (Image("https://example.org/a.png"),)),)}, "data URL"),
+    (HAIKU, {"messages": (Message("user", "", (Image("https://example.org/a.png"),)),)}, "as bytes only"),
     (
         NOVA,
         {

@@ -89,7 +89,8 @@ def logged() -> Iterator[io.StringIO]:
 def marked(echo: Echo) -> dict[str, Any]:
     """Every setting that is a provider's key or address: the key is the marked one, and so is the password in an address."""
     addressed = echo.url.replace("//", f"//me:{MARK}@")
-    found: dict[str, Any] = {"compatible": {"vllm": {"base_url": echo.url, "api_key": MARK}}}
+    found: dict[str, Any] = {"bedrock_region": "eu-central-1"}
+    found["compatible"] = {"vllm": {"base_url": echo.url, "api_key": MARK}}
     for name, field in Settings.model_fields.items():
         kinds = {field.annotation, *get_args(field.annotation)}
         if SecretStr in kinds and not name.startswith(("api_", "kafka_")):
