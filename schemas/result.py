@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel
 
 from schemas.errors import Failure
+from schemas.routes import Routed
 
 
 class Status(StrEnum):
@@ -56,6 +57,7 @@ class Result(BaseModel):
     warnings: list[str] = []
     provider: str | None = None
     model: str | None = None
+    route: Routed | None = None
     usage: Totals = Totals()
     latency_ms: int = 0
     queue_ms: int = 0

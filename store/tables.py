@@ -85,6 +85,7 @@ requests = Table(
         comment="its deadline or the end of its patience, what is sooner",
     ),
     Column("weight", Integer, nullable=False, server_default="0", comment="tokens it may take, guessed"),
+    Column("route", Text, comment="JSON: its route's name, arm and targets that are left"),
 )
 
 # words and not bound values: PostgreSQL's generic plans use a partial index only for the very words of its condition

@@ -388,6 +388,7 @@ class _Batch:
             "alone": ask.alone,
             "due": min(self.at + ask.patience_s, math.inf if ask.deadline is None else ask.deadline),
             "weight": ask.weight,
+            "route": ask.route,
             "superseded_by": None,
         }
 

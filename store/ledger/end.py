@@ -43,6 +43,7 @@ CLAIMED_COLUMNS = (
     _R.pinned,
     _R.due,
     _R.weight,
+    _R.route,
 )
 CLAIMED = select(*CLAIMED_COLUMNS, bodies.c.value, bodies.c.headers).join_from(
     requests, bodies, bodies.c.request_pk == _R.pk

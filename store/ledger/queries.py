@@ -16,7 +16,9 @@ _E = executions.c
 
 
 def past_calls(conn: Connection, claim: Claimed) -> list[PastCall]:
-    """The closed calls of this generation: what they cost, and the answers that may be taken over."""
+    """The closed calls of this generation: what they cost, and the answers that may be taken over: those of the model that
+    the request is at now.
+    """
     found = conn.execute(
         select(executions)
         .where(_E.request_pk == claim.pk, _E.generation == claim.generation, _E.outcome.is_not(None))
@@ -26,7 +28,7 @@ def past_calls(conn: Connection, claim: Claimed) -> list[PastCall]:
         PastCall(
             number=row.number,
             input_hash=row.input_hash,
-            answer=row.answer,
+            answer=row.answer if (row.provider, row.model) == (claim.provider, claim.model) else None,
             outcome=row.outcome,
             input_tokens=row.input_tokens,
             output_tokens=row.output_tokens,
@@ -34,6 +36,7 @@ def past_calls(conn: Connection, claim: Claimed) -> list[PastCall]:
             estimated=row.estimated,
             cost_nano=row.cost_nano,
             event=row.outcome == "ok" or row.cost_nano != 0 or row.input_tokens > 0,
+            here=(row.provider, row.model) == (claim.provider, claim.model),
         )
         for row in found
     ]

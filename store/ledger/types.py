@@ -73,6 +73,8 @@ class Ask:
     """So long after its acceptance it is due, unless its deadline is sooner."""
     weight: int = 0
     """Tokens it may take, guessed: what it is charged with until it is known."""
+    route: str | None = None
+    """The route that it came by, as `schemas.routes.Pinned`; None: it named its model."""
     failure: Failure | None = None
     unreadable: bool = False
     """The bytes are no request at all: they also go to the dead letters."""
@@ -207,6 +209,7 @@ class Claimed:
     pinned: str | None
     due: float
     weight: int
+    route: str | None
     value: bytes
     headers: bytes
     taken_at: float = field(default_factory=time.monotonic)
@@ -292,6 +295,20 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """Back to waiting in another pool, since its target failed and its route names another one. `route`: what is left of it.
+
+    Its answer is not the one that its fingerprint promised: nobody shares it any more.
+    """
+
+    provider: str
+    model: str
+    paid: bool
+    route: str
+    ambiguous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """A human decides: the last call may have been paid, and the request wants to be asked before another one."""
 
@@ -303,7 +320,7 @@ class Step:
     claim: Claimed
     closings: tuple[Closing, ...] = ()
     opens: Call | None = None
-    then: End | Retry | Hold | None = None
+    then: End | Retry | Move | Hold | None = None
     free: Slot | None = None
 
 
@@ -334,7 +351,7 @@ class Stepped:
 
 @dataclass(frozen=True, slots=True)
 class PastCall:
-    """A closed call of an earlier attempt."""
+    """A closed call of an earlier attempt. `here`: it was made of the model that the request is at now."""
 
     number: int
     input_hash: bytes
@@ -346,6 +363,7 @@ class PastCall:
     estimated: bool
     cost_nano: int | None
     event: bool
+    here: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,16 @@ from typing import Any
 from store.ledger.behind import FLIGHT, KEY, ORDER
 from store.ledger.order import Order, Pair, Queues, Waiting, plan
 from store.ledger.types import Arrival, Ask, CancelAsk, Unreadable
-from tests.store.ground import partition
+from tests.store.ground import ELSEWHERE_POOL, POOL, partition
 
 Key = tuple[str, str]
 """(tenant, id)."""
 Letter = tuple[Any, ...]
 """What one outbox row says; see `results_letter` and the others."""
 
+SLOTS = 5
+POOLS = (POOL, ELSEWHERE_POOL)
+"""A slot's key is its number, plus `SLOTS` for each pool before its own."""
 ELSEWHERE = "another tenant's"
 """Instead of an id that is not to be shown."""
 TERMINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
@@ -52,6 +55,9 @@ class Row:
     owner: str | None = None
     lane: int = 1
     paid: bool = False
+    pool: int = 0
+    """Of `POOLS`."""
+    route: str | None = None
     on_ambiguous: str = "retry"
     overdue: bool = False
     run: str | None = None
@@ -108,6 +114,7 @@ class Row:
             self.behind if self.unfinished else None,
             self.fingerprint if self.unfinished or self.state == "succeeded" else None,
             self.superseded,
+            (self.pool, self.paid, self.route) if self.unfinished else None,
         )
 
 
@@ -247,7 +254,7 @@ class Model:
 
     def _begin(self, arrival: Arrival, ask: Ask, row: Row, *, cancelled: bool) -> tuple[str, int]:
         row.lane, row.paid, row.on_ambiguous, row.run = ask.lane, ask.paid, ask.on_ambiguous, ask.run_id
-        row.alone = ask.alone
+        row.alone, row.pool, row.route = ask.alone, 0, ask.route
         row.overdue, row.pinned = ask.deadline is not None, ask.pinned
         row.from_kafka = arrival.position is not None
         row.where = arrival.position.partition if arrival.position else partition("", ask.id.encode())
@@ -432,9 +439,18 @@ class Model:
 
     def hold(self, row: Row) -> None:
         row.state, row.owner, row.delayed = "held", None, False
+        self.part(row)  # they wait for no human
+
+    def move(self, row: Row, route: str, *, paid: bool, ambiguous: bool) -> None:
+        """To the other pool; its answer is nobody else's any more."""
+        self.wait(row, ambiguous=int(ambiguous))
+        row.pool, row.paid, row.route, row.fingerprint = 1 - row.pool, paid, route, None
+
+    def part(self, row: Row) -> None:
+        """Who only asks the same goes on without it."""
         flying = [each for each in self.rows.values() if each.unfinished and each.follows == row.key]
         flying = sorted((each for each in flying if each.behind == FLIGHT), key=lambda each: each.order)
-        if flying:  # they wait for no human
+        if flying:
             self._lead(flying[0], flying[1:])
 
     def decide(self, row: Row, *, again: bool) -> None:
@@ -456,19 +472,23 @@ class Model:
 
     # ---- claims
 
-    def claim(self, worker: str, held: Queues, waiting: Mapping[Key, Waiting]) -> tuple[list[Key], list[int]]:
+    def claim(
+        self, worker: str, held: Queues, waiting: Mapping[Key, Waiting], pool: int = 0
+    ) -> tuple[list[Key], list[int]]:
         """Keys in the order in which they are leased, and the slots that their worker gets. `waiting`: what the turn of
         each row depends on, which is not the model's to say.
         """
         self.end_all([row for row in self._waiting() if row.overdue], "expired")
         free = sorted(
-            (number for number, owner in self.slots.items() if owner is None), key=lambda n: (not self.reserved(n), n)
+            (number for number, owner in self.slots.items() if owner is None and number // SLOTS == pool),
+            key=lambda n: (not self.reserved(n), n),
         )
-        fits = {waiting[row.key].pk: row for row in self._waiting() if not row.delayed and not row.behind}
+        ready_rows = [row for row in self._waiting() if not row.delayed and not row.behind and row.pool == pool]
+        fits = {waiting[row.key].pk: row for row in ready_rows}
         found = [(Pair(row.lane, row.key[0]), waiting[row.key]) for row in fits.values()]
-        planned = plan(Order(), held, found, len(free) + len(self.slots), 0.0, ())
+        planned = plan(Order(), held, found, len(free) + SLOTS, 0.0, ())
         ready = held.counts()
-        lent = not ready[0] and all(row.lane for row in self.rows.values())
+        lent = not ready[0] and all(row.lane for row in self.rows.values() if row.pool == pool)
         chosen = [fits[pk] for pk in planned.pks]
         leased = []
         self.end_all([row for row in chosen if (row.key[0], row.run) in self.run_cancels], "cancelled")
@@ -481,7 +501,7 @@ class Model:
         return [row.key for row in leased], self._take(worker, free, urgent, batch, lent=lent)
 
     def reserved(self, number: int) -> bool:
-        return number < len(self.slots) // 5
+        return number % SLOTS < SLOTS // 5
 
     def _take(self, worker: str, free: list[int], urgent: int, batch: int, *, lent: bool) -> list[int]:
         taken = []

@@ -41,6 +41,7 @@ def row(pk: int, lane: int, tenant: str = "t") -> Claimed:
         None,
         float(pk),
         1,
+        None,
         b"{}",
         b"[]",
     )
