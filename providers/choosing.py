@@ -29,14 +29,11 @@ class Who:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a request asks of its model. `fields`: beyond words, as `providers.able.wants` names them; `tokens`: what it reads
-    and may write in one call, guessed; None: it is read in parts where it is too long.
-    """
+    """What a request asks of its model. `fields`: beyond words, as `providers.able.wants` names them."""
 
     kind: Kind
     fields: tuple[str, ...] = ()
     max_tokens: int | None = None
-    tokens: int | None = None
     gpu: bool = False
 
 
@@ -69,12 +66,13 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One target of a decision. `why` is empty for the one that is taken."""
+    """One target of a decision. `why` is empty for the one that is taken; `skipped`: it cannot, or is not well."""
 
     model: Model
     taken: bool
-    why: str
+    why: str = ""
     cannot: tuple[str, ...] = ()
+    skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,11 +198,12 @@ def decide(found: Order, look: Callable[[Model], Look]) -> Decision:
 
 def _told(each: Candidate, seen: Look | None, taken: Model | None, left: tuple[Model, ...]) -> Told:
     if each.model == taken:
-        return Told(each.model, taken=True, why="")
+        return Told(each.model, taken=True)
     if seen is None:
         return Told(each.model, taken=False, why=each.why)
     if seen.cannot:
-        return Told(each.model, False, f"it cannot do {', '.join(f'`{name}`' for name in seen.cannot)}", seen.cannot)
+        words = f"it cannot do {', '.join(f'`{name}`' for name in seen.cannot)}"
+        return Told(each.model, taken=False, why=words, cannot=seen.cannot, skipped=True)
     words = seen.short or seen.unwell or "another one comes first"
     place = f"; it is number {left.index(each.model) + 1} of those asked next" if each.model in left else ""
-    return Told(each.model, taken=False, why=words + place)
+    return Told(each.model, taken=False, why=words + place, skipped=bool(seen.short or seen.unwell))

@@ -35,6 +35,7 @@ from streams import keeping, library, topics, where
 from streams.decode import Decoder, Defaults
 from streams.intake import Intake
 from streams.kafka import SpineApp
+from streams.named import Named, make_router
 from streams.planner import Planner
 from streams.relay import Relay
 from streams.routing import make_routes
@@ -58,6 +59,7 @@ class Spine:
     decoder: Decoder
     providers: dict[str, Provider]
     metrics: Metrics
+    named: Named
     faust: SpineApp | None = None
     intake: Intake | None = None
     relay: Relay | None = None
@@ -164,6 +166,10 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     pruner = Pruner(database, keeping.keep(settings))
     pruner.start()
     stack.push_async_callback(pruner.aclose)
+    decoder = make_decoder(settings, providers, prompts)
+    named = Named(settings, decoder.router, metrics, database, engine.is_closed)
+    named.start()
+    stack.push_async_callback(named.aclose)
     return Spine(
         settings,
         worker,
@@ -172,9 +178,10 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
         writer,
         engine,
         keeper,
-        make_decoder(settings, providers, prompts),
+        decoder,
         providers,
         metrics,
+        named,
     )
 
 
@@ -186,16 +193,13 @@ async def _drain(engine: Engine, keeper: Keeper, grace_s: float) -> None:
 def make_decoder(settings: Settings, providers: dict[str, Provider], prompts: Library) -> Decoder:
     """What requests that do not say get."""
     defaults = Defaults(
-        settings.default_provider,
-        settings.default_model,
-        settings.default_embed_model,
         settings.default_tenant,
         settings.tenants,
         settings.cache_ttl_s if settings.cache_max_bytes else 0.0,
         settings.cache_tenants,
         settings.patience_s,
     )
-    return Decoder(OPERATIONS, providers, defaults, prompts)
+    return Decoder(OPERATIONS, providers, defaults, prompts, make_router(settings, providers))
 
 
 async def _worker_parts(spine: Spine, bootstrap: str, widths: dict[str, int], stack: contextlib.AsyncExitStack) -> None:

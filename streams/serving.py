@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaConnectionError
 from providers import PROVIDERS
 from store import killpoint
 from store.errors import StoreError
-from streams import library, logging, postgres, runtime, waiting, watchdog, where
+from streams import library, logging, named, postgres, runtime, waiting, watchdog, where
 from streams.app import Spine, running
 from streams.errors import SpineError
 from streams.settings import Settings
@@ -80,6 +80,7 @@ def _check(settings: Settings, doors: Doors) -> None:
     if doors.kafka:
         check_host(settings.worker_host, "GENAI_WORKER_HOST", settings)
     library.load(settings)
+    named.load(settings, PROVIDERS)
 
 
 class Stop:

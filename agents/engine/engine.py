@@ -163,6 +163,11 @@ class Engine:
     async def _borrow(self, pool: Pool, most: Most, calls: int, tokens: int) -> Lent:
         return await self.database.write(lambda conn: borrow(conn, pool, most, calls, tokens))
 
+    def is_closed(self, pool: Pool) -> bool:
+        """Whether no call of this pool may begin now: its provider asked to wait, or refused again and again."""
+        nodes = self.providers[pool[0]].nodes()
+        return self.gates.closed(pool, nodes) >= frozenset(nodes)
+
     def _elsewhere(self, claim: Claimed, node: str) -> bool:
         """Whether another node than this one may be asked now."""
         nodes = self.providers[claim.provider].nodes()

@@ -97,6 +97,14 @@ def waiting_by_lane(conn: Connection) -> dict[int, tuple[int, float]]:
     return {row[0]: (int(row[1]), max(0.0, at - row[2])) for row in found}
 
 
+def waiting_by_pool(conn: Connection) -> dict[tuple[str, str], int]:
+    """(provider, model) -> rows that wait for it."""
+    found = conn.execute(
+        select(_R.provider, _R.model, func.count()).where(_R.state == "waiting").group_by(_R.provider, _R.model)
+    )
+    return {(row[0], row[1]): int(row[2]) for row in found}
+
+
 def running(conn: Connection) -> list[Row[Any]]:
     """(provider, model, slots, slots in use). A slot at a node that is for other models now is none."""
     s = slots.c
