@@ -137,6 +137,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     for provider in providers.values():
         stack.push_async_callback(provider.aclose)
     metrics, prompts = Metrics(CollectorRegistry()), library.load(settings)
+    decoder = make_decoder(settings, providers, prompts)
     writer = Writer(database, routes, worker)
     writer.start()
     stack.push_async_callback(writer.aclose)
@@ -157,6 +158,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
                 aging_s=(math.inf, settings.aging_normal_s, settings.aging_batch_s), lend_after_s=settings.lend_after_s
             ),
         ),
+        near=decoder.router.near,
     )
     bounds = cache.Bounds(settings.cache_ttl_s, settings.cache_max_bytes)
     keeper = Keeper(engine, database, routes, worker, lease_s=settings.lease_s, poll_s=settings.poll_s, bounds=bounds)
@@ -166,7 +168,6 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     pruner = Pruner(database, keeping.keep(settings))
     pruner.start()
     stack.push_async_callback(pruner.aclose)
-    decoder = make_decoder(settings, providers, prompts)
     named = Named(settings, decoder.router, metrics, database, engine.is_closed)
     named.start()
     stack.push_async_callback(named.aclose)
