@@ -1,0 +1,258 @@
+"""Routes over one process's parts: chosen at acceptance, gone on from, read again; the doubles are real servers over HTTP."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from agents import OPERATIONS
+from providers import fake_server
+from providers.double.faults import Behaviour
+from schemas.request import Lane
+from store.ledger.types import Ask
+from streams import named
+from streams.app import make_decoder, make_providers
+from streams.errors import SpineError
+from streams.library import load as load_library
+from streams.settings import Settings
+from tests.streams.webs import client, opened, web_settings
+
+pytestmark = pytest.mark.fast
+
+NOBODY = "http://127.0.0.1:1"
+ROUTES = """
+routes:
+  fast: {targets: [ollama/llama3.2], fallbacks: [fake/fake]}
+  plain: fake/fake
+  seen: {targets: [fake/fake], fallbacks: [local/smollm2-135m]}
+  ab:
+    sticky: key
+    targets: [{model: fake/fake, arm: old}, {model: fake/fake-2, arm: new}]
+"""
+
+
+def written(folder: Path, text: str = ROUTES) -> Path:
+    path = folder / "routes.yaml"
+    path.write_text(text)
+    return path
+
+
+def using(folder: Path, text: str = ROUTES, **changes: Any) -> Settings:
+    return web_settings(folder, **{"routes": str(written(folder, text)), "ollama_url": NOBODY, **changes})
+
+
+def decoded(settings: Settings, operation: str = "complete", key: bytes | None = None, **fields: Any) -> Ask:
+    decoder = make_decoder(settings, make_providers(settings), load_library(settings))
+    value = orjson.dumps({"id": "a", "input": {"prompt": "Hi."}, **fields})
+    found = decoder.ask(operation, Lane.NORMAL, value, [], place="p", tenant="t", key=key)
+    assert isinstance(found, Ask)
+    return found
+
+
+async def asked(api: httpx.AsyncClient, text: str = "Hi.", **options: Any) -> dict[str, Any]:
+    reply = await api.post("/v1/complete?wait=30", json={"prompt": text, "options": options})
+    found: dict[str, Any] = reply.json()
+    return found
+
+
+# ---- chosen when it is accepted
+
+
+STANDS_FOR = [
+    ({"model": "plain"}, "fake", "fake"),
+    ({"model": "fake/other"}, "fake", "other"),
+    ({"model": "hf.co/a/b"}, "fake", "hf.co/a/b"),
+    ({"model": "plain", "provider": "ollama"}, "ollama", "plain"),  # a provider's own name, whatever routes there are
+    ({}, "fake", "fake"),
+]
+
+
+@pytest.mark.parametrize(("options", "provider", "model"), STANDS_FOR)
+def test_what_a_models_name_stands_for(tmp_path: Path, options: dict[str, Any], provider: str, model: str) -> None:
+    found = decoded(using(tmp_path), options=options)
+    assert (found.failure, found.provider, found.model) == (None, provider, model)
+
+
+def test_the_default_model_may_be_a_route(tmp_path: Path) -> None:
+    found = decoded(using(tmp_path, default_model="fast"))
+    assert (found.provider, found.paid, orjson.loads(found.route or "")["name"]) == ("ollama", False, "fast")
+
+
+def test_the_same_key_draws_the_same_arm_and_the_name_is_what_is_compared(tmp_path: Path) -> None:
+    settings = using(tmp_path)
+    found = [decoded(settings, key=b"k%d" % (n % 8), id=str(n), options={"model": "ab"}) for n in range(32)]
+    by_key = {n % 8: each.model for n, each in enumerate(found)}
+    assert [each.model for each in found] == [by_key[n % 8] for n in range(32)]
+    assert len({each.payload_hash for each in found}) == 1
+    assert set(by_key.values()) == {"fake", "fake-2"}
+
+
+def test_an_answer_is_shared_by_the_model_that_gives_it_and_not_by_the_name(tmp_path: Path) -> None:
+    settings = using(tmp_path, cache_ttl_s=60.0)
+    prints = [
+        decoded(settings, options={"model": model, "temperature": 0.0}).fingerprint
+        for model in ("plain", "fake/fake", "fake/other")
+    ]
+    assert prints[0] == prints[1] != prints[2]
+
+
+CANNOT: list[tuple[dict[str, Any], dict[str, Any], str, list[str]]] = [
+    ({"prompt": "Hi.", "logprobs": 2}, {"model": "plain"}, "`fake/fake`: it cannot do `logprobs`", ["logprobs"]),
+    ({"prompt": "Hi.", "logprobs": 2}, {"model": "fake/fake"}, "`fake` cannot do `logprobs`", ["logprobs"]),
+    ({"prompt": "Hi.", "params": {"top_k": 3}}, {}, "`fake` cannot do `top_k`", ["top_k"]),
+]
+
+
+@pytest.mark.parametrize(("input_", "options", "words", "fields"), CANNOT)
+def test_what_no_model_can_do_is_refused_before_it_is_queued(
+    tmp_path: Path, input_: dict[str, Any], options: dict[str, Any], words: str, fields: list[str]
+) -> None:
+    failure = decoded(using(tmp_path), input=input_, options=options).failure
+    assert failure is not None
+    assert (failure.type, failure.details["fields"], failure.details["models"]) == (
+        "invalid_request",
+        fields,
+        ["fake/fake"],
+    )
+    assert words in failure.message
+
+
+def test_a_provider_that_is_nearly_known(tmp_path: Path) -> None:
+    failure = decoded(using(tmp_path), options={"provider": "olama", "model": "x"}).failure
+    assert failure is not None and failure.message == "provider 'olama' is not known; did you mean 'ollama'?"
+
+
+def test_every_operation_says_what_it_wants(tmp_path: Path) -> None:
+    assert {name: bool(each.wants.__doc__) for name, each in OPERATIONS.items()} == {
+        name: name != "execute_prompt" for name in OPERATIONS
+    }
+
+
+# ---- gone on from
+
+
+async def test_who_is_away_is_stood_in_for_and_the_result_says_so(tmp_path: Path) -> None:
+    async with opened(using(tmp_path)) as (front, spine), client(front) as api:
+        found = await asked(api, model="fast")
+        assert (found["status"], found["provider"], found["model"]) == ("succeeded", "fake", "fake")
+        assert found["route"] == {
+            "name": "fast",
+            "arm": None,
+            "target": "fake/fake",
+            "fallbacks": [{"target": "ollama/llama3.2", "error": "unreachable"}],
+        }
+        assert (found["warnings"], found["usage"]["calls"]) == ([], 1)
+        told = (await api.get("/metrics")).text
+        assert (
+            'genai_route_fallbacks_total{error="unreachable",route="fast",source="ollama/llama3.2",target="fake/fake"} 1.0'
+            in told
+        )
+        assert 'genai_route_requests_total{arm="",route="fast",status="succeeded",target="fake/fake"} 1.0' in told
+        assert not any(shelf.busy for shelf in spine.engine.shelves.values())
+
+
+async def test_a_second_paid_call_is_told_with_what_the_first_was_booked_at(tmp_path: Path) -> None:
+    routes = "routes:\n  paid: {targets: [fake/fake], fallbacks: [ollama/llama3.2]}\n"
+    async with await fake_server.start(how=Behaviour()) as server:
+        settings = using(tmp_path, routes, ollama_url=server.url)
+        async with opened(settings) as (front, _), client(front) as api:
+            found = await asked(api, "Hi. [fake:server_error*1]", model="paid")
+            away = await asked(api, "Hi. [fake:server_error*1]", model="paid", on_ambiguous="fail")
+    assert (found["status"], found["provider"], len(found["route"]["fallbacks"])) == ("succeeded", "ollama", 1)
+    (warning,) = found["warnings"]
+    assert warning.startswith("paid more than once: `fake/fake` was called before `ollama/llama3.2` (overloaded), and")
+    assert float(found["usage"]["cost_usd"]) > 0
+    assert (away["status"], away["error"]["type"], away["provider"]) == ("failed", "ambiguous", "fake")
+
+
+async def test_a_bad_request_goes_nowhere_else(tmp_path: Path) -> None:
+    async with opened(using(tmp_path)) as (front, _), client(front) as api:
+        found = await asked(api, "[fake:rejected]", model="seen")
+        assert (found["status"], found["error"]["type"], found["route"]["fallbacks"]) == (
+            "failed",
+            "invalid_request",
+            [],
+        )
+
+
+async def test_a_model_that_is_not_there_is_told_with_near_names(tmp_path: Path) -> None:
+    async with await fake_server.start(how=Behaviour()) as server:
+        settings = using(tmp_path, ollama_url=server.url, default_provider="ollama")
+        async with opened(settings) as (front, _), client(front) as api:
+            found = await asked(api, "[fake:model_not_found]", model="plane")
+    assert (found["error"]["type"], found["error"]["details"]["near"]) == ("model_not_found", ["plain"])
+    assert found["error"]["message"].endswith("Did you mean `plain`?")
+
+
+async def test_whose_door_is_shut_is_passed_over_when_it_is_chosen(tmp_path: Path) -> None:
+    async with opened(using(tmp_path)) as (front, spine), client(front) as api:
+        spine.decoder.router.unwell = lambda model, _: "shut" if model.provider == "ollama" else ""
+        found = await asked(api, model="fast")
+        assert (found["route"]["target"], found["route"]["fallbacks"]) == ("fake/fake", [])
+
+
+async def test_a_queue_that_is_long_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(named, "EVERY_S", 0.05)
+    routes = "routes:\n  busy: {targets: [ollama/slow], fallbacks: [fake/fake], max_waiting: 1}\n"
+    async with await fake_server.start(how=Behaviour(latency_s=30.0)) as server:
+        async with (
+            opened(using(tmp_path, routes, ollama_url=server.url, drain_s=0.0)) as (front, _),
+            client(front) as api,
+        ):
+            for _ in range(6):  # one is called, some are leased ahead, the others wait
+                await api.post("/v1/complete?wait=0", json={"prompt": "Hi.", "options": {"model": "ollama/slow"}})
+            async with asyncio.timeout(20):
+                while (found := await asked(api, model="busy"))["status"] != "succeeded":
+                    await asyncio.sleep(0.05)
+    assert found["route"]["target"] == "fake/fake"
+
+
+# ---- the file changes
+
+
+async def test_a_file_that_changes_is_read_again_and_a_broken_one_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(named, "EVERY_S", 0.02)
+
+    async def until(api: httpx.AsyncClient, what: Any) -> None:
+        async with asyncio.timeout(20):
+            while not what((await api.get("/ready")).json()["parts"]["routes"]):
+                await asyncio.sleep(0.02)
+
+    async with opened(using(tmp_path)) as (front, spine), client(front) as api:
+        written(tmp_path, "routes:\n  later: {targets: [fake/fake], sticky: nothing}\n")
+        await until(api, lambda part: "routes.yaml:2:33" in part["why"] and not part["ok"] and not part["needed"])
+        assert "genai_route_file_ok 0.0" in (await api.get("/metrics")).text
+        assert (await asked(api, model="plain"))["route"]["name"] == "plain"  # the old ones go on
+        written(tmp_path, "routes:\n  later: fake/fake\n")
+        await until(api, lambda part: part["ok"])
+        assert list(spine.decoder.router.table.routes) == ["later"]
+        assert (await asked(api, model="later"))["route"]["target"] == "fake/fake"
+        (tmp_path / "routes.yaml").unlink()
+        await until(api, lambda part: "cannot be read" in part["why"])
+        assert (await asked(api, model="later"))["status"] == "succeeded"
+
+
+async def test_what_waits_keeps_the_targets_of_its_acceptance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(named, "EVERY_S", 0.02)
+    async with opened(using(tmp_path, retry_base_s=0.5)) as (front, spine), client(front) as api:
+        spine.engine.draining = True  # nothing is claimed for a moment
+        await api.post("/v1/complete?wait=0", json={"id": "x", "prompt": "Hi.", "options": {"model": "fast"}})
+        spine.decoder.router.table = type(spine.decoder.router.table)()
+        spine.engine.draining = False
+        spine.engine.look()
+        found = (
+            await api.post("/v1/complete?wait=20", json={"id": "x", "prompt": "Hi.", "options": {"model": "fast"}})
+        ).json()
+    assert (found["status"], found["route"]["target"]) == ("succeeded", "fake/fake")
+
+
+def test_a_start_with_a_broken_file_is_refused_and_names_the_place(tmp_path: Path) -> None:
+    with pytest.raises(SpineError, match=r"routes\.yaml:2:3: `nobody/x`: there is no provider"):
+        named.load(using(tmp_path, "routes:\n  a: nobody/x\n"), ("fake",))
+    with pytest.raises(SpineError, match="cannot be read"):
+        named.load(web_settings(tmp_path, routes=str(tmp_path / "none.yaml")), ("fake",))
