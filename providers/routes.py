@@ -94,6 +94,21 @@ def as_model(named: str, providers: Collection[str]) -> Model | None:
     return Model(provider, model) if slash and model and provider in providers else None
 
 
+def models(table: Table, route: Route) -> list[Model]:
+    """All that a route may lead to, each once."""
+    found: dict[Model, None] = {}
+    seen, waiting = {route.name}, [route]
+    while waiting:
+        each = waiting.pop(0)
+        for leg in (*each.targets, *each.fallbacks):
+            if isinstance(leg.to, Model):
+                found[leg.to] = None
+            elif leg.to not in seen:
+                seen.add(leg.to)
+                waiting.append(table.routes[leg.to])
+    return list(found)
+
+
 def near(named: str, known: Iterable[str], most: int = 3) -> list[str]:
     """Names that somebody may have meant, in any case."""
     by_lower = {name.lower(): name for name in known}

@@ -9,7 +9,7 @@ from typing import Any
 
 from agents.base import Operation
 from providers import choosing, routes
-from providers.base import Able, Capable, Provider
+from providers.base import Able, Capable, Kind, Provider
 from providers.choosing import Decision, Look, Needs, Told, Who
 from providers.routes import Model, Route, Table
 from schemas.errors import ErrorType
@@ -67,7 +67,7 @@ class Router:
         key: bytes | None,
     ) -> Choice:
         """Raises `Refusal` when no model can do what is asked."""
-        found = self._named(operation, request)
+        found = self.named(operation, request)
         if isinstance(found, Model):
             provider = self.providers[found.provider]
             self._check(operation, input_, request, provider, found)
@@ -83,7 +83,7 @@ class Router:
             self.providers[decision.taken.provider], decision.taken.model, self._kept(found, decision), decision
         )
 
-    def _named(self, operation: Operation, request: Request) -> Route | Model:
+    def named(self, operation: Operation, request: Request) -> Route | Model:
         """What the request's words stand for; without any, what the settings say."""
         options, name = request.options, request.options.provider
         of = self.providers.get(name or self.default_provider)
@@ -99,6 +99,21 @@ class Router:
         if name is not None:
             return Model(name, named)
         return routes.resolve(named, self.table, self.providers, self.default_provider)
+
+    def is_known(self, request: Request) -> bool:
+        """Whether there is the provider that it names."""
+        return (request.options.provider or self.default_provider) in self.providers
+
+    def kind_of(self, model: Model) -> Kind | None:
+        """What it can only be asked for, as far as its provider says."""
+        able = _able(self.providers[model.provider], model.model)
+        if able is None or (able.chat is False) == (able.embed is False):
+            return None
+        return "embed" if able.chat is False else "chat"
+
+    def able(self, model: Model) -> Able | None:
+        """What it can do; None: its provider does not say."""
+        return _able(self.providers[model.provider], model.model)
 
     def _unknown(self, name: str) -> str:
         meant = routes.near(name, self.providers)

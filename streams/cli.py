@@ -22,6 +22,7 @@ from streams.commands import (
     records,
     replay,
     requests,
+    routes,
     servers,
     submitting,
     wordings,
@@ -65,6 +66,7 @@ app.command()(cancelling.cancel)
 app.add_typer(held.app, name="held")
 app.command()(queue.queue)
 app.add_typer(models.app, name="models")
+app.add_typer(routes.app, name="routes")
 app.add_typer(letters.app, name="dlq")
 app.add_typer(replay.app, name="replay")
 app.add_typer(wordings.app, name="prompts")

@@ -14,8 +14,8 @@ from starlette.routing import Route
 
 from agents import OPERATIONS
 from streams import queueing
-from streams.web import asking, books, events, examples, listing, looking, metrics, models, orders, queue
-from streams.web.describing import answered, asked, describer, ordered, streamed
+from streams.web import asking, books, events, examples, listing, looking, metrics, models, orders, queue, routing
+from streams.web.describing import answered, asked, describer, ordered, streamed, wished
 from streams.web.front import Front
 from streams.web.health import health_response, ready_response
 from streams.web.ids import Identified
@@ -74,6 +74,7 @@ _LOOKS: dict[str, tuple[str, Look, dict[str, Any]]] = {
     "/v1/costs": ("books", books.costs, answered("/v1/costs", *books.PARAMETERS, csv=True)),
     "/v1/models": ("models", models.models, answered("/v1/models")),
     "/v1/models/{model:path}": ("models", models.one_model, {}),
+    "/v1/routes": ("models", routing.routes, answered("/v1/routes")),
     "/v1/requests": ("requests", listing.requests, answered("/v1/requests", *listing.PARAMETERS)),
     "/v1/queue": ("queue", queue.queue, answered("/v1/queue", *queueing.FILTERS)),
     "/v1/requests/{request_id:path}/queue": (
@@ -105,6 +106,11 @@ _ORDERS: dict[str, tuple[str, Look, dict[str, Any]]] = {
         "requests",
         orders.drop,
         ordered("/v1/requests/{request_id}/drop", "tenant", "operation"),
+    ),
+    "/v1/routes/explain": (
+        "models",
+        routing.explain,
+        ordered("/v1/routes/explain", "lane") | wished(examples.EXPLAINED),
     ),
     "/v1/runs/{run_id:path}/cancel": ("runs", orders.cancel_run, ordered("/v1/runs/{run_id}/cancel", "tenant")),
 }

@@ -192,6 +192,8 @@ ANSWERS: Mapping[str, dict[str, Any]] = {
                 "kind": "chat",
                 "loaded": True,
                 "context_tokens": 8192,
+                "output_tokens": None,
+                "can": {"response_format": True, "tools": False, "image_url": False, "logprobs": False, "params": []},
                 "price": {
                     "input_per_million": "0",
                     "output_per_million": "0",
@@ -203,6 +205,20 @@ ANSWERS: Mapping[str, dict[str, Any]] = {
             }
         ],
         "providers": [{"name": "ollama", "ok": True, "why": ""}],
+    },
+    "/v1/routes": {
+        "routes": [
+            {
+                "name": "fast",
+                "targets": [{"model": "ollama/llama3.2:latest", "when": None, "weight": 1.0, "arm": None}],
+                "fallbacks": [{"model": "openai/gpt-5-mini", "when": {"lanes": ["realtime"]}}],
+                "sticky": None,
+                "fall_back_on": ["unreachable", "overloaded"],
+                "rate_limited_after_s": 5.0,
+                "max_waiting": None,
+            }
+        ],
+        "file": {"ok": True, "why": ""},
     },
 }
 """Path to what it answers with 200."""
@@ -237,6 +253,28 @@ ORDERS: Mapping[str, tuple[str, str, dict[str, Any]]] = {
         "It has ended as `failed`, `ambiguous`. 409: it is not held.",
         _HELD | {"state": "failed", "why": "dropped: it ends as failed, ambiguous"},
     ),
+    "/v1/routes/explain": (
+        "200",
+        "The decision; nothing was called and nothing is kept.",
+        {
+            "asked": "fast",
+            "route": "fast",
+            "arm": None,
+            "taken": "ollama/llama3.2:latest",
+            "targets": [
+                {
+                    "target": "ollama/llama3.2:latest",
+                    "taken": True,
+                    "why": "",
+                    "cannot": [],
+                    "paid": False,
+                    "context_tokens": 8192,
+                    "estimate": {"input_tokens": 6, "output_tokens": 512, "cost_usd": "0.000000"},
+                }
+            ],
+            "error": None,
+        },
+    ),
     "/v1/runs/{run_id}/cancel": (
         "202",
         "Its requests end as workers come to them.",
@@ -244,3 +282,6 @@ ORDERS: Mapping[str, tuple[str, str, dict[str, Any]]] = {
     ),
 }
 """Path to the usual status of its answer, what that means, and an example."""
+
+EXPLAINED = {"operation": "complete", "prompt": "Name three ports.", "options": {"model": "fast"}}
+"""A body of `/v1/routes/explain`."""

@@ -256,3 +256,61 @@ def test_a_start_with_a_broken_file_is_refused_and_names_the_place(tmp_path: Pat
         named.load(using(tmp_path, "routes:\n  a: nobody/x\n"), ("fake",))
     with pytest.raises(SpineError, match="cannot be read"):
         named.load(web_settings(tmp_path, routes=str(tmp_path / "none.yaml")), ("fake",))
+
+
+# ---- explained
+
+
+async def test_explained_as_it_would_be_decided_and_nothing_is_kept(tmp_path: Path) -> None:
+    async with opened(using(tmp_path)) as (front, spine), client(front) as api:
+        spine.decoder.router.unwell = lambda model, _: "shut" if model.provider == "ollama" else ""
+        body = {"operation": "complete", "prompt": "Hi.", "options": {"model": "fast", "max_tokens": 10}}
+        found = (await api.post("/v1/routes/explain", json=body)).json()
+        assert (found["route"], found["taken"], found["error"]) == ("fast", "fake/fake", None)
+        second, first = found["targets"]
+        assert (first["target"], first["taken"], first["why"]) == ("fake/fake", True, "")
+        assert second["why"] == "shut; it is number 1 of those asked next"
+        assert first["estimate"] == {"input_tokens": 1, "output_tokens": 10, "cost_usd": "0.000006150"}
+        assert (await api.get("/v1/requests")).json()["items"] == []
+        assert spine.engine.shelves == {}
+        assert "genai_route_skipped_total{" not in (await api.get("/metrics")).text
+
+
+EXPLAINED: list[tuple[dict[str, Any], str | None, str | None]] = [
+    ({"prompt": "Hi."}, "fake/fake", None),
+    ({"prompt": "Hi.", "options": {"model": "ollama/x"}}, "ollama/x", None),
+    ({"prompt": "Hi.", "logprobs": 1, "options": {"model": "plain"}}, None, "cannot do `logprobs`"),
+    ({"prompt": "Hi.", "logprobs": 1, "options": {"model": "fake/x"}}, None, "`x` cannot do `logprobs`"),
+    ({"prompt": "Hi.", "options": {"provider": "x"}}, None, "provider 'x' is not known"),
+    ({"prompt": 5}, None, "`input.prompt`"),
+    ({"prompt": "Hi.", "options": []}, None, "`options`"),
+    ({"operation": "embed", "texts": ["a"], "dimensions": 3}, None, "cannot do `dimensions`"),
+]
+
+
+@pytest.mark.parametrize(("body", "taken", "words"), EXPLAINED)
+async def test_what_would_be_refused_is_explained_too(
+    tmp_path: Path, body: dict[str, Any], taken: str | None, words: str | None
+) -> None:
+    async with opened(using(tmp_path)) as (front, _), client(front) as api:
+        found = (await api.post("/v1/routes/explain", json=body)).json()
+        assert found["taken"] == taken
+        assert (found["error"] is None) == (words is None)
+        assert (words or "") in (found["error"] or {"message": ""})["message"]
+
+
+async def test_a_question_that_is_none(tmp_path: Path) -> None:
+    async with opened(using(tmp_path)) as (front, _), client(front) as api:
+        statuses = [
+            (await api.post(path, json=body)).status_code
+            for path, body in (
+                ("/v1/routes/explain", {"operation": "nope"}),
+                ("/v1/routes/explain", {"operation": 5}),
+                ("/v1/routes/explain", []),
+                ("/v1/routes/explain", {"key": 5, "prompt": "a"}),
+                ("/v1/routes/explain?lane=slow", {"prompt": "a"}),
+            )
+        ]
+        assert statuses == [404, 404, 422, 422, 422]
+        names = [each["name"] for each in (await api.get("/v1/routes")).json()["routes"]]
+        assert names == ["fast", "plain", "seen", "ab"]
