@@ -57,7 +57,6 @@ class Result(BaseModel):
     warnings: list[str] = []
     provider: str | None = None
     model: str | None = None
-    route: Routed | None = None
     usage: Totals = Totals()
     latency_ms: int = 0
     queue_ms: int = 0
@@ -65,6 +64,7 @@ class Result(BaseModel):
     generation: int = 1
     replayed: bool = False
     cached: Cached | None = None
+    route: Routed | None = None
     tenant: str
     run_id: str | None = None
     metadata: dict[str, Any] = {}
