@@ -5,7 +5,7 @@ Pure: the same request draws the same target wherever and whenever it is read; o
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from providers.able import lacks
@@ -43,6 +43,7 @@ class Candidate:
 
     model: Model
     why: str = ""
+    wait_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class Told:
     why: str = ""
     cannot: tuple[str, ...] = ()
     skipped: bool = False
+    wait_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,10 @@ class Decision:
     taken: Model | None
     left: tuple[Model, ...]
     told: tuple[Told, ...]
+
+    def wait_s(self, model: Model) -> float | None:
+        """How long it is waited for; None: until it answers."""
+        return next((each.wait_s for each in self.told if each.model == model), None)
 
 
 def order(table: Table, route: Route, who: Who) -> Order:
@@ -95,21 +101,21 @@ def order(table: Table, route: Route, who: Who) -> Order:
     first = [] if drawn is None else [drawn]
     rest = [] if route.sticky else standing
     for leg in (*first, *rest, *route.fallbacks):
-        for model, why in _expanded(table, leg, who, {route.name}):
-            if model not in found or (found[model].why and not why):
-                found.pop(model, None)
-                found[model] = Candidate(model, why)
+        for each in _expanded(table, leg, who, {route.name}):
+            if each.model not in found or (found[each.model].why and not each.why):
+                found.pop(each.model, None)
+                found[each.model] = each
     for leg in route.targets:
-        for model, why in _expanded(table, leg, who, {route.name}):
-            found.setdefault(model, Candidate(model, why or "another target was drawn"))
+        for each in _expanded(table, leg, who, {route.name}):
+            found.setdefault(each.model, replace(each, why=each.why or "another target was drawn"))
     return Order(arm, tuple(found.values()))
 
 
-def _expanded(table: Table, leg: Leg, who: Who, seen: set[str]) -> Iterator[tuple[Model, str]]:
+def _expanded(table: Table, leg: Leg, who: Who, seen: set[str]) -> Iterator[Candidate]:
     """The models behind a leg; a route that was seen adds nothing. The file was checked: nothing leads in a circle."""
     why = _unmet(leg.when, who)
     if isinstance(leg.to, Model):
-        yield leg.to, why
+        yield Candidate(leg.to, why, leg.wait_s)
         return
     route = table.routes[leg.to]
     if route.name in seen:
@@ -118,8 +124,8 @@ def _expanded(table: Table, leg: Leg, who: Who, seen: set[str]) -> Iterator[tupl
     drawn, standing = _draw(route, who)
     first = [] if drawn is None else [drawn]
     for each in (*first, *([] if route.sticky else standing), *route.fallbacks):
-        for model, inner in _expanded(table, each, who, seen):
-            yield model, why or inner
+        for inner in _expanded(table, each, who, seen):
+            yield replace(inner, why=why or inner.why, wait_s=leg.wait_s or inner.wait_s)
 
 
 def _draw(route: Route, who: Who) -> tuple[Leg | None, list[Leg]]:
@@ -198,12 +204,13 @@ def decide(found: Order, look: Callable[[Model], Look]) -> Decision:
 
 def _told(each: Candidate, seen: Look | None, taken: Model | None, left: tuple[Model, ...]) -> Told:
     if each.model == taken:
-        return Told(each.model, taken=True)
+        return Told(each.model, taken=True, wait_s=each.wait_s)
     if seen is None:
         return Told(each.model, taken=False, why=each.why)
     if seen.cannot:
         words = f"it cannot do {', '.join(f'`{name}`' for name in seen.cannot)}"
-        return Told(each.model, taken=False, why=words, cannot=seen.cannot, skipped=True)
+        return Told(each.model, taken=False, why=words, cannot=seen.cannot, skipped=True, wait_s=each.wait_s)
     words = seen.short or seen.unwell or "another one comes first"
     place = f"; it is number {left.index(each.model) + 1} of those asked next" if each.model in left else ""
-    return Told(each.model, taken=False, why=words + place, skipped=bool(seen.short or seen.unwell))
+    skipped = bool(seen.short or seen.unwell)
+    return Told(each.model, taken=False, why=words + place, skipped=skipped, wait_s=each.wait_s)

@@ -60,6 +60,7 @@ class Leg:
     weight: float = 1.0
     arm: str | None = None
     when: When | None = None
+    wait_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,8 +266,8 @@ def _leg(told: str | WrittenTarget | Fallback, own: str, file: File, providers: 
     model = as_model(named, providers)
     to: Model | str = named if named in file.routes and (named != own or model is None) else model or named
     if isinstance(told, WrittenTarget):
-        return Leg(to, told.weight, told.arm, told.when)
-    return Leg(to, when=told.when if isinstance(told, Fallback) else None)
+        return Leg(to, told.weight, told.arm, told.when, told.wait_s)
+    return Leg(to, when=told.when, wait_s=told.wait_s) if isinstance(told, Fallback) else Leg(to)
 
 
 def _legs(table: Table) -> Iterator[tuple[_Path, Route, Leg]]:

@@ -43,7 +43,8 @@ class When(BaseModel):
 class Target(BaseModel):
     """Where requests go: `provider/model`, or the name of another route.
 
-    `weight`: its share among the route's targets. `arm`: what an experiment calls it, else the model's name.
+    `weight`: its share among the route's targets. `arm`: what an experiment calls it, else the model's name. `wait_s`: a
+    request that waits longer for it, or for half of the time to its deadline, goes on to the next one.
     """
 
     model_config = _Strict
@@ -52,6 +53,7 @@ class Target(BaseModel):
     weight: Annotated[float, Field(ge=0, allow_inf_nan=False, strict=False)] = 1.0
     arm: Name | None = None
     when: When | None = None
+    wait_s: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=False)] | None = None
 
 
 class Fallback(BaseModel):
@@ -61,6 +63,7 @@ class Fallback(BaseModel):
 
     model: Name
     when: When | None = None
+    wait_s: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=False)] | None = None
 
 
 def _branch(told: Any) -> str:
@@ -101,11 +104,14 @@ class File(BaseModel):
 
 
 class Tried(BaseModel):
-    """A target that a request left: why, and what its calls were booked at (nano-dollars; null: nobody knows)."""
+    """A target that a request left: why, and what its calls were booked at (nano-dollars; null: nobody knows). `waited`: it
+    was never called, since it was too busy for too long.
+    """
 
     target: str
     error: ErrorType
     cost_nano: int | None = 0
+    waited: bool = False
 
 
 class Next(BaseModel):
@@ -115,6 +121,7 @@ class Next(BaseModel):
     model: str
     paid: bool
     context_tokens: int | None = None
+    wait_s: float | None = None
 
 
 class Pinned(BaseModel):
@@ -128,13 +135,16 @@ class Pinned(BaseModel):
     rate_limited_after_s: float = 5.0
     since: int = 0
     """The attempts that were made before its present target."""
+    patient: bool = False
+    """Its present target is waited for so long only since what comes next is dearer."""
 
 
 class Fell(BaseModel):
-    """A target that did not answer, and why."""
+    """A target that did not answer, and why. `waited`: it was never called, since it was too busy for too long."""
 
     target: str
     error: ErrorType
+    waited: bool = False
 
 
 class Routed(BaseModel):
@@ -144,6 +154,8 @@ class Routed(BaseModel):
     arm: str | None = None
     target: str | None = None
     fallbacks: list[Fell] = []
+    saved_usd: str | None = None
+    """Of a request that had time to wait for this target: by how much it cost less than the next one would have."""
 
 
 def json_schema() -> dict[str, Any]:

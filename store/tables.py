@@ -86,6 +86,7 @@ requests = Table(
     ),
     Column("weight", Integer, nullable=False, server_default="0", comment="tokens it may take, guessed"),
     Column("route", Text, comment="JSON: its route's name, arm and targets that are left"),
+    Column("move_at", Double, comment="then it goes to its next target"),
 )
 
 # words and not bound values: PostgreSQL's generic plans use a partial index only for the very words of its condition
@@ -130,6 +131,8 @@ Index(
     postgresql_where=STANDING,
 )
 
+MOVING = text("move_at IS NOT NULL AND state = 'waiting' AND behind = 0")
+Index("requests_moving", requests.c.move_at, sqlite_where=MOVING, postgresql_where=MOVING)
 QUEUED = text("order_key IS NOT NULL AND completed_at IS NULL")
 Index("requests_queued", requests.c.order_key, requests.c.turn, sqlite_where=QUEUED, postgresql_where=QUEUED)
 HEAD = text("order_key IS NOT NULL AND completed_at IS NULL AND behind = 0")

@@ -32,7 +32,8 @@ class Choice:
     provider: Provider
     model: str
     route: str | None = None
-    decision: Decision | None = None
+    wait_s: float | None = None
+    """How long it is waited for before the next one is asked; None: until it answers."""
 
 
 def _healthy(model: Model, most: int | None) -> str:  # noqa: ARG001 - the shape of `Router.unwell`
@@ -79,9 +80,9 @@ class Router:
                 self.skipped(found.name, told)
         if decision.taken is None:
             raise _none(found.name, decision)
-        return Choice(
-            self.providers[decision.taken.provider], decision.taken.model, self._kept(found, decision), decision
-        )
+        wait_s = decision.wait_s(decision.taken) if decision.left else None
+        kept = self._kept(found, decision, patient=wait_s is not None)
+        return Choice(self.providers[decision.taken.provider], decision.taken.model, kept, wait_s)
 
     def named(self, operation: Operation, request: Request) -> Route | Model:
         """What the request's words stand for; without any, what the settings say."""
@@ -155,13 +156,14 @@ class Router:
         able = _able(provider, model.model)
         return (able.context_tokens if able is not None else None) or provider.traits.context_tokens
 
-    def _kept(self, route: Route, decision: Decision) -> str:
+    def _kept(self, route: Route, decision: Decision, *, patient: bool) -> str:
         left = [
             Next(
                 provider=model.provider,
                 model=model.model,
                 paid=self.providers[model.provider].traits.paid,
                 context_tokens=self.context(model),
+                wait_s=decision.wait_s(model),
             )
             for model in decision.left
         ]
@@ -171,6 +173,7 @@ class Router:
             left=left,
             causes=list(route.causes),
             rate_limited_after_s=route.rate_limited_after_s,
+            patient=patient,
         )
         return pinned.model_dump_json(exclude_defaults=True)
 

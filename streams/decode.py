@@ -130,6 +130,7 @@ class Decoder:
             provider=provider.name,
             model=model,
             route=choice.route,
+            wait_s=choice.wait_s,
             paid=provider.traits.paid,
             on_ambiguous=request.options.on_ambiguous,
             deadline=epoch(request.deadline),

@@ -85,6 +85,7 @@ def _target(each: Told, decoder: Decoder, prices: PriceTable, size: tuple[int, i
         "cannot": list(each.cannot),
         "paid": router.providers[model.provider].traits.paid,
         "context_tokens": router.context(model),
+        "wait_s": each.wait_s,
         "estimate": {"input_tokens": size[0], "output_tokens": output, "cost_usd": to_usd(priced.nano)},
     }
 
@@ -119,4 +120,4 @@ def _route(route: Route) -> dict[str, Any]:
 
 def _leg(leg: Leg) -> dict[str, Any]:
     when = None if leg.when is None else leg.when.model_dump(exclude_none=True)
-    return {"model": str(leg.to), "when": when}
+    return {"model": str(leg.to), "when": when, "wait_s": leg.wait_s}

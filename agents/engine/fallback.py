@@ -8,9 +8,11 @@ Never after a bad request or a refusal, which would be the same elsewhere. After
 from dataclasses import dataclass
 
 from agents.engine.policy import AskFirst, GiveUp, TryAgain
-from providers.base import ContextTooLong, ProviderError, RateLimited
+from providers.base import ContextTooLong, ProviderError, RateLimited, Spent
+from providers.prices import PriceTable
 from schemas.errors import ErrorType
-from schemas.money import to_usd
+from schemas.money import from_usd, to_usd
+from schemas.result import Totals
 from schemas.routes import Next, Pinned, Tried
 from store.ledger.throttle import PAUSE_S
 
@@ -64,7 +66,8 @@ def moved(
 ) -> Pinned:
     """What is kept of the route once the request has gone on."""
     tried = Tried(target=target, error=error.type, cost_nano=cost_nano)
-    return pinned.model_copy(update={"left": list(went.left), "tried": [*pinned.tried, tried], "since": attempts})
+    kept = {"left": list(went.left), "tried": [*pinned.tried, tried], "since": attempts}
+    return pinned.model_copy(update=kept | {"patient": went.to.wait_s is not None and bool(went.left)})
 
 
 def paid_before(pinned: Pinned, target: str) -> list[str]:
@@ -75,3 +78,12 @@ def paid_before(pinned: Pinned, target: str) -> list[str]:
         for each in pinned.tried
         if each.cost_nano != 0
     ]
+
+
+def saved(pinned: Pinned, totals: Totals, prices: PriceTable) -> int | None:
+    """What the next target would have asked for these tokens, less what they cost; None: nobody waited, or nobody knows."""
+    if not pinned.patient or not pinned.left or totals.cost_usd is None:
+        return None
+    spent = Spent(totals.input_tokens, totals.output_tokens, totals.cached_tokens, estimated=totals.estimated)
+    dearer = prices.of(pinned.left[0].provider, pinned.left[0].model, spent).nano
+    return None if dearer is None else dearer - (from_usd(totals.cost_usd) or 0)

@@ -91,6 +91,12 @@ class Metrics:
             ["route", "source", "target", "error"],
             registry=registry,
         )
+        self.route_saved = Counter(
+            "genai_route_saved_usd_total",
+            "Dollars that requests cost less since they had time to wait for a cheaper model.",
+            ["route"],
+            registry=registry,
+        )
         self.route_skipped = Counter(
             "genai_route_skipped_total",
             "Targets that a route's request was not sent to when it was accepted.",

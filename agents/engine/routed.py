@@ -13,6 +13,7 @@ def count(metrics: Metrics, step: Step) -> None:
     pinned, here = Pinned.model_validate_json(claim.route), f"{claim.provider}/{claim.model}"
     if isinstance(then, End):
         metrics.routed.labels(pinned.name, pinned.arm or "", here, then.status.value).inc()
+        metrics.route_saved.labels(pinned.name).inc(max(0, then.saved_nano or 0) / 1e9)
     else:
         error = Pinned.model_validate_json(then.route).tried[-1].error.value
         metrics.fallbacks.labels(pinned.name, here, f"{then.provider}/{then.model}", error).inc()

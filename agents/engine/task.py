@@ -182,7 +182,14 @@ def _move(error: ProviderError, caller: LedgerCaller, pinned: Pinned, went: fall
     log.info(
         "on to another model", **ids(claim), source=here, target=f"{to.provider}/{to.model}", error=error.type.value
     )
-    then = Move(to.provider, to.model, to.paid, kept.model_dump_json(exclude_defaults=True), went.ambiguous)
+    then = Move(
+        to.provider,
+        to.model,
+        to.paid,
+        kept.model_dump_json(exclude_defaults=True),
+        went.ambiguous,
+        to.wait_s if kept.patient else None,
+    )
     return Step(claim, caller.kept(), then=then)
 
 
@@ -206,21 +213,23 @@ def _step(
     dead_letter: bool = False,
     wasted: bool = False,
 ) -> Step:
-    claim = caller.claim
+    claim, totals, saved = caller.claim, caller.totals(), None
     if claim.route is not None:
         pinned = Pinned.model_validate_json(claim.route)
         for words in fallback.paid_before(pinned, f"{claim.provider}/{claim.model}"):
             caller.warn(words)
+        saved = fallback.saved(pinned, totals, caller.prices) if status is Status.SUCCEEDED else None
     end = End(
         status=status,
         output=output,
         failure=failure,
         warnings=tuple(caller.warnings),
-        totals=caller.totals(),
+        totals=totals,
         metadata=metadata,
         latency_ms=caller.latency_ms(),
         dead_letter=dead_letter,
         attempts=claim.attempts,
+        saved_nano=saved,
     )
     return Step(claim, caller.last(wasted=wasted), then=end)
 

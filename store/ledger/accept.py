@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, update
 
 from schemas.errors import ErrorType, Failure
 from store import rows
-from store.ledger import answers, behind, joining, look, supersede
+from store.ledger import answers, behind, joining, look, patience, supersede
 from store.ledger.end import cancel_rows
 from store.ledger.policy import Known, on_known
 from store.ledger.types import Accepted, Arrival, Ask, CancelAsk, Decision, Position, Routes, Unreadable
@@ -389,6 +389,7 @@ class _Batch:
             "due": min(self.at + ask.patience_s, math.inf if ask.deadline is None else ask.deadline),
             "weight": ask.weight,
             "route": ask.route,
+            "move_at": patience.until(self.at, ask.wait_s, ask.deadline),
             "superseded_by": None,
         }
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 from schemas.result import Status
 from store import killpoint, rows
 from store.database import clock, now
-from store.ledger import answers, behind, journal, supersede
+from store.ledger import answers, behind, journal, patience, supersede
 from store.ledger.end import CLAIMED, end_rows
 from store.ledger.types import Closing, End, Hold, Move, Pool, Retry, Routes, Slot, Step, Stepped
 from store.tables import outbox, requests, results, slots
@@ -41,6 +41,7 @@ _MOVE = _OURS.values(
     model=bindparam("the_model"),
     paid=bindparam("the_paid"),
     route=bindparam("the_route"),
+    move_at=bindparam("the_move"),
     not_before=0,
     attempts=bindparam("the_attempts"),
     ambiguous=_R.ambiguous + bindparam("the_ambiguous"),
@@ -295,7 +296,7 @@ def _retry(conn: Connection, routes: Routes, found: dict[int, Any], held: Sequen
             if isinstance(step.then, Retry)
         ),
     )
-    _move(conn, held)
+    _move(conn, held, at)
     holding = [step for step in held if isinstance(step.then, Hold)]
     rows.many(conn, _HOLD, ({**_fence(step), "the_attempts": step.claim.attempts} for step in holding))
     woken = behind.let_fly(conn, routes, (found[step.claim.pk] for step in _parting(found, held)), at)
@@ -307,7 +308,7 @@ def _retry(conn: Connection, routes: Routes, found: dict[int, Any], held: Sequen
     return woken
 
 
-def _move(conn: Connection, held: Sequence[Step]) -> None:
+def _move(conn: Connection, held: Sequence[Step], at: float) -> None:
     rows.many(
         conn,
         _MOVE,
@@ -318,6 +319,7 @@ def _move(conn: Connection, held: Sequence[Step]) -> None:
                 "the_model": step.then.model,
                 "the_paid": step.then.paid,
                 "the_route": step.then.route,
+                "the_move": patience.until(at, step.then.wait_s, step.claim.deadline),
                 "the_attempts": step.claim.attempts,
                 "the_ambiguous": int(step.then.ambiguous),
             }

@@ -75,6 +75,8 @@ class Ask:
     """Tokens it may take, guessed: what it is charged with until it is known."""
     route: str | None = None
     """The route that it came by, as `schemas.routes.Pinned`; None: it named its model."""
+    wait_s: float | None = None
+    """It goes to its route's next target when it has waited so long, or half of the time to its deadline; None: never."""
     failure: Failure | None = None
     unreadable: bool = False
     """The bytes are no request at all: they also go to the dead letters."""
@@ -284,6 +286,8 @@ class End:
     attempts: int
     provider: str | None = None
     model: str | None = None
+    saved_nano: int | None = None
+    """By how much it cost less than its route's next target would have, for which it did not have to wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +310,7 @@ class Move:
     paid: bool
     route: str
     ambiguous: bool = False
+    wait_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

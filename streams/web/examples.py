@@ -210,8 +210,10 @@ ANSWERS: Mapping[str, dict[str, Any]] = {
         "routes": [
             {
                 "name": "fast",
-                "targets": [{"model": "ollama/llama3.2:latest", "when": None, "weight": 1.0, "arm": None}],
-                "fallbacks": [{"model": "openai/gpt-5-mini", "when": {"lanes": ["realtime"]}}],
+                "targets": [
+                    {"model": "ollama/llama3.2:latest", "when": None, "wait_s": 60.0, "weight": 1.0, "arm": None}
+                ],
+                "fallbacks": [{"model": "openai/gpt-5-mini", "when": {"lanes": ["realtime"]}, "wait_s": None}],
                 "sticky": None,
                 "fall_back_on": ["unreachable", "overloaded"],
                 "rate_limited_after_s": 5.0,
@@ -269,6 +271,7 @@ ORDERS: Mapping[str, tuple[str, str, dict[str, Any]]] = {
                     "cannot": [],
                     "paid": False,
                     "context_tokens": 8192,
+                    "wait_s": None,
                     "estimate": {"input_tokens": 6, "output_tokens": 512, "cost_usd": "0.000000"},
                 }
             ],

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from schemas.errors import ErrorType
+from schemas.routes import Pinned, Tried
 from store.ledger.behind import FLIGHT, KEY, ORDER
 from store.ledger.order import Order, Pair, Queues, Waiting, plan
 from store.ledger.types import Arrival, Ask, CancelAsk, Unreadable
@@ -58,6 +60,8 @@ class Row:
     pool: int = 0
     """Of `POOLS`."""
     route: str | None = None
+    waits: bool = False
+    """It goes to the next target when it has waited long enough; here, at once."""
     on_ambiguous: str = "retry"
     overdue: bool = False
     run: str | None = None
@@ -114,7 +118,7 @@ class Row:
             self.behind if self.unfinished else None,
             self.fingerprint if self.unfinished or self.state == "succeeded" else None,
             self.superseded,
-            (self.pool, self.paid, self.route) if self.unfinished else None,
+            (self.pool, self.paid, self.route, self.waits) if self.unfinished else None,
         )
 
 
@@ -254,7 +258,7 @@ class Model:
 
     def _begin(self, arrival: Arrival, ask: Ask, row: Row, *, cancelled: bool) -> tuple[str, int]:
         row.lane, row.paid, row.on_ambiguous, row.run = ask.lane, ask.paid, ask.on_ambiguous, ask.run_id
-        row.alone, row.pool, row.route = ask.alone, 0, ask.route
+        row.alone, row.pool, row.route, row.waits = ask.alone, 0, ask.route, ask.wait_s is not None
         row.overdue, row.pinned = ask.deadline is not None, ask.pinned
         row.from_kafka = arrival.position is not None
         row.where = arrival.position.partition if arrival.position else partition("", ask.id.encode())
@@ -444,7 +448,23 @@ class Model:
     def move(self, row: Row, route: str, *, paid: bool, ambiguous: bool) -> None:
         """To the other pool; its answer is nobody else's any more."""
         self.wait(row, ambiguous=int(ambiguous))
-        row.pool, row.paid, row.route, row.fingerprint = 1 - row.pool, paid, route, None
+        row.pool, row.paid, row.route, row.fingerprint, row.waits = 1 - row.pool, paid, route, None, False
+
+    def go_on(self) -> int:
+        """Whoever has waited long enough for a model goes to the next one; who was called here has not only waited."""
+        due = [row for row in self._waiting() if row.waits and not row.behind]
+        moving = []
+        for row in due:
+            row.waits = False
+            pinned = Pinned.model_validate_json(row.route or "")
+            if pinned.left and row.attempts == pinned.since:
+                moving.append(row)
+                tried = Tried(target="/".join(POOLS[row.pool]), error=ErrorType.OVERLOADED, waited=True)
+                kept = pinned.model_copy(update={"left": pinned.left[1:], "tried": [tried]})
+                self.move(row, kept.model_dump_json(exclude_defaults=True), paid=pinned.left[0].paid, ambiguous=False)
+        for row in moving:
+            self.part(row)
+        return len(moving)
 
     def part(self, row: Row) -> None:
         """Who only asks the same goes on without it."""

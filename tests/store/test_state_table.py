@@ -23,7 +23,7 @@ from schemas.result import Status
 from schemas.routes import Next, Pinned, Tried
 from store import rows as rows_
 from store import tables
-from store.ledger import held, leaving, life, outgoing, progress, queries
+from store.ledger import held, leaving, life, outgoing, patience, progress, queries
 from store.ledger.accept import accept
 from store.ledger.claim import claim, ensure_slots
 from store.ledger.order import Order, Queues, Rules, Waiting
@@ -68,10 +68,13 @@ ROUTE = Pinned(name="fast", left=[Next(provider=POOLS[1][0], model=POOLS[1][1], 
 _TOPICS = {ROUTES.results: "result", ROUTES.usage: "usage", ROUTES.dlq: "dead"}
 
 
-def _plain_if_it_replaces(ask: Ask) -> Ask:
-    """One that replaces another request waits for none here: it may join the one that it ends, and then leads when that one has
-    ended, in the same transaction; the model ends that one first. What comes of it is the same, who led whom is not.
+def _plain(ask: Ask) -> Ask:
+    """Who names a model waits for no other one. One that replaces another request waits for none here: it may join the one
+    that it ends, and then leads when that one has ended, in the same transaction; the model ends that one first. What comes
+    of it is the same, who led whom is not.
     """
+    if ask.route is None:
+        ask = replace(ask, wait_s=None)
     if ask.supersede_key is None:
         return ask
     return replace(ask, ordered=False, idempotency_key=None, fingerprint=None)
@@ -94,7 +97,8 @@ asks = st.builds(
     fresh_s=st.sampled_from([3600.0, 3600.0, 0.0]),
     supersede_key=st.sampled_from([None, None, None, "filing"]),
     route=st.sampled_from([None, ROUTE]),
-).map(_plain_if_it_replaces)
+    wait_s=st.sampled_from([None, 0.0]),
+).map(_plain)
 invalid = st.builds(
     lambda ask, unreadable: replace(ask, failure=refusal(), unreadable=unreadable),
     asks,
@@ -501,6 +505,12 @@ class StateTable(RuleBasedStateMachine):
             if row.state == "held":
                 self.model.decide(row, again=again)
 
+    @precondition(lambda self: any(row.waits for row in self.model.rows.values()))
+    @rule()
+    def patience_ends(self) -> None:
+        assert self.ledger.read(patience.ahead) <= set(POOLS)
+        assert self.ledger.write(lambda conn: patience.move(conn, ROUTES, POOLS)) == self.model.go_on()
+
     # ---- death
 
     @rule(which=index)
@@ -691,7 +701,9 @@ def _facts(row: Any) -> tuple[Any, ...]:
         row.behind if unfinished else None,
         row.fingerprint if unfinished or row.state == "succeeded" else None,
         row.superseded_by is not None,
-        (POOLS.index((row.provider, row.model)), bool(row.paid), row.route) if unfinished else None,
+        (POOLS.index((row.provider, row.model)), bool(row.paid), row.route, row.move_at is not None)
+        if unfinished
+        else None,
     )
 
 

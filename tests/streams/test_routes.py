@@ -142,7 +142,8 @@ async def test_who_is_away_is_stood_in_for_and_the_result_says_so(tmp_path: Path
             "name": "fast",
             "arm": None,
             "target": "fake/fake",
-            "fallbacks": [{"target": "ollama/llama3.2", "error": "unreachable"}],
+            "fallbacks": [{"target": "ollama/llama3.2", "error": "unreachable", "waited": False}],
+            "saved_usd": None,
         }
         assert (found["warnings"], found["usage"]["calls"]) == ([], 1)
         told = (await api.get("/metrics")).text
@@ -196,18 +197,56 @@ async def test_whose_door_is_shut_is_passed_over_when_it_is_chosen(tmp_path: Pat
 
 async def test_a_queue_that_is_long_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(named, "EVERY_S", 0.05)
-    routes = "routes:\n  busy: {targets: [ollama/slow], fallbacks: [fake/fake], max_waiting: 1}\n"
+    routes = "routes:\n  busy: {targets: [ollama/llama3.2], fallbacks: [fake/fake], max_waiting: 1}\n"
     async with await fake_server.start(how=Behaviour(latency_s=30.0)) as server:
         async with (
             opened(using(tmp_path, routes, ollama_url=server.url, drain_s=0.0)) as (front, _),
             client(front) as api,
         ):
             for _ in range(6):  # one is called, some are leased ahead, the others wait
-                await api.post("/v1/complete?wait=0", json={"prompt": "Hi.", "options": {"model": "ollama/slow"}})
+                await api.post("/v1/complete?wait=0", json={"prompt": "Hi.", "options": {"model": "ollama/llama3.2"}})
+            body = {"prompt": "Hi.", "options": {"model": "busy"}}
             async with asyncio.timeout(20):
-                while (found := await asked(api, model="busy"))["status"] != "succeeded":
+                while (await api.post("/v1/routes/explain", json=body)).json()["taken"] != "fake/fake":
                     await asyncio.sleep(0.05)
-    assert found["route"]["target"] == "fake/fake"
+            found = await asked(api, model="busy")
+    assert (found["route"]["target"], found["route"]["fallbacks"]) == ("fake/fake", [])
+
+
+PATIENT = "routes:\n  cheap: {targets: [{model: ollama/llama3.2, wait_s: 0.2}], fallbacks: [fake/fake]}\n"
+
+
+async def test_who_has_waited_long_enough_for_a_free_model_goes_to_the_next_one(tmp_path: Path) -> None:
+    async with await fake_server.start(how=Behaviour(latency_s=30.0)) as server:
+        async with (
+            opened(using(tmp_path, PATIENT, ollama_url=server.url, drain_s=0.0)) as (front, _),
+            client(front) as api,
+        ):
+            for n in range(3):  # one is called, one is leased ahead, one waits
+                body = {"prompt": "Hi.", "options": {"model": "ollama/llama3.2"}, "id": str(n)}
+                await api.post("/v1/complete?wait=0", json=body)
+            found = await asked(api, model="cheap")
+            told = (await api.post("/v1/routes/explain", json={"prompt": "a", "options": {"model": "cheap"}})).json()
+    assert (found["status"], found["provider"], found["warnings"]) == ("succeeded", "fake", [])
+    assert found["route"]["fallbacks"] == [{"target": "ollama/llama3.2", "error": "overloaded", "waited": True}]
+    assert [each["wait_s"] for each in told["targets"]] == [0.2, None]
+
+
+async def test_what_was_saved_by_waiting_is_on_the_result(tmp_path: Path) -> None:
+    """3 words in at 0.15 and 2 or so out at 0.60 dollars a million, less nothing."""
+    async with await fake_server.start(how=Behaviour(latency_s=0.01)) as server:
+        async with (
+            opened(using(tmp_path, PATIENT.replace("0.2", "60"), ollama_url=server.url)) as (front, _),
+            client(front) as api,
+        ):
+            found = await asked(api, "One two three.", model="cheap")
+            told = (await api.get("/metrics")).text
+    used = found["usage"]
+    expected = used["input_tokens"] * 150 + used["output_tokens"] * 600
+    assert (found["provider"], used["cost_usd"]) == ("ollama", "0.000000")
+    assert round(float(found["route"]["saved_usd"]) * 1e9) == expected > 0
+    (line,) = [line for line in told.splitlines() if line.startswith("genai_route_saved_usd_total{")]
+    assert float(line.split()[1]) == pytest.approx(expected / 1e9)
 
 
 # ---- the file changes
