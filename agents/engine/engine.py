@@ -343,8 +343,8 @@ class Engine:
             await self._ready(step.then)
         stepped = await self.writer.step(step)
         self._count(step, stepped)
-        if isinstance(step.then, Retry):
-            self._wake_in(step.then.delay_s)
+        if isinstance(step.then, Retry | Move):
+            self._wake_in(step.then.delay_s if isinstance(step.then, Retry) else 0.0)
         if stepped.body is not None:
             self._tell_end(step.claim, stepped.body)
         for one in stepped.shared:

@@ -73,8 +73,8 @@ def moved(
 def paid_before(pinned: Pinned, target: str) -> list[str]:
     """Sentences for a result whose request was paid elsewhere already: nobody pays twice without being told."""
     return [
-        f"paid more than once: `{each.target}` was called before `{target}` ({each.error.value}), and its calls were booked at "
-        f"{'an unknown price' if each.cost_nano is None else f'{to_usd(each.cost_nano)} USD'}"
+        f"paid without an answer: `{each.target}` ({each.error.value}) was booked at "
+        f"{'an unknown price' if each.cost_nano is None else f'{to_usd(each.cost_nano)} USD'} before `{target}` was asked"
         for each in pinned.tried
         if each.cost_nano != 0
     ]

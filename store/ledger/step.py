@@ -170,12 +170,13 @@ def _verdict(step: Step, row: Any) -> str:
         return "held"
     if isinstance(step.then, End) and row.state in _TERMINAL and row.state == step.then.status.value:
         return "done"
-    if isinstance(step.then, Retry | Move) and row.state in {
-        "waiting",
-        "cancelled",
-    }:  # `_retry` ends a row that was cancelled
+    if (
+        isinstance(step.then, Retry | Move | Hold) and row.state == "cancelled"
+    ):  # `_retry` ends a row that was cancelled
         return "done"
-    if isinstance(step.then, Hold) and row.state in {"held", "cancelled"}:
+    if isinstance(step.then, Retry | Move) and row.state == "waiting":
+        return "done"
+    if isinstance(step.then, Hold) and row.state == "held":
         return "done"
     return "stale"
 

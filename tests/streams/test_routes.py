@@ -164,7 +164,10 @@ async def test_a_second_paid_call_is_told_with_what_the_first_was_booked_at(tmp_
             away = await asked(api, "Hi. [fake:server_error*1]", model="paid", on_ambiguous="fail")
     assert (found["status"], found["provider"], len(found["route"]["fallbacks"])) == ("succeeded", "ollama", 1)
     (warning,) = found["warnings"]
-    assert warning.startswith("paid more than once: `fake/fake` was called before `ollama/llama3.2` (overloaded), and")
+    booked = found["usage"]["cost_usd"]
+    assert warning == (
+        f"paid without an answer: `fake/fake` (overloaded) was booked at {booked} USD before `ollama/llama3.2` was asked"
+    )
     assert float(found["usage"]["cost_usd"]) > 0
     assert (away["status"], away["error"]["type"], away["provider"]) == ("failed", "ambiguous", "fake")
 

@@ -106,6 +106,6 @@ def test_paying_twice_is_told_with_what_the_first_cost() -> None:
     assert fallback.paid_before(Pinned(name="r", tried=[tried(0)]), "q/x") == []
     told = [fallback.paid_before(Pinned(name="r", tried=[tried(cost)]), "q/x")[0] for cost in (1_500_000, None)]
     assert told == [
-        "paid more than once: `p/first` was called before `q/x` (timeout), and its calls were booked at 0.001500 USD",
-        "paid more than once: `p/first` was called before `q/x` (timeout), and its calls were booked at an unknown price",
+        "paid without an answer: `p/first` (timeout) was booked at 0.001500 USD before `q/x` was asked",
+        "paid without an answer: `p/first` (timeout) was booked at an unknown price before `q/x` was asked",
     ]
