@@ -241,6 +241,17 @@ daily_costs = Table(
     Column("unpriced_calls", BigInteger, nullable=False),
 )
 
+daily_savings = Table(
+    "daily_savings",
+    metadata,
+    Column("date", Text, primary_key=True, comment="UTC day, YYYY-MM-DD"),
+    Column("route", Text, primary_key=True),
+    Column("tenant", Text, primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("saved_nano", BigInteger, nullable=False),
+    comment="of requests that had time to wait for a cheaper model",
+)
+
 outbox = Table(
     "outbox",
     metadata,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 from schemas.result import Status
 from store import killpoint, rows
 from store.database import clock, now
-from store.ledger import answers, behind, journal, patience, supersede
+from store.ledger import answers, behind, journal, patience, savings, supersede
 from store.ledger.end import CLAIMED, end_rows
 from store.ledger.types import Closing, End, Hold, Move, Pool, Retry, Routes, Slot, Step, Stepped
 from store.tables import outbox, requests, results, slots
@@ -116,6 +116,7 @@ def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[S
         if closing.call.id in opened
     ]
     events = journal.close_calls(conn, routes, owed, at)
+    savings.book(conn, held, at)
     _open(conn, found, held, at)
     bodies, letters = _end(conn, routes, held, at)
     if bodies:
@@ -170,13 +171,10 @@ def _verdict(step: Step, row: Any) -> str:
         return "held"
     if isinstance(step.then, End) and row.state in _TERMINAL and row.state == step.then.status.value:
         return "done"
-    if (
-        isinstance(step.then, Retry | Move | Hold) and row.state == "cancelled"
-    ):  # `_retry` ends a row that was cancelled
+    # `_retry` ends a row that was cancelled
+    if isinstance(step.then, Retry | Move) and row.state in {"waiting", "cancelled"}:
         return "done"
-    if isinstance(step.then, Retry | Move) and row.state == "waiting":
-        return "done"
-    if isinstance(step.then, Hold) and row.state == "held":
+    if isinstance(step.then, Hold) and row.state in {"held", "cancelled"}:
         return "done"
     return "stale"
 

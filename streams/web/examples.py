@@ -180,6 +180,7 @@ ANSWERS: Mapping[str, dict[str, Any]] = {
             }
         ],
         "totals": {**_SUMS, **_MONEY},
+        "savings": {"routes": [{"route": "nightly", "requests": 3, "saved_usd": "0.001200"}], "saved_usd": "0.001200"},
     },
     "/v1/models": {
         "object": "list",

@@ -244,10 +244,13 @@ async def test_what_was_saved_by_waiting_is_on_the_result(tmp_path: Path) -> Non
         ):
             found = await asked(api, "One two three.", model="cheap")
             told = (await api.get("/metrics")).text
+            books = (await api.get("/v1/costs")).json()["savings"]
     used = found["usage"]
     expected = used["input_tokens"] * 150 + used["output_tokens"] * 600
     assert (found["provider"], used["cost_usd"]) == ("ollama", "0.000000")
     assert round(float(found["route"]["saved_usd"]) * 1e9) == expected > 0
+    saved = found["route"]["saved_usd"]
+    assert books == {"routes": [{"route": "cheap", "requests": 1, "saved_usd": saved}], "saved_usd": saved}
     (line,) = [line for line in told.splitlines() if line.startswith("genai_route_saved_usd_total{")]
     assert float(line.split()[1]) == pytest.approx(expected / 1e9)
 

@@ -20,4 +20,13 @@ def upgrade() -> None:
     op.add_column(
         "requests", sa.Column("move_at", sa.Double(), nullable=True, comment="then it goes to its next target")
     )
+    op.create_table(
+        "daily_savings",
+        sa.Column("date", sa.Text(), primary_key=True, comment="UTC day, YYYY-MM-DD"),
+        sa.Column("route", sa.Text(), primary_key=True),
+        sa.Column("tenant", sa.Text(), primary_key=True),
+        sa.Column("requests", sa.BigInteger(), nullable=False),
+        sa.Column("saved_nano", sa.BigInteger(), nullable=False),
+        comment="of requests that had time to wait for a cheaper model",
+    )
     op.create_index("requests_moving", "requests", ["move_at"], sqlite_where=_MOVING, postgresql_where=_MOVING)
