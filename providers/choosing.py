@@ -91,9 +91,13 @@ class Decision:
         return next((each.wait_s for each in self.told if each.model == model), None)
 
 
-def order(table: Table, route: Route, who: Who) -> Order:
-    """Conditions first, then one draw among the targets that are left; a route among them draws for itself."""
-    drawn, standing = _draw(route, who)
+Can = Callable[[Model], bool]
+"""Whether a model can do what is asked, as far as it is known."""
+
+
+def order(table: Table, route: Route, who: Who, can: Can = lambda _: True) -> Order:
+    """Conditions and what targets can do first, then one draw among those that are left; a route among them draws for itself."""
+    drawn, standing = _draw(route, who, can)
     found: dict[Model, Candidate] = {}
     arm = None
     if drawn is not None and (len(route.targets) > 1 or drawn.arm):
@@ -101,17 +105,17 @@ def order(table: Table, route: Route, who: Who) -> Order:
     first = [] if drawn is None else [drawn]
     rest = [] if route.sticky else standing
     for leg in (*first, *rest, *route.fallbacks):
-        for each in _expanded(table, leg, who, {route.name}):
+        for each in _expanded(table, leg, who, can, {route.name}):
             if each.model not in found or (found[each.model].why and not each.why):
                 found.pop(each.model, None)
                 found[each.model] = each
     for leg in route.targets:
-        for each in _expanded(table, leg, who, {route.name}):
-            found.setdefault(each.model, replace(each, why=each.why or "another target was drawn"))
+        for each in _expanded(table, leg, who, can, {route.name}):
+            found.setdefault(each.model, replace(each, why=each.why or _undrawn(each.model, can)))
     return Order(arm, tuple(found.values()))
 
 
-def _expanded(table: Table, leg: Leg, who: Who, seen: set[str]) -> Iterator[Candidate]:
+def _expanded(table: Table, leg: Leg, who: Who, can: Can, seen: set[str]) -> Iterator[Candidate]:
     """The models behind a leg; a route that was seen adds nothing. The file was checked: nothing leads in a circle."""
     why = _unmet(leg.when, who)
     if isinstance(leg.to, Model):
@@ -121,18 +125,25 @@ def _expanded(table: Table, leg: Leg, who: Who, seen: set[str]) -> Iterator[Cand
     if route.name in seen:
         return
     seen.add(route.name)
-    drawn, standing = _draw(route, who)
+    drawn, standing = _draw(route, who, can)
     first = [] if drawn is None else [drawn]
     for each in (*first, *([] if route.sticky else standing), *route.fallbacks):
-        for inner in _expanded(table, each, who, seen):
+        for inner in _expanded(table, each, who, can, seen):
             yield replace(inner, why=why or inner.why, wait_s=leg.wait_s or inner.wait_s)
 
 
-def _draw(route: Route, who: Who) -> tuple[Leg | None, list[Leg]]:
-    """One of the targets whose condition is met, and the others, heaviest first."""
-    fitting = [leg for leg in route.targets if leg.weight and not _unmet(leg.when, who)]
-    if not fitting:
+def _undrawn(model: Model, can: Can) -> str:
+    return "another target was drawn" if can(model) else "it cannot do what is asked"
+
+
+def _draw(route: Route, who: Who, can: Can) -> tuple[Leg | None, list[Leg]]:
+    """One of the targets whose condition is met and that can do it, and the others, heaviest first. When none of them can, one
+    is drawn all the same, so that it is told what it lacks.
+    """
+    met = [leg for leg in route.targets if leg.weight and not _unmet(leg.when, who)]
+    if not met:
         return None, list(route.targets)
+    fitting = [leg for leg in met if not isinstance(leg.to, Model) or can(leg.to)] or met
     point = share(route.name, stick(route.sticky, who)) * sum(leg.weight for leg in fitting)
     drawn = fitting[-1]
     for leg in fitting:

@@ -148,7 +148,14 @@ class Router:
                 short = f"the request has about {length} tokens, and it holds {room}"
             return Look(cannot, self.unwell(model, route.max_waiting), short)
 
-        return choosing.decide(choosing.order(self.table, route, who), look)
+        looks: dict[Model, Look] = {}
+
+        def seen(model: Model) -> Look:
+            if model not in looks:
+                looks[model] = look(model)
+            return looks[model]
+
+        return choosing.decide(choosing.order(self.table, route, who, lambda model: not seen(model).cannot), seen)
 
     def context(self, model: Model) -> int | None:
         """How many tokens a call of it holds; None: not known."""

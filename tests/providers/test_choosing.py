@@ -61,6 +61,14 @@ def test_an_arm_is_not_left_for_the_other_one() -> None:
     assert {tuple(each) for each in spread} == {("p/a", "p/b", "q/c"), ("p/b", "p/a", "q/c")}
 
 
+def test_who_cannot_do_it_is_not_drawn_and_where_nobody_can_one_is_drawn_to_say_so() -> None:
+    found = [order(AB, AB.routes["ab"], who(str(n)), lambda model: model.model != "a") for n in range(30)]
+    assert {(each.arm, str(each.candidates[0].model)) for each in found} == {("new", "p/b")}
+    assert found[0].candidates[-1].why == "it cannot do what is asked"
+    nobody = [order(AB, AB.routes["ab"], who(str(n)), lambda _: False) for n in range(30)]
+    assert {each.arm for each in nobody} == {"old", "new"}
+
+
 def test_a_condition_takes_a_target_out_of_the_draw() -> None:
     assert {tuple(names("only", who(str(n)))) for n in range(20)} == {("p/b",)}
     assert names("only", who(operation="embed")) == []
