@@ -14,7 +14,7 @@ from providers.double.faults import Behaviour
 from schemas.request import Lane
 from store.ledger.types import Ask
 from streams import named
-from streams.app import make_decoder, make_providers
+from streams.app import make_decoder, make_providers, running
 from streams.errors import SpineError
 from streams.library import load as load_library
 from streams.settings import Settings
@@ -214,6 +214,26 @@ async def test_a_queue_that_is_long_is_passed_over(tmp_path: Path, monkeypatch: 
                     await asyncio.sleep(0.05)
             found = await asked(api, model="busy")
     assert (found["route"]["target"], found["route"]["fallbacks"]) == ("fake/fake", [])
+
+
+async def test_another_process_takes_what_went_on_to_a_model_that_it_has_never_called(tmp_path: Path) -> None:
+    """The slots of the new pool are there for everybody, and the first process's slot is free again."""
+    routes = "routes:\n  two: {targets: [ollama/llama3.2], fallbacks: [fake/fake]}\n"
+    async with await fake_server.start(how=Behaviour(latency_s=0.3)) as server:
+        settings = using(tmp_path, routes, ollama_url=server.url, fake_paid=False, retry_base_s=0.01)
+        async with opened(settings) as (front, one), client(front) as api, running(settings, bootstrap=None) as two:
+            two.engine.draining = True
+            body = {"id": "x", "prompt": "Hi. [fake:server_error*1]", "options": {"model": "two"}}
+            await api.post("/v1/complete?wait=0", json=body)
+            async with asyncio.timeout(20):
+                while not server.counts.total.started:
+                    await asyncio.sleep(0.01)
+            one.engine.draining, two.engine.draining = True, False  # it ends what it has begun, and claims no more
+            found = (await api.post("/v1/complete?wait=20", json=body)).json()
+            assert ("fake", "fake") in two.engine.shelves
+            assert not one.engine.holds()[1]
+    assert (found["status"], found["provider"]) == ("succeeded", "fake")
+    assert [each["error"] for each in found["route"]["fallbacks"]] == ["overloaded"]
 
 
 PATIENT = "routes:\n  cheap: {targets: [{model: ollama/llama3.2, wait_s: 0.2}], fallbacks: [fake/fake]}\n"
