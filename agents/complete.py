@@ -7,7 +7,8 @@ import orjson
 
 from agents import structured, user_schema
 from agents.base import Caller, More, Operation
-from providers.base import ChatAnswer, Forced, Image, Message, Tool, ToolCall
+from providers import able, tokens
+from providers.base import ChatAnswer, ChatCall, Forced, Image, Message, Tool, ToolCall
 from schemas.chat import Choose, Turn
 from schemas.complete import Choice, Input, Output
 
@@ -105,4 +106,26 @@ def _told(answer: ChatAnswer, parsed: Any) -> Choice:
     )
 
 
-OPERATION = Operation("complete", Input, Output, complete, check=check, own_wording=True)
+def wants(asked: Input) -> list[str]:
+    """As its call will say it."""
+    more = _more(asked)
+    turns = tuple(messages(asked))
+    call = ChatCall(
+        "",
+        turns,
+        0.0,
+        schema=asked.output_schema,
+        json_mode=more.json_mode,
+        tools=more.tools,
+        logprobs=more.logprobs,
+        params=more.params,
+    )
+    return able.wants(call)
+
+
+def length(asked: Input) -> int:
+    """The chat's tokens, guessed; images are not counted."""
+    return sum(tokens.estimate(turn.content) for turn in messages(asked))
+
+
+OPERATION = Operation("complete", Input, Output, complete, check=check, own_wording=True, wants=wants, tokens=length)

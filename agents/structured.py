@@ -60,6 +60,11 @@ class _Unusable(ValueError):
     """Shown to the model in the second call."""
 
 
+def wants(_: Any) -> tuple[str, ...]:
+    """What an operation asks of a model that gives it a schema of its own, in the words of `providers.able`."""
+    return ("response_format",)
+
+
 def question(prompt: Rendered, schema: dict[str, Any], accept: Callable[[Any], T], *, max_tokens: int) -> Question[T]:
     """A library prompt as a question."""
     return Question(messages(prompt.system, [("user", prompt.user)]), schema, accept, max_tokens, prompt)

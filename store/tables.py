@@ -92,6 +92,8 @@ requests = Table(
         "quiet", Boolean, nullable=False, server_default=text("false"), comment="only its caller is told its answer"
     ),
     Column("streamed", Boolean, nullable=False, server_default=text("false"), comment="its caller reads along"),
+    Column("route", Text, comment="JSON: its route's name, arm and targets that are left"),
+    Column("move_at", Double, comment="then it goes to its next target"),
 )
 
 # words and not bound values: PostgreSQL's generic plans use a partial index only for the very words of its condition
@@ -135,6 +137,8 @@ Index(
     postgresql_where=STANDING,
 )
 
+MOVING = text("move_at IS NOT NULL AND state = 'waiting' AND behind = 0")
+Index("requests_moving", requests.c.move_at, sqlite_where=MOVING, postgresql_where=MOVING)
 QUEUED = text("order_key IS NOT NULL AND completed_at IS NULL")
 Index("requests_queued", requests.c.order_key, requests.c.turn, sqlite_where=QUEUED, postgresql_where=QUEUED)
 HEAD = text("order_key IS NOT NULL AND completed_at IS NULL AND behind = 0")
@@ -270,6 +274,17 @@ daily_costs = Table(
     Column("cached_tokens", BigInteger, nullable=False),
     Column("cost_nano", BigInteger, nullable=False),
     Column("unpriced_calls", BigInteger, nullable=False),
+)
+
+daily_savings = Table(
+    "daily_savings",
+    metadata,
+    Column("date", Text, primary_key=True, comment="UTC day, YYYY-MM-DD"),
+    Column("route", Text, primary_key=True),
+    Column("tenant", Text, primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("saved_nano", BigInteger, nullable=False),
+    comment="of requests that had time to wait for a cheaper model",
 )
 
 outbox = Table(

@@ -26,6 +26,7 @@ from prompts import Library
 from providers import PROVIDERS, Provider
 from providers import Config as ProviderConfig
 from providers.double.faults import Behaviour
+from providers.listed import BASES, Listed
 from providers.openai import OpenAIProvider
 from providers.outbound import listed
 from providers.prices import PriceTable
@@ -39,6 +40,7 @@ from streams import keeping, library, remote, topics, where
 from streams.decode import Decoder, Defaults
 from streams.intake import Intake
 from streams.kafka import SpineApp
+from streams.named import Named, make_router
 from streams.planner import Planner
 from streams.prompting.registry import Registry
 from streams.relay import Relay
@@ -66,6 +68,7 @@ class Spine:
     metrics: Metrics
     registry: Registry
     runs: Runner
+    named: Named
     faust: SpineApp | None = None
     intake: Intake | None = None
     relay: Relay | None = None
@@ -115,7 +118,9 @@ def _secret(told: SecretStr | None) -> str | None:
 def make_prices(settings: Settings) -> PriceTable:
     """The table of the settings; what it does not name is priced by the defaults, or not at all."""
     entries = {name: entry.model_dump() for name, entry in settings.prices.items()}
-    return price_table(entries, settings.prices_version)
+    # by address: at one's own, a server of that name is nobody's in the list
+    servers = {server.name: server.urls[0] for server in (remote.openai(settings), *remote.compatible(settings))}
+    return price_table(entries, settings.prices_version, Listed({**BASES, **servers}))
 
 
 def make_bounds(settings: Settings) -> Bounds:
@@ -157,6 +162,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     for provider in providers.values():
         stack.push_async_callback(provider.aclose)
     metrics, prompts = Metrics(CollectorRegistry()), library.load(settings)
+    decoder = make_decoder(settings, providers, prompts)
     writer = Writer(database, routes, worker)
     writer.start()
     stack.push_async_callback(writer.aclose)
@@ -182,6 +188,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
                 aging_s=(math.inf, settings.aging_normal_s, settings.aging_batch_s), lend_after_s=settings.lend_after_s
             ),
         ),
+        near=decoder.router.near,
     )
     bounds = cache.Bounds(settings.cache_ttl_s, settings.cache_max_bytes)
     keeper = Keeper(engine, database, routes, worker, lease_s=settings.lease_s, poll_s=settings.poll_s, bounds=bounds)
@@ -194,6 +201,9 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     pruner = Pruner(database, keeping.keep(settings))
     pruner.start()
     stack.push_async_callback(pruner.aclose)
+    named = Named(settings, decoder.router, metrics, database, engine.is_closed)
+    named.start()
+    stack.push_async_callback(named.aclose)
     return Spine(
         settings,
         worker,
@@ -207,6 +217,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
         metrics,
         registry,
         runs,
+        named,
     )
 
 
@@ -218,9 +229,6 @@ async def _drain(engine: Engine, keeper: Keeper, grace_s: float) -> None:
 def make_decoder(settings: Settings, providers: dict[str, Provider], prompts: Library) -> Decoder:
     """What requests that do not say get."""
     defaults = Defaults(
-        settings.default_provider,
-        settings.default_model,
-        settings.default_embed_model,
         settings.default_tenant,
         settings.tenants,
         settings.cache_ttl_s if settings.cache_max_bytes else 0.0,
@@ -228,7 +236,7 @@ def make_decoder(settings: Settings, providers: dict[str, Provider], prompts: Li
         settings.patience_s,
         settings.tenants_bind,
     )
-    return Decoder(OPERATIONS, providers, defaults, prompts, make_prices(settings))
+    return Decoder(OPERATIONS, providers, defaults, prompts, make_router(settings, providers), make_prices(settings))
 
 
 async def _worker_parts(spine: Spine, bootstrap: str, widths: dict[str, int], stack: contextlib.AsyncExitStack) -> None:

@@ -24,6 +24,7 @@ from streams.commands import (
     records,
     replay,
     requests,
+    routes,
     runs,
     servers,
     submitting,
@@ -71,6 +72,7 @@ app.add_typer(held.app, name="held")
 app.command()(queue.queue)
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
+app.add_typer(routes.app, name="routes")
 app.add_typer(letters.app, name="dlq")
 app.add_typer(replay.app, name="replay")
 app.add_typer(runs.app, name="runs")

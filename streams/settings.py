@@ -108,6 +108,7 @@ class Settings(BaseSettings):
     limits: dict[str, LimitEntry] = {}  # "provider/model" or "provider/*"; JSON
     outbound_allow: str = ""  # networks and hosts that may be reached although they are private, link-local or special
     guards: dict[str, list[str]] = {}  # operation, or "*", to rules such as "pii:mask", "secrets:refuse:both"; JSON
+    routes: str = ""  # a YAML file of names for models: targets, weights, fallbacks; read again when it changes
     prompts_dir: str = ""  # a folder of prompt files of your own, beside the shipped ones
 
     # the ledger

@@ -376,6 +376,13 @@ class LedgerCaller:
             calls=len(booked),
         )
 
+    def booked_here(self) -> int | None:
+        """Nano-dollars at which the calls of the present model were booked; None: one of them has no known price."""
+        booked: list[Closing | PastCall] = [c for c in self.past if c.event and c.here]
+        costs = [c.cost_nano for c in (*booked, *(c for c in self.closed if c.event))]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if len(known) == len(costs) else None
+
     def progressed(self) -> bool:
         """Whether this attempt got an answer that no earlier one had. Of a request of sixty calls one may break off now and
         then: its tries are spent only by those that bring nothing new.

@@ -14,7 +14,7 @@ from agents.engine.engine import Engine
 from agents.engine.placer import TICK_S
 from store.database import Database
 from store.errors import Away, StoreError
-from store.ledger import budgets, cache, cancels, generating, life, pieces
+from store.ledger import budgets, cache, cancels, generating, life, patience, pieces
 from store.ledger.claim import known_pools
 from store.ledger.news import CHANNEL, heard
 from store.ledger.types import Routes
@@ -164,7 +164,17 @@ class Keeper:
             if count:  # else another process was faster
                 log.info("cancels that came at the same moment as their requests were applied", count=count)
                 self._cancels.set()
+        await self._move_on()
         self.engine.look()
+
+    async def _move_on(self) -> None:
+        """Rows that have waited long enough for their route's target go to the next one."""
+        pools = await self.database.read(patience.ahead)
+        ready = {pool for pool in pools if pool[0] in self.engine.providers}
+        for pool in ready:
+            await self.engine.ensure_pool(pool)
+        if ready and (count := await self.database.write(lambda conn: patience.move(conn, self.routes, ready))):
+            log.info("requests had waited long enough for their model and go to the next one", count=count)
 
     def _heard(self, payload: str) -> None:
         """Another process has accepted rows, freed slots, or cancelled."""

@@ -91,6 +91,36 @@ class Metrics:
             ["provider", "node"],
             registry=registry,
         )
+        self.routed = Counter(
+            "genai_route_requests_total",
+            "Requests of a route that ended, by the arm that was drawn and the model that they ended at.",
+            ["route", "arm", "target", "status"],
+            registry=registry,
+        )
+        self.fallbacks = Counter(
+            "genai_route_fallbacks_total",
+            "Requests of a route that went on to another model.",
+            ["route", "source", "target", "error"],
+            registry=registry,
+        )
+        self.route_saved = Counter(
+            "genai_route_saved_usd_total",
+            "Dollars that requests cost less since they had time to wait for a cheaper model.",
+            ["route"],
+            registry=registry,
+        )
+        self.route_skipped = Counter(
+            "genai_route_skipped_total",
+            "Targets that a route's request was not sent to when it was accepted.",
+            ["route", "target"],
+            registry=registry,
+        )
+        self.routes_read = Counter(
+            "genai_route_reads_total", "Times that the file of routes was read again.", ["outcome"], registry=registry
+        )
+        self.routes_ok = Gauge(
+            "genai_route_file_ok", "Whether the file of routes can be used as it is now.", registry=registry
+        )
         self.busy = Gauge("genai_slots_busy", "Slots in use by this process.", ["provider", "model"], registry=registry)
         self.slots = Gauge(
             "genai_slots", "Slots of the pool, over all processes.", ["provider", "model"], registry=registry

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, update
 
 from schemas.errors import ErrorType, Failure
 from store import rows
-from store.ledger import answers, behind, crowding, joining, look, supersede
+from store.ledger import answers, behind, crowding, joining, look, patience, supersede
 from store.ledger.budgeting import pack
 from store.ledger.end import cancel_rows
 from store.ledger.policy import Known, on_known
@@ -436,6 +436,8 @@ class _Batch:
             "weight": ask.weight,
             "quiet": ask.quiet,
             "streamed": ask.streamed,
+            "route": ask.route,
+            "move_at": patience.until(self.at, ask.wait_s, ask.deadline),
             "superseded_by": None,
             "key_id": ask.key_id,
         }

@@ -82,7 +82,7 @@ class Joins:
         if wanted.prints:
             self._look_for_answers(wanted.prints)
         self.turns = behind.turns(conn, wanted.turns)
-        self.given_up: list[dict[str, int]] = []
+        self.given_up: list[dict[str, int | None]] = []
         self.joined: list[dict[str, int]] = []
         ended = {lead.pk for lead in (*self.leaders.values(), *self.recorded.values()) if lead.state == "succeeded"}
         recorded.update(look.answers_of(conn, ended))
@@ -132,7 +132,9 @@ class Joins:
         return None if key is None else self.leaders.get(key)
 
     def let_go(self, pk: int) -> None:
-        """A row that begins anew stands for no key, until it says so again."""
+        """A row that begins anew stands for no key, until it says so again; another one of this batch may take it before."""
+        if any(lead.pk == pk for lead in self.leaders.values()):
+            self.given_up.append({"the_pk": pk, "the_lead": None})
         self.leaders = {key: lead for key, lead in self.leaders.items() if lead.pk != pk}
 
     def needs_call(self, arrival: Arrival, ask: Ask, pk: int) -> bool:

@@ -17,7 +17,9 @@ _C = corrections.c
 
 
 def past_calls(conn: Connection, claim: Claimed) -> list[PastCall]:
-    """The closed calls of this generation: what they cost, and the answers that may be taken over."""
+    """The closed calls of this generation: what they cost, and the answers that may be taken over: those of the model that
+    the request is at now.
+    """
     found = conn.execute(
         select(executions)
         .where(_E.request_pk == claim.pk, _E.generation == claim.generation, _E.outcome.is_not(None))
@@ -27,7 +29,7 @@ def past_calls(conn: Connection, claim: Claimed) -> list[PastCall]:
         PastCall(
             number=row.number,
             input_hash=row.input_hash,
-            answer=row.answer,
+            answer=row.answer if (row.provider, row.model) == (claim.provider, claim.model) else None,
             outcome=row.outcome,
             input_tokens=row.input_tokens,
             output_tokens=row.output_tokens,
@@ -35,6 +37,7 @@ def past_calls(conn: Connection, claim: Claimed) -> list[PastCall]:
             estimated=row.estimated,
             cost_nano=row.cost_nano,
             event=row.outcome == "ok" or row.cost_nano != 0 or row.input_tokens > 0,
+            here=(row.provider, row.model) == (claim.provider, claim.model),
         )
         for row in found
     ]
@@ -100,6 +103,14 @@ def waiting_by_lane(conn: Connection) -> dict[int, tuple[int, float]]:
         select(_R.lane, func.count(), func.min(_R.accepted_at)).where(_R.state == "waiting").group_by(_R.lane)
     )
     return {row[0]: (int(row[1]), max(0.0, at - row[2])) for row in found}
+
+
+def waiting_by_pool(conn: Connection) -> dict[tuple[str, str], int]:
+    """(provider, model) -> rows that wait for it."""
+    found = conn.execute(
+        select(_R.provider, _R.model, func.count()).where(_R.state == "waiting").group_by(_R.provider, _R.model)
+    )
+    return {(row[0], row[1]): int(row[2]) for row in found}
 
 
 def running(conn: Connection) -> list[Row[Any]]:

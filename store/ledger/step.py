@@ -10,11 +10,11 @@ from schemas.errors import Failure
 from schemas.result import Status
 from store import killpoint, rows
 from store.database import clock, now
-from store.ledger import answers, behind, journal, supersede
+from store.ledger import answers, behind, journal, patience, savings, supersede
 from store.ledger.budgeting import pack, unpack
 from store.ledger.end import CLAIMED, end_rows
 from store.ledger.purse import VERSION, Moves, Purse
-from store.ledger.types import Closing, End, Hold, Retry, Routes, Slot, Step, Stepped
+from store.ledger.types import Closing, End, Hold, Move, Pool, Retry, Routes, Slot, Step, Stepped
 from store.tables import outbox, requests, results, slots
 
 _TERMINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
@@ -37,6 +37,19 @@ _BACK = _OURS.values(
     not_before=bindparam("the_time"),
     attempts=bindparam("the_attempts"),
     ambiguous=_R.ambiguous + bindparam("the_ambiguous"),
+)
+_MOVE = _OURS.values(
+    state="waiting",
+    owner=None,
+    provider=bindparam("the_provider"),
+    model=bindparam("the_model"),
+    paid=bindparam("the_paid"),
+    route=bindparam("the_route"),
+    move_at=bindparam("the_move"),
+    not_before=0,
+    attempts=bindparam("the_attempts"),
+    ambiguous=_R.ambiguous + bindparam("the_ambiguous"),
+    fingerprint=None,
 )
 _HOLD = _OURS.values(state="held", owner=None, attempts=bindparam("the_attempts"))
 _FREE = (
@@ -112,6 +125,7 @@ def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[S
     ]
     waiting = behind.lock(conn, _ending(found, held))
     behind.lock(conn, (found[step.claim.pk] for step in held if _is_unwanted(found, step)))  # `_retry` ends them
+    behind.lock_followers(conn, (found[step.claim.pk] for step in _parting(found, held)))
     owed = [
         _owed(step, closing if verdict != "stale" else _wasted(closing))
         for step, verdict in zip(steps, verdicts, strict=True)
@@ -119,6 +133,7 @@ def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[S
         if closing.call.id in opened
     ]
     events = journal.close_calls(conn, routes, owed, at)
+    savings.book(conn, held, at)
     funds = _Funds(purse, found)
     for step, verdict in zip(steps, verdicts, strict=True):
         funds.take(step, verdict, [(opened[c.call.id], c) for c in step.closings if c.call.id in opened])
@@ -130,7 +145,7 @@ def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[S
     rows.many(conn, _PUBLISH, events + letters)
     outcome = behind.after(conn, routes, waiting, _ended(held, bodies), at)
     bodies |= _ended_before(conn, [step for step, verdict in zip(steps, verdicts, strict=True) if verdict == "done"])
-    _retry(conn, routes, found, held, at)
+    woken = _retry(conn, routes, found, held, at)
     free_slots(conn, worker, [step.free for step in steps if step.free is not None])
     return [
         Stepped(
@@ -140,7 +155,7 @@ def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[S
             held_nano=funds.holds.get(step.claim.pk),
             body=bodies.get(step.claim.pk) if verdict != "stale" else None,
             shared=tuple(one for one in outcome.shared if one.lead == step.claim.pk and verdict == "held"),
-            woken=outcome.woken if verdict == "held" and isinstance(step.then, End) else frozenset(),
+            woken=_woken(step, outcome.woken, woken) if verdict == "held" else frozenset(),
         )
         for step, verdict in zip(steps, verdicts, strict=True)
     ]
@@ -197,6 +212,13 @@ class _Funds:
         self.begun.append(replace(step, opens=replace(step.opens, budgets=pack(ids))))
 
 
+def _woken(step: Step, ended: frozenset[Pool], parted: frozenset[Pool]) -> frozenset[Pool]:
+    """Where rows may be claimed now that this step is done."""
+    if isinstance(step.then, End):
+        return ended
+    return parted | {(step.then.provider, step.then.model)} if isinstance(step.then, Move) else frozenset()
+
+
 def _ending(found: dict[int, Any], held: Sequence[Step]) -> Iterator[Any]:
     return (found[step.claim.pk] for step in held if isinstance(step.then, End))
 
@@ -223,7 +245,8 @@ def _verdict(step: Step, row: Any) -> str:
         return "held"
     if isinstance(step.then, End) and row.state in _TERMINAL and row.state == step.then.status.value:
         return "done"
-    if isinstance(step.then, Retry) and row.state in {"waiting", "cancelled"}:  # `_retry` ends a row that was cancelled
+    # `_retry` ends a row that was cancelled
+    if isinstance(step.then, Retry | Move) and row.state in {"waiting", "cancelled"}:
         return "done"
     if isinstance(step.then, Hold) and row.state in {"held", "cancelled"}:
         return "done"
@@ -329,8 +352,10 @@ def _ended_before(conn: Connection, steps: Sequence[Step]) -> dict[int, bytes]:
     return {row.request_pk: row.body for row in found}
 
 
-def _retry(conn: Connection, routes: Routes, found: dict[int, Any], held: Sequence[Step], at: float) -> None:
-    """Back to waiting, or held; a row that somebody has cancelled meanwhile, or that has a newer one, ends instead."""
+def _retry(conn: Connection, routes: Routes, found: dict[int, Any], held: Sequence[Step], at: float) -> frozenset[Pool]:
+    """Back to waiting, here or in another pool, or held; a row that somebody has cancelled meanwhile, or that has a newer one,
+    ends instead. Pools in which rows may be claimed that waited for one of these.
+    """
     rows.many(
         conn,
         _BACK,
@@ -345,20 +370,48 @@ def _retry(conn: Connection, routes: Routes, found: dict[int, Any], held: Sequen
             if isinstance(step.then, Retry)
         ),
     )
+    _move(conn, held, at)
     holding = [step for step in held if isinstance(step.then, Hold)]
     rows.many(conn, _HOLD, ({**_fence(step), "the_attempts": step.claim.attempts} for step in holding))
-    behind.let_fly(conn, routes, (found[step.claim.pk] for step in holding if not _is_unwanted(found, step)), at)
-    back = [found[step.claim.pk] for step in held if isinstance(step.then, Retry | Hold)]
+    woken = behind.let_fly(conn, routes, (found[step.claim.pk] for step in _parting(found, held)), at)
+    back = [found[step.claim.pk] for step in held if isinstance(step.then, Retry | Move | Hold)]
     supersede.end(conn, routes, [row for row in back if row.superseded_by is not None and not row.cancel], at)
     unwanted = [row.pk for row in back if row.cancel]
     if unwanted:
         end_rows(conn, routes, CLAIMED.where(_R.pk.in_(rows.padded(unwanted))), Status.CANCELLED, None, at)
+    return woken
+
+
+def _move(conn: Connection, held: Sequence[Step], at: float) -> None:
+    rows.many(
+        conn,
+        _MOVE,
+        (
+            {
+                **_fence(step),
+                "the_provider": step.then.provider,
+                "the_model": step.then.model,
+                "the_paid": step.then.paid,
+                "the_route": step.then.route,
+                "the_move": patience.until(at, step.then.wait_s, step.claim.deadline),
+                "the_attempts": step.claim.attempts,
+                "the_ambiguous": int(step.then.ambiguous),
+            }
+            for step in held
+            if isinstance(step.then, Move)
+        ),
+    )
+
+
+def _parting(found: dict[int, Any], held: Sequence[Step]) -> list[Step]:
+    """Steps whose rows those leave that only ask the same: they are held, or go to another model."""
+    return [step for step in held if isinstance(step.then, Move | Hold) and not _is_unwanted(found, step)]
 
 
 def _is_unwanted(found: dict[int, Any], step: Step) -> bool:
     """Somebody has cancelled it, or a newer one has taken its place, while it was called: it is not tried again."""
     row = found[step.claim.pk]
-    return isinstance(step.then, Retry | Hold) and (bool(row.cancel) or row.superseded_by is not None)
+    return isinstance(step.then, Retry | Move | Hold) and (bool(row.cancel) or row.superseded_by is not None)
 
 
 def _fence(step: Step) -> dict[str, int]:

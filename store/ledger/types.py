@@ -85,6 +85,10 @@ class Ask:
     """Only its caller is told its answer: neither a result nor a dead letter is published."""
     streamed: bool = False
     """Its caller reads along, so whoever runs it sends the pieces across."""
+    route: str | None = None
+    """The route that it came by, as `schemas.routes.Pinned`; None: it named its model."""
+    wait_s: float | None = None
+    """It goes to its route's next target when it has waited so long, or half of the time to its deadline; None: never."""
     failure: Failure | None = None
     unreadable: bool = False
     """The bytes are no request at all: they also go to the dead letters."""
@@ -227,6 +231,7 @@ class Claimed:
     budget_nano: int | None
     quiet: bool
     streamed: bool
+    route: str | None
     value: bytes
     headers: bytes
     taken_at: float = field(default_factory=time.monotonic)
@@ -308,6 +313,8 @@ class End:
     attempts: int
     provider: str | None = None
     model: str | None = None
+    saved_nano: int | None = None
+    """By how much it cost less than its route's next target would have, for which it did not have to wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +323,21 @@ class Retry:
 
     delay_s: float
     ambiguous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Back to waiting in another pool, since its target failed and its route names another one. `route`: what is left of it.
+
+    Its answer is not the one that its fingerprint promised: nobody shares it any more.
+    """
+
+    provider: str
+    model: str
+    paid: bool
+    route: str
+    ambiguous: bool = False
+    wait_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,7 +352,7 @@ class Step:
     claim: Claimed
     closings: tuple[Closing, ...] = ()
     opens: Call | None = None
-    then: End | Retry | Hold | None = None
+    then: End | Retry | Move | Hold | None = None
     free: Slot | None = None
 
 
@@ -365,7 +387,7 @@ class Stepped:
 
 @dataclass(frozen=True, slots=True)
 class PastCall:
-    """A closed call of an earlier attempt."""
+    """A closed call of an earlier attempt. `here`: it was made of the model that the request is at now."""
 
     number: int
     input_hash: bytes
@@ -377,6 +399,7 @@ class PastCall:
     estimated: bool
     cost_nano: int | None
     event: bool
+    here: bool = True
 
 
 @dataclass(frozen=True, slots=True)

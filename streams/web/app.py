@@ -30,9 +30,10 @@ from streams.web import (
     orders,
     prompts,
     queue,
+    routing,
     runs,
 )
-from streams.web.describing import answered, asked, describer, given, ordered, query, stored, streamed, written
+from streams.web.describing import answered, asked, describer, given, ordered, query, stored, streamed, wished, written
 from streams.web.front import Front
 from streams.web.health import health_response, ready_response
 from streams.web.ids import Identified
@@ -104,6 +105,7 @@ _LOOKS: dict[str, tuple[str, Look, dict[str, Any]]] = {
     "/v1/costs": ("books", books.costs, answered("/v1/costs", *books.PARAMETERS, csv=True)),
     "/v1/models": ("models", models.models, answered("/v1/models")),
     "/v1/models/{model:path}": ("models", models.one_model, {}),
+    "/v1/routes": ("models", routing.routes, answered("/v1/routes")),
     "/v1/requests": ("requests", listing.requests, answered("/v1/requests", *listing.PARAMETERS)),
     "/v1/queue": ("queue", queue.queue, answered("/v1/queue", *queueing.FILTERS)),
     "/v1/requests/{request_id:path}/queue": (
@@ -142,6 +144,11 @@ _ORDERS: dict[str, tuple[str, Look, dict[str, Any]]] = {
     "/v1/keys": ("keys", keys.create, given("/v1/keys")),
     "/v1/keys/{key_id}/rotate": ("keys", keys.rotate, ordered("/v1/keys/{key_id}/rotate", "overlap")),
     "/v1/keys/{key_id}/revoke": ("keys", keys.revoke, ordered("/v1/keys/{key_id}/revoke")),
+    "/v1/routes/explain": (
+        "models",
+        routing.explain,
+        ordered("/v1/routes/explain", "lane") | wished(examples.EXPLAINED),
+    ),
 }
 """What can be said about a request that was sent; before the looks, whose ids may end in the same words."""
 

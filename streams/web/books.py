@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row
 from starlette.requests import Request
 from starlette.responses import Response
 
-from store.ledger import books, queries, room
+from store.ledger import books, queries, room, savings
 from streams import bookkeeping, days
 from streams.web.front import Front
 from streams.web.looking import read
@@ -40,8 +40,10 @@ async def costs(front: Front, request: Request) -> Response:
     first, last = _days(given)
     tenant = principal_of(request).tenant
     found = await read(front.parts(), lambda conn: queries.days(conn, str(first), str(last), tenant))
+    less = [] if tenant else await read(front.parts(), lambda conn: savings.between(conn, str(first), str(last)))
     names = ("date", "provider", "model", "tenant", *_COUNTED, "unpriced_calls", "cost_usd")
-    return _shown(request, given, "costs", bookkeeping.daily(found, first, last), "days", names)
+    body = bookkeeping.daily(found, first, last) | {"savings": bookkeeping.saved(less)}
+    return _shown(request, given, "costs", body, "days", names)
 
 
 async def _grouped(

@@ -103,6 +103,12 @@ def given(path: str) -> dict[str, Any]:
     return {**ordered(path), "requestBody": {"required": True, "content": body}}
 
 
+def wished(example: dict[str, Any]) -> dict[str, Any]:
+    """The JSON body of an order that has one."""
+    content = {"application/json": {"schema": {"type": "object"}, "example": example}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
 def asked(operation: Operation) -> dict[str, Any]:
     """A `POST` of an operation: its flat body and its result."""
     body = {"schema": {"$ref": _REF.format(model=_body_name(operation))}}

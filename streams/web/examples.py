@@ -276,6 +276,7 @@ ANSWERS: Mapping[str, dict[str, Any]] = {
             }
         ],
         "totals": {**_SUMS, **_MONEY},
+        "savings": {"routes": [{"route": "nightly", "requests": 3, "saved_usd": "0.001200"}], "saved_usd": "0.001200"},
     },
     "/v1/models": {
         "object": "list",
@@ -288,6 +289,8 @@ ANSWERS: Mapping[str, dict[str, Any]] = {
                 "kind": "chat",
                 "loaded": True,
                 "context_tokens": 8192,
+                "output_tokens": None,
+                "can": {"response_format": True, "tools": False, "image_url": False, "logprobs": False, "params": []},
                 "price": {
                     "input_per_million": "0",
                     "output_per_million": "0",
@@ -302,6 +305,22 @@ ANSWERS: Mapping[str, dict[str, Any]] = {
     },
     "/v1/keys": {"items": [_KEY]},
     "/v1/keys/{key_id}": _KEY,
+    "/v1/routes": {
+        "routes": [
+            {
+                "name": "fast",
+                "targets": [
+                    {"model": "ollama/llama3.2:latest", "when": None, "wait_s": 60.0, "weight": 1.0, "arm": None}
+                ],
+                "fallbacks": [{"model": "openai/gpt-5-mini", "when": {"lanes": ["realtime"]}, "wait_s": None}],
+                "sticky": None,
+                "fall_back_on": ["unreachable", "overloaded"],
+                "rate_limited_after_s": 5.0,
+                "max_waiting": None,
+            }
+        ],
+        "file": {"ok": True, "why": ""},
+    },
 }
 """Path to what it answers with 200."""
 
@@ -334,6 +353,29 @@ ORDERS: Mapping[str, tuple[str, str, dict[str, Any]]] = {
         "200",
         "It has ended as `failed`, `ambiguous`. 409: it is not held.",
         _HELD | {"state": "failed", "why": "dropped: it ends as failed, ambiguous"},
+    ),
+    "/v1/routes/explain": (
+        "200",
+        "The decision; nothing was called and nothing is kept.",
+        {
+            "asked": "fast",
+            "route": "fast",
+            "arm": None,
+            "taken": "ollama/llama3.2:latest",
+            "targets": [
+                {
+                    "target": "ollama/llama3.2:latest",
+                    "taken": True,
+                    "why": "",
+                    "cannot": [],
+                    "paid": False,
+                    "context_tokens": 8192,
+                    "wait_s": None,
+                    "estimate": {"input_tokens": 6, "output_tokens": 512, "cost_usd": "0.000000"},
+                }
+            ],
+            "error": None,
+        },
     ),
     "/v1/runs/{run_id}/cancel": (
         "202",
@@ -386,3 +428,5 @@ BODIES: Mapping[str, dict[str, Any]] = {
     },
 }
 """What is sent where that is no operation's input: by the name of its model, or by its path."""
+EXPLAINED = {"operation": "complete", "prompt": "Name three ports.", "options": {"model": "fast"}}
+"""A body of `/v1/routes/explain`."""

@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from agents.engine.engine import LANE_NAMES
 from schemas.errors import ErrorType
+from schemas.routes import Pinned
 from store.ledger.types import Ask
 from streams.web.problems import Problem
 
@@ -70,7 +71,18 @@ class Principal:
         self.check_operation(what.operation)
         self._scope("lane", LANE_NAMES[what.lane], self.scopes.lanes)
         if what.failure is None:  # of one that cannot be run the model may not be known
-            self._scope("model", f"{what.provider}/{what.model}", self.scopes.models)
+            self._check_models(what)
+
+    def _check_models(self, what: Ask) -> None:
+        """A route's name lets all of its targets in; else each of them must be among the models, as any may answer."""
+        pinned = None if what.route is None else Pinned.model_validate_json(what.route)
+        if pinned is not None and self.may("models", pinned.name):
+            return
+        for name in [
+            f"{what.provider}/{what.model}",
+            *(f"{n.provider}/{n.model}" for n in (pinned.left if pinned else ())),
+        ]:
+            self._scope("model", name, self.scopes.models)
 
     def check_operation(self, operation: str) -> None:
         """Raises `Problem` 403 unless it is among the operations of the key."""

@@ -42,6 +42,8 @@ RULES: dict[str, Rule] = {
     "/v1/requests/{request_id:path}/drop": Rule.OWN,
     "/v1/requests/{request_id:path}": Rule.OWN,
     "/v1/runs/{run_id:path}/cancel": Rule.OWN,
+    "/v1/routes": Rule.OWN,
+    "/v1/routes/explain": Rule.OWN,
     "/v1/chat/completions": Rule.OWN,
     "/v1/completions": Rule.OWN,
     "/v1/embeddings": Rule.OWN,

@@ -9,17 +9,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from schemas.errors import ErrorType
+from schemas.routes import Pinned, Tried
 from store.ledger.behind import FLIGHT, KEY, ORDER
 from store.ledger.budgeting import Scope
 from store.ledger.order import Order, Pair, Queues, Waiting, plan
 from store.ledger.types import Arrival, Ask, CancelAsk, Unreadable
-from tests.store.ground import partition
+from tests.store.ground import ELSEWHERE_POOL, POOL, partition
 
 Key = tuple[str, str]
 """(tenant, id)."""
 Letter = tuple[Any, ...]
 """What one outbox row says; see `results_letter` and the others."""
 
+SLOTS = 5
+POOLS = (POOL, ELSEWHERE_POOL)
+"""A slot's key is its number, plus `SLOTS` for each pool before its own."""
 ELSEWHERE = "another tenant's"
 """Instead of an id that is not to be shown."""
 TERMINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
@@ -53,6 +58,11 @@ class Row:
     owner: str | None = None
     lane: int = 1
     paid: bool = False
+    pool: int = 0
+    """Of `POOLS`."""
+    route: str | None = None
+    waits: bool = False
+    """It goes to the next target when it has waited long enough; here, at once."""
     on_ambiguous: str = "retry"
     overdue: bool = False
     run: str | None = None
@@ -116,6 +126,7 @@ class Row:
             self.superseded,
             self.key_id,
             self.hold if self.unfinished else 0,
+            (self.pool, self.paid, self.route, self.waits) if self.unfinished else None,
         )
 
 
@@ -295,6 +306,7 @@ class Model:
     def _begin(self, arrival: Arrival, ask: Ask, row: Row, *, cancelled: bool) -> tuple[str, int]:
         row.lane, row.paid, row.on_ambiguous, row.run = ask.lane, ask.paid, ask.on_ambiguous, ask.run_id
         row.alone, row.key_id, row.quiet = ask.alone, ask.key_id, ask.quiet
+        row.pool, row.route, row.waits = 0, ask.route, ask.wait_s is not None
         row.overdue, row.pinned = ask.deadline is not None, ask.pinned
         row.from_kafka = arrival.position is not None
         row.where = arrival.position.partition if arrival.position else partition("", ask.id.encode())
@@ -578,9 +590,34 @@ class Model:
 
     def hold(self, row: Row) -> None:
         row.state, row.owner, row.delayed = "held", None, False
+        self.part(row)  # they wait for no human
+
+    def move(self, row: Row, route: str, *, paid: bool, ambiguous: bool) -> None:
+        """To the other pool; its answer is nobody else's any more."""
+        self.wait(row, ambiguous=int(ambiguous))
+        row.pool, row.paid, row.route, row.fingerprint, row.waits = 1 - row.pool, paid, route, None, False
+
+    def go_on(self) -> int:
+        """Whoever has waited long enough for a model goes to the next one; who was called here has not only waited."""
+        due = [row for row in self._waiting() if row.waits and not row.behind]
+        moving = []
+        for row in due:
+            row.waits = False
+            pinned = Pinned.model_validate_json(row.route or "")
+            if pinned.left and row.attempts == pinned.since:
+                moving.append(row)
+                tried = Tried(target="/".join(POOLS[row.pool]), error=ErrorType.OVERLOADED, waited=True)
+                kept = pinned.model_copy(update={"left": pinned.left[1:], "tried": [tried]})
+                self.move(row, kept.model_dump_json(exclude_defaults=True), paid=pinned.left[0].paid, ambiguous=False)
+        for row in moving:
+            self.part(row)
+        return len(moving)
+
+    def part(self, row: Row) -> None:
+        """Who only asks the same goes on without it."""
         flying = [each for each in self.rows.values() if each.unfinished and each.follows == row.key]
         flying = sorted((each for each in flying if each.behind == FLIGHT), key=lambda each: each.order)
-        if flying:  # they wait for no human
+        if flying:
             self._lead(flying[0], flying[1:])
 
     def decide(self, row: Row, *, again: bool) -> None:
@@ -603,19 +640,23 @@ class Model:
 
     # ---- claims
 
-    def claim(self, worker: str, held: Queues, waiting: Mapping[Key, Waiting]) -> tuple[list[Key], list[int]]:
+    def claim(
+        self, worker: str, held: Queues, waiting: Mapping[Key, Waiting], pool: int = 0
+    ) -> tuple[list[Key], list[int]]:
         """Keys in the order in which they are leased, and the slots that their worker gets. `waiting`: what the turn of
         each row depends on, which is not the model's to say.
         """
         self.end_all([row for row in self._waiting() if row.overdue], "expired")
         free = sorted(
-            (number for number, owner in self.slots.items() if owner is None), key=lambda n: (not self.reserved(n), n)
+            (number for number, owner in self.slots.items() if owner is None and number // SLOTS == pool),
+            key=lambda n: (not self.reserved(n), n),
         )
-        fits = {waiting[row.key].pk: row for row in self._waiting() if not row.delayed and not row.behind}
+        ready_rows = [row for row in self._waiting() if not row.delayed and not row.behind and row.pool == pool]
+        fits = {waiting[row.key].pk: row for row in ready_rows}
         found = [(Pair(row.lane, row.key[0]), waiting[row.key]) for row in fits.values()]
-        planned = plan(Order(), held, found, len(free) + len(self.slots), 0.0, ())
+        planned = plan(Order(), held, found, len(free) + SLOTS, 0.0, ())
         ready = held.counts()
-        lent = not ready[0] and all(row.lane for row in self.rows.values())
+        lent = not ready[0] and all(row.lane for row in self.rows.values() if row.pool == pool)
         chosen = [fits[pk] for pk in planned.pks]
         leased = []
         self.end_all([row for row in chosen if (row.key[0], row.run) in self.run_cancels], "cancelled")
@@ -628,7 +669,7 @@ class Model:
         return [row.key for row in leased], self._take(worker, free, urgent, batch, lent=lent)
 
     def reserved(self, number: int) -> bool:
-        return number < len(self.slots) // 5
+        return number % SLOTS < SLOTS // 5
 
     def _take(self, worker: str, free: list[int], urgent: int, batch: int, *, lent: bool) -> list[int]:
         taken = []

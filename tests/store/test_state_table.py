@@ -20,9 +20,10 @@ from sqlalchemy import Connection, select
 from schemas.errors import ErrorType, Failure
 from schemas.money import from_usd
 from schemas.result import Status
+from schemas.routes import Next, Pinned, Tried
 from store import rows as rows_
 from store import tables
-from store.ledger import budgets, held, leaving, life, outgoing, progress, queries
+from store.ledger import budgets, held, leaving, life, outgoing, patience, progress, queries
 from store.ledger.accept import accept
 from store.ledger.budgeting import Scope, unpack
 from store.ledger.claim import claim, ensure_slots
@@ -36,6 +37,7 @@ from store.ledger.types import (
     Claimed,
     Closing,
     Hold,
+    Move,
     OutboxRow,
     Position,
     Retry,
@@ -45,21 +47,35 @@ from store.ledger.types import (
     Unreadable,
     Want,
 )
-from tests.store.ground import POOL, ROUTES, TOPIC, Ledger, answered, asked, call, ending, forget_durability, refusal
-from tests.store.model import ELSEWHERE, Booked, Letter, Model, Row, dead_letter, results_letter, usage_letter
+from tests.store.ground import ROUTES, TOPIC, Ledger, answered, asked, call, ending, forget_durability, refusal
+from tests.store.model import (
+    ELSEWHERE,
+    POOLS,
+    SLOTS,
+    Booked,
+    Letter,
+    Model,
+    Row,
+    dead_letter,
+    results_letter,
+    usage_letter,
+)
 
-SLOTS = 5
 RULES = Rules(lend_after_s=3600.0)
 """A realtime row is always a recent one."""
 CONTROL = "genai.control"
 SPENT = Failure(type=ErrorType.OVERLOADED, message="tries spent", retryable=True)
+ROUTE = Pinned(name="fast", left=[Next(provider=POOLS[1][0], model=POOLS[1][1], paid=False)]).model_dump_json()
 _TOPICS = {ROUTES.results: "result", ROUTES.usage: "usage", ROUTES.dlq: "dead"}
 
 
-def _plain_if_it_replaces(ask: Ask) -> Ask:
-    """One that replaces another request waits for none here: it may join the one that it ends, and then leads when that one has
-    ended, in the same transaction; the model ends that one first. What comes of it is the same, who led whom is not.
+def _plain(ask: Ask) -> Ask:
+    """Who names a model waits for no other one. One that replaces another request waits for none here: it may join the one
+    that it ends, and then leads when that one has ended, in the same transaction; the model ends that one first. What comes
+    of it is the same, who led whom is not.
     """
+    if ask.route is None:
+        ask = replace(ask, wait_s=None)
     if ask.supersede_key is None:
         return ask
     return replace(ask, ordered=False, idempotency_key=None, fingerprint=None)
@@ -83,7 +99,9 @@ asks = st.builds(
     supersede_key=st.sampled_from([None, None, None, "filing"]),
     key_id=st.sampled_from([None, "key"]),
     estimate_nano=st.sampled_from([1_000, 1_000, 1_000, 0, None]),
-).map(_plain_if_it_replaces)
+    route=st.sampled_from([None, ROUTE]),
+    wait_s=st.sampled_from([None, 0.0]),
+).map(_plain)
 invalid = st.builds(
     lambda ask, unreadable: replace(ask, failure=refusal(), unreadable=unreadable),
     asks,
@@ -98,7 +116,9 @@ _kinds = {"ask": asks, "invalid": invalid, "cancel": cancels, "run": run_cancels
 records = st.sampled_from(["ask"] * 10 + ["invalid", "cancel", "cancel", "run", "unreadable"]).flatmap(
     _kinds.__getitem__
 )
-ways = st.sampled_from(["ok", "ok", "ok", "ok", "more", "spent", "dead", "retry", "later", "broke", "cancelled"])
+ways = st.sampled_from(
+    ["ok", "ok", "ok", "ok", "more", "spent", "dead", "retry", "later", "broke", "moves", "flees", "cancelled"]
+)
 index = st.integers(0, 1000)
 SCOPES = {  # by a name that sorts as they are made
     "a": Scope("t"),
@@ -126,10 +146,15 @@ class Worker:
     leases: list[Lease]
     slots: list[Slot]
 
-    def idle_slots(self, lane: int) -> list[Slot]:
-        """Those that a row of this lane may use."""
+    def idle_slots(self, row: Claimed) -> list[Slot]:
+        """Those that this row may use."""
         used = {lease.slot for lease in self.leases}
-        return [slot for slot in self.slots if slot not in used and not (lane == 2 and slot.reserved)]
+        own = [slot for slot in self.slots if (slot.provider, slot.model) == (row.provider, row.model)]
+        return [slot for slot in own if slot not in used and not (row.lane == 2 and slot.reserved)]
+
+
+def _place(slot: Any) -> int:
+    return int(slot.number) + SLOTS * POOLS.index((slot.provider, slot.model))
 
 
 class StateTable(RuleBasedStateMachine):
@@ -147,8 +172,8 @@ class StateTable(RuleBasedStateMachine):
         self.fences: dict[bytes, int] = {}
         self.names = iter(f"w{i}" for i in range(10_000))
         ledger.empty()
-        ledger.write(lambda conn: ensure_slots(conn, [(POOL, "n", SLOTS)]))
-        self.model.slots = dict.fromkeys(range(SLOTS))
+        ledger.write(lambda conn: ensure_slots(conn, [(pool, "n", SLOTS) for pool in POOLS]))
+        self.model.slots = dict.fromkeys(range(SLOTS * len(POOLS)))
         for _ in range(3):
             self._join()
 
@@ -272,16 +297,18 @@ class StateTable(RuleBasedStateMachine):
 
     # ---- work
 
-    @rule(which=index)
-    def claims(self, which: int) -> None:
-        worker = self.workers[which % 3]
-        held = Queues((x.claim.pair, x.claim.waiting) for x in worker.leases if x.slot is None)
-        keys, numbers = self.model.claim(worker.name, held, self.ledger.read(_turns))
-        want = Want(POOL, SLOTS, held.counts(), held=held, order=Order(RULES))
+    @rule(which=index, where=st.sampled_from([0, 0, 1]))
+    def claims(self, which: int, where: int = 0) -> None:
+        worker, pool = self.workers[which % 3], POOLS[where]
+        mine = [x for x in worker.leases if x.slot is None and (x.claim.provider, x.claim.model) == pool]
+        held = Queues((x.claim.pair, x.claim.waiting) for x in mine)
+        keys, numbers = self.model.claim(worker.name, held, self.ledger.read(_turns), where)
+        want = Want(pool, SLOTS, held.counts(), held=held, order=Order(RULES))
         found = self.ledger.write(lambda conn: claim(conn, ROUTES, worker.name, [want]))
         assert [(row.tenant, row.id) for row in found.rows] == keys
         assert [row.pinned for row in found.rows] == [self.model.rows[key].pinned for key in keys]
-        assert [slot.number for slot in found.slots] == numbers
+        assert [row.route for row in found.rows] == [self.model.rows[key].route for key in keys]
+        assert [_place(slot) for slot in found.slots] == numbers
         worker.leases += [Lease(row) for row in found.rows]
         worker.slots += found.slots
 
@@ -297,7 +324,7 @@ class StateTable(RuleBasedStateMachine):
         return (row.fence, row.generation) == (mine.fence, mine.generation) and row.state in {"leased", "calling"}
 
     def _could_call(self, worker: Worker, lease: Lease) -> bool:
-        return lease.call is None and (lease.slot is not None or bool(worker.idle_slots(lease.claim.lane)))
+        return lease.call is None and (lease.slot is not None or bool(worker.idle_slots(lease.claim)))
 
     @precondition(lambda self: self._leases(self._could_call))
     @rule(which=index, twice=st.booleans(), estimate=st.sampled_from([None, 0, 1_000, 1_000, 1_500]))
@@ -305,7 +332,7 @@ class StateTable(RuleBasedStateMachine):
         ready = self._leases(self._could_call)
         worker, lease = ready[which % len(ready)]
         claimed = lease.claim
-        lease.slot = lease.slot or worker.idle_slots(claimed.lane)[0]
+        lease.slot = lease.slot or worker.idle_slots(claimed)[0]
         if self._row(lease).state == "leased":
             claimed.attempts += 1
         number = 1 + sum(
@@ -347,6 +374,8 @@ class StateTable(RuleBasedStateMachine):
     def work_goes_on(self, which: int, how: list[str | None]) -> None:
         """Most of what happens: a claim, some calls, and answers to some of them."""
         self.claims(which)
+        if any(row.pool for row in self.model.rows.values()):
+            self.claims(which, 1)
         for way in how:
             if self._leases(self._could_call):
                 self.intent(which, twice=False, estimate=1_000)
@@ -363,6 +392,8 @@ class StateTable(RuleBasedStateMachine):
             return Step(mine, (wasted,), then=ending(Status.CANCELLED, attempts=mine.attempts))
         if how == "broke" and mine.paid and mine.on_ambiguous == "hold":
             return Step(mine, (wasted,), then=Hold())
+        if how in {"moves", "flees"}:
+            return self._move(mine, known_unpaid, wasted, how)
         if how == "broke" and mine.paid:
             again = mine.on_ambiguous == "retry" and mine.ambiguous == 0
             return Step(mine, (wasted,), then=Retry(0, ambiguous=True) if again else failed)
@@ -375,6 +406,15 @@ class StateTable(RuleBasedStateMachine):
             "later": Step(mine, (known_unpaid,), then=Retry(3_600)),
             "broke": Step(mine, (known_unpaid,), then=Retry(0)),
         }[how]
+
+    def _move(self, mine: Claimed, unpaid: Closing, wasted: Closing, how: str) -> Step:
+        """To the next target; `flees`: a paid call broke off, which may be made of another model once."""
+        flees = how == "flees" and mine.paid and mine.on_ambiguous == "retry" and mine.ambiguous == 0
+        where = POOLS[1 - POOLS.index((mine.provider, mine.model))]
+        tried = Tried(target=f"{mine.provider}/{mine.model}", error=ErrorType.UNREACHABLE)
+        left = Pinned(name="fast", tried=[tried], since=mine.attempts).model_dump_json()
+        then = Move(*where, paid=not mine.paid, route=left, ambiguous=flees)
+        return Step(mine, (wasted if flees else unpaid,), then=then)
 
     def _answer(self, worker: Worker, lease: Lease, step: Step, twice: bool = False) -> None:
         free = lease.slot if step.then is not None else None
@@ -393,6 +433,10 @@ class StateTable(RuleBasedStateMachine):
             self.model.hold(row)
             if cancel or row.superseded:
                 self.model.end(row, "cancelled")
+        elif isinstance(step.then, Move):
+            row.attempts, then = lease.claim.attempts, step.then
+            self.model.move(row, then.route, paid=then.paid, ambiguous=then.ambiguous)
+            self.model.end(row, "cancelled") if cancel or row.superseded else self.model.part(row)
         elif isinstance(step.then, Retry):
             row.attempts = lease.claim.attempts
             self.model.wait(row, delayed=step.then.delay_s > 0, ambiguous=int(step.then.ambiguous))
@@ -420,11 +464,11 @@ class StateTable(RuleBasedStateMachine):
         worker.leases.remove(lease)
         if lease.slot is None:
             return
-        if self.model.slots[lease.slot.number] == worker.name:
+        if self.model.slots[_place(lease.slot)] == worker.name:
             free = Step(lease.claim, free=lease.slot)
             self.ledger.write(lambda conn: take_steps(conn, ROUTES, worker.name, [free]))
         worker.slots.remove(lease.slot)
-        self.model.slots[lease.slot.number] = None
+        self.model.slots[_place(lease.slot)] = None
 
     @precondition(lambda self: self._leases(lambda _, lease: lease.slot is None))
     @rule(which=index, expire=st.booleans())
@@ -464,7 +508,7 @@ class StateTable(RuleBasedStateMachine):
         for lease in standing:
             self.model.wait(self._row(lease), delayed=self._row(lease).delayed)
         for slot in stray:
-            self.model.slots[slot.number] = None
+            self.model.slots[_place(slot)] = None
 
     @rule(which=index, again=st.booleans(), twice=st.booleans())
     def somebody_decides(self, which: int, again: bool, twice: bool) -> None:
@@ -511,6 +555,12 @@ class StateTable(RuleBasedStateMachine):
         assert self.ledger.write(lambda conn: budgets.watch(conn, budgets.due(conn))) == []
         assert self.ledger.write(budgets.recount) == []
 
+    @precondition(lambda self: any(row.waits for row in self.model.rows.values()))
+    @rule()
+    def patience_ends(self) -> None:
+        assert self.ledger.read(patience.ahead) <= set(POOLS)
+        assert self.ledger.write(lambda conn: patience.move(conn, ROUTES, POOLS)) == self.model.go_on()
+
     # ---- death
 
     @rule(which=index)
@@ -542,7 +592,7 @@ class StateTable(RuleBasedStateMachine):
         name, lease = self.zombies[which % len(self.zombies)]
         mine = lease.claim
         if how == "claim":
-            found = self.ledger.write(lambda conn: claim(conn, ROUTES, name, [Want(POOL, SLOTS, (0, 0, 0))]))
+            found = self.ledger.write(lambda conn: claim(conn, ROUTES, name, [Want(POOLS[0], SLOTS, (0, 0, 0))]))
             assert (found.rows, found.slots) == ((), ())
         elif how == "beat":
             assert not self.ledger.write(lambda conn: life.beat(conn, name))
@@ -578,7 +628,7 @@ class StateTable(RuleBasedStateMachine):
         self._compare_rows(conn)
         self._compare_budgets(conn)
         self._compare_books(conn)
-        assert {slot.number: slot.owner for slot in conn.execute(select(tables.slots))} == self.model.slots
+        assert {_place(slot): slot.owner for slot in conn.execute(select(tables.slots))} == self.model.slots
         for row in conn.execute(select(tables.outbox).order_by(tables.outbox.c.pk)):
             if row.pk not in self.seen:
                 self.seen.add(row.pk)
@@ -734,6 +784,9 @@ def _facts(row: Any) -> tuple[Any, ...]:
         row.superseded_by is not None,
         row.key_id,
         (row.budget_nano or 0) if unfinished else 0,
+        (POOLS.index((row.provider, row.model)), bool(row.paid), row.route, row.move_at is not None)
+        if unfinished
+        else None,
     )
 
 

@@ -230,23 +230,6 @@ def test_what_embeddings_refuse(body: dict[str, Any], param: str) -> None:
     assert (caught.value.status, caught.value.more["param"]) == (400, param)
 
 
-@pytest.mark.parametrize(
-    ("name", "found"),
-    [
-        ("llama3.2:latest", ("ollama", "llama3.2:latest")),
-        ("fake/fake", ("fake", "fake")),
-        ("openrouter/meta/llama-3:free", ("openrouter", "meta/llama-3:free")),
-        ("meta/llama-3", ("ollama", "meta/llama-3")),  # no provider: the default one's model
-        ("fake/", ("ollama", "fake/")),
-        ("fake", ("ollama", "fake")),
-        ("/x", ("ollama", "/x")),
-    ],
-)
-def test_who_answers_to_a_name(name: str, found: tuple[str, str]) -> None:
-    providers: Any = dict.fromkeys(("ollama", "fake", "openrouter"))
-    assert naming.split(name, providers, "ollama") == found
-
-
 def test_near_names_are_told() -> None:
     assert naming.near("openai/lama3.2", ["llama3.2:latest", "nomic-embed-text"]) == " Did you mean llama3.2:latest?"
     assert naming.near("zzz", ["llama3.2:latest"]) == ""

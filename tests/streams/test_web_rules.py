@@ -18,6 +18,8 @@ _OPEN = {"/health", "/ready", "/docs", "/openapi.json", "/assets/page.css", "/as
 
 
 _NOBODYS = {
+    "/v1/routes",
+    "/v1/routes/explain",
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/embeddings",

@@ -129,8 +129,7 @@ def _lane(request: Request) -> Lane:
 
 async def _accept(taking: Taking) -> tuple[Ask, Accepted]:
     spine = taking.front.parts()
-    provider, model = naming.resolve(spine, taking.asked.model)
-    options = {**taking.asked.record["options"], "provider": provider, "model": model}
+    options = {**taking.asked.record["options"], "model": taking.asked.model}
     options["timeout_s"] = spine.settings.chat_timeout_s
     record = {**taking.asked.record, "options": options, "id": taking.id, "tenant": taking.tenant}
 

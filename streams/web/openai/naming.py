@@ -1,25 +1,7 @@
-"""Who answers to a model's name on these paths: `provider/model`, or a bare model of the default provider.
+"""Models' names on these paths: who has answered, and which names may have been meant. What a name stands for, the router says."""
 
-A model's own name may hold slashes and colons: only what stands before the first slash can be a provider, and only if there
-is one of that name.
-"""
-
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from difflib import get_close_matches
-
-from providers.base import Provider
-from streams.app import Spine
-
-
-def resolve(spine: Spine, name: str) -> tuple[str, str]:
-    """(provider, model)."""
-    return split(name, spine.providers, spine.settings.default_provider)
-
-
-def split(name: str, providers: Mapping[str, Provider], default: str) -> tuple[str, str]:
-    """The same, pure."""
-    head, slash, rest = name.partition("/")
-    return (head, rest) if slash and rest and head in providers else (default, name)
 
 
 def told(asked: str, provider: str, model: str) -> str:
