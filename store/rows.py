@@ -9,6 +9,8 @@ import orjson
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
+from store.quick import quick
+
 T = TypeVar("T")
 Headers = Sequence[tuple[str, bytes]]
 
@@ -51,6 +53,7 @@ def upsert(conn: Connection, table: Table) -> Any:
 def upserting(table: Table, finish: Callable[[Any], Any]) -> Callable[[Connection], Any]:
     """The same, finished and built once: to build a statement takes SQLAlchemy four times as long as to run it."""
     made = {"sqlite": finish(sqlite.insert(table)), "postgresql": finish(postgresql.insert(table))}
+    quick(*made.values())
     return lambda conn: made[conn.dialect.name]
 
 

@@ -1,0 +1,175 @@
+"""Statements that are run all the time, past SQLAlchemy's execution: the same text, made once, and its values by position.
+
+SQLAlchemy stays the source of every text, of what its types do to values, and of its errors. What is left out is its work
+for each execution (30 to 60 µs, of which the database itself has a few): finding the text again and making a result.
+Only statements that are built once, at a module's level, may be marked: a mark is for their very object.
+"""
+
+from collections import namedtuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn, cast
+
+from sqlalchemy import Connection, Dialect, Executable
+from sqlalchemy.sql.compiler import SQLCompiler
+
+Shape = tuple[Any, ...]
+_FORMS: dict[int, tuple[Any, dict[Shape, "_Form"]]] = {}
+"""By the statement's id, which stays its own as long as it is kept here."""
+
+
+def quick(*statements: Executable) -> None:
+    """Mark them."""
+    for statement in statements:
+        _FORMS[id(statement)] = (statement, {})
+
+
+class Rows(list[Any]):
+    """What a marked statement found, all of it, with as much of SQLAlchemy's result as the ledger uses."""
+
+    rowcount = -1
+    names: tuple[str, ...] = ()
+
+    def all(self) -> "Rows":
+        return self
+
+    def first(self) -> Any:
+        return self[0] if self else None
+
+    def one(self) -> Any:
+        (row,) = self
+        return row
+
+    def scalar_one(self) -> Any:
+        return self.one()[0]
+
+    def scalars(self) -> Iterator[Any]:
+        return (row[0] for row in self)
+
+    def mappings(self) -> Iterator[dict[str, Any]]:
+        return (dict(zip(self.names, row, strict=True)) for row in self)
+
+
+class _Form:
+    """A statement's text for one dialect and one shape of its values: which there are, and how long each list is."""
+
+    def __init__(self, statement: Any, dialect: Dialect, values: Mapping[str, Any], *, many: bool) -> None:
+        compiled = statement.compile(dialect=dialect, column_keys=list(values), for_executemany=many)
+        state = compiled.construct_expanded_state(values)
+        self.sql = state.statement
+        self.fixed = [state.parameters[name] for name in state.positiontup]
+        self.own = [(i, *own) for i, own in enumerate(_own(compiled, state, values)) if own is not None]
+        columns = compiled._result_columns  # noqa: SLF001 - it is what results are made by
+        self.names = tuple(column.keyname for column in columns)
+        self.row: Callable[[Any], Any] | None = None
+        self._types = [column.type for column in columns]
+        self._dialect = dialect
+
+    def arguments(self, values: Mapping[str, Any]) -> list[Any]:
+        """The values in the order of the text."""
+        found = self.fixed.copy()
+        for place, name, index, convert in self.own:
+            value = values[name]
+            if index is not None:
+                first, second = index
+                value = value[first] if second is None else value[first][second]
+            found[place] = value if convert is None else convert(value)
+        return found
+
+    def rows(self, found: Sequence[Any], description: Sequence[Any] | None) -> Rows:
+        if self.row is None:
+            self.row = self._rows(description or ())
+        rows = Rows(map(self.row, found))
+        rows.names = self.names
+        return rows
+
+    def _rows(self, description: Sequence[Any]) -> Callable[[Any], Any]:
+        if len(description) != len(self.names):  # it is of text, which says nothing of its columns
+            self.names = tuple(column[0] for column in description)
+            self._types = []
+        made = namedtuple("Row", self.names, rename=True)  # type: ignore[misc]
+        impls = [type_.dialect_impl(self._dialect) for type_ in self._types]
+        converts = [(i, impl.result_processor(self._dialect, None)) for i, impl in enumerate(impls)]
+        wanted = [(i, convert) for i, convert in converts if convert is not None]
+        if not wanted:
+            return made._make
+
+        def converted(row: Sequence[Any]) -> Any:
+            values = list(row)
+            for i, convert in wanted:
+                values[i] = convert(values[i])
+            return made._make(values)
+
+        return converted
+
+
+_Own = tuple[str, tuple[int, int | None] | None, Callable[[Any], Any] | None]
+"""Whose value, which of its items, and what its type makes of it."""
+
+
+def _own(compiled: SQLCompiler, state: Any, values: Mapping[str, Any]) -> Iterator[_Own | None]:
+    """For each place of the text; None: its value never changes."""
+    keys = {name: bind.key for bind, name in compiled.bind_names.items()}
+    parts: dict[str, tuple[str, tuple[int, int | None]]] = {}
+    for name, expanded in state.parameter_expansion.items():
+        key = keys[name]
+        wide = len(values[key][0]) if key in values and values[key] and isinstance(values[key][0], tuple) else 0
+        for i, part in enumerate(expanded):
+            parts[part] = (key, (i // wide, i % wide) if wide else (i, None))
+    converts = {**compiled._bind_processors, **state.processors}  # noqa: SLF001 - as SQLAlchemy itself does it
+    for name in state.positiontup:
+        key, index = parts.get(name, (keys.get(name, name), None))
+        yield (key, index, converts.get(name)) if key in values else None
+
+
+class QuickConnection(Connection):
+    """A connection that runs marked statements the short way."""
+
+    def execute(self, statement: Any, parameters: Any = None, *, execution_options: Any = None) -> Any:
+        marked = _FORMS.get(id(statement))
+        if marked is None or execution_options is not None:
+            return super().execute(cast(Executable, statement), parameters, execution_options=execution_options)
+        if isinstance(parameters, list):
+            return self._many(*marked, parameters)
+        values: Mapping[str, Any] = parameters or {}
+        form = self._form(*marked, values, many=False)
+        arguments = form.arguments(values)
+        return self._run(form, arguments, many=False)
+
+    def _many(self, statement: Any, forms: dict[Shape, _Form], listed: Sequence[Mapping[str, Any]]) -> Any:
+        form = self._form(statement, forms, listed[0], many=True)
+        return self._run(form, [form.arguments(values) for values in listed], many=True)
+
+    def _form(self, statement: Any, forms: dict[Shape, _Form], values: Mapping[str, Any], *, many: bool) -> _Form:
+        lengths = [len(value) for value in values.values() if isinstance(value, list)] if not many else []
+        shape = (self.dialect.name, many, *values, *lengths)
+        form = forms.get(shape)
+        if form is None:
+            form = forms[shape] = _Form(statement, self.dialect, values, many=many)
+        return form
+
+    def _run(self, form: _Form, arguments: list[Any], *, many: bool) -> Any:
+        cursor = self.connection.cursor()
+        try:
+            if many:
+                cursor.executemany(form.sql, arguments)
+                return Rows()
+            cursor.execute(form.sql, arguments)
+            rows = form.rows(cursor.fetchall(), cursor.description) if cursor.description else Rows()
+            rows.rowcount = cursor.rowcount
+        except BaseException as error:
+            if isinstance(error, Exception) and not isinstance(error, self.dialect.loaded_dbapi.Error):
+                raise
+            self._refused(error, form.sql, cursor)  # also who was stopped in the middle: that line is not used again
+        finally:
+            cursor.close()
+        return rows
+
+    def _refused(self, error: BaseException, sql: str, cursor: Any) -> NoReturn:
+        """In SQLAlchemy's words; a line on which the server's idea of a statement has changed is not used again."""
+        if getattr(getattr(error, "orig", error), "sqlstate", None) == _CHANGED:
+            self.invalidate(error)
+        self._handle_dbapi_exception(error, sql, None, cursor, None)
+
+
+_CHANGED = "0A000"
+"""PostgreSQL: a cached plan must not change its result, since a migration came meanwhile."""
