@@ -105,6 +105,8 @@ class Arrival:
     value: bytes | None
     headers: bytes
     """As `store.rows.pack_headers` made them."""
+    first: "First | None" = None
+    """Whoever takes it in begins it at the same time."""
 
 
 Decision = Literal[
@@ -245,6 +247,17 @@ class Call:
     price_version: str | None
     prompt: str | None = None
     prompt_version: int | None = None
+
+
+@dataclass(slots=True)
+class First:
+    """The first call of a request that is being accepted, once it is built: if its row is leased by the same transaction and
+    its slot is there, its intent stands with it.
+    """
+
+    call: Call | None = None
+    unsure: bool = False
+    """A commit may have opened it whose outcome we never learnt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,115 @@
+"""A request that begins while it is being accepted: by the time its row is leased, its first call is built, so that the
+intent stands with the same commit.
+
+It asks for nothing that another request is denied: if the claim does not give it a slot at once, what has begun here is
+forgotten, and it is run like any other when its turn comes.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import fields
+
+from agents.engine.caller import Commit, LedgerCaller
+from agents.engine.seat import Seat
+from store.ledger.types import Arrival, Ask, Claimed, First, Pool, Step, Stepped
+
+_FIELDS = tuple(field.name for field in fields(Claimed))
+_NOBODY = -1
+"""In place of the row's key until it has one."""
+
+
+class Early:
+    """One of them. `task` runs it; until it is `taken`, nothing of it is known outside."""
+
+    task: "asyncio.Task[None]"
+
+    def __init__(self, arrival: Arrival, ask: Ask, commit: Commit) -> None:
+        self.claim, self.seat, self.first = _unleased(arrival, ask), Seat(sure=True), First()
+        self.holder: list[LedgerCaller] = []
+        self.taken = False
+        self._commit = commit
+        self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def commit(self, step: Step) -> Stepped:
+        """The first intent is committed with the request itself, all else by the writer."""
+        if self.taken:
+            return await self._commit(step)
+        self.first.call = step.opens
+        await self._opened
+        return Stepped(held=True)
+
+    def take(self, row: Claimed) -> Claimed:
+        """Its row is leased and its first intent stands. The row, as it has known it from the beginning."""
+        for name in _FIELDS:
+            setattr(self.claim, name, getattr(row, name))
+        self.taken = True
+        self._opened.set_result(None)
+        return self.claim
+
+
+def _unleased(arrival: Arrival, ask: Ask) -> Claimed:
+    """What is known of a row that is still to be made; the rest is nobody's."""
+    at = time.time()
+    return Claimed(
+        pk=_NOBODY,
+        tenant=ask.tenant,
+        operation=ask.operation,
+        id=ask.id,
+        generation=0,
+        fence=_NOBODY,
+        lane=ask.lane,
+        provider=ask.provider,
+        model=ask.model,
+        paid=ask.paid,
+        on_ambiguous=ask.on_ambiguous,
+        deadline=ask.deadline,
+        attempts=0,
+        ambiguous=0,
+        run_id=ask.run_id,
+        key=arrival.key,
+        partition=0,
+        source_topic=None,
+        source_partition=None,
+        source_offset=None,
+        requested_at=at,
+        accepted_at=at,
+        leased_at=at,
+        pinned=ask.pinned,
+        due=at,
+        weight=ask.weight,
+        value=arrival.value or b"",
+        headers=arrival.headers,
+        at=at,
+    )
+
+
+class Earlies:
+    """Those of one process that are not taken yet."""
+
+    def __init__(self) -> None:
+        self._all: set[Early] = set()
+
+    def add(self, early: Early) -> None:
+        self._all.add(early)
+
+    def count(self, pool: Pool) -> int:
+        """How many of a pool expect a slot."""
+        return sum(1 for early in self._all if (early.claim.provider, early.claim.model) == pool)
+
+    def find(self, call_id: str) -> Early | None:
+        """Whose first call this is; it is taken out."""
+        for early in self._all:
+            if early.first.call is not None and early.first.call.id == call_id:
+                self._all.discard(early)
+                return early
+        return None
+
+    def forget(self, early: Early) -> None:
+        """Nobody has taken it: what has begun of it ends, before any call."""
+        if early in self._all:
+            self._all.discard(early)
+            early.task.cancel()
+
+    def tasks(self) -> Iterator["asyncio.Task[None]"]:
+        return (early.task for early in self._all)
