@@ -27,7 +27,7 @@ class Rows(list[Any]):
     """What a marked statement found, all of it, with as much of SQLAlchemy's result as the ledger uses."""
 
     rowcount = -1
-    names: tuple[str, ...] = ()
+    names: tuple[Any, ...] = ()
 
     def all(self) -> "Rows":
         return self
@@ -59,7 +59,7 @@ class _Form:
         self.fixed = [state.parameters[name] for name in state.positiontup]
         self.own = [(i, *own) for i, own in enumerate(_own(compiled, state, values)) if own is not None]
         columns = compiled._result_columns  # noqa: SLF001 - it is what results are made by
-        self.names = tuple(column.keyname for column in columns)
+        self.names: tuple[Any, ...] = tuple(column.keyname for column in columns)
         self.row: Callable[[Any], Any] | None = None
         self._types = [column.type for column in columns]
         self._dialect = dialect
@@ -83,13 +83,16 @@ class _Form:
         return rows
 
     def _rows(self, description: Sequence[Any]) -> Callable[[Any], Any]:
-        if len(description) != len(self.names):  # it is of text, which says nothing of its columns
-            self.names = tuple(column[0] for column in description)
-            self._types = []
+        if len(description) != len(self.names):  # it is all text, which says nothing of its columns
+            self.names, self._types = (None,) * len(description), []
+        pairs = zip(self.names, description, strict=True)
+        self.names = tuple(name or column[0] for name, column in pairs)
         made = namedtuple("Row", self.names, rename=True)  # type: ignore[misc]
-        impls = [type_.dialect_impl(self._dialect) for type_ in self._types]
-        converts = [(i, impl.result_processor(self._dialect, None)) for i, impl in enumerate(impls)]
-        wanted = [(i, convert) for i, convert in converts if convert is not None]
+        converts = (
+            type_.dialect_impl(self._dialect).result_processor(self._dialect, column[1])
+            for type_, column in zip(self._types, description, strict=False)
+        )
+        wanted = [(i, convert) for i, convert in enumerate(converts) if convert is not None]
         if not wanted:
             return made._make
 
@@ -166,10 +169,6 @@ class QuickConnection(Connection):
 
     def _refused(self, error: BaseException, sql: str, cursor: Any) -> NoReturn:
         """In SQLAlchemy's words; a line on which the server's idea of a statement has changed is not used again."""
-        if getattr(getattr(error, "orig", error), "sqlstate", None) == _CHANGED:
+        if isinstance(error, getattr(self.dialect.loaded_dbapi, "InvalidCachedStatementError", ())):
             self.invalidate(error)
         self._handle_dbapi_exception(error, sql, None, cursor, None)
-
-
-_CHANGED = "0A000"
-"""PostgreSQL: a cached plan must not change its result, since a migration came meanwhile."""
