@@ -128,9 +128,11 @@ class Database:
                 pool_use_lifo=True,  # the one that was used last: its statements are prepared, its pages are read
                 pool_reset_on_return=None,
                 hide_parameters=True,
-                connect_args=pg_args(url),
+                connect_args=pg_args(url) | {"prepared_statement_cache_size": 500},
             )
             self.asynchronous.sync_engine._connection_cls = QuickConnection  # noqa: SLF001
+            event.listen(self.asynchronous.sync_engine, "commit", QuickConnection.flush)
+            event.listen(self.asynchronous.sync_engine, "rollback", QuickConnection.forget)
 
     async def write(self, work: Work[T]) -> T:
         """Run `work` in one transaction with full durability; returned means committed. Raises `StoreError`."""

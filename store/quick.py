@@ -5,11 +5,13 @@ for each execution (30 to 60 µs, of which the database itself has a few): findi
 Only statements that are built once, at a module's level, may be marked: a mark is for their very object.
 """
 
+import re
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, cast
 
-from sqlalchemy import Connection, Dialect, Executable
+from sqlalchemy import Connection, Dialect, Executable, Table
+from sqlalchemy.sql import visitors
 from sqlalchemy.sql.compiler import SQLCompiler
 
 Shape = tuple[Any, ...]
@@ -21,6 +23,10 @@ def quick(*statements: Executable) -> None:
     """Mark them."""
     for statement in statements:
         _FORMS[id(statement)] = (statement, {})
+
+
+_CONTENDED = " DO UPDATE "
+"""A counter that all writers share: the statements that go together have no order among them."""
 
 
 class Rows(list[Any]):
@@ -61,6 +67,8 @@ class _Form:
         columns = compiled._result_columns  # noqa: SLF001 - it is what results are made by
         self.names: tuple[Any, ...] = tuple(column.keyname for column in columns)
         self.row: Callable[[Any], Any] | None = None
+        self.tables = _tables(statement)
+        self._behind: dict[tuple[int, ...], str] = {}
         self._types = [column.type for column in columns]
         self._dialect = dialect
 
@@ -74,6 +82,17 @@ class _Form:
                 value = value[first] if second is None else value[first][second]
             found[place] = value if convert is None else convert(value)
         return found
+
+    def behind(self, others: "Sequence[_Form]") -> str:
+        """The text that runs the others too. Their order is not said: each is about tables of its own."""
+        key = tuple(map(id, others))  # forms are kept for ever
+        if key not in self._behind:
+            parts, count = [], 0
+            for i, other in enumerate(others):
+                parts.append(f"w{i} AS ({_moved(other.sql, count)})")
+                count += len(other.fixed)
+            self._behind[key] = f"WITH {', '.join(parts)} {_moved(self.sql, count)}"
+        return self._behind[key]
 
     def rows(self, found: Sequence[Any], description: Sequence[Any] | None) -> Rows:
         if self.row is None:
@@ -105,6 +124,18 @@ class _Form:
         return converted
 
 
+def _moved(sql: str, by: int) -> str:
+    """The same with its values further behind."""
+    return re.sub(r"\$(\d+)", lambda found: f"${int(found[1]) + by}", sql)
+
+
+def _tables(statement: Any) -> frozenset[str]:
+    """Every table that it names, wherever."""
+    changed = getattr(statement, "table", None)
+    own = set() if changed is None else {changed.name}
+    return frozenset(own | {part.name for part in visitors.iterate(statement) if isinstance(part, Table)})
+
+
 _Own = tuple[str, tuple[int, int | None] | None, Callable[[Any], Any] | None]
 """Whose value, which of its items, and what its type makes of it."""
 
@@ -127,20 +158,65 @@ def _own(compiled: SQLCompiler, state: Any, values: Mapping[str, Any]) -> Iterat
 class QuickConnection(Connection):
     """A connection that runs marked statements the short way."""
 
+    _waiting: list[tuple[_Form, list[Any]]]
+    """Changes that nobody has read yet; they go with the next statement, or before it."""
+
+    def soon(self, statement: Any, values: Mapping[str, Any]) -> None:
+        """Run a statement for one row whose outcome nobody asks for. On PostgreSQL, where a round trip is what costs, it
+        goes together with the next ones, if each of them is about other tables; before whatever may see what it does.
+        """
+        marked = _FORMS.get(id(statement))
+        if marked is None or self.dialect.name != "postgresql":
+            self.execute(statement, [values])
+            return
+        form = self._form(*marked, values, many=False)
+        if _CONTENDED in form.sql:  # its lock is taken in the order in which all writers take theirs
+            self._together(form, form.arguments(values))
+            return
+        waiting = self.__dict__.setdefault("_waiting", [])
+        if any(form.tables & other.tables for other, _ in waiting):
+            self.flush()
+        waiting.append((form, form.arguments(values)))
+
+    def flush(self) -> None:
+        """Run what waits, in one round trip."""
+        if waiting := self.__dict__.get("_waiting"):
+            form, arguments = waiting.pop()
+            self._together(form, arguments)
+
+    def forget(self) -> None:
+        """What waits is rolled back with the rest."""
+        self.__dict__.pop("_waiting", None)
+
+    def _together(self, form: _Form, arguments: list[Any]) -> Any:
+        """This statement, and with it whatever waits."""
+        waiting = self.__dict__.get("_waiting")
+        if not waiting:
+            return self._run(form, form.sql, arguments, many=False)
+        if form.sql.startswith("WITH") or any(form.tables & other.tables for other, _ in waiting):
+            self.flush()
+            return self._run(form, form.sql, arguments, many=False)
+        forms = [other for other, _ in waiting]
+        sql = form.behind(forms)
+        told = [value for _, values in waiting for value in values] + arguments
+        waiting.clear()
+        return self._run(form, sql, told, many=False)
+
     def execute(self, statement: Any, parameters: Any = None, *, execution_options: Any = None) -> Any:
         marked = _FORMS.get(id(statement))
         if marked is None or execution_options is not None:
+            self.flush()
             return super().execute(cast(Executable, statement), parameters, execution_options=execution_options)
         if isinstance(parameters, list):
+            self.flush()
             return self._many(*marked, parameters)
         values: Mapping[str, Any] = parameters or {}
         form = self._form(*marked, values, many=False)
-        arguments = form.arguments(values)
-        return self._run(form, arguments, many=False)
+        return self._together(form, form.arguments(values))
 
     def _many(self, statement: Any, forms: dict[Shape, _Form], listed: Sequence[Mapping[str, Any]]) -> Any:
         form = self._form(statement, forms, listed[0], many=True)
-        return self._run(form, [form.arguments(values) for values in listed], many=True)
+        return self._run(form, form.sql, [form.arguments(values) for values in listed], many=True)
 
     def _form(self, statement: Any, forms: dict[Shape, _Form], values: Mapping[str, Any], *, many: bool) -> _Form:
         lengths = [len(value) for value in values.values() if isinstance(value, list)] if not many else []
@@ -150,19 +226,21 @@ class QuickConnection(Connection):
             form = forms[shape] = _Form(statement, self.dialect, values, many=many)
         return form
 
-    def _run(self, form: _Form, arguments: list[Any], *, many: bool) -> Any:
+    def _run(self, form: _Form, sql: str, arguments: list[Any], *, many: bool) -> Any:
         cursor = self.connection.cursor()
         try:
+            if self._has_events or self.engine._has_events:  # noqa: SLF001 - as in SQLAlchemy's own execution
+                self.dispatch.before_cursor_execute(self, cursor, sql, arguments, None, many)
             if many:
-                cursor.executemany(form.sql, arguments)
+                cursor.executemany(sql, arguments)
                 return Rows()
-            cursor.execute(form.sql, arguments)
+            cursor.execute(sql, arguments)
             rows = form.rows(cursor.fetchall(), cursor.description) if cursor.description else Rows()
             rows.rowcount = cursor.rowcount
         except BaseException as error:
             if isinstance(error, Exception) and not isinstance(error, self.dialect.loaded_dbapi.Error):
                 raise
-            self._refused(error, form.sql, cursor)  # also who was stopped in the middle: that line is not used again
+            self._refused(error, sql, cursor)  # also who was stopped in the middle: that line is not used again
         finally:
             cursor.close()
         return rows

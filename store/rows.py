@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
-from store.quick import quick
+from store.quick import QuickConnection, quick
 
 T = TypeVar("T")
 Headers = Sequence[tuple[str, bytes]]
@@ -72,5 +72,7 @@ def padded(values: Iterable[T]) -> list[T]:
 def many(conn: Connection, statement: Any, rows: Iterable[Mapping[str, Any]]) -> None:
     """Run `statement` once per row, in one round trip; nothing for no rows."""
     listed = list(rows)
-    if listed:
+    if len(listed) == 1 and isinstance(conn, QuickConnection):
+        conn.soon(statement, listed[0])
+    elif listed:
         conn.execute(statement, listed)

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Executable, bindparam, delete, insert, select, text, tuple_, update
+from sqlalchemy import Connection, Executable, bindparam, delete, event, func, insert, select, text, tuple_, update
 
-from store import quick
+from store import quick, rows
 from store.database import Database, parse_url
 from store.errors import Away, BadData, Met
 from store.migrate import migrate
@@ -21,6 +21,7 @@ SELECT = select(slots).where(_S.number.in_(bindparam("numbers", expanding=True))
 TAKE = update(slots).where(_S.number == bindparam("k")).values(owner=bindparam("w")).returning(_S.number, _S.reserved)
 PLACES = select(_P.decision).where(tuple_(_P.topic, _P.offset).in_(bindparam("places", expanding=True)))
 WORDS = select(text("1 + :more AS two"), _S.number.label("own")).order_by(_S.number)
+_LETTERS = select(func.count()).select_from(outbox)
 MARKED = (INSERT, PUBLISH, FREE, SELECT, TAKE, PLACES, WORDS)
 PLACE = {"topic": "t", "partition": 0, "timestamp": 1, "request_pk": None, "generation": None}
 LETTER = {"topic": "t", "partition": 0, "number": None, "key": None, "value": b"\0\xff", "headers": b"[]"}
@@ -71,8 +72,8 @@ async def test_its_rows_have_names_and_types(database: Database) -> None:
 
 
 async def test_pairs_may_be_asked_for(database: Database) -> None:
-    rows = [{**PLACE, "offset": i, "decision": f"d{i}"} for i in range(3)]
-    await database.write(lambda conn: conn.execute(insert(positions), rows))
+    made = [{**PLACE, "offset": i, "decision": f"d{i}"} for i in range(3)]
+    await database.write(lambda conn: conn.execute(insert(positions), made))
     for places in ([("t", 1)], [("t", 0), ("t", 2)]):
         short, long = await database.read(lambda conn, p=places: _both(conn, PLACES, {"places": p}))
         assert sorted(short) == sorted(long) == [(f"d{offset}",) for _, offset in places]
@@ -113,4 +114,29 @@ async def test_a_changed_table_is_a_short_disturbance(postgres_database: str) ->
             await asyncio.sleep(0.05)
     assert len(found) == 1
     await other.aclose()
+    await database.aclose()
+
+
+@pytest.mark.postgres
+async def test_changes_that_nobody_reads_go_together_and_before_who_reads_them(postgres_database: str) -> None:
+    database = Database(parse_url(postgres_database))
+    await migrate(database)
+    sent: list[str] = []
+
+    def work(conn: Connection) -> tuple[int, int]:
+        event.listen(conn, "before_cursor_execute", lambda *told: sent.append(told[2][:6]))
+        rows.many(conn, INSERT, [{**SLOT, "number": 1}])
+        rows.many(conn, PUBLISH, [LETTER])
+        found = conn.execute(SELECT, {"numbers": [1]}).all()
+        rows.many(conn, INSERT, [{**SLOT, "number": 2}])
+        rows.many(conn, INSERT, [{**SLOT, "number": 3}])
+        return len(found), len(sent)
+
+    assert await database.write(work) == (1, 3)
+    wanted = select(func.count()).select_from(slots)
+    counts = [await database.read(lambda conn, w=w: conn.execute(w).scalar_one()) for w in (wanted, _LETTERS)]
+    assert (counts, sent) == ([3, 1], ["WITH w", "SELECT", "INSERT", "INSERT"])
+    with pytest.raises(ZeroDivisionError):
+        await database.write(lambda conn: [rows.many(conn, INSERT, [{**SLOT, "number": 9}]), 1 / 0])
+    assert await database.write(lambda conn: conn.execute(wanted).scalar_one()) == 3
     await database.aclose()
