@@ -72,7 +72,7 @@ class _Form:
         self._types = [column.type for column in columns]
         self._dialect = dialect
 
-    def arguments(self, values: Mapping[str, Any]) -> list[Any]:
+    def arguments(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
         """The values in the order of the text."""
         found = self.fixed.copy()
         for place, name, index, convert in self.own:
@@ -81,7 +81,7 @@ class _Form:
                 first, second = index
                 value = value[first] if second is None else value[first][second]
             found[place] = value if convert is None else convert(value)
-        return found
+        return tuple(found)
 
     def behind(self, others: "Sequence[_Form]") -> str:
         """The text that runs the others too. Their order is not said: each is about tables of its own."""
@@ -158,7 +158,7 @@ def _own(compiled: SQLCompiler, state: Any, values: Mapping[str, Any]) -> Iterat
 class QuickConnection(Connection):
     """A connection that runs marked statements the short way."""
 
-    _waiting: list[tuple[_Form, list[Any]]]
+    _waiting: list[tuple[_Form, tuple[Any, ...]]]
     """Changes that nobody has read yet; they go with the next statement, or before it."""
 
     def soon(self, statement: Any, values: Mapping[str, Any]) -> None:
@@ -188,7 +188,7 @@ class QuickConnection(Connection):
         """What waits is rolled back with the rest."""
         self.__dict__.pop("_waiting", None)
 
-    def _together(self, form: _Form, arguments: list[Any]) -> Any:
+    def _together(self, form: _Form, arguments: tuple[Any, ...]) -> Any:
         """This statement, and with it whatever waits."""
         waiting = self.__dict__.get("_waiting")
         if not waiting:
@@ -198,7 +198,7 @@ class QuickConnection(Connection):
             return self._run(form, form.sql, arguments, many=False)
         forms = [other for other, _ in waiting]
         sql = form.behind(forms)
-        told = [value for _, values in waiting for value in values] + arguments
+        told = (*(value for _, values in waiting for value in values), *arguments)
         waiting.clear()
         return self._run(form, sql, told, many=False)
 
@@ -226,7 +226,7 @@ class QuickConnection(Connection):
             form = forms[shape] = _Form(statement, self.dialect, values, many=many)
         return form
 
-    def _run(self, form: _Form, sql: str, arguments: list[Any], *, many: bool) -> Any:
+    def _run(self, form: _Form, sql: str, arguments: Sequence[Any], *, many: bool) -> Any:
         cursor = self.connection.cursor()
         try:
             if self._has_events or self.engine._has_events:  # noqa: SLF001 - as in SQLAlchemy's own execution
