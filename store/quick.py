@@ -8,9 +8,11 @@ Only statements that are built once, at a module's level, may be marked: a mark 
 import re
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Any, NoReturn, cast
 
 from sqlalchemy import Connection, Dialect, Executable, Table
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -25,6 +27,9 @@ def quick(*statements: Executable) -> None:
         _FORMS[id(statement)] = (statement, {})
 
 
+_MORE = re.compile(r"\b(ON CONFLICT|RETURNING)\b")
+FEW = 4
+"""Rows that are inserted by a text of their own."""
 _CONTENDED = " DO UPDATE "
 """A counter that all writers share: the statements that go together have no order among them."""
 
@@ -42,8 +47,9 @@ class Rows(list[Any]):
         return self[0] if self else None
 
     def one(self) -> Any:
-        (row,) = self
-        return row
+        if len(self) != 1:
+            raise InvalidRequestError(f"one row was expected, there are {len(self)}")
+        return self[0]
 
     def scalar_one(self) -> Any:
         return self.one()[0]
@@ -68,7 +74,8 @@ class _Form:
         self.names: tuple[Any, ...] = tuple(column.keyname for column in columns)
         self.row: Callable[[Any], Any] | None = None
         self.tables = _tables(statement)
-        self._behind: dict[tuple[int, ...], str] = {}
+        self.texts: dict[tuple[str, ...], str] = {}
+        self._times: dict[int, _Form] = {}
         self._types = [column.type for column in columns]
         self._dialect = dialect
 
@@ -83,16 +90,30 @@ class _Form:
             found[place] = value if convert is None else convert(value)
         return tuple(found)
 
+    def times(self, count: int) -> "_Form | None":
+        """The same for so many rows; None: it is no plain INSERT, or there are too many for one text each."""
+        if count == 1:
+            return self
+        head, found, group = self.sql.partition(" VALUES ")
+        if count > FEW or not found or not head.startswith("INSERT ") or _MORE.search(group):
+            return None
+        if count not in self._times:
+            made = self._times[count] = copy(self)
+            groups = [_moved(group, i * len(self.fixed)) for i in range(count)]
+            made.sql, made.fixed = f"{head} VALUES {', '.join(groups)}", self.fixed * count
+            made.texts = {}
+        return self._times[count]
+
     def behind(self, others: "Sequence[_Form]") -> str:
         """The text that runs the others too. Their order is not said: each is about tables of its own."""
-        key = tuple(map(id, others))  # forms are kept for ever
-        if key not in self._behind:
+        key = tuple(other.sql for other in others)
+        if key not in self.texts:
             parts, count = [], 0
             for i, other in enumerate(others):
                 parts.append(f"w{i} AS ({_moved(other.sql, count)})")
                 count += len(other.fixed)
-            self._behind[key] = f"WITH {', '.join(parts)} {_moved(self.sql, count)}"
-        return self._behind[key]
+            self.texts[key] = f"WITH {', '.join(parts)} {_moved(self.sql, count)}"
+        return self.texts[key]
 
     def rows(self, found: Sequence[Any], description: Sequence[Any] | None) -> Rows:
         if self.row is None:
@@ -158,49 +179,54 @@ def _own(compiled: SQLCompiler, state: Any, values: Mapping[str, Any]) -> Iterat
 class QuickConnection(Connection):
     """A connection that runs marked statements the short way."""
 
-    _waiting: list[tuple[_Form, tuple[Any, ...]]]
-    """Changes that nobody has read yet; they go with the next statement, or before it."""
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._waiting: list[tuple[_Form, tuple[Any, ...]]] = []
+        """Changes that nobody has read yet; they go with the next statement, or before it."""
 
-    def soon(self, statement: Any, values: Mapping[str, Any]) -> None:
-        """Run a statement for one row whose outcome nobody asks for. On PostgreSQL, where a round trip is what costs, it
-        goes together with the next ones, if each of them is about other tables; before whatever may see what it does.
+    def soon(self, statement: Any, listed: list[Mapping[str, Any]]) -> None:
+        """Run a statement for rows of whose outcome nobody asks. On PostgreSQL, where a round trip is what costs, one that is
+        about few goes together with the next ones, if each is about other tables; before whatever may see what it does.
         """
         marked = _FORMS.get(id(statement))
         if marked is None or self.dialect.name != "postgresql":
-            self.execute(statement, [values])
+            self.execute(statement, listed)
             return
-        form = self._form(*marked, values, many=False)
+        one = self._form(*marked, listed[0], many=True)
+        form = one.times(len(listed))
+        if form is None:
+            self.execute(statement, listed)
+            return
+        arguments = tuple(value for values in listed for value in one.arguments(values))
         if _CONTENDED in form.sql:  # its lock is taken in the order in which all writers take theirs
-            self._together(form, form.arguments(values))
+            self._together(form, arguments)
             return
-        waiting = self.__dict__.setdefault("_waiting", [])
-        if any(form.tables & other.tables for other, _ in waiting):
+        if self._is_about(form.tables):
             self.flush()
-        waiting.append((form, form.arguments(values)))
+        self._waiting.append((form, arguments))
 
     def flush(self) -> None:
         """Run what waits, in one round trip."""
-        if waiting := self.__dict__.get("_waiting"):
-            form, arguments = waiting.pop()
-            self._together(form, arguments)
+        if self._waiting:
+            self._together(*self._waiting.pop())
 
     def forget(self) -> None:
         """What waits is rolled back with the rest."""
-        self.__dict__.pop("_waiting", None)
+        self._waiting.clear()
+
+    def _is_about(self, tables: frozenset[str]) -> bool:
+        """Whether any of these tables is changed by what waits."""
+        return any(tables & form.tables for form, _ in self._waiting)
 
     def _together(self, form: _Form, arguments: tuple[Any, ...]) -> Any:
         """This statement, and with it whatever waits."""
-        waiting = self.__dict__.get("_waiting")
-        if not waiting:
-            return self._run(form, form.sql, arguments, many=False)
-        if form.sql.startswith("WITH") or any(form.tables & other.tables for other, _ in waiting):
+        if self._waiting and (form.sql.startswith("WITH") or self._is_about(form.tables)):
             self.flush()
+        if not self._waiting:
             return self._run(form, form.sql, arguments, many=False)
-        forms = [other for other, _ in waiting]
-        sql = form.behind(forms)
+        waiting, self._waiting = self._waiting, []
         told = (*(value for _, values in waiting for value in values), *arguments)
-        waiting.clear()
-        return self._run(form, sql, told, many=False)
+        return self._run(form, form.behind([other for other, _ in waiting]), told, many=False)
 
     def execute(self, statement: Any, parameters: Any = None, *, execution_options: Any = None) -> Any:
         marked = _FORMS.get(id(statement))
@@ -213,6 +239,10 @@ class QuickConnection(Connection):
         values: Mapping[str, Any] = parameters or {}
         form = self._form(*marked, values, many=False)
         return self._together(form, form.arguments(values))
+
+    def exec_driver_sql(self, statement: str, parameters: Any = None, execution_options: Any = None) -> Any:
+        self.flush()
+        return super().exec_driver_sql(statement, parameters, execution_options)
 
     def _many(self, statement: Any, forms: dict[Shape, _Form], listed: Sequence[Mapping[str, Any]]) -> Any:
         form = self._form(statement, forms, listed[0], many=True)

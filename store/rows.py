@@ -72,7 +72,7 @@ def padded(values: Iterable[T]) -> list[T]:
 def many(conn: Connection, statement: Any, rows: Iterable[Mapping[str, Any]]) -> None:
     """Run `statement` once per row, in one round trip; nothing for no rows."""
     listed = list(rows)
-    if len(listed) == 1 and isinstance(conn, QuickConnection):
-        conn.soon(statement, listed[0])
+    if listed and isinstance(conn, QuickConnection):
+        conn.soon(statement, listed)
     elif listed:
         conn.execute(statement, listed)

@@ -7,12 +7,13 @@ forgotten, and it is run like any other when its turn comes.
 
 import asyncio
 import time
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, replace
 
 from agents.engine.caller import Commit, LedgerCaller
 from agents.engine.seat import Seat
-from store.ledger.types import Arrival, Ask, Claimed, First, Pool, Step, Stepped
+from store.ledger.types import Accepted, Arrival, Ask, Claimed, First, Pool, Step, Stepped
+from store.ledger.writer import Writer
 
 _FIELDS = tuple(field.name for field in fields(Claimed))
 _NOBODY = -1
@@ -25,6 +26,7 @@ class Early:
     task: "asyncio.Task[None]"
 
     def __init__(self, arrival: Arrival, ask: Ask, commit: Commit) -> None:
+        self.pool = (ask.provider, ask.model)
         self.claim, self.seat, self.first = _unleased(arrival, ask), Seat(sure=True), First()
         self.holder: list[LedgerCaller] = []
         self.taken = False
@@ -85,17 +87,36 @@ def _unleased(arrival: Arrival, ask: Ask) -> Claimed:
 
 
 class Earlies:
-    """Those of one process that are not taken yet."""
+    """Those of one process that are not taken yet. `room`: for how many of a pool a slot may be there; `begin`: runs one."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, writer: Writer, room: Callable[[Pool], int], begin: Callable[[Early], "asyncio.Task[None]"]
+    ) -> None:
+        self._writer, self._room, self._begin = writer, room, begin
         self._all: set[Early] = set()
 
-    def add(self, early: Early) -> None:
-        self._all.add(early)
+    async def accept(self, arrivals: Sequence[Arrival]) -> list[Accepted]:
+        """Into the ledger, and each for which there is room begins at the same time."""
+        begun = [self._early(arrival) for arrival in arrivals]
+        told = [a if early is None else replace(a, first=early.first) for a, early in zip(arrivals, begun, strict=True)]
+        try:
+            return await self._writer.accept(told)
+        finally:
+            for early in begun:
+                if early is not None:
+                    self._forget(early)
 
-    def count(self, pool: Pool) -> int:
-        """How many of a pool expect a slot."""
-        return sum(1 for early in self._all if (early.claim.provider, early.claim.model) == pool)
+    def _early(self, arrival: Arrival) -> Early | None:
+        what = arrival.what
+        if not isinstance(what, Ask) or what.failure is not None:
+            return None
+        pool = (what.provider, what.model)
+        if self._room(pool) <= sum(1 for early in self._all if early.pool == pool):
+            return None
+        early = Early(arrival, what, self._writer.step)
+        self._all.add(early)
+        early.task = self._begin(early)
+        return early
 
     def find(self, call_id: str) -> Early | None:
         """Whose first call this is; it is taken out."""
@@ -105,7 +126,7 @@ class Earlies:
                 return early
         return None
 
-    def forget(self, early: Early) -> None:
+    def _forget(self, early: Early) -> None:
         """Nobody has taken it: what has begun of it ends, before any call."""
         if early in self._all:
             self._all.discard(early)

@@ -36,7 +36,6 @@ from store.ledger.quotas import Lent, Most, borrow
 from store.ledger.types import (
     Accepted,
     Arrival,
-    Ask,
     Call,
     Claimed,
     End,
@@ -115,7 +114,7 @@ class Engine:
         self.tasks: dict[int, asyncio.Task[None]] = {}
         self.seats: dict[int, Seat] = {}
         """Rows that have begun before their slot was there."""
-        self.earlies = Earlies()
+        self.earlies = Earlies(writer, self._room, self._begin_early)
         self.stopping: set[int] = set()
         """Rows that somebody has cancelled while they were being called."""
         self.returning: set[int] = set()
@@ -147,28 +146,17 @@ class Engine:
 
     async def accept(self, arrivals: Sequence[Arrival]) -> list[Accepted]:
         """Into the ledger, as the writer takes it; what may find a slot at once begins meanwhile."""
-        begun = [self._early(arrival) for arrival in arrivals]
-        told = [a if early is None else replace(a, first=early.first) for a, early in zip(arrivals, begun, strict=True)]
-        try:
-            return await self.writer.accept(told)
-        finally:
-            for early in begun:
-                if early is not None:
-                    self.earlies.forget(early)
+        return await self.earlies.accept(arrivals)
 
-    def _early(self, arrival: Arrival) -> Early | None:
-        """None: it will have to wait for its slot, or for its calls in this minute."""
-        what = arrival.what
-        if not isinstance(what, Ask) or what.failure is not None or self.draining:
-            return None
-        pool = (what.provider, what.model)
+    def _room(self, pool: Pool) -> int:
+        """How many of a pool may begin as they come: no more than its slots, and none that would wait for its calls in a minute."""
         shelf = self.shelves.get(pool)
-        if shelf is None or shelf.spare() <= self.earlies.count(pool) or self._bounds.of(pool).most() is not None:
-            return None
-        early = Early(arrival, what, self.writer.step)
-        early.task = asyncio.create_task(self._work(shelf, early.claim, early.seat, early), name="early")
-        self.earlies.add(early)
-        return early
+        bounded = self._bounds.of(pool).most() is not None
+        return 0 if shelf is None or self.draining or bounded else shelf.spare()
+
+    def _begin_early(self, early: Early) -> asyncio.Task[None]:
+        shelf = self.shelves[early.claim.provider, early.claim.model]
+        return asyncio.create_task(self._work(shelf, early.claim, early.seat, early), name="early")
 
     def _arrived(self, row: Claimed, call: Call | None) -> Claimed | None:
         """A row that was leased; with its first `call` open it has begun already, unless nobody waits for it any more."""
@@ -397,11 +385,11 @@ class Engine:
 
     async def _finish(self, step: Step) -> None:
         stepped = await self.writer.step(step)
+        if stepped.body is not None:  # whoever waits for it goes first
+            self._tell_end(step.claim, stepped.body)
         self._count(step, stepped)
         if isinstance(step.then, Retry):
             self._wake_in(step.then.delay_s)
-        if stepped.body is not None:
-            self._tell_end(step.claim, stepped.body)
         for one in stepped.shared:
             self._count_shared(one)
             self._tell_end(one.claim, one.body)

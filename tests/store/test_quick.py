@@ -129,14 +129,17 @@ async def test_changes_that_nobody_reads_go_together_and_before_who_reads_them(p
         rows.many(conn, PUBLISH, [LETTER])
         found = conn.execute(SELECT, {"numbers": [1]}).all()
         rows.many(conn, INSERT, [{**SLOT, "number": 2}])
-        rows.many(conn, INSERT, [{**SLOT, "number": 3}])
+        rows.many(conn, INSERT, [{**SLOT, "number": 3}, {**SLOT, "number": 4, "node": "o"}])
+        rows.many(conn, INSERT, [{**SLOT, "number": i} for i in range(5, 12)])
         return len(found), len(sent)
 
-    assert await database.write(work) == (1, 3)
+    assert await database.write(work) == (1, 5)
     wanted = select(func.count()).select_from(slots)
     counts = [await database.read(lambda conn, w=w: conn.execute(w).scalar_one()) for w in (wanted, _LETTERS)]
-    assert (counts, sent) == ([3, 1], ["WITH w", "SELECT", "INSERT", "INSERT"])
+    assert (counts, sent) == ([11, 1], ["WITH w", "SELECT", "INSERT", "INSERT", "INSERT"])
+    nodes = select(slots.c.node).where(slots.c.number.in_([3, 4])).order_by(slots.c.number)
+    assert await database.read(lambda conn: conn.execute(nodes).scalars().all()) == ["n", "o"]
     with pytest.raises(ZeroDivisionError):
-        await database.write(lambda conn: [rows.many(conn, INSERT, [{**SLOT, "number": 9}]), 1 / 0])
-    assert await database.write(lambda conn: conn.execute(wanted).scalar_one()) == 3
+        await database.write(lambda conn: [rows.many(conn, INSERT, [{**SLOT, "number": 99}]), 1 / 0])
+    assert await database.write(lambda conn: conn.execute(wanted).scalar_one()) == 11
     await database.aclose()
