@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 from agents.engine.caller import Commit, LedgerCaller
 from agents.engine.seat import Seat
@@ -51,39 +52,11 @@ class Early:
 
 
 def _unleased(arrival: Arrival, ask: Ask) -> Claimed:
-    """What is known of a row that is still to be made; the rest is nobody's."""
-    at = time.time()
-    return Claimed(
-        pk=_NOBODY,
-        tenant=ask.tenant,
-        operation=ask.operation,
-        id=ask.id,
-        generation=0,
-        fence=_NOBODY,
-        lane=ask.lane,
-        provider=ask.provider,
-        model=ask.model,
-        paid=ask.paid,
-        on_ambiguous=ask.on_ambiguous,
-        deadline=ask.deadline,
-        attempts=0,
-        ambiguous=0,
-        run_id=ask.run_id,
-        key=arrival.key,
-        partition=0,
-        source_topic=None,
-        source_partition=None,
-        source_offset=None,
-        requested_at=at,
-        accepted_at=at,
-        leased_at=at,
-        pinned=ask.pinned,
-        due=at,
-        weight=ask.weight,
-        value=arrival.value or b"",
-        headers=arrival.headers,
-        at=at,
-    )
+    """What is known of a row that is still to be made: what its request says. The rest comes when it is taken."""
+    told: dict[str, Any] = {name: getattr(ask, name, None) for name in _FIELDS}
+    told |= {"pk": _NOBODY, "fence": _NOBODY, "generation": 0, "attempts": 0, "ambiguous": 0}
+    told |= {"key": arrival.key, "value": arrival.value or b"", "headers": arrival.headers}
+    return Claimed(**told | {"at": time.time(), "taken_at": time.monotonic()})
 
 
 class Earlies:
