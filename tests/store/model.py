@@ -397,6 +397,13 @@ class Model:
             row.budgets = ids
         return ids
 
+    def is_funded(self, key: Key) -> bool:
+        """Whether its row holds what a first call of 1,000 may cost, under the very budgets that concern it now: so it is in the
+        transaction that accepts it, the only one in which a first call opens early.
+        """
+        row = self.rows[key]
+        return self._concerning(row) == row.budgets and (not row.budgets or row.hold >= 1_000)
+
     def settle(self, call: Booked) -> None:
         """It comes out of what its row holds, and what is above is an overrun."""
         row = self.rows[call.key]
