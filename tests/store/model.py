@@ -145,10 +145,12 @@ class Purse:
     removed: bool = False
 
     def concerns(self, row: "Row") -> bool:
-        """Requests of the tests are all for one model."""
+        """By whose it is, and by the pool that it is in now."""
+        provider, model = POOLS[row.pool]
         whose = (not self.scope.tenant or self.scope.tenant == row.key[0]) and not self.removed
         return (
             whose
+            and (not self.scope.model or self.scope.model in {f"{provider}/{model}", f"{provider}/*"})
             and (not self.scope.key_id or self.scope.key_id == row.key_id)
             and (not self.scope.run_id or self.scope.run_id == row.run)
         )
