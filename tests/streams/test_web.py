@@ -136,7 +136,7 @@ LARGE = orjson.dumps({"content": "x" * 5000})
             b'{"content": "x", "options": {"provider": "zz"}}',
             422,
             "invalid_request",
-            "known are anthropic, bedrock, fake, local, ollama, openai",
+            "known are anthropic, bedrock, fake",
         ),
         (b'{"content": "x", "options": {"model": "zz"}}', 404, "model_not_found", "fake"),
         (b'{"content": "x", "options": 3}', 422, "invalid_request", "options"),
