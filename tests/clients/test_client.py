@@ -141,7 +141,7 @@ async def test_prompts_from_their_first_version_to_a_rollback(client: AsyncGenAI
     assert (edited.version, edited.current.notes, diff.changes[0].field) == (2, "shorter", "template")
     assert (back.labels, [move.why for move in labels.history], labels.history[-1].who) == (
         {"production": 1},
-        ["worse", "try", "first"],
+        ["rollback: worse", "try", "first"],
         "ann",
     )
     assert ("Fog. What?" in rendered.user, ran.output.prompt.version) == (True, 1)

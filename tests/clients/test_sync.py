@@ -28,7 +28,7 @@ def worked(client: GenAIClient, folder: Path) -> None:
             client.rewrite(" ", tone="plain")
         prompt = client.prompts.create("short", "{{ content }}", variables=[{"name": "content", "type": "content"}])
         assert client.prompts.edit("short", revision=prompt.revision, template="{{ content }}!", notes="!").version == 2
-        assert [item.slug for item in client.prompts.list(q="short")][0] == "short"
+        assert next(item.slug for item in client.prompts.list(q="short")) == "short"
         (folder / "texts.jsonl").write_text('"One."\n"Two."\n')
         run = client.runs.upload("batch_summarize", folder / "texts.jsonl")
         again = client.runs.upload("batch_summarize", iter(["One.", "Two."]))
