@@ -14,7 +14,7 @@ from schemas.request import MAX_NAME, Lane, Options
 from schemas.result import Result
 from schemas.runs import NewRun
 from store.ledger.books import GROUPS
-from streams.web import examples
+from streams.web import answering, examples
 
 BODIES: tuple[type[BaseModel], ...] = (NewPrompt, Edit, Move, Rollback, Render, NewRun)
 """What is written besides requests."""
@@ -124,6 +124,7 @@ def describer(app: FastAPI, operations: dict[str, Operation]) -> Callable[[], di
                     route["parameters"] = _in_path(path) + route.get("parameters", [])
                     route["responses"].pop("422", None)
                     route["responses"]["default"] = _REFUSAL
+            answering.point(made, _REF)
             app.openapi_schema = made
         return app.openapi_schema
 
