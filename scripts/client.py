@@ -24,7 +24,7 @@ SYNC = (
     (r", with `await`; `_sync` is made from it", ", without `await`"),
     (r"\b__aenter__\b", "__enter__"),
     (r"\b__aexit__\b", "__exit__"),
-    (r"\ba(closing|close|read|iter_lines)\b", r"\1"),
+    (r"\ba(closing|close|read|iter_bytes)\b", r"\1"),
     (r"\bAsyncGenerator\[(.+?), None\]", r"Generator[\1, None, None]"),
     (r"\bAsync(Generator|Iterator|Iterable|GenAIClient|Operations|Prompts|Runs|Requests|Transport)\b", r"\1"),
     (r"\bhttpx\.Async(Client|BaseTransport)\b", r"httpx.\1"),

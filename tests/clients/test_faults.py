@@ -1,6 +1,7 @@
 """What a caller meets on the way: full doors, servers that are away, answers that break off. And the table of decisions."""
 
 import asyncio
+import json
 import math
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from genai_spine_client import AsyncGenAIClient, Retries, errors
+from genai_spine_client import AsyncGenAIClient, Retries, errors, sse
 from genai_spine_client.errors import Refusal, TooManyRequests, Unavailable, Unreachable
 from genai_spine_client.retries import Again
 from streams.app import Spine
@@ -154,6 +155,24 @@ async def test_a_look_is_taken_again_and_the_key_is_sent() -> None:
     assert {request.headers["authorization"] for request in seen} == {"Bearer k"}
 
 
+async def test_lines_end_at_line_feeds_alone() -> None:
+    """JSON may hold other separators as they are."""
+    item = {"index": 0, "id": "r/0", "status": "succeeded", "output": {"summary": "a\u2028b\x85c"}}
+    lines = (json.dumps(item, ensure_ascii=False) + "\r\n").encode() * 2 + json.dumps(item).encode()
+    transport, _ = scripted(lambda _: httpx.Response(200, content=lines))
+    async with AsyncGenAIClient("http://spine", transport=transport) as client:
+        found = [each.output async for each in client.runs.results("r")]
+    cut = sse.Lines()
+    pieces = [line for n in range(len(lines)) for line in cut.feed(lines[n : n + 1])] + cut.rest()
+    assert found == [item["output"]] * 3
+    assert [json.loads(line) for line in pieces] == [item] * 3
+
+
+async def test_an_address_without_its_scheme_is_named() -> None:
+    with pytest.raises(ValueError, match="write it as http://host:8100"):
+        AsyncGenAIClient("spine:8100")
+
+
 async def test_another_program_there_is_named() -> None:
     transport, _ = scripted(lambda _: httpx.Response(200, text="hello"))
     async with AsyncGenAIClient("http://spine", transport=transport) as client:
@@ -240,7 +259,7 @@ async def test_a_chat_is_read_to_its_end_or_says_why_not(lines: list[str], words
     heard = ""
     async with AsyncGenAIClient("http://spine", transport=transport) as client:
         try:
-            async for chunk in client.stream_chat([{"role": "user", "content": "Hi"}]):
+            async for chunk in client.stream_chat([{"role": "user", "content": "Hi"}], model="m"):
                 heard += chunk.text
         except errors.BrokenOff as error:
             assert problem is not None and problem in str(error)

@@ -41,10 +41,11 @@ async def stack(spine_bootstrap: str, tmp_path: Path) -> AsyncIterator[Stack]:
         yield made
 
 
-async def test_requests_and_their_results(stack: Stack) -> None:
+async def test_requests_and_their_results(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """One walk, since a broker and a worker are dear: several clients, lanes, failures, duplicates, another tenant, the end."""
     async with KafkaClient(stack.bootstrap) as one, KafkaClient(stack.bootstrap, tenant="feeds") as other:
         await joined(one, other)
+        await refused(one, monkeypatch)
         await told_twice(stack, one)
         await read_by_a_group(stack, one)
         left = await one.send("summarize", {"content": f"{TEXT} [fake:sleep:20]"})
@@ -70,6 +71,16 @@ async def joined(one: KafkaClient, other: KafkaClient) -> None:
     with pytest.raises(errors.Failed, match="blank") as failed:
         await one.ask("summarize", {"content": " "}, timeout=30)
     assert failed.value.type == "invalid_request"
+
+
+async def refused(one: KafkaClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(errors.Unreachable, match=r"no topic genai\.requests\.sing; operations there are classify, "):
+        await one.send("sing", {"content": TEXT})
+    monkeypatch.setattr("genai_spine_client.kafka.RESULTS", "no.such.results")
+    with pytest.raises(errors.Unreachable, match=r"no topic no\.such\.results"):
+        async with KafkaClient(one._bootstrap):
+            pass
+    monkeypatch.undo()
 
 
 async def told_twice(stack: Stack, client: KafkaClient) -> None:

@@ -81,7 +81,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def new_id() -> str:
+def newquoted() -> str:
     """An id that nobody else has."""
     return uuid.uuid4().hex
 
@@ -90,7 +90,7 @@ def record(input_: Mapping[str, Any], asking: Mapping[str, Any]) -> dict[str, An
     """A request as the contract writes it, for HTTP and for Kafka. With an id, so that sending it again is the same request."""
     options = given({name: asking.get(name) for name in Options.model_fields})
     rest = ("tenant", "idempotency_key", "supersede_key", "run_id", "deadline", "metadata")
-    made = {"id": asking.get("id") or new_id(), "input": given({**input_, **asking.get("more", {})})}
+    made = {"id": asking.get("id") or newquoted(), "input": given({**input_, **asking.get("more", {})})}
     return made | given({name: asking.get(name) for name in rest}) | ({"options": options} if options else {})
 
 
@@ -108,13 +108,13 @@ def keyed(made: dict[str, Any]) -> dict[str, Any]:
 def looked(standing: told.Standing) -> Call[Result | told.Standing]:
     """The same request again, by its identity."""
     query = {"tenant": standing.tenant, "operation": standing.operation}
-    return Call("GET", f"/v1/requests/{_id(standing.request_id)}", result_or_standing, query)
+    return Call("GET", f"/v1/requests/{quoted(standing.request_id)}", result_or_standing, query)
 
 
 def one_request(id_: str, tenant: str | None, operation: str | None) -> Call[Result | told.Standing]:
     """Its result, or where it stands."""
     return Call(
-        "GET", f"/v1/requests/{_id(id_)}", result_or_standing, given({"tenant": tenant, "operation": operation})
+        "GET", f"/v1/requests/{quoted(id_)}", result_or_standing, given({"tenant": tenant, "operation": operation})
     )
 
 
@@ -126,20 +126,20 @@ def requests(**filters: Any) -> Call[told.RequestPage]:
 def cancel_request(id_: str, tenant: str | None, operation: str | None) -> Call[told.Cancelled]:
     """Asking again is harmless."""
     query = given({"tenant": tenant, "operation": operation})
-    return Call("POST", f"/v1/requests/{_id(id_)}/cancel", reads(told.Cancelled), query)
+    return Call("POST", f"/v1/requests/{quoted(id_)}/cancel", reads(told.Cancelled), query)
 
 
 def new_run(body: Mapping[str, Any], wait_s: float) -> Call[Run]:
     """Submitted once, however often: its idempotency key sees to that."""
     made = given(body)
-    made.setdefault("idempotency_key", f"client-{new_id()}")
+    made.setdefault("idempotency_key", f"client-{newquoted()}")
     return Call("POST", "/v1/runs", reads(Run), {"wait": wait_s} if wait_s else {}, made, wait_s=wait_s)
 
 
 def one_run(id_: str, tenant: str | None, wait_s: float = 0.0) -> Call[Run]:
     """How it stands, after so many seconds at most."""
     query = given({"tenant": tenant, "wait": round(wait_s, 3) or None})
-    return Call("GET", f"/v1/runs/{_id(id_)}", reads(Run), query, wait_s=wait_s)
+    return Call("GET", f"/v1/runs/{quoted(id_)}", reads(Run), query, wait_s=wait_s)
 
 
 def runs(**filters: Any) -> Call[told.RunPage]:
@@ -149,18 +149,18 @@ def runs(**filters: Any) -> Call[told.RunPage]:
 
 def items(id_: str, **filters: Any) -> Call[told.ItemPage]:
     """A page of its items, in the order of the input."""
-    return Call("GET", f"/v1/runs/{_id(id_)}/items", reads(told.ItemPage), given(filters))
+    return Call("GET", f"/v1/runs/{quoted(id_)}/items", reads(told.ItemPage), given(filters))
 
 
 def cancel_run(id_: str, tenant: str | None) -> Call[told.RunCancelled]:
     """One flag; asking again is harmless."""
-    return Call("POST", f"/v1/runs/{_id(id_)}/cancel", reads(told.RunCancelled), given({"tenant": tenant}))
+    return Call("POST", f"/v1/runs/{quoted(id_)}/cancel", reads(told.RunCancelled), given({"tenant": tenant}))
 
 
 def retry_run(id_: str, tenant: str | None) -> Call[told.RunRetried]:
     """Only what did not succeed. Asked twice, the second is told that it has not ended."""
     return Call(
-        "POST", f"/v1/runs/{_id(id_)}/retry", reads(told.RunRetried), given({"tenant": tenant}), again=Again.UNTAKEN
+        "POST", f"/v1/runs/{quoted(id_)}/retry", reads(told.RunRetried), given({"tenant": tenant}), again=Again.UNTAKEN
     )
 
 
@@ -205,6 +205,6 @@ def models() -> Call[told.ModelList]:
     return Call("GET", "/v1/models", reads(told.ModelList))
 
 
-def _id(id_: str) -> str:
+def quoted(id_: str) -> str:
     """Ids may hold slashes; those stay."""
     return quote(id_, safe="/")

@@ -82,27 +82,33 @@ class KafkaClient:
         self._producer: aiokafka.AIOKafkaProducer | None = None
         self._consumer: aiokafka.AIOKafkaConsumer | None = None
         self._reader: asyncio.Task[None] | None = None
+        self._known: set[str] = set()
 
     async def start(self) -> None:
         """Connects, and stands at the end of the results before anything is asked. Raises `Unreachable`."""
         common = {"bootstrap_servers": self._bootstrap, **self._connection}
-        # a partition that is added later is read from its beginning, so that nothing in it is missed
-        self._consumer = aiokafka.AIOKafkaConsumer(
-            RESULTS, auto_offset_reset="earliest", max_partition_fetch_bytes=_LARGEST, **common
-        )
         self._producer = aiokafka.AIOKafkaProducer(
             enable_idempotence=True, acks="all", max_request_size=_LARGEST, **common
         )
+        # a partition that is added later is read from its beginning, so that nothing in it is missed
+        consumer = aiokafka.AIOKafkaConsumer(
+            RESULTS, auto_offset_reset="earliest", max_partition_fetch_bytes=_LARGEST, **common
+        )
         try:
-            await self._consumer.start()
-            await self._consumer.seek_to_end()
-            for partition in self._consumer.assignment():
-                await self._consumer.position(partition)  # an end is looked up only when somebody asks
             await self._producer.start()
+            await self._know(RESULTS)
+            self._consumer = consumer
+            await consumer.start()
+            await consumer.seek_to_end()
+            for partition in consumer.assignment():
+                await consumer.position(partition)  # an end is looked up only when somebody asks
         except KafkaError as error:
             await self.close()
             raise errors.Unreachable(f"No Kafka at {self._bootstrap}: {error}", sent=False) from error
-        self._reader = asyncio.create_task(self._read(self._consumer), name="genai results")
+        except errors.GenAIError:
+            await self.close()
+            raise
+        self._reader = asyncio.create_task(self._read(consumer), name="genai results")
 
     async def send(
         self,
@@ -118,6 +124,7 @@ class KafkaClient:
             raise errors.Closed("This client is not started; use `async with KafkaClient(…)`.")
         record = calls.record(input, {"tenant": self._tenant, **asking})
         topic = f"{REQUESTS}{operation}{_SUFFIX[asking.get('lane')]}"
+        await self._know(topic)
         sent = self._expect(operation, record["id"], record["tenant"])
         raw = key.encode() if isinstance(key, str) else key
         try:
@@ -205,6 +212,16 @@ class KafkaClient:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    async def _know(self, topic: str) -> None:
+        """Raises `Unreachable` for a topic that is not there: a producer would wait for it to come, for most of a minute."""
+        if topic in self._known or self._producer is None:
+            return
+        self._known = set((await self._producer.client.fetch_all_metadata()).topics())
+        if topic not in self._known:
+            there = sorted(name for name in self._known if name.startswith(REQUESTS) and name.count(".") == 2)
+            words = ", ".join(name.removeprefix(REQUESTS) for name in there) or "none: `genai-spine topics create`"
+            raise errors.Unreachable(f"There is no topic {topic}; operations there are {words}.", sent=False)
 
     async def _read(self, consumer: Any) -> None:
         try:

@@ -13,6 +13,28 @@ class Event:
     id: str | None = None
 
 
+class Lines:
+    """Lines out of bytes, ended by a line feed alone: a text may hold U+2028 and its like, at which `splitlines` would cut."""
+
+    def __init__(self) -> None:
+        self._left: list[bytes] = []
+
+    def feed(self, chunk: bytes) -> list[str]:
+        """Those that are whole now."""
+        first, *rest = chunk.split(b"\n")
+        self._left.append(first)
+        if not rest:
+            return []
+        whole = [b"".join(self._left), *rest[:-1]]
+        self._left = [rest[-1]]
+        return [line.removesuffix(b"\r").decode() for line in whole]
+
+    def rest(self) -> list[str]:
+        """What stands behind the last line feed."""
+        left = b"".join(self._left)
+        return [left.decode()] if left else []
+
+
 class Reader:
     """Lines in, an event out where one ends; comments and `retry:` are nothing."""
 

@@ -55,7 +55,7 @@ class AsyncGenAIClient(AsyncOperations):
         return await self._transport.call(calls.models())
 
     async def stream_chat(
-        self, messages: Sequence[Mapping[str, Any] | BaseModel], *, model: str | None = None, **wishes: Any
+        self, messages: Sequence[Mapping[str, Any] | BaseModel], *, model: str, **wishes: Any
     ) -> AsyncGenerator[told.ChatChunk, None]:
         """A chat while it is made, in OpenAI's chunks; `wishes` are the fields that `/v1/chat/completions` takes. Whoever stops
         reading stops the call. Raises `BrokenOff` where it ends early.

@@ -46,7 +46,7 @@ class AsyncRequests:
     ) -> AsyncGenerator[Event, None]:
         """`state`, `queue`, `progress`, and `result` at the end; a stream that breaks off is gone on with."""
         query = calls.given({"tenant": tenant, "operation": operation})
-        call = calls.Call("GET", f"/v1/requests/{request_id}/events", result_or_standing, query)
+        call = calls.Call("GET", f"/v1/requests/{calls.quoted(request_id)}/events", result_or_standing, query)
         async with aclosing(self._transport.events(call, "result")) as events:
             async for event in events:
                 yield event

@@ -1,5 +1,6 @@
 """Runs: work that is asked for as one."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from contextlib import aclosing
@@ -13,6 +14,8 @@ from genai_spine_client.schemas import answers as told
 from genai_spine_client.schemas.runs import ENDED, Kind, Run, Webhook
 from genai_spine_client.uploads import Item, Source, chunks_async
 
+_BREATH_S = 0.05
+"""Between two looks: a server that is about to end waits for nobody."""
 RunLane = Literal["realtime", "normal", "batch", "gpu", "any"]
 
 
@@ -91,6 +94,7 @@ class AsyncRuns:
             if time.monotonic() >= until:
                 words = f"The run {run_id} is {found.status} still ({found.progress.done} of {found.progress.total}); it goes on."
                 raise errors.TimedOut(words, run_id=run_id)
+            await asyncio.sleep(_BREATH_S)
 
     async def list(
         self, *, status: str | None = None, name: str | None = None, tenant: str | None = None, limit: int = 50
@@ -124,8 +128,9 @@ class AsyncRuns:
 
     async def results(self, run_id: str, *, tenant: str | None = None) -> AsyncGenerator[told.Item, None]:
         """All items in one stream, in the order of the input."""
-        path = f"/v1/runs/{run_id}/results"
-        call = calls.Call("GET", path, answers.reads(told.Item), calls.given({"tenant": tenant}))
+        call = calls.Call(
+            "GET", f"/v1/runs/{calls.quoted(run_id)}/results", answers.reads(told.Item), calls.given({"tenant": tenant})
+        )
         async with aclosing(self._transport.lines(call)) as lines:
             async for line in lines:
                 if line:
@@ -133,8 +138,9 @@ class AsyncRuns:
 
     async def events(self, run_id: str, *, tenant: str | None = None) -> AsyncGenerator[Run, None]:
         """How it stands whenever that changes, until it has ended."""
-        path = f"/v1/runs/{run_id}/events"
-        call = calls.Call("GET", path, answers.reads(Run), calls.given({"tenant": tenant}))
+        call = calls.Call(
+            "GET", f"/v1/runs/{calls.quoted(run_id)}/events", answers.reads(Run), calls.given({"tenant": tenant})
+        )
         async with aclosing(self._transport.events(call, "end")) as events:
             async for event in events:
                 yield answers.line(event.data, Run)

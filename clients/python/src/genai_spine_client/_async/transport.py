@@ -31,6 +31,8 @@ class AsyncTransport:
         retries: Retries,
         transport: httpx.AsyncBaseTransport | None,
     ) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"The address {url!r} has no scheme; write it as http://host:8100.")
         headers = {"authorization": f"Bearer {key}"} if key else {}
         self.timeout, self._retries = timeout, retries
         self._http = httpx.AsyncClient(base_url=url.rstrip("/"), headers=headers, transport=transport)
@@ -83,8 +85,12 @@ class AsyncTransport:
                     if not reply.is_success:
                         await reply.aread()
                         raise errors.of_reply(reply)
-                    async for line in reply.aiter_lines():
+                    found = sse.Lines()
+                    async for chunk in reply.aiter_bytes():
                         begun = True
+                        for line in found.feed(chunk):
+                            yield line
+                    for line in found.rest():
                         yield line
                     return
                 finally:

@@ -56,7 +56,7 @@ class GenAIClient(Operations):
         return self._transport.call(calls.models())
 
     def stream_chat(
-        self, messages: Sequence[Mapping[str, Any] | BaseModel], *, model: str | None = None, **wishes: Any
+        self, messages: Sequence[Mapping[str, Any] | BaseModel], *, model: str, **wishes: Any
     ) -> Generator[told.ChatChunk, None, None]:
         """A chat while it is made, in OpenAI's chunks; `wishes` are the fields that `/v1/chat/completions` takes. Whoever stops
         reading stops the call. Raises `BrokenOff` where it ends early.

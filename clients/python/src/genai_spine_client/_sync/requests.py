@@ -45,7 +45,7 @@ class Requests:
     ) -> Generator[Event, None, None]:
         """`state`, `queue`, `progress`, and `result` at the end; a stream that breaks off is gone on with."""
         query = calls.given({"tenant": tenant, "operation": operation})
-        call = calls.Call("GET", f"/v1/requests/{request_id}/events", result_or_standing, query)
+        call = calls.Call("GET", f"/v1/requests/{calls.quoted(request_id)}/events", result_or_standing, query)
         with closing(self._transport.events(call, "result")) as events:
             for event in events:
                 yield event

@@ -14,6 +14,8 @@ from genai_spine_client.schemas import answers as told
 from genai_spine_client.schemas.runs import ENDED, Kind, Run, Webhook
 from genai_spine_client.uploads import Item, Source, chunks
 
+_BREATH_S = 0.05
+"""Between two looks: a server that is about to end waits for nobody."""
 RunLane = Literal["realtime", "normal", "batch", "gpu", "any"]
 
 
@@ -92,6 +94,7 @@ class Runs:
             if time.monotonic() >= until:
                 words = f"The run {run_id} is {found.status} still ({found.progress.done} of {found.progress.total}); it goes on."
                 raise errors.TimedOut(words, run_id=run_id)
+            time.sleep(_BREATH_S)
 
     def list(
         self, *, status: str | None = None, name: str | None = None, tenant: str | None = None, limit: int = 50
@@ -121,8 +124,9 @@ class Runs:
 
     def results(self, run_id: str, *, tenant: str | None = None) -> Generator[told.Item, None, None]:
         """All items in one stream, in the order of the input."""
-        path = f"/v1/runs/{run_id}/results"
-        call = calls.Call("GET", path, answers.reads(told.Item), calls.given({"tenant": tenant}))
+        call = calls.Call(
+            "GET", f"/v1/runs/{calls.quoted(run_id)}/results", answers.reads(told.Item), calls.given({"tenant": tenant})
+        )
         with closing(self._transport.lines(call)) as lines:
             for line in lines:
                 if line:
@@ -130,8 +134,9 @@ class Runs:
 
     def events(self, run_id: str, *, tenant: str | None = None) -> Generator[Run, None, None]:
         """How it stands whenever that changes, until it has ended."""
-        path = f"/v1/runs/{run_id}/events"
-        call = calls.Call("GET", path, answers.reads(Run), calls.given({"tenant": tenant}))
+        call = calls.Call(
+            "GET", f"/v1/runs/{calls.quoted(run_id)}/events", answers.reads(Run), calls.given({"tenant": tenant})
+        )
         with closing(self._transport.events(call, "end")) as events:
             for event in events:
                 yield answers.line(event.data, Run)

@@ -31,6 +31,8 @@ class Transport:
         retries: Retries,
         transport: httpx.BaseTransport | None,
     ) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"The address {url!r} has no scheme; write it as http://host:8100.")
         headers = {"authorization": f"Bearer {key}"} if key else {}
         self.timeout, self._retries = timeout, retries
         self._http = httpx.Client(base_url=url.rstrip("/"), headers=headers, transport=transport)
@@ -83,8 +85,12 @@ class Transport:
                     if not reply.is_success:
                         reply.read()
                         raise errors.of_reply(reply)
-                    for line in reply.iter_lines():
+                    found = sse.Lines()
+                    for chunk in reply.iter_bytes():
                         begun = True
+                        for line in found.feed(chunk):
+                            yield line
+                    for line in found.rest():
                         yield line
                     return
                 finally:
