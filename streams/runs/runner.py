@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy import Connection, Row
 
 from agents.engine import Engine
+from store import killpoint
 from store.database import Database, now
 from store.errors import StoreError
 from store.ledger.types import Arrival, Routes
@@ -21,6 +22,7 @@ from store.ledger.writer import Writer
 from store.runs import read, write
 from streams.decode import Decoder
 from streams.runs import asking, parts, telling
+from streams.runs.pace import Pace
 from streams.runs.states import ended_as
 
 log = structlog.get_logger(__name__)
@@ -83,8 +85,8 @@ class Runner:
     async def _round(self) -> None:
         if time.monotonic() - self._adopted_at > min(_ADOPT_EVERY_S, 5 * self.poll_s):
             self._adopted_at = time.monotonic()
-            living = await self.database.read(read.living)
-            await self.database.write(lambda conn: write.adopt(conn, self.worker, [*living, self.worker]))
+            if await self.database.read(read.orphaned):
+                await self.database.write(lambda conn: write.adopt(conn, self.worker))
         for row in await self.database.read(lambda conn: read.owned(conn, self.worker)):
             key = (row.tenant, row.id)
             if key not in self._tasks or self._tasks[key].done():
@@ -96,18 +98,19 @@ class Runner:
         """Feed and count one run until it has ended."""
         care = _Care()
         while True:
-            wait_s = self.poll_s / 4
+            wait_s, fed = self.poll_s / 4, False
             try:
-                row = await self.database.read(lambda conn: read.one(conn, tenant, id_))
-                if row is None or row.ended_at is not None or row.owner != self.worker:
+                row = await self._looked(tenant, id_)
+                if row is None:
                     return
                 began = time.monotonic()
                 counts = await self.database.read(lambda conn: read.counts(conn, id_, tenant))
                 care.took(time.monotonic() - began)
-                if not row.cancelled and counts.open < WINDOW and row.fed < row.total:
-                    await self._feed(row, WINDOW - counts.open)
-                    wait_s = 0.02
-                if await self._count(row, counts, care):
+                if row.fed < row.total and (counts.open < WINDOW or row.cancelled):
+                    fed = await self._feed(row, WINDOW - counts.open)
+                    wait_s = 0.02 if fed else wait_s
+                # what was fed into a cancelled run stands in no count yet
+                if not (fed and row.cancelled) and await self._count(row, counts, care):
                     return
             except StoreError as error:
                 log.debug("the ledger does not answer", error=str(error), run=id_)
@@ -117,18 +120,35 @@ class Runner:
                 wait_s = 10 * self.poll_s
             await asyncio.sleep(max(wait_s, care.rest_s))
 
-    async def _feed(self, row: Row[Any], room: int) -> None:
-        """Parts, as long as there is room. What a part was before its owner died is left as it stands."""
-        while room > 0:
-            part = await self.database.read(lambda conn: read.next_part(conn, row.tenant, row.id))
-            if part is None:
-                return
-            lines = parts.lines_of(part.body)
+    async def _looked(self, tenant: str, id_: str) -> Row[Any] | None:
+        """The run, if it is ours and goes on. Who cancels by its name alone cancels the run too."""
+        row, called_off = await self.database.read(
+            lambda conn: (read.one(conn, tenant, id_), read.is_called_off(conn, tenant, id_))
+        )
+        if row is None or row.ended_at is not None or row.owner != self.worker:
+            return None
+        if called_off and not row.cancelled:
+            await self.database.write(lambda conn: write.cancel(conn, tenant, id_))
+            return await self.database.read(lambda conn: read.one(conn, tenant, id_))
+        return row
+
+    async def _feed(self, row: Row[Any], room: int) -> bool:
+        """Parts, as long as there is room; whether there were any. What of a part its owner had made requests before it died
+        is left as it stands, and the rest follows even if the run is cancelled: so each part counts whole or not at all.
+        """
+        fed = False
+        while True:
+            part, cancelled = await self.database.read(partial(_next, tenant=row.tenant, id_=row.id))
+            if part is None or (room <= 0 and not cancelled):
+                return fed
             ids = [f"{row.id}/{number}" for number in range(part.first, part.first + part.size)]
-            known = await self.database.read(partial(read.known, tenant=row.tenant, id_=row.id, ids=ids))
-            await self._accept(row, part.first, lines, known)
+            known = await self.database.read(partial(read.known, tenant=row.tenant, operation=row.operation, ids=ids))
+            if cancelled and not known:
+                return fed
+            await self._accept(row, part.first, parts.lines_of(part.body), known)
+            killpoint.passing("fed")
             await self.database.write(partial(write.fed, tenant=row.tenant, id_=row.id, part=part))
-            room -= part.size
+            fed, room = True, room - part.size
 
     async def _accept(self, row: Row[Any], first: int, lines: list[bytes], known: set[str]) -> None:
         arrivals = []
@@ -155,8 +175,11 @@ class Runner:
             care.spent = await self.database.read(lambda conn: read.spent(conn, row.id, row.tenant))
             care.spent_due = time.monotonic() + _DUTY * (time.monotonic() - began)
         values = _values(row, now_, counts, care.spent, whole=whole)
-        if values == care.told:
-            return False
+        done = values["succeeded"] + values["failed"] + values["stopped"]
+        if (per_s := care.pace.saw(time.monotonic(), done)) is not None:
+            values["per_s"] = round(per_s, 3)
+        if care.told is not None and values | {"per_s": 0} == care.told | {"per_s": 0}:
+            return False  # a pace alone is no news
         changed = await self.database.write(lambda conn: _tell(conn, self.routes, row, values))
         care.told = values
         if whole or not changed:
@@ -173,6 +196,7 @@ class _Care:
     spent: tuple[int, int] = (0, 0)
     spent_due: float = 0.0
     rest_s: float = 0.0
+    pace: Pace = field(default_factory=Pace)
 
     def took(self, seconds: float) -> None:
         """Counting takes its part of the time and no more."""
@@ -186,6 +210,10 @@ class _Now:
     total: int
     begun: bool
     at: float
+
+
+def _next(conn: Connection, tenant: str, id_: str) -> tuple[Row[Any] | None, bool]:
+    return read.next_part(conn, tenant, id_), read.is_called_off(conn, tenant, id_)
 
 
 def _values(row: Row[Any], seen: _Now, counts: read.Counts, spent: tuple[int, int], *, whole: bool) -> dict[str, Any]:

@@ -12,10 +12,12 @@ from schemas.runs import Counted, Run
 from store.ledger.types import Routes
 from store.tables import outbox
 from streams import topics
+from streams.runs.pace import left_s
 
 
-def shown(row: Row[Any], eta_s: float | None = None, result: Any = None) -> Run:
+def shown(row: Row[Any], result: Any = None) -> Run:
     """A run as it stands."""
+    progress = counted(row)
     said = orjson.loads(row.said)
     at = f"/v1/runs/{quote(row.id, safe='')}"
     tenant = urlencode({"tenant": row.tenant})
@@ -25,10 +27,10 @@ def shown(row: Row[Any], eta_s: float | None = None, result: Any = None) -> Run:
         name=row.name,
         status=row.status,
         tenant=row.tenant,
-        progress=counted(row),
+        progress=progress,
         cost_usd=to_usd(row.cost_nano) or "0.000000",
         tokens=row.tokens,
-        eta_s=eta_s,
+        eta_s=None if row.ended_at is not None else left_s(progress.total, progress.done, row.per_s),
         result=result,
         result_url=f"{at}/results?{tenant}",
         items_url=f"{at}/items?{tenant}",

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -76,11 +76,8 @@ async def _asked(front: Front, spine: Spine, new: NewRun) -> Row[Any]:
         lines = asking.items(plan, new, spine.decoder)
     except BadRun as error:
         raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
-    row, is_new = await _made(spine, plan.new)
-    if is_new or (not row.sealed and row.total == 0):
-        packed = list(parts.packed(0, lines))
-        await _write(spine, lambda conn: write.add(conn, tenant, row.id, packed, sealed=True))
-    return await _row(front, tenant, row.id)
+    row, _ = await _made(spine, plan.new, list(parts.packed(0, lines)))
+    return row
 
 
 async def _uploaded(front: Front, spine: Spine, request: Request, told: dict[str, str]) -> Row[Any]:
@@ -96,43 +93,62 @@ async def _uploaded(front: Front, spine: Spine, request: Request, told: dict[str
         raise Problem(422, f"A {new.kind} {new.name!r} has one item; send its params as JSON.")
     row, is_new = await _made(spine, plan.new)
     if not is_new:
-        if row.sealed:
-            return row
-        raise Problem(
-            409, f"The run {row.id!r} is being uploaded by somebody else, or its upload broke off; cancel it."
-        )
+        return await _same(row, request)
     try:
-        count = await _take(spine, plan, request)
+        await _take(spine, plan, request)
     except BaseException:
-        await _write(spine, lambda conn: write.cancel(conn, tenant, row.id))
+        await _write(spine, lambda conn: write.break_off(conn, tenant, row.id))
         raise
-    if count == 0:
-        await _write(spine, lambda conn: write.cancel(conn, tenant, row.id))
-        raise Problem(422, "The body holds no line; send one JSON object, or one text between quotes, per line.")
     return await _row(front, tenant, row.id)
 
 
-async def _take(spine: Spine, plan: asking.Plan, request: Request) -> int:
-    most, waiting, count = spine.settings.request_max_bytes, [], 0
-    async for number, line in parts.split(request.stream(), most):
+async def _same(row: Row[Any], request: Request) -> Row[Any]:
+    """What was uploaded before, if this is the very same. Raises `Problem` 409."""
+    if row.broken_off:
+        raise Problem(409, f"The upload of the run {row.id!r} broke off and it was cancelled; send it as another one.")
+    if not row.sealed:
+        raise Problem(409, f"The run {row.id!r} is being uploaded by somebody else; wait, or cancel it.")
+    digest = parts.digest()
+    async for chunk in request.stream():
+        digest.update(chunk)
+    if row.content_hash is not None and digest.digest() != bytes(row.content_hash):
+        words = f"The run {row.id!r} was made of other lines; choose another id or key."
+        raise Problem(409, words, error=ErrorType.IDEMPOTENCY_CONFLICT)
+    return row
+
+
+async def _take(spine: Spine, plan: asking.Plan, request: Request) -> None:
+    """As many lines at a time as a part takes, and as many bytes."""
+    most, count, size = spine.settings.request_max_bytes, 0, 0
+    waiting: list[bytes] = []
+    digest = parts.digest()
+    async for number, line in parts.split(parts.digested(request.stream(), digest), most):
         waiting.append(asking.uploaded(plan, {}, number, line, most))
-        if len(waiting) == parts.MOST:
-            await _add(spine, plan, count, waiting, sealed=False)
-            count, waiting = count + len(waiting), []
+        size += len(waiting[-1])
+        if len(waiting) == parts.MOST or size > parts.MOST_BYTES:
+            await _add(spine, plan, count, waiting)
+            count, size, waiting = count + len(waiting), 0, []
             spine.runs.look()
-    await _add(spine, plan, count, waiting, sealed=True)
-    return count + len(waiting)
+    await _add(spine, plan, count, waiting)
+    if count + len(waiting) == 0:
+        raise Problem(422, "The body holds no line; send one JSON object, or one text between quotes, per line.")
+    if not await _write(spine, lambda conn: write.seal(conn, plan.new.tenant, plan.new.id, digest.digest())):
+        raise _cancelled(plan)
 
 
-async def _add(spine: Spine, plan: asking.Plan, first: int, lines: Iterable[bytes], *, sealed: bool) -> None:
+async def _add(spine: Spine, plan: asking.Plan, first: int, lines: Iterable[bytes]) -> None:
     packed = list(parts.packed(first, lines))
-    if not await _write(spine, lambda conn: write.add(conn, plan.new.tenant, plan.new.id, packed, sealed=sealed)):
-        raise Problem(409, f"The run {plan.new.id!r} takes no more items: it was cancelled.")
+    if not await _write(spine, lambda conn: write.add(conn, plan.new.tenant, plan.new.id, packed)):
+        raise _cancelled(plan)
 
 
-async def _made(spine: Spine, new: write.New) -> tuple[Row[Any], bool]:
+def _cancelled(plan: asking.Plan) -> Problem:
+    return Problem(409, f"The run {plan.new.id!r} takes no more items: it was cancelled.")
+
+
+async def _made(spine: Spine, new: write.New, items: Sequence[write.Part] | None = None) -> tuple[Row[Any], bool]:
     try:
-        found: tuple[Row[Any], bool] = await _write(spine, lambda conn: write.make(conn, new, spine.worker))
+        found: tuple[Row[Any], bool] = await _write(spine, lambda conn: write.make(conn, new, spine.worker, items))
     except write.Conflict as error:
         raise Problem(409, f"{str(error)[:1].upper()}{str(error)[1:]}.", error=ErrorType.IDEMPOTENCY_CONFLICT) from None
     return found
@@ -183,7 +199,7 @@ async def items(front: Front, request: Request) -> Response:
     page = await look_up(front.parts(), lambda conn: read.items(conn, row.id, row.tenant, after, limit, state))
     more = len(page) == limit
     next_ = cursors.cursor_named(list_, 0.0, str(page[-1].pk)) if more else None
-    return json({"items": [collecting.item(each) for each in page], "next": next_})
+    return json({"items": [collecting.item(each) for each in page if collecting.is_item(each)], "next": next_})
 
 
 async def results(front: Front, request: Request) -> Response:
@@ -254,6 +270,8 @@ async def retry(front: Front, request: Request) -> Response:
     row = await _named(front, request, queries.told(request, ("tenant",)))
     if row.ended_at is None:
         raise Problem(409, f"The run {row.id!r} has not ended ({row.status}); retry it when it has.")
+    if row.broken_off:
+        raise Problem(409, f"The upload of the run {row.id!r} broke off, so its last items never came; send it anew.")
     if row.failed + row.stopped == 0:
         raise Problem(409, f"Every item of the run {row.id!r} has succeeded; there is nothing to run again.")
     await _write(spine, lambda conn: write.allow(conn, row.tenant, row.id))
@@ -291,9 +309,9 @@ async def _again(spine: Spine, page: Iterable[Any]) -> int:
 
 async def _told(front: Front, row: Row[Any], status: int = 200) -> Response:
     result = await collecting.result(front.parts().database, row)
-    told = telling.shown(row, None, result).model_dump(mode="json")
+    told = telling.shown(row, result).model_dump(mode="json")
     made = json(told, status)
-    made.headers["Location"] = told["items_url"].removesuffix(f"/items?tenant={row.tenant}")
+    made.headers["Location"] = told["items_url"].rpartition("/items?")[0]
     return made
 
 
