@@ -21,6 +21,17 @@ class Webhook(BaseModel):
     secret: Annotated[str, StringConstraints(strict=True, pattern=r"^(whsec_)?[A-Za-z0-9+/=]{24,}$")]
 
 
+class Delivery(BaseModel):
+    """How the end of a run was told. `next_try_at` is null when it was taken or given up."""
+
+    id: str
+    url: str
+    tries: int
+    delivered_at: AwareDatetime | None
+    next_try_at: AwareDatetime | None
+    said: str | None
+
+
 class NewRun(BaseModel):
     """What is asked for. `params` are the input's fields and, beside them, options such as `model` and `max_tokens`."""
 
@@ -71,6 +82,7 @@ class Run(BaseModel):
     result: Any = None
     result_url: str
     items_url: str
+    deliveries: list[Delivery] = []
     metadata: dict[str, Any]
     created_at: AwareDatetime
     started_at: AwareDatetime | None

@@ -21,7 +21,8 @@ from store.ledger.types import Arrival, Routes
 from store.ledger.writer import Writer
 from store.runs import read, write
 from streams.decode import Decoder
-from streams.runs import asking, parts, telling
+from streams.runs import asking, delivering, parts, telling
+from streams.runs.metering import Meters
 from streams.runs.pace import Pace
 from streams.runs.states import ended_as
 
@@ -46,10 +47,12 @@ class Runner:
         routes: Routes,
         worker: str,
         poll_s: float,
+        meters: Meters,
+        told: Callable[[], None],
     ) -> None:
         self.database, self.writer, self.engine, self.decoder = database, writer, engine, decoder
         self.routes, self.worker, self.poll_s = routes, worker, poll_s
-        self.on_end: list[Callable[[str, str], None]] = []
+        self.meters, self._told = meters, told
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
@@ -93,6 +96,7 @@ class Runner:
                 self._tasks[key] = asyncio.create_task(self._care(*key), name=f"run-{row.id}")
         for key in [key for key, task in self._tasks.items() if task.done()]:
             del self._tasks[key]
+        self.meters.cared.set(len(self._tasks))
 
     async def _care(self, tenant: str, id_: str) -> None:
         """Feed and count one run until it has ended."""
@@ -148,6 +152,7 @@ class Runner:
             await self._accept(row, part.first, parts.lines_of(part.body), known)
             killpoint.passing("fed")
             await self.database.write(partial(write.fed, tenant=row.tenant, id_=row.id, part=part))
+            self.meters.fed.inc(part.size - len(known))
             fed, room = True, room - part.size
 
     async def _accept(self, row: Row[Any], first: int, lines: list[bytes], known: set[str]) -> None:
@@ -182,9 +187,9 @@ class Runner:
             return False  # a pace alone is no news
         changed = await self.database.write(lambda conn: _tell(conn, self.routes, row, values))
         care.told = values
-        if whole or not changed:
-            for listener in self.on_end:
-                listener(row.tenant, row.id)
+        if whole and changed:
+            self.meters.ended.labels(values["status"]).inc()
+            self._told()
         return whole or not changed
 
 
@@ -245,5 +250,8 @@ def _fresh(conn: Connection, tenant: str, id_: str) -> _Now:
 def _tell(conn: Connection, routes: Routes, row: Row[Any], values: dict[str, Any]) -> bool:
     changed = write.counted(conn, row.tenant, row.id, values)
     if changed:
-        telling.progress(conn, routes, read.one(conn, row.tenant, row.id))
+        now_ = read.one(conn, row.tenant, row.id)
+        telling.progress(conn, routes, now_)
+        if "ended_at" in values:
+            delivering.put(conn, now_)
     return changed

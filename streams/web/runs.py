@@ -17,11 +17,11 @@ from schemas.request import Lane
 from schemas.runs import ENDED, NewRun
 from store.errors import StoreError
 from store.ledger.types import Arrival, Ask, CancelAsk
-from store.runs import read, write
+from store.runs import deliveries, read, write
 from streams import requested
 from streams.app import Spine
 from streams.decode import sentence
-from streams.runs import asking, collecting, parts, telling
+from streams.runs import asking, collecting, parts, receivers, telling
 from streams.runs.kinds import BadRun
 from streams.web import cursors, orders, queries
 from streams.web.asking import IDEMPOTENCY_KEY, seconds
@@ -35,7 +35,20 @@ from streams.web.replies import json, tagged
 
 LISTED = ("tenant", "status", "name", "limit", "cursor")
 _LINES = frozenset({"application/x-ndjson", "application/jsonl", "application/x-jsonlines", "application/jsonlines"})
-_UPLOAD = ("kind", "name", "tenant", "priority", "lane", "idempotency_key", "id", "model", "provider", "wait")
+_UPLOAD = (
+    "kind",
+    "name",
+    "tenant",
+    "priority",
+    "lane",
+    "idempotency_key",
+    "id",
+    "model",
+    "provider",
+    "wait",
+    "webhook",
+)
+_SIGNED_WITH = "webhook-secret"
 _LOOK_S = 0.1
 
 
@@ -71,6 +84,7 @@ def _new(body: dict[str, Any], request: Request) -> NewRun:
 
 async def _asked(front: Front, spine: Spine, new: NewRun) -> Row[Any]:
     tenant = _tenant(front, new.tenant)
+    _may_be_told(spine, new)
     try:
         plan = asking.planned(new, tenant)
         lines = asking.items(plan, new, spine.decoder)
@@ -80,11 +94,19 @@ async def _asked(front: Front, spine: Spine, new: NewRun) -> Row[Any]:
     return row
 
 
+def _may_be_told(spine: Spine, new: NewRun) -> None:
+    if new.webhook is not None and (why := receivers.wrong(new.webhook, spine.settings.outbound())):
+        raise Problem(422, why)
+
+
 async def _uploaded(front: Front, spine: Spine, request: Request, told: dict[str, str]) -> Row[Any]:
     """Line by line, never the whole. An upload that breaks off leaves a run that takes no more and is cancelled."""
     options = {name: told.pop(name) for name in ("model", "provider") if name in told}
+    if "webhook" in told:
+        told["webhook"] = {"url": told["webhook"], "secret": request.headers.get(_SIGNED_WITH, "")}  # type: ignore[assignment]
     new = _new({"kind": "workflow", **told, "options": options}, request)
     tenant = _tenant(front, new.tenant)
+    _may_be_told(spine, new)
     try:
         plan = asking.planned(new, tenant)
     except BadRun as error:
@@ -309,7 +331,8 @@ async def _again(spine: Spine, page: Iterable[Any]) -> int:
 
 async def _told(front: Front, row: Row[Any], status: int = 200) -> Response:
     result = await collecting.result(front.parts().database, row)
-    told = telling.shown(row, result).model_dump(mode="json")
+    sent = await look_up(front.parts(), lambda conn: deliveries.of_run(conn, row.tenant, row.id))
+    told = telling.shown(row, result, sent).model_dump(mode="json")
     made = json(told, status)
     made.headers["Location"] = told["items_url"].rpartition("/items?")[0]
     return made
