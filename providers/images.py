@@ -54,6 +54,15 @@ def inline(url: str) -> str | None:
     return packed
 
 
+_BEGINS = {"iVBOR": "png", "/9j/": "jpeg", "R0lG": "gif", "UklG": "webp", "Qk": "bmp"}
+
+
+def data_url(packed: str) -> str:
+    """Of a picture's base64, whose beginning tells its kind."""
+    kind = next((kind for begins, kind in _BEGINS.items() if packed.startswith(begins)), "png")
+    return f"data:image/{kind};base64,{packed}"
+
+
 def check(data: bytes, url: str) -> None:
     """Raises Rejected: no picture, or one that declares too many pixels."""
     size = dimensions(data)

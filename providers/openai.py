@@ -41,7 +41,6 @@ _ASK_S = 5.0
 _NAMED = 50
 """Models that a sentence names."""
 
-_PICTURES = {"iVBOR": "png", "/9j/": "jpeg", "R0lG": "gif", "UklG": "webp", "Qk": "bmp"}
 _PATHS: Mapping[Kind, str] = {"chat": "/chat/completions", "embed": "/embeddings"}
 _ALL = frozenset(Params.model_fields) | {"dimensions"}
 
@@ -110,8 +109,9 @@ class OpenAIProvider:
         reply = await self._post(node, "chat", body, call, reading)
         try:
             return reading.answer(reply.content)
-        except ModelNotFound as error:
-            raise await self._naming_models(error) from None
+        except ProviderError as error:  # its words came piece by piece, before anybody looked for the key in them
+            error.message = openai_errors.masked(error.message, self._server.key)
+            raise await self._naming_models(error) if isinstance(error, ModelNotFound) else error from None
 
     async def _inlined(self, call: ChatCall) -> ChatCall:
         """A server of ours could reach what a stranger's URL must not: its pictures are fetched here, where addresses are judged."""
@@ -164,7 +164,7 @@ class OpenAIProvider:
         except ProviderError as error:
             return Shelf((), (openai_errors.masked(str(error), self._server.key),))
         if reply.status_code != httpx.codes.OK:
-            asked = openai_errors.Asked(node, "", 0, secret=self._server.key, setting=_setting(self._server))
+            asked = openai_errors.Asked(node, "", 0, secret=self._server.key, setting=self._server.setting)
             return Shelf((), (str(openai_errors.refusal(reply, asked, datetime.now(UTC))),))
         found = self._azure_models() if azure else map(self._model, openai_wire.read_models(reply.content))
         return Shelf(tuple(found))
@@ -219,15 +219,18 @@ class OpenAIProvider:
         return quote(self._server.api_version, safe="")
 
     def _asked(self, node: str, call: ChatCall | EmbedCall) -> openai_errors.Asked:
-        prompt = [message.content for message in call.messages] if isinstance(call, ChatCall) else list(call.texts)
+        if isinstance(call, ChatCall):
+            prompt = sum(tokens.estimate(message.content) for message in call.messages)
+        else:
+            prompt = max(map(tokens.estimate, call.texts), default=0)
         known = self.able(call.model)
         return openai_errors.Asked(
             node,
             call.model,
-            sum(map(tokens.estimate, prompt)),
+            prompt,
             known.context_tokens or self._server.context_tokens,
             self._server.key,
-            _setting(self._server),
+            self._server.setting,
         )
 
     async def _naming_models(self, error: ModelNotFound) -> ModelNotFound:
@@ -238,12 +241,10 @@ class OpenAIProvider:
 
 
 def _inline(part: str | Image, packed: Mapping[str, str]) -> str | Image:
-    """As a data URL. The beginning of a picture's base64 tells its kind."""
+    """As a data URL."""
     if isinstance(part, str) or part.url[:5].lower() == "data:":
         return part
-    data = packed[part.url]
-    kind = next((kind for begins, kind in _PICTURES.items() if data.startswith(begins)), "png")
-    return replace(part, url=f"data:image/{kind};base64,{data}")
+    return replace(part, url=images.data_url(packed[part.url]))
 
 
 def _nodes(urls: tuple[str, ...]) -> dict[str, http.Address]:
@@ -258,10 +259,6 @@ def _headers(server: Server) -> dict[str, str]:
         return dict(server.headers)
     key = {"api-key": server.key} if server.style == "azure" else {"authorization": f"Bearer {server.key}"}
     return {**key, **server.headers}
-
-
-def _setting(server: Server) -> str:
-    return "GENAI_OPENAI_API_KEY" if server.style == "openai" else f"the key of `{server.name}` in GENAI_COMPATIBLE"
 
 
 def _able(server: Server) -> Able:

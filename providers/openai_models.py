@@ -7,9 +7,12 @@ Facts and their sources, looked up in November 2026:
   vercel/ai, `packages/openai/src/openai-language-model-capabilities.ts`. o1-preview and o1-mini have neither tools nor schemas.
 - `stop` is not for o3 and o4-mini: OpenAI's API reference of chat completions.
 - Schemas since gpt-4o (not its first version); images since gpt-4-turbo, not for o1-mini and o3-mini: "Structured outputs", "Images".
+- What is thought counts against the longest answer: the guide "Reasoning", which leaves 25,000 tokens for it; a third of that does for
+  tasks as small as ours.
 - Contexts: genai-prices 0.2.3, `context_window`; longest answers: the models' own pages. Not said here: not known for sure.
 """
 
+import functools
 import re
 from dataclasses import replace
 
@@ -30,6 +33,7 @@ _THINKS = Able(
     logprobs=False,
     temperature=False,
     params=_THINKING,
+    thinks=8192,
 )
 _EMBEDS = Able(chat=False, embed=True, schema=False, tools=False, images=False, logprobs=False, context_tokens=8192)
 _DIMENSIONS = replace(_EMBEDS, params=frozenset({"dimensions", "user"}))
@@ -67,9 +71,11 @@ _MAY_NOT_THINK = re.compile(r"gpt-5\.[1-9].*")
 
 
 _THINKS_NOW = replace(_THINKS, params=_THINKING | {"verbosity"})
-_THINKS_NOT = replace(_PLAIN, temperature=None, logprobs=None, params=_THINKING | {"verbosity", "top_p"})
+_THINKS_NOT = replace(_PLAIN, temperature=None, logprobs=None, params=_THINKING | {"verbosity", "top_p"}, thinks=8192)
+"""Told to; of one that was told nothing it is not sure."""
 
 
+@functools.cache
 def able(model: str, effort: str | None = None) -> Able:
     """`effort`: the `reasoning_effort` of the call; None: its model's own, which for gpt-5.1 and later is `none` at first."""
     name = model.removeprefix("ft:").split(":")[0]

@@ -9,12 +9,13 @@ from typing import Any
 import structlog
 
 from agents.base import Operation
-from agents.engine import task
+from agents.engine import routed, task
 from agents.engine.caller import LedgerCaller, Reads
 from agents.engine.gates import Gates
 from agents.engine.metrics import Metrics
 from agents.engine.placer import LOADED_AFTER_S, Placer
 from agents.engine.policy import Patience
+from agents.engine.poster import Poster
 from agents.engine.quotas import Bounds, Quotas, spread
 from agents.engine.seat import Seat
 from agents.engine.shelf import Shelf
@@ -25,18 +26,19 @@ from providers.prices import PriceTable
 from schemas.result import Status
 from store import killpoint
 from store.database import Database
-from store.errors import StoreError
+from store.errors import Away, StoreError
 from store.ledger import queries
 from store.ledger.answers import metadata_of
 from store.ledger.claim import ensure_slots
 from store.ledger.order import Rules
 from store.ledger.quotas import Lent, Most, borrow
-from store.ledger.types import Claimed, End, Pool, Retry, Seen, Shared, Slot, Step, Stepped, Want
+from store.ledger.types import Claimed, End, Move, Pool, Retry, Seen, Shared, Slot, Step, Stepped, Want
 from store.ledger.writer import Committed, Wants, Writer
 
 log = structlog.get_logger(__name__)
 AHEAD = 4
 """One row ahead for so many slots: to prepare a call takes some commits' time, to make it much longer."""
+_AWAY_S = 0.25
 _UNSEEN_S = 0.02
 """After so long a claim is made again that met a limit while another process held it: some commits' time."""
 LANE_NAMES = ("realtime", "normal", "batch")
@@ -74,11 +76,14 @@ class Engine:
         metrics: Metrics,
         limits: Limits | None = None,
         ensure: Callable[[str], Awaitable[None]] = _is_here,
+        near: Callable[[str], list[str]] = lambda _: [],
     ) -> None:
         limits = limits or Limits()
         self.writer, self.database, self.providers, self.metrics = writer, database, providers, metrics
         self.readers: dict[tuple[str, str, str], Reads] = {}
         """By identity: who reads along while an answer is made. Whoever puts one here takes it away again."""
+        self.poster = Poster(database)
+        """To readers in other processes."""
         self.tools = task.Tools(
             operations,
             providers,
@@ -92,7 +97,8 @@ class Engine:
             self._allowed,
             self._gpu_nodes,
             ensure,
-            lambda claim: self.readers.get((claim.tenant, claim.operation, claim.id)),
+            self._reads,
+            near,
         )
         self.rules = limits.rules
         self.quotas = Quotas(limits.bounds, self._borrow)
@@ -149,6 +155,10 @@ class Engine:
     async def _gpu_nodes(self, claim: Claimed) -> dict[str, bool | None]:
         return await self.placer.asked_gpus(claim.provider)
 
+    def _reads(self, claim: Claimed) -> Reads | None:
+        reader = self.readers.get((claim.tenant, claim.operation, claim.id))
+        return self.poster.reads(claim) if reader is None and claim.streamed else reader
+
     def _want(self, shelf: Shelf) -> Want:
         """Nodes that have a GPU go first, so that whoever needs one gets it while there is one."""
         first = self.placer.first.get(shelf.pool[0])
@@ -168,6 +178,11 @@ class Engine:
 
     async def _borrow(self, pool: Pool, most: Most, calls: int, tokens: int) -> Lent:
         return await self.database.write(lambda conn: borrow(conn, pool, most, calls, tokens))
+
+    def is_closed(self, pool: Pool) -> bool:
+        """Whether no call of this pool may begin now: its provider asked to wait, or refused again and again."""
+        nodes = self.providers[pool[0]].nodes()
+        return self.gates.closed(pool, nodes) >= frozenset(nodes)
 
     def _elsewhere(self, claim: Claimed, node: str) -> bool:
         """Whether another node than this one may be asked now."""
@@ -271,6 +286,8 @@ class Engine:
                 del self.tasks[claim.pk]
             self.stopping.discard(claim.pk)
             self.returning.discard(claim.pk)
+            if claim.streamed:
+                self.poster.forget(claim)
 
     async def _record(self, claim: Claimed, step: Step | None, freed: Slot | None) -> None:
         if step is None:
@@ -337,15 +354,25 @@ class Engine:
         return slot if slot not in shelf.busy else None
 
     async def _finish(self, step: Step) -> None:
+        if isinstance(step.then, Move):
+            await self._ready(step.then)
         stepped = await self.writer.step(step)
         self._count(step, stepped)
-        if isinstance(step.then, Retry):
-            self._wake_in(step.then.delay_s)
+        if isinstance(step.then, Retry | Move):
+            self._wake_in(step.then.delay_s if isinstance(step.then, Retry) else 0.0)
         if stepped.body is not None:
             self._tell_end(step.claim, stepped.body)
         for one in stepped.shared:
             self._count_shared(one)
             self._tell_end(one.claim, one.body)
+
+    async def _ready(self, move: Move) -> None:
+        """The pool that the row goes to has slots before anybody can look for rows in it."""
+        while True:
+            try:
+                return await self.ensure_pool((move.provider, move.model))
+            except Away:  # what happened to the row waits for the database too
+                await asyncio.sleep(_AWAY_S)
 
     def _tell_end(self, claim: Claimed, body: bytes) -> None:
         for listener in self.on_end:
@@ -372,6 +399,8 @@ class Engine:
                 m.errors.labels(claim.operation, step.then.failure.type.value).inc()
         elif isinstance(step.then, Retry):
             m.retries.labels(claim.operation).inc()
+        if stepped.held:
+            routed.count(m, step)
         for closing in step.closings:
             m.calls.labels(claim.provider, claim.model, closing.outcome).inc()
             m.call_seconds.labels(claim.provider, claim.model).observe(closing.latency_ms / 1000)

@@ -17,13 +17,15 @@ from schemas.errors import ErrorType, Failure
 from store import killpoint, rows
 from store.database import Database
 from store.errors import Away, BadData, Met
-from store.ledger import joining, supersede
+from store.ledger import crowding, joining, supersede
 from store.ledger.accept import accept
+from store.ledger.budgeting import Known
 from store.ledger.claim import Claims, claim
 from store.ledger.life import give_back
 from store.ledger.limits import learn
 from store.ledger.news import notify
 from store.ledger.outgoing import mark
+from store.ledger.purse import Purse
 from store.ledger.step import free_slots, take_steps
 from store.ledger.throttle import Heard
 from store.ledger.types import Accepted, Arrival, Ask, CancelAsk, Pool, Routes, Slot, Step, Stepped, Unreadable, Want
@@ -36,7 +38,7 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.05, 1.0
 _MAX_MEETINGS = 5
 _INTENTS_FIRST_S = 0.025
 """So long do answers, marks and arrivals give way to intents when both wait."""
-_SILENT = frozenset({"accepted", "again", "redelivered"})
+_SILENT = frozenset({"accepted", "again", "redelivered", "crowded"})
 """Arrivals that put nothing into the outbox."""
 
 
@@ -116,6 +118,8 @@ class Writer:
     def __init__(self, database: Database, routes: Routes, worker: str) -> None:
         self.database, self.routes, self.worker = database, routes, worker
         self.health = Health()
+        self.known = Known()
+        """The budgets that there are, as this process saw them last."""
         self.wants: Callable[[], Wants] = Wants
         self.holds: Callable[[], tuple[set[int], set[Slot]]] = _nothing
         self.listeners: list[Callable[[Committed], None]] = []
@@ -294,10 +298,13 @@ class Writer:
     ) -> tuple[list[Any], Committed]:
         steps = [item.step for item in batch if item.step is not None]
         arrivals = [arrival for item in batch for arrival in item.arrivals]
+        crowding.lock(conn, arrivals)
+        purse = Purse(conn, self.known, arrivals, steps)
         _lock(conn, steps, arrivals)
         # arrivals first: a row that another writer made since `_lock` is waited for before the books are locked, not behind
-        accepted = accept(conn, self.routes, arrivals) if arrivals else []
-        took = take_steps(conn, self.routes, self.worker, steps) if steps else []
+        accepted = accept(conn, self.routes, arrivals, purse) if arrivals else []
+        took = take_steps(conn, self.routes, self.worker, steps, purse) if steps else []
+        purse.close()
         stepped = iter(took)
         mark(conn, [pk for item in batch for pk in item.marks])
         freed = [slot for item in batch for slot in item.frees]

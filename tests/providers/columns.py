@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from providers import fake, fake_server, local, ollama, openai
+from providers import anthropic, bedrock, fake, fake_server, local, ollama, openai
 from providers.base import Able, Capable, ChatCall, EmbedCall, Message, Provider
 from providers.config import Server
 from providers.double.faults import Behaviour
@@ -20,6 +20,7 @@ class Subject:
 
     `slow`: a prompt that takes long, by a directive or (the real model) by a long answer. `tells`: which of `refusal`,
     `content_filter` and `reasoning` its format has words for. `secret`: its key, which no error may show.
+    `embeds`: it has embeddings.
     """
 
     provider: Provider
@@ -28,6 +29,7 @@ class Subject:
     """It stops after its first piece, or its answer is long."""
     tells: frozenset[str] = frozenset()
     secret: str = "no key at all"
+    embeds: bool = True
 
     @property
     def node(self) -> str:
@@ -36,6 +38,12 @@ class Subject:
     def able(self, kind: str = "chat") -> Able:
         assert isinstance(self.provider, Capable)
         return self.provider.able(self.provider.default_model("chat" if kind == "chat" else "embed"))
+
+    def settled(self) -> dict[str, object]:
+        """The wishes that leave nothing to chance, as far as the model knows them."""
+        able = self.able()
+        known = {"temperature": (0.0, able.temperature), "seed": (1, able.seed)}
+        return {name: value for name, (value, can) in known.items() if can is not False}
 
     def call(self, text: str, timeout_s: float = 60.0, **wishes: object) -> ChatCall:
         model = wishes.pop("model", self.provider.default_model("chat"))
@@ -48,6 +56,26 @@ class Subject:
 
 Make = Callable[[], AbstractAsyncContextManager[Subject]]
 
+_CLAUDE_TELLS = frozenset({"refusal", "content_filter", "reasoning"})
+
+
+def _claude(model: str) -> Callable[[str], Subject]:
+    return lambda url: Subject(
+        anthropic.AnthropicProvider("sk-ant-1234", url, chat_model=model),
+        tells=_CLAUDE_TELLS,
+        secret="sk-ant-1234",
+        embeds=False,
+    )
+
+
+def _bedrock(chat: str, embed: str) -> Callable[[str], Subject]:
+    return lambda url: Subject(
+        bedrock.BedrockProvider("eu-central-1", url=url, key="ABSK-1234", chat_model=chat, embed_model=embed),
+        tells=frozenset({"content_filter"}),
+        secret="ABSK-1234",
+    )
+
+
 _KEY = "sk-proj-a-very-secret-key"
 _OPENAI = Server("openai", (), key=_KEY, chat_model="fake:latest", embed_model="fake-embed:latest", style="openai")
 
@@ -59,6 +87,10 @@ def _openai(server: Server) -> Subject:
 
 AT_DOUBLE: dict[str, Callable[[str], Subject]] = {
     "fake-server": lambda url: Subject(fake.at_server(url)),
+    "anthropic": _claude("claude-sonnet-5-5"),
+    "anthropic-older": _claude("claude-opus-4-1"),
+    "bedrock": _bedrock("global.anthropic.claude-haiku-4-5-20251001-v1:0", "amazon.titan-embed-text-v2:0"),
+    "bedrock-others": _bedrock("amazon.nova-lite-v1:0", "cohere.embed-multilingual-v3"),
     "ollama": lambda url: Subject(ollama.OllamaProvider((url,), num_ctx=2048)),
     "openai": lambda url: _openai(replace(_OPENAI, urls=(f"{url}/v1",))),
     "compatible": lambda url: _openai(replace(_OPENAI, name="vllm", urls=(f"{url}/v1",), style="compatible")),

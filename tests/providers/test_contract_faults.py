@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from providers.base import ChatCall, Delta, ProviderError, Unreachable
+from providers.base import ChatCall, Delta, ProviderError, TimedOut, Unreachable
 from providers.double.faults import FAULTS
 from tests.providers.columns import AT_DOUBLE, DOUBLES, Subject
 
@@ -40,7 +40,7 @@ async def _fails(subject: Subject, call: ChatCall) -> ProviderError:
 async def test_every_error_of_the_tree_can_be_provoked(subject: Subject, name: str, how: str) -> None:
     """Before the first byte, after it, in the middle and at the end: what is not whole is never an answer."""
     pieces: list[Delta] = []
-    wishes = _hears({"timeout_s": 0.3}, how, pieces)
+    wishes = _hears({"timeout_s": 0.5 if FAULTS[name].error is TimedOut else 20.0}, how, pieces)
     error = await _fails(subject, subject.call(f"[fake:{name}] hello to all the foxes out there", **wishes))  # type: ignore[arg-type]
     assert type(error) is FAULTS[name].error
     assert error.maybe_paid is FAULTS[name].executed

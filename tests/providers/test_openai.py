@@ -217,7 +217,7 @@ async def test_what_a_model_surely_lacks_is_refused_before_anything_is_sent(
     call: ChatCall | EmbedCall, said: str, replay: Begin
 ) -> None:
     server = await replay(OK)
-    provider = OpenAIProvider(Server("openai", (server.url,), key=KEY, style="openai"))
+    provider = OpenAIProvider(Server("openai", (server.url,), key=KEY, setting="GENAI_OPENAI_API_KEY", style="openai"))
     node = provider.nodes()[0]
     with pytest.raises(Unsupported, match=said):
         await (provider.chat(call, node) if isinstance(call, ChatCall) else provider.embed(call, node))
@@ -287,7 +287,7 @@ async def test_a_shelf_tells_contexts_where_the_server_does_and_who_is_away(repl
 
 async def test_a_refused_key_is_told_on_the_shelf_without_the_key(replay: Begin) -> None:
     server = await replay(Response(orjson.dumps(_error(f"Incorrect API key provided: {KEY}.")), 401))
-    provider = OpenAIProvider(Server("openai", (server.url,), key=KEY, style="openai"))
+    provider = OpenAIProvider(Server("openai", (server.url,), key=KEY, setting="GENAI_OPENAI_API_KEY", style="openai"))
     shelf = await provider.shelf()
     await provider.aclose()
     assert ("GENAI_OPENAI_API_KEY" in shelf.away[0], KEY in repr(shelf)) == (True, False)

@@ -26,8 +26,8 @@ pytestmark = pytest.mark.fast
 
 MARK = "sk-geheim0123456789"
 BASIC = base64.b64encode(f"me:{MARK}".encode()).decode()
-ASKED = sorted(set(PROVIDERS) - {"local"})
-"""`local` speaks to nobody."""
+ASKED = sorted({*PROVIDERS, "vllm"} - {"local"})
+"""`local` speaks to nobody; `vllm` is one of GENAI_COMPATIBLE."""
 
 
 def tells(words: str) -> bool:
@@ -49,6 +49,9 @@ class Echo:
         shaped = orjson.dumps({"error": {"message": told, "type": told}} if self.how.endswith("o") else {"error": told})
         if self.how == "cut":
             connection.spoil(Response(shaped).encode()[:-5], then="close")
+        elif self.how == "sse":
+            begun = b'data: {"choices": [{"delta": {"content": "x"}}]}\n\ndata: '
+            connection.answer(Response(begun + shaped + b"\n\n", 200, "text/event-stream"))
         elif self.how == "text":
             connection.answer(Response(told.encode(), 200, "text/plain"))
         else:
@@ -57,7 +60,7 @@ class Echo:
     def left(self, connection: Connection) -> None: ...
 
 
-HOWS = ("200", "200o", "400", "400o", "401", "403o", "404", "429", "500", "500o", "503", "text", "cut")
+HOWS = ("200", "200o", "400", "400o", "401", "403o", "404", "429", "500", "500o", "503", "text", "sse", "cut")
 
 
 @pytest.fixture
@@ -86,7 +89,8 @@ def logged() -> Iterator[io.StringIO]:
 def marked(echo: Echo) -> dict[str, Any]:
     """Every setting that is a provider's key or address: the key is the marked one, and so is the password in an address."""
     addressed = echo.url.replace("//", f"//me:{MARK}@")
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"bedrock_region": "eu-central-1"}
+    found["compatible"] = {"vllm": {"base_url": echo.url, "api_key": MARK}}
     for name, field in Settings.model_fields.items():
         kinds = {field.annotation, *get_args(field.annotation)}
         if SecretStr in kinds and not name.startswith(("api_", "kafka_")):
