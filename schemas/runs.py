@@ -7,6 +7,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from schemas.request import Name, Options
 
 Kind = Literal["task", "workflow", "pipeline"]
+RunKind = Literal["task", "workflow", "pipeline", "batch"]
+"""A batch is made by `/v1/batches`."""
 Status = Literal["queued", "running", "succeeded", "partially_failed", "failed", "cancelled", "expired"]
 ENDED: frozenset[str] = frozenset({"succeeded", "partially_failed", "failed", "cancelled", "expired"})
 Url = Annotated[str, StringConstraints(strict=True, pattern=r"^https?://", max_length=2000)]
@@ -71,7 +73,7 @@ class Run(BaseModel):
     """A run as it stands. `result` is there once it has ended, unless it is too large: then `result_url` has it as JSON Lines."""
 
     run_id: str
-    kind: Kind
+    kind: RunKind
     name: str
     status: Status
     tenant: str

@@ -47,6 +47,12 @@ def next_part(conn: Connection, tenant: str, id_: str) -> Row[Any] | None:
     return conn.execute(asked).first()
 
 
+def part_behind(conn: Connection, tenant: str, id_: str, first: int) -> Row[Any] | None:
+    """The next items behind these that are no requests yet."""
+    asked = select(run_parts).where(_T.tenant == tenant, _T.run_id == id_, _T.first > first)
+    return conn.execute(asked.order_by(_T.first).limit(1)).first()
+
+
 def known(conn: Connection, tenant: str, operation: str, ids: Sequence[str]) -> set[str]:
     """Which of these items are requests already: by their identities, so that it costs the same however large the run is."""
     identities = [rows.identity(tenant, operation, id_) for id_ in ids]
@@ -68,6 +74,14 @@ def page(
     found = conn.execute(asked).all()
     last = found[limit - 1] if len(found) > limit else None
     return found[:limit], None if last is None else (last.created_at, last.id)
+
+
+def of_kind(conn: Connection, tenant: str, kind: str, after: str | None, limit: int) -> Sequence[Row[Any]]:
+    """Newest first, behind the run `after`."""
+    where: list[Any] = [_U.tenant == tenant, _U.kind == kind]
+    if (last := None if after is None else one(conn, tenant, after)) is not None:
+        where.append(tuple_(_U.created_at, _U.id) < tuple_(last.created_at, last.id))
+    return conn.execute(select(runs).where(*where).order_by(_U.created_at.desc(), _U.id.desc()).limit(limit)).all()
 
 
 def counts(conn: Connection, id_: str, tenant: str) -> Counts:

@@ -84,3 +84,24 @@ deliveries = Table(
 DUE = text("due_at IS NOT NULL")
 Index("deliveries_due", deliveries.c.due_at, sqlite_where=DUE, postgresql_where=DUE)
 Index("deliveries_run", deliveries.c.tenant, deliveries.c.run_id, deliveries.c.created_at)
+
+files = Table(
+    "files",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("status", Text, nullable=False, comment="uploading, processed, deleted"),
+    Column("bytes", BigInteger, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+file_parts = Table(
+    "file_parts",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("file_id", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("body", LargeBinary, nullable=False, comment="zlib"),
+)
+Index("files_created", files.c.tenant, files.c.created_at, files.c.id)

@@ -42,9 +42,9 @@ def line(record: Mapping[str, Any]) -> bytes:
     return orjson.dumps(record)
 
 
-def broken(words: str) -> bytes:
+def broken(words: str, metadata: Mapping[str, Any] | None = None) -> bytes:
     """An item that is none: it fails with these words, the others run."""
-    return orjson.dumps({"broken": words})
+    return orjson.dumps({"broken": words} | ({} if metadata is None else {"metadata": metadata}))
 
 
 def digest() -> hashlib.blake2b:

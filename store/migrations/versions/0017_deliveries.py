@@ -44,3 +44,27 @@ def upgrade() -> None:
     due = sa.text("due_at IS NOT NULL")
     op.create_index("deliveries_due", "deliveries", ["due_at"], sqlite_where=due, postgresql_where=due)
     op.create_index("deliveries_run", "deliveries", ["tenant", "run_id", "created_at"])
+    _files()
+
+
+def _files() -> None:
+    op.create_table(
+        "files",
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("purpose", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False, comment="uploading, processed, deleted"),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "id"),
+    )
+    op.create_table(
+        "file_parts",
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("file_id", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False, comment="zlib"),
+        sa.PrimaryKeyConstraint("tenant", "file_id", "number"),
+    )
+    op.create_index("files_created", "files", ["tenant", "created_at", "id"])
