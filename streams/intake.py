@@ -128,7 +128,7 @@ class Intake:
             (a.what.provider, a.what.model) for a in arrivals if isinstance(a.what, Ask) and a.what.failure is None
         }:
             await self._ensure(pool)
-        await self.writer.accept(arrivals)
+        await self.engine.accept(arrivals)
         killpoint.passing("accepted")
         for event in batch:
             event.ack()

@@ -226,7 +226,7 @@ class LedgerCaller:
             await self.allowed(call.estimate_tokens + call.estimate_output)
             self._check_deadline()
             return await self._open(call)
-        if self.traits.paid:
+        if self.traits.paid and not self.seat.sure:
             return await self._open(replace(call, node=await self._node(call)))
         await self._open(call)
         try:

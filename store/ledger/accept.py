@@ -15,6 +15,7 @@ from store.ledger.end import cancel_rows
 from store.ledger.policy import Known, on_known
 from store.ledger.purse import Purse
 from store.ledger.types import Accepted, Arrival, Ask, CancelAsk, Decision, Position, Routes, Unreadable
+from store.quick import quick
 from store.tables import bodies, cancels, intake_progress, outbox, positions, requests, results, run_cancels
 
 CANCEL_KEPT_S = 86_400.0
@@ -31,6 +32,9 @@ _PROGRESS = (
     .where(_P.topic == bindparam("the_topic"), _P.partition == bindparam("the_partition"))
     .values(next_offset=bindparam("the_next"), last_timestamp=bindparam("the_timestamp"))
 )
+quick(_ANEW, _NOT_ALONE, _NEW, _NEW_BODY, _NEW_RESULT, _PUBLISH, _PROGRESS)
+
+
 _REDELIVERED = Accepted("redelivered")
 
 

@@ -16,6 +16,7 @@ from schemas.result import Cached
 from store import rows
 from store.ledger import answers, behind, look
 from store.ledger.types import UNFINISHED, Arrival, Ask
+from store.quick import quick
 from store.tables import FLYING, HEAD, IDEM, LIVE, requests
 
 _R = requests.c
@@ -34,6 +35,9 @@ _JOINED = (
         lane=case(((_R.state == "waiting") & (_R.lane > bindparam("the_lane")), bindparam("the_lane")), else_=_R.lane),
     )
 )
+
+
+quick(_LEADERS, _LED, _LIVE, _FLIGHTS, _JOINED)
 
 
 @dataclass(slots=True)

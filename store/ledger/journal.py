@@ -12,6 +12,7 @@ from schemas.usage import Price, UsageEvent
 from store import rows
 from store.ledger.answers import OutRow, moment
 from store.ledger.types import Call, Claimed, Closing, Routes
+from store.quick import quick
 from store.tables import daily_costs, executions, numbers
 
 
@@ -50,6 +51,9 @@ _COUNT_ON = rows.upserting(
         index_elements=["topic", "partition"], set_={"last": numbers.c.last + statement.excluded.last}
     ).returning(numbers.c.last),
 )
+
+
+quick(_CLOSE, _STILL_OPEN)
 
 
 def open_calls(conn: Connection, opened: Sequence[tuple[Claimed, Call]], at: float) -> None:

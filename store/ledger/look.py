@@ -11,6 +11,7 @@ from store.database import clock, now
 from store.ledger.policy import Known
 from store.ledger.purse import VERSION
 from store.ledger.types import Arrival, Position
+from store.quick import quick
 from store.tables import cancels, intake_progress, positions, requests, results
 
 _R = requests.c
@@ -50,6 +51,9 @@ _KNOWN = (
     .with_for_update()
 )
 _CANCELLED = select(cancels.c.identity).where(cancels.c.identity.in_(bindparam("identities", expanding=True)))
+
+quick(*_BEGIN.values(), _PLACES, _KNOWN, _CANCELLED)
+
 
 Places = dict[tuple[str, int], Any]
 """Topic and partition to its row of `intake_progress`."""

@@ -14,7 +14,8 @@ from store.ledger import answers, behind, journal, patience, savings, supersede
 from store.ledger.budgeting import pack, unpack
 from store.ledger.end import CLAIMED, end_rows
 from store.ledger.purse import VERSION, Moves, Purse
-from store.ledger.types import Closing, End, Hold, Move, Pool, Retry, Routes, Slot, Step, Stepped
+from store.ledger.types import Call, Claimed, Closing, End, Hold, Move, Pool, Retry, Routes, Slot, Step, Stepped
+from store.quick import quick
 from store.tables import outbox, requests, results, slots
 
 _TERMINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
@@ -84,6 +85,9 @@ _LOOK = (
 )
 _KEEP_RESULT = insert(results)
 _PUBLISH = insert(outbox)
+
+
+quick(_CALLING, _END, _BACK, _FREE, _LOOK, _KEEP_RESULT, _PUBLISH)
 
 
 def take_steps(
@@ -291,8 +295,14 @@ def _wasted(closing: Closing) -> Closing:
 
 
 def _open(conn: Connection, opening: Sequence[Step], at: float) -> None:
-    journal.open_calls(conn, [(step.claim, step.opens) for step in opening if step.opens is not None], at)
-    rows.many(conn, _CALLING, ({**_fence(step), "the_attempts": step.claim.attempts} for step in opening))
+    begin_calls(conn, [(step.claim, step.opens) for step in opening if step.opens is not None], at)
+
+
+def begin_calls(conn: Connection, opening: Sequence[tuple[Claimed, Call]], at: float) -> None:
+    """Intents of rows that are ours, and the rows `calling`."""
+    journal.open_calls(conn, opening, at)
+    told = ({"the_pk": c.pk, "the_fence": c.fence, "the_attempts": c.attempts} for c, _ in opening)
+    rows.many(conn, _CALLING, told)
 
 
 def _end(

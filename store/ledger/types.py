@@ -121,6 +121,8 @@ class Arrival:
     value: bytes | None
     headers: bytes
     """As `store.rows.pack_headers` made them."""
+    first: "First | None" = None
+    """Whoever takes it in begins it at the same time."""
 
 
 Decision = Literal[
@@ -272,6 +274,17 @@ class Call:
     prompt_version: int | None = None
     budgets: str | None = None
     """Under which its cost is counted; the ledger says it."""
+
+
+@dataclass(slots=True)
+class First:
+    """The first call of a request that is being accepted, once it is built: if its row is leased by the same transaction and
+    its slot is there, its intent stands with it.
+    """
+
+    call: Call | None = None
+    unsure: bool = False
+    """A commit may have opened it whose outcome we never learnt."""
 
 
 @dataclass(frozen=True, slots=True)

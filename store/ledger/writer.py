@@ -17,7 +17,7 @@ from schemas.errors import ErrorType, Failure
 from store import killpoint, rows
 from store.database import Database
 from store.errors import Away, BadData, Met
-from store.ledger import crowding, joining, supersede
+from store.ledger import crowding, joining, opening, supersede
 from store.ledger.accept import accept
 from store.ledger.budgeting import Known
 from store.ledger.claim import Claims, claim
@@ -28,7 +28,20 @@ from store.ledger.outgoing import mark
 from store.ledger.purse import Purse
 from store.ledger.step import free_slots, take_steps
 from store.ledger.throttle import Heard
-from store.ledger.types import Accepted, Arrival, Ask, CancelAsk, Pool, Routes, Slot, Step, Stepped, Unreadable, Want
+from store.ledger.types import (
+    Accepted,
+    Arrival,
+    Ask,
+    CancelAsk,
+    First,
+    Pool,
+    Routes,
+    Slot,
+    Step,
+    Stepped,
+    Unreadable,
+    Want,
+)
 from store.tables import requests
 
 log = structlog.get_logger(__name__)
@@ -258,6 +271,9 @@ class Writer:
                 if meetings >= _MAX_MEETINGS:
                     raise BadData(str(error)) from error
             except Away as error:
+                for first in (arrival.first for item in batch for arrival in item.arrivals):
+                    if first is not None:
+                        first.unsure = True
                 self._is_away(error)
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, _LONGEST_WAIT_S)
@@ -300,6 +316,8 @@ class Writer:
         arrivals = [arrival for item in batch for arrival in item.arrivals]
         crowding.lock(conn, arrivals)
         purse = Purse(conn, self.known, arrivals, steps)
+        if unsure := [a.first.call for a in arrivals if a.first and a.first.unsure and a.first.call]:
+            opening.undo(conn, self.routes, self.worker, unsure)
         _lock(conn, steps, arrivals)
         # arrivals first: a row that another writer made since `_lock` is waited for before the books are locked, not behind
         accepted = accept(conn, self.routes, arrivals, purse) if arrivals else []
@@ -325,6 +343,8 @@ class Writer:
         pools = {(ask.provider, ask.model) for ask in new if isinstance(ask, Ask)}
         wanted = wants.after(pools.union(*(each.woken for each in took)))
         claims = claim(conn, self.routes, self.worker, wanted) if wanted else None
+        if claims is not None and (firsts := _firsts(arrivals, accepted)):
+            claims = opening.open_first(conn, firsts, wanted, claims)
         answers: list[Any] = []
         at = 0
         for item in batch:
@@ -389,6 +409,15 @@ def _lock(conn: Connection, steps: Sequence[Step], arrivals: Sequence[Arrival]) 
     if steps:
         wanted.append(requests.c.pk.in_(rows.padded({step.claim.pk for step in steps})))
     conn.execute(select(requests.c.pk).where(or_(*wanted)).order_by(requests.c.pk).with_for_update()).all()
+
+
+def _firsts(arrivals: Sequence[Arrival], accepted: Sequence[Accepted]) -> dict[int, First]:
+    """Of rows that are new in this transaction, the calls with which they begin."""
+    return {
+        found.pk: arrival.first
+        for arrival, found in zip(arrivals, accepted, strict=True)
+        if arrival.first is not None and found.pk is not None and found.decision in {"accepted", "again"}
+    }
 
 
 def _nothing() -> tuple[set[int], set[Slot]]:

@@ -142,7 +142,7 @@ async def accept(
         async with asyncio.timeout(_ACCEPT_S):
             if what.failure is None:
                 await spine.engine.ensure_pool((what.provider, what.model))
-            (found,) = await spine.writer.accept([arrival])
+            (found,) = await spine.engine.accept([arrival])
     except (TimeoutError, StoreError) as error:
         why = str(error) or f"no commit within {_ACCEPT_S:.0f} s"
         words = f"The database is away ({why}). Whether the request was taken is not known; ask again with the same id."

@@ -145,10 +145,12 @@ class Purse:
     removed: bool = False
 
     def concerns(self, row: "Row") -> bool:
-        """Requests of the tests are all for one model."""
+        """By whose it is, and by the pool that it is in now."""
+        provider, model = POOLS[row.pool]
         whose = (not self.scope.tenant or self.scope.tenant == row.key[0]) and not self.removed
         return (
             whose
+            and (not self.scope.model or self.scope.model in {f"{provider}/{model}", f"{provider}/*"})
             and (not self.scope.key_id or self.scope.key_id == row.key_id)
             and (not self.scope.run_id or self.scope.run_id == row.run)
         )
@@ -396,6 +398,13 @@ class Model:
             row.hold = row.hold if wanted is None else wanted
             row.budgets = ids
         return ids
+
+    def is_funded(self, key: Key) -> bool:
+        """Whether its row holds what a first call of 1,000 may cost, under the very budgets that concern it now: so it is in the
+        transaction that accepts it, the only one in which a first call opens early.
+        """
+        row = self.rows[key]
+        return self._concerning(row) == row.budgets and (not row.budgets or row.hold >= 1_000)
 
     def settle(self, call: Booked) -> None:
         """It comes out of what its row holds, and what is above is an overrun."""

@@ -26,7 +26,8 @@ from store import tables
 from store.ledger import budgets, held, leaving, life, outgoing, patience, progress, queries
 from store.ledger.accept import accept
 from store.ledger.budgeting import Scope, unpack
-from store.ledger.claim import claim, ensure_slots
+from store.ledger.claim import Claims, claim, ensure_slots
+from store.ledger.opening import open_first, undo
 from store.ledger.order import Order, Queues, Rules, Waiting
 from store.ledger.step import take_steps
 from store.ledger.types import (
@@ -36,6 +37,7 @@ from store.ledger.types import (
     CancelAsk,
     Claimed,
     Closing,
+    First,
     Hold,
     Move,
     OutboxRow,
@@ -297,20 +299,60 @@ class StateTable(RuleBasedStateMachine):
 
     # ---- work
 
-    @rule(which=index, where=st.sampled_from([0, 0, 1]))
-    def claims(self, which: int, where: int = 0) -> None:
+    @rule(which=index, where=st.sampled_from([0, 0, 1]), begins=st.sampled_from([None, None, "opened", "unknown"]))
+    def claims(self, which: int, where: int = 0, begins: str | None = None) -> None:
+        """`opened`: first calls are built by then, and open where each row has its slot; `unknown`: its worker never learns."""
         worker, pool = self.workers[which % 3], POOLS[where]
         mine = [x for x in worker.leases if x.slot is None and (x.claim.provider, x.claim.model) == pool]
         held = Queues((x.claim.pair, x.claim.waiting) for x in mine)
         keys, numbers = self.model.claim(worker.name, held, self.ledger.read(_turns), where)
         want = Want(pool, SLOTS, held.counts(), held=held, order=Order(RULES))
-        found = self.ledger.write(lambda conn: claim(conn, ROUTES, worker.name, [want]))
+        firsts: dict[int, First] = {}
+
+        def work(conn: Connection) -> Claims:
+            found = claim(conn, ROUTES, worker.name, [want])
+            fresh = [row for row in found.rows if not row.attempts and self.model.is_funded((row.tenant, row.id))]
+            firsts.update({row.pk: First(call(row, attempt="-first")) for row in fresh})
+            return open_first(conn, firsts, [want], found) if begins else found
+
+        found = self.ledger.write(work)
         assert [(row.tenant, row.id) for row in found.rows] == keys
         assert [row.pinned for row in found.rows] == [self.model.rows[key].pinned for key in keys]
         assert [row.route for row in found.rows] == [self.model.rows[key].route for key in keys]
         assert [_place(slot) for slot in found.slots] == numbers
-        worker.leases += [Lease(row) for row in found.rows]
+        leases = [Lease(row) for row in found.rows]
+        worker.leases += leases
         worker.slots += found.slots
+        seated = len(found.slots) >= len(leases) + sum(held.counts())
+        opened = [lease for lease in leases if begins and seated and lease.claim.pk in firsts]
+        assert found.begun.keys() == {lease.claim.pk for lease in opened}
+        for lease in opened:
+            self._begun(worker, lease, found.begun[lease.claim.pk])
+        if opened and begins == "unknown":
+            self._never_learnt(worker, opened)
+
+    def _begun(self, worker: Worker, lease: Lease, opens: Call) -> None:
+        """Its first call is open with its lease."""
+        row, idle = self._row(lease), worker.idle_slots(lease.claim)
+        own = {
+            slot for slot in worker.slots if (slot.provider, slot.model) == (lease.claim.provider, lease.claim.model)
+        }
+        lease.call = opens
+        lease.slot = idle[0] if idle else next(iter(own - {each.slot for each in worker.leases}))
+        row.state, row.attempts = "calling", 1
+        self.model.calls[opens.id] = Booked(row.key, row.generation, 1, lease.claim.paid, 1_000, budgets=row.budgets)
+
+    def _never_learnt(self, worker: Worker, opened: list[Lease]) -> None:
+        calls = [lease.call for lease in opened if lease.call]
+        for _ in range(2):  # and the outcome of that was unknown too
+            self.ledger.write(lambda conn: undo(conn, ROUTES, worker.name, calls))
+        for lease in opened:
+            assert lease.call
+            row = self._row(lease)
+            self.model.book(lease.call.id, "error", 0, event=False)
+            row.attempts = 0
+            self.model.wait(row)
+            worker.leases.remove(lease)
 
     def _leases(self, wanted: Callable[[Worker, Lease], bool]) -> list[tuple[Worker, Lease]]:
         return [(worker, lease) for worker in self.workers for lease in worker.leases if wanted(worker, lease)]
