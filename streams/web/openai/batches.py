@@ -45,7 +45,7 @@ async def create(front: Front, request: Request) -> Response:
     endpoint, file_id = asked["endpoint"], asked["input_file_id"]
     principal_of(request).check_operation(ENDPOINTS[endpoint])
     await files.named(front, tenant, file_id)
-    new = _new(asked, tenant, principal_of(request).key_id)
+    new = _new(asked, tenant, principal_of(request).key_id, quiet=not spine.settings.chat_results)
     checks = Checks(endpoint)
     async for number, line in _lines(front, tenant, file_id):
         checks.see(number, line)
@@ -77,13 +77,14 @@ def _asked(body: Mapping[str, Any]) -> dict[str, Any]:
     return told
 
 
-def _new(asked: Mapping[str, Any], tenant: str, key_id: str | None) -> write.New:
+def _new(asked: Mapping[str, Any], tenant: str, key_id: str | None, *, quiet: bool) -> write.New:
     id_ = f"batch_{uuid_utils.uuid7().hex}"
     said = {
         "metadata": asked.get("metadata", {}),
         "input_file_id": asked["input_file_id"],
         "completion_window": asked["completion_window"],
         "key_id": key_id,
+        "quiet": quiet,
     }
     until = (datetime.now(UTC) + _WINDOW).timestamp()
     operation = ENDPOINTS[asked["endpoint"]]
