@@ -15,7 +15,7 @@ from schemas.result import Result
 from schemas.runs import NewRun
 from store.ledger.books import GROUPS
 from streams.budgets import Budget
-from streams.web import examples
+from streams.web import answering, examples
 from streams.web.messages import describing as messages
 from streams.web.messages import shape as messages_shape
 from streams.web.openai import describing as openai
@@ -154,6 +154,7 @@ def describer(app: FastAPI, operations: dict[str, Operation]) -> Callable[[], di
                     route["parameters"] = _in_path(path) + route.get("parameters", [])
                     route["responses"].pop("422", None)
                     route["responses"]["default"] = _refusal(path)
+            answering.point(made, _REF)
             app.openapi_schema = made
         return app.openapi_schema
 

@@ -23,7 +23,7 @@ DATA = (
     "streams/broker/log4j2.properties",
     "streams/sample/feedspine.jsonl",
 )
-FOLDERS = {*ROOMS, "bench", "deploy", "docs", "examples", "scripts", "tests"}
+FOLDERS = {*ROOMS, "bench", "clients", "deploy", "docs", "examples", "scripts", "tests"}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""What can be asked, with `await`; `_sync` is made from it."""

@@ -1,0 +1,175 @@
+"""The operations: one method each, with the fields of its input by name."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, Unpack
+
+from pydantic import BaseModel
+
+from genai_spine_client import answers, calls, errors
+from genai_spine_client._async.transport import AsyncTransport
+from genai_spine_client.answers import Answer
+from genai_spine_client.calls import Asking
+from genai_spine_client.schemas import classify, compare, complete, embed, execute_prompt, extract, rewrite, summarize
+from genai_spine_client.schemas.answers import Standing
+from genai_spine_client.schemas.result import Result
+
+O = TypeVar("O", bound=BaseModel)  # noqa: E741 - an output
+_FIRST_LOOK_S, _LONGEST_LOOK_S = 0.05, 1.0
+
+
+class AsyncOperations:
+    """Each call is one piece of work however often it is sent. What is None is left to the server. Raises `GenAIError`."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def summarize(
+        self,
+        content: str,
+        *,
+        max_sentences: int | None = None,
+        style: str | None = None,
+        focus: str | None = None,
+        **asking: Unpack[Asking],
+    ) -> Answer[summarize.Output]:
+        """A text in a few sentences."""
+        fields = {"content": content, "max_sentences": max_sentences, "style": style, "focus": focus}
+        return await self._typed("summarize", fields, asking, summarize.Output)
+
+    async def extract(
+        self,
+        content: str,
+        *,
+        entity_types: Sequence[str] | None = None,
+        schema: Mapping[str, Any] | None = None,
+        key_points: bool | None = None,
+        **asking: Unpack[Asking],
+    ) -> Answer[extract.Output]:
+        """What a text names, or the data that a JSON Schema asks for."""
+        fields = {"content": content, "entity_types": entity_types, "schema": schema, "key_points": key_points}
+        return await self._typed("extract", fields, asking, extract.Output)
+
+    async def classify(
+        self,
+        content: str,
+        categories: Sequence[str] | Mapping[str, str],
+        *,
+        multi_label: bool | None = None,
+        **asking: Unpack[Asking],
+    ) -> Answer[classify.Output]:
+        """Which of the categories a text belongs to; names, or names with what they mean."""
+        fields = {"content": content, "categories": categories, "multi_label": multi_label}
+        return await self._typed("classify", fields, asking, classify.Output)
+
+    async def compare(
+        self, items: Sequence[str], *, aspects: Sequence[str] | None = None, **asking: Unpack[Asking]
+    ) -> Answer[compare.Output]:
+        """What texts share and where they differ."""
+        return await self._typed("compare", {"items": items, "aspects": aspects}, asking, compare.Output)
+
+    async def rewrite(
+        self,
+        content: str,
+        *,
+        instructions: str | None = None,
+        tone: str | None = None,
+        max_words: int | None = None,
+        **asking: Unpack[Asking],
+    ) -> Answer[rewrite.Output]:
+        """A text in other words."""
+        fields = {"content": content, "instructions": instructions, "tone": tone, "max_words": max_words}
+        return await self._typed("rewrite", fields, asking, rewrite.Output)
+
+    async def complete(
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Sequence[Mapping[str, Any] | BaseModel] | None = None,
+        output_schema: Mapping[str, Any] | None = None,
+        json_object: bool | None = None,
+        repair: bool | None = None,
+        tools: Sequence[Mapping[str, Any] | BaseModel] | None = None,
+        tool_choice: str | Mapping[str, Any] | BaseModel | None = None,
+        parallel_tool_calls: bool | None = None,
+        n: int | None = None,
+        stop: Sequence[str] | None = None,
+        seed: int | None = None,
+        logprobs: int | None = None,
+        params: Mapping[str, Any] | BaseModel | None = None,
+        **asking: Unpack[Asking],
+    ) -> Answer[complete.Output]:
+        """A chat or a bare prompt; `messages`, `tools` and `tool_choice` in OpenAI's shapes."""
+        fields = {
+            "prompt": prompt,
+            "messages": messages,
+            "output_schema": output_schema,
+            "json_object": json_object,
+            "repair": repair,
+            "tools": tools,
+            "tool_choice": tool_choice,
+            "parallel_tool_calls": parallel_tool_calls,
+            "n": n,
+            "stop": stop,
+            "seed": seed,
+            "logprobs": logprobs,
+            "params": params,
+        }
+        return await self._typed("complete", fields, asking, complete.Output)
+
+    async def embed(
+        self,
+        texts: Sequence[str] | None = None,
+        *,
+        content: str | None = None,
+        dimensions: int | None = None,
+        **asking: Unpack[Asking],
+    ) -> Answer[embed.Output]:
+        """Texts as unit vectors."""
+        fields = {"texts": texts, "content": content, "dimensions": dimensions}
+        return await self._typed("embed", fields, asking, embed.Output)
+
+    async def execute_prompt(
+        self,
+        prompt: str,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        **asking: Unpack[Asking],
+    ) -> Answer[execute_prompt.Output]:
+        """A prompt of the registry or the library, with your variables."""
+        fields = {"prompt": prompt, "variables": variables, "version": version, "label": label}
+        return await self._typed("execute_prompt", fields, asking, execute_prompt.Output)
+
+    async def ask(self, operation: str, input: Mapping[str, Any], **asking: Unpack[Asking]) -> Result:  # noqa: A002
+        """Any operation by its name; the result as it came, whatever it says. Raises only where there is none."""
+        try:
+            return await self._result(operation, input, asking)
+        except errors.NoAnswer as error:
+            return error.result
+
+    async def _typed(
+        self, operation: str, fields: Mapping[str, Any], asking: Mapping[str, Any], output: type[O]
+    ) -> Answer[O]:
+        return answers.answer(await self._result(operation, fields, asking), output)
+
+    async def _result(self, operation: str, fields: Mapping[str, Any], asking: Mapping[str, Any]) -> Result:
+        """Sent under one key, then followed to its end."""
+        made, until = calls.keyed(calls.record(fields, asking)), self._transport.until(asking)
+        wait_s = max(0.0, min(calls.LONGEST_WAIT_S, until - time.monotonic()))
+        found = await self._transport.call(calls.asked(operation, made, asking.get("lane"), wait_s), until)
+        pause = _FIRST_LOOK_S
+        while isinstance(found, Standing):
+            left = until - time.monotonic()
+            if left <= 0:
+                raise errors.TimedOut(
+                    f"{operation} {found.request_id} has not ended in time; it goes on, and "
+                    f"`requests.get({found.request_id!r})` says how it stands.",
+                    request_id=found.request_id,
+                )
+            await asyncio.sleep(min(pause, left))
+            pause = min(2 * pause, _LONGEST_LOOK_S)
+            found = await self._transport.call(calls.looked(found), until)
+        return found

@@ -1,0 +1,145 @@
+# Made by `python -m scripts.client` from _async/prompts.py; change it there.
+"""The registry of prompts."""
+
+from collections.abc import Generator, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from genai_spine_client import calls
+from genai_spine_client._sync.transport import Transport
+from genai_spine_client.schemas import answers as told
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Prompts:
+    """Prompts by slug or id. `tenant`: whose; `who`: whom the history names, where the key does not say."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(
+        self,
+        *,
+        q: str | None = None,
+        category: str | None = None,
+        tag: str | None = None,
+        archived: bool = False,
+        tenant: str | None = None,
+        limit: int = 50,
+    ) -> Generator[told.PromptItem, None, None]:
+        """All that fit, lately changed first; pages are asked for as they are needed."""
+        query = {"q": q, "category": category, "tag": tag, "tenant": tenant, "limit": limit}
+        query |= {"archived": "true" if archived else None}
+        cursor: str | None = None
+        while True:
+            page = self._do("GET", None, "", told.PromptPage, query=query | {"cursor": cursor})
+            for item in page.items:
+                yield item
+            cursor = page.next
+            if cursor is None:
+                return
+
+    def get(self, prompt: str, *, tenant: str | None = None) -> told.Prompt:
+        """With its newest version, its labels, and the `revision` that `edit` takes."""
+        return self._do("GET", prompt, "", told.Prompt, query={"tenant": tenant})
+
+    def create(
+        self, slug: str, template: str, *, tenant: str | None = None, who: str | None = None, **fields: Any
+    ) -> told.Prompt:
+        """A prompt and its version 1; `fields` are those of `schemas.prompts.NewPrompt`."""
+        body = {"slug": slug, "template": template, **fields}
+        return self._do("POST", None, "", told.Prompt, query={"tenant": tenant}, body=body, who=who)
+
+    def edit(
+        self,
+        prompt: str,
+        *,
+        revision: int | None = None,
+        tenant: str | None = None,
+        who: str | None = None,
+        **changes: Any,
+    ) -> told.Prompt:
+        """A change of what it says is a new version. With `revision` of what was read: raises `Stale` where somebody else was faster."""
+        return self._do(
+            "PUT", prompt, "", told.Prompt, query={"tenant": tenant}, body=changes, revision=revision, who=who
+        )
+
+    def archive(self, prompt: str, *, tenant: str | None = None, who: str | None = None) -> told.Prompt:
+        """Put away; what was accepted with it runs all the same."""
+        return self._do("DELETE", prompt, "", told.Prompt, query={"tenant": tenant}, who=who)
+
+    def restore(self, prompt: str, *, tenant: str | None = None, who: str | None = None) -> told.Prompt:
+        """Out of the archive."""
+        return self._do("POST", prompt, "/restore", told.Prompt, query={"tenant": tenant}, who=who)
+
+    def versions(self, prompt: str, *, tenant: str | None = None) -> told.VersionList:
+        """All of them, newest first."""
+        return self._do("GET", prompt, "/versions", told.VersionList, query={"tenant": tenant})
+
+    def version(self, prompt: str, number: int, *, tenant: str | None = None) -> told.PromptVersion:
+        """One, as it was written."""
+        return self._do("GET", prompt, f"/versions/{number}", told.PromptVersion, query={"tenant": tenant})
+
+    def diff(self, prompt: str, before: int, after: int, *, tenant: str | None = None) -> told.Difference:
+        """What differs between two versions."""
+        query = {"from": before, "to": after, "tenant": tenant}
+        return self._do("GET", prompt, "/diff", told.Difference, query=query)
+
+    def labels(self, prompt: str, *, at: str | None = None, tenant: str | None = None) -> told.Labels:
+        """What each stands for, now or at a day or a moment, and every move."""
+        return self._do("GET", prompt, "/labels", told.Labels, query={"at": at, "tenant": tenant})
+
+    def move(
+        self,
+        prompt: str,
+        label: str,
+        version: int | None = None,
+        *,
+        why: str,
+        weights: Mapping[int, int] | None = None,
+        tenant: str | None = None,
+        who: str | None = None,
+    ) -> told.Prompt:
+        """Let a label stand for a version, or for several by weight."""
+        body: dict[str, Any] = {"label": label, "version": version, "why": why}
+        body |= {"weights": None if weights is None else {str(number): share for number, share in weights.items()}}
+        return self._do("POST", prompt, "/labels", told.Prompt, query={"tenant": tenant}, body=body, who=who)
+
+    def unlabel(self, prompt: str, label: str, *, tenant: str | None = None, who: str | None = None) -> told.Prompt:
+        """Take a label away."""
+        return self._do("DELETE", prompt, f"/labels/{label}", told.Prompt, query={"tenant": tenant}, who=who)
+
+    def rollback(
+        self,
+        prompt: str,
+        *,
+        why: str,
+        label: str = "production",
+        tenant: str | None = None,
+        who: str | None = None,
+    ) -> told.Prompt:
+        """To what the label stood for before its last move."""
+        body = {"label": label, "why": why}
+        return self._do("POST", prompt, "/rollback", told.Prompt, query={"tenant": tenant}, body=body, who=who)
+
+    def render(
+        self,
+        prompt: str,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        tenant: str | None = None,
+    ) -> told.Rendered:
+        """What a model would be sent; nothing is called."""
+        body = {"variables": dict(variables or {}), "version": version, "label": label}
+        return self._do("POST", prompt, "/render", told.Rendered, query={"tenant": tenant}, body=body)
+
+    def executions(self, prompt: str, *, since: str | None = None, tenant: str | None = None) -> told.Executions:
+        """What its versions did: calls, failures, cost, latency; the last 30 days if not said."""
+        return self._do("GET", prompt, "/executions", told.Executions, query={"from": since, "tenant": tenant})
+
+    def _do(self, method: str, name: str | None, below: str, model: type[M], **how: Any) -> M:
+        return self._transport.call(calls.prompt(method, name, below, model, **how))

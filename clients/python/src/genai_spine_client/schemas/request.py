@@ -1,0 +1,70 @@
+# Made by `python -m scripts.client` from schemas/request.py; change it there.
+"""A request as a producer writes it: only `input` is required."""
+
+from datetime import datetime
+from enum import IntEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+MAX_NAME = 512
+REPLAYS = "replay:"
+"""How the runs of `genai-spine replay --anew` are named; no producer may name one so."""
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""An id, a tenant, a key: 1 to 512 characters, none of them a control character."""
+
+
+class Lane(IntEnum):
+    """How urgent; the smaller number goes first. A lane is a topic, so it is chosen by where a record is written."""
+
+    REALTIME = 0
+    NORMAL = 1
+    BATCH = 2
+
+
+class Options(BaseModel):
+    """How to run the operation. Which of them change the answer is said in `CHANGE_THE_ANSWER`."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    provider: Name | None = None
+    model: Name | None = None
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    timeout_s: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] | None = None
+    cache: Literal["use", "refresh", "off"] = "use"
+    resource: Literal["any", "gpu"] = "any"
+    ordered: bool = False
+    on_ambiguous: Literal["retry", "fail", "hold"] = "retry"
+
+
+CHANGE_THE_ANSWER = ("provider", "model", "temperature", "max_tokens")
+"""The options that are part of a request's payload; two records that differ in another one are the same request."""
+
+
+class Request(BaseModel):
+    """The envelope. `input` is checked against its operation's own schema afterwards (`schemas.<operation>.Input`)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: Name | None = None
+    input: dict[str, Any]
+    options: Options = Options()
+    tenant: Name | None = None
+    idempotency_key: Name | None = None
+    supersede_key: Name | None = None
+    run_id: Name | None = None
+    deadline: AwareDatetime | None = None
+    metadata: dict[str, Any] = {}
+
+    def unknown_fields(self) -> list[str]:
+        """Fields that the contract does not know: kept away from the model, reported as a warning."""
+        own = sorted(self.model_extra or {})
+        options = sorted(self.options.model_extra or {})
+        return own + [f"options.{name}" for name in options]
+
+
+def epoch(moment: datetime | None) -> float | None:
+    """Seconds since 1970 UTC, the form in which the ledger keeps times."""
+    return None if moment is None else moment.timestamp()

@@ -1,0 +1,92 @@
+# Made by `python -m scripts.client` from schemas/runs.py; change it there.
+"""A run: work that is asked for as one, and told about as one."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+from genai_spine_client.schemas.request import Name, Options
+
+Kind = Literal["task", "workflow", "pipeline"]
+RunKind = Literal["task", "workflow", "pipeline", "batch"]
+"""A batch is made by `/v1/batches`."""
+Status = Literal["queued", "running", "succeeded", "partially_failed", "failed", "cancelled", "expired"]
+ENDED: frozenset[str] = frozenset({"succeeded", "partially_failed", "failed", "cancelled", "expired"})
+Url = Annotated[str, StringConstraints(strict=True, pattern=r"^https?://", max_length=2000)]
+
+
+class Webhook(BaseModel):
+    """Where the end of a run is told, signed as Standard Webhooks says. `secret`: `whsec_` and base64."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: Url
+    secret: Annotated[str, StringConstraints(strict=True, pattern=r"^(whsec_)?[A-Za-z0-9+/=]{24,}$")]
+
+
+class Delivery(BaseModel):
+    """How the end of a run was told. `next_try_at` is null when it was taken or given up."""
+
+    id: str
+    url: str
+    tries: int
+    delivered_at: AwareDatetime | None
+    next_try_at: AwareDatetime | None
+    said: str | None
+
+
+class NewRun(BaseModel):
+    """What is asked for. `params` are the input's fields and, beside them, options such as `model` and `max_tokens`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Kind
+    name: Annotated[str, Field(strict=True, min_length=1, max_length=200)]
+    params: dict[str, Any] = {}
+    id: Name | None = None
+    tenant: Name | None = None
+    priority: Literal["realtime", "normal", "low", "batch"] | None = None
+    lane: Literal["realtime", "normal", "batch", "gpu", "any"] | None = None
+    options: Options = Options()
+    idempotency_key: Name | None = None
+    deadline: AwareDatetime | None = None
+    webhook: Webhook | None = None
+    metadata: dict[str, Any] = {}
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, name: str) -> str:
+        return name.removeprefix("genai.")
+
+
+class Counted(BaseModel):
+    """Of a run's items. `total` is null while more may come."""
+
+    total: int | None
+    done: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    share: float | None
+
+
+class Run(BaseModel):
+    """A run as it stands. `result` is there once it has ended, unless it is too large: then `result_url` has it as JSON Lines."""
+
+    run_id: str
+    kind: RunKind
+    name: str
+    status: Status
+    tenant: str
+    progress: Counted
+    cost_usd: str
+    tokens: int
+    eta_s: float | None = None
+    result: Any = None
+    result_url: str
+    items_url: str
+    deliveries: list[Delivery] = []
+    metadata: dict[str, Any]
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None
+    ended_at: AwareDatetime | None

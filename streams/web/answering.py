@@ -1,0 +1,60 @@
+"""Which model each answer is of, for the API's description; the client reads answers with the same ones."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from schemas import answers
+from schemas.result import Result
+from schemas.runs import Run
+
+_PROMPT, _RUN, _REQUEST = "/v1/prompts/{prompt}", "/v1/runs/{run_id}", "/v1/requests/{request_id}"
+ANSWERS: Mapping[tuple[str, str], tuple[type[BaseModel], ...]] = {
+    ("get", "/v1/usage"): (answers.Usage,),
+    ("get", "/v1/costs"): (answers.Costs,),
+    ("get", "/v1/models"): (answers.ModelList,),
+    ("get", "/v1/models/{model}"): (answers.ModelItem,),
+    ("get", "/v1/requests"): (answers.RequestPage,),
+    ("get", _REQUEST): (Result, answers.Standing),
+    ("post", f"{_REQUEST}/cancel"): (answers.Cancelled,),
+    ("get", "/v1/runs"): (answers.RunPage,),
+    ("post", "/v1/runs"): (Run,),
+    ("get", _RUN): (Run,),
+    ("get", f"{_RUN}/items"): (answers.ItemPage,),
+    ("post", f"{_RUN}/cancel"): (answers.RunCancelled,),
+    ("post", f"{_RUN}/retry"): (answers.RunRetried,),
+    ("get", "/v1/prompts"): (answers.PromptPage,),
+    ("post", "/v1/prompts"): (answers.Prompt,),
+    ("get", _PROMPT): (answers.Prompt,),
+    ("put", _PROMPT): (answers.Prompt,),
+    ("delete", _PROMPT): (answers.Prompt,),
+    ("post", f"{_PROMPT}/restore"): (answers.Prompt,),
+    ("post", f"{_PROMPT}/labels"): (answers.Prompt,),
+    ("delete", f"{_PROMPT}/labels/{{label}}"): (answers.Prompt,),
+    ("post", f"{_PROMPT}/rollback"): (answers.Prompt,),
+    ("post", f"{_PROMPT}/render"): (answers.Rendered,),
+    ("get", f"{_PROMPT}/versions"): (answers.VersionList,),
+    ("get", f"{_PROMPT}/versions/{{version}}"): (answers.PromptVersion,),
+    ("get", f"{_PROMPT}/diff"): (answers.Difference,),
+    ("get", f"{_PROMPT}/labels"): (answers.Labels,),
+    ("get", f"{_PROMPT}/executions"): (answers.Executions,),
+}
+"""Method and path: several where an answer is one of them."""
+
+
+def point(made: dict[str, Any], template: str) -> None:
+    """Each answer's schema, in place: the models among the components, and a reference wherever one is answered."""
+    components = made["components"]["schemas"]
+    for (method, path), models in ANSWERS.items():
+        for model in models:
+            schema = model.model_json_schema(ref_template=template, mode="serialization")
+            for below, told in schema.pop("$defs", {}).items():
+                components.setdefault(below, told)
+            components.setdefault(model.__name__, schema)
+        found = [{"$ref": template.format(model=model.__name__)} for model in models]
+        replies = made["paths"][path][method]["responses"]
+        good = [reply for status, reply in replies.items() if status.startswith("2")]
+        for reply in good:
+            content = reply.setdefault("content", {}).setdefault("application/json", {})
+            content["schema"] = found[0] if len(found) == 1 else {"anyOf": found}
