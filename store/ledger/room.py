@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Select, bindparam, delete, exists, func, sele
 
 from store import rows
 from store.database import now
+from store.runs import old
 from store.tables import (
     bodies,
     corrections,
@@ -100,11 +101,11 @@ class Keep:
 
 def drop_bodies(conn: Connection, before: float, most: int) -> int:
     """Results that ended before then, and the texts of requests that have none left. Returns results."""
-    old = conn.execute(_OLD_RESULTS, {"before": before, "most": most}).all()
-    rows.many(conn, _DROP_RESULTS, ({"the_pk": pk, "the_generation": generation} for pk, generation in sorted(old)))
-    if old:
-        conn.execute(_DROP_BODIES, {"pks": rows.padded({row.request_pk for row in old})})
-    return len(old)
+    gone = conn.execute(_OLD_RESULTS, {"before": before, "most": most}).all()
+    rows.many(conn, _DROP_RESULTS, ({"the_pk": pk, "the_generation": generation} for pk, generation in sorted(gone)))
+    if gone:
+        conn.execute(_DROP_BODIES, {"pks": rows.padded({row.request_pk for row in gone})})
+    return len(gone)
 
 
 def drop_journal(conn: Connection, before: float, most: int) -> int:
@@ -138,8 +139,13 @@ def _leading(found: Sequence[Any], before: float) -> list[Any]:
     return old
 
 
+def drop_texts(conn: Connection, before: float, most: int) -> int:
+    """Of requests, and then of runs."""
+    return drop_bodies(conn, before, most) or old.drop(conn, before, most)
+
+
 DROPS: dict[str, Callable[[Connection, float, int], int]] = {
-    "bodies": drop_bodies,
+    "bodies": drop_texts,
     "journal": drop_journal,
     "positions": drop_positions,
 }

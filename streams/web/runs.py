@@ -303,7 +303,10 @@ async def retry(front: Front, request: Request) -> Response:
         raise Problem(409, f"The upload of the run {row.id!r} broke off, so its last items never came; send it anew.")
     if row.failed + row.stopped == 0:
         raise Problem(409, f"Every item of the run {row.id!r} has succeeded; there is nothing to run again.")
+    if row.fed < row.total and await look_up(spine, lambda conn: read.next_part(conn, row.tenant, row.id)) is None:
+        raise Problem(409, f"The last items of the run {row.id!r} are no longer kept (GENAI_KEEP_BODIES_DAYS).")
     await _write(spine, lambda conn: write.allow(conn, row.tenant, row.id))
+    quiet = orjson.loads(row.said).get("quiet", False)
     after, count = read.FIRST, 0
     while True:
         page = await look_up(
@@ -311,7 +314,7 @@ async def retry(front: Front, request: Request) -> Response:
         )
         if not page:
             break
-        count += await _again(spine, page, principal_of(request))
+        count += await _again(spine, page, principal_of(request), quiet=quiet)
         after = page[-1].pk
     # last: whoever counts it must find what runs again
     await _write(spine, lambda conn: write.reopen(conn, row.tenant, row.id, spine.worker))
@@ -320,7 +323,7 @@ async def retry(front: Front, request: Request) -> Response:
     return json(told | {"retried": count}, 202)
 
 
-async def _again(spine: Spine, page: Iterable[Any], who: Principal) -> int:
+async def _again(spine: Spine, page: Iterable[Any], who: Principal, *, quiet: bool) -> int:
     arrivals = []
     for each in page:
         value = bytes(each.value)
@@ -328,7 +331,7 @@ async def _again(spine: Spine, page: Iterable[Any], who: Principal) -> int:
         if isinstance(what, Ask) and what.failure is None:
             who.check(what)
             await spine.engine.ensure_pool((what.provider, what.model))
-            arrivals.append(Arrival(replace(what, key_id=who.key_id), None, None, value, b"[]"))
+            arrivals.append(Arrival(replace(what, key_id=who.key_id, quiet=quiet), None, None, value, b"[]"))
     try:
         if arrivals:
             await spine.writer.accept(arrivals)

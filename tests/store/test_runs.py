@@ -1,14 +1,18 @@
 """Runs in SQL, on both databases."""
 
 import pytest
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, func, insert, select, text, update
 
+from store import files
 from store.database import Database, parse_url
+from store.ledger import room
 from store.ledger.accept import accept
 from store.ledger.types import Arrival
 from store.migrate import migrate
-from store.runs import read, write
-from store.runs.tables import run_parts, runs
+from store.runs import deliveries, read, write
+from store.runs.tables import deliveries as messages
+from store.runs.tables import file_parts, run_parts, runs
+from store.runs.tables import files as kept
 from store.tables import requests, workers
 from tests.store.ground import ROUTES, asked
 from tests.store.plans import plans
@@ -143,3 +147,34 @@ async def test_the_same_run_is_made_once_and_a_part_is_fed_once(database: Databa
         await database.write(lambda conn: write.make(conn, write.New("t", "r", *_REST[:-1], b"other"), "w"))
     assert await database.read(lambda conn: conn.execute(select(requests.c.pk)).all()) == []
     await database.aclose()
+
+
+async def test_what_is_old_of_runs_goes_and_what_goes_on_stays(database: Database) -> None:
+    def work(conn: Connection) -> list[object]:
+        for id_ in ("ended", "open"):
+            row, _ = write.make(
+                conn, write.New("t", id_, *_REST), "w", [write.Part(0, 1, b"x"), write.Part(1, 1, b"y")]
+            )
+            for _ in range(2):
+                deliveries.put(conn, f"{id_}{len(_ids(conn))}", row, "https://x", "s", b"{}")
+        for name in ("old", "new"):
+            files.begin(conn, files.New("t", name, name, "batch"))
+            files.add(conn, "t", name, 0, b"data")
+            files.finish(conn, "t", name, 4, name)
+        conn.execute(update(runs).where(runs.c.id == "ended").values(ended_at=5.0))
+        conn.execute(update(kept).where(kept.c.id == "old").values(created_at=5.0))
+        conn.execute(update(messages).where(messages.c.id.in_(["ended0", "ended1"])).values(created_at=5.0))
+        deliveries.settle(conn, "ended0", "204", None, delivered=True)
+        gone = []
+        while count := room.drop(conn, "bodies", 100.0, 10):
+            gone.append(count)
+        left = conn.execute(select(run_parts.c.run_id, func.count()).group_by(run_parts.c.run_id)).all()
+        parts = conn.execute(select(file_parts.c.file_id)).scalars().all()
+        return [gone, [tuple(each) for each in left], list(parts), _ids(conn)]
+
+    assert await database.write(work) == [[2, 1, 1], [("open", 2)], ["new"], ["ended1", "open2", "open3"]]
+    await database.aclose()
+
+
+def _ids(conn: Connection) -> list[str]:
+    return list(conn.execute(select(messages.c.id).order_by(messages.c.id)).scalars())

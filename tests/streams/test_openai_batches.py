@@ -7,7 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import Connection, func, select
 
+from store.tables import outbox
 from streams.app import Spine
 from streams.web.front import Front
 from streams.web.openai import files as door
@@ -131,6 +133,23 @@ async def test_a_cancelled_batch_keeps_what_it_has_and_names_the_rest(api: httpx
     assert sum(done["request_counts"][name] for name in ("completed", "failed")) == 700
     assert {line["error"]["code"] for line in bad} == {"batch_cancelled"}
     assert len({line["custom_id"] for line in bad}) == done["request_counts"]["failed"]
+
+
+def _published(conn: Connection) -> dict[str, int]:
+    asked = select(outbox.c.topic, func.count()).group_by(outbox.c.topic)
+    return {topic: count for topic, count in conn.execute(asked)}  # noqa: C416 - rows are no pairs to mypy
+
+
+async def test_answers_go_to_nobody_but_who_made_the_batch_also_when_it_is_retried(
+    parts: tuple[Front, Spine], api: httpx.AsyncClient
+) -> None:
+    batch = await made(api, "\n".join([asked(0), asked(1, "x [fake:rejected*1]"), asked(2, temperature=9)]))
+    before = await ended(api, batch["id"])
+    retried = await api.post(f"/v1/runs/{batch['id']}/retry")
+    after = await ended(api, batch["id"])
+    published = await parts[1].database.read(_published)
+    assert [each["request_counts"]["completed"] for each in (before, after)] == [1, 2]
+    assert (retried.json()["retried"], "genai.results" in published, "genai.runs" in published) == (1, False, True)
 
 
 async def test_batches_are_listed_newest_first(api: httpx.AsyncClient) -> None:

@@ -199,3 +199,10 @@ async def test_bad_input_is_told_what_to_do(api: httpx.AsyncClient) -> None:
     task = await api.post("/v1/runs?kind=task&name=summarize", content='"x"', headers=LINES)
     lost = await api.get("/v1/runs/nope")
     assert (told, empty.status_code, task.status_code, lost.status_code) == ([], 422, 422, 404)
+
+
+async def test_a_run_stays_within_the_budget_that_was_set_for_its_id(api: httpx.AsyncClient) -> None:
+    await api.put("/v1/budgets", json={"run": "careful", "limit_usd": "0", "per": "total"})
+    told = (await api.post("/v1/runs?wait=20", json=BATCH | {"id": "careful"})).json()
+    (item, *_) = (await api.get("/v1/runs/careful/items")).json()["items"]
+    assert (told["status"], told["cost_usd"], item["error"]["type"]) == ("failed", "0.000000", "budget_exceeded")

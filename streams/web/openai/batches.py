@@ -1,5 +1,6 @@
 """`/v1/batches`: a file of requests as one run; OpenAI's words for it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -32,6 +33,8 @@ from streams.web.problems import Problem, unavailable
 KIND = "batch"
 _WINDOW = timedelta(hours=24)
 _MOST_BODY = 64 * 1024
+_BREATH = 100
+"""Lines after which others have their turn."""
 _FIELDS = frozenset({"input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after"})
 
 
@@ -49,6 +52,8 @@ async def create(front: Front, request: Request) -> Response:
     checks = Checks(endpoint)
     async for number, line in _lines(front, tenant, file_id):
         checks.see(number, line)
+        if number % _BREATH == 0:
+            await asyncio.sleep(0)
     if errors := checks.end():
         return await _failed(front, new, errors)
     await _write(spine, lambda conn: write.make(conn, new, spine.worker))
@@ -119,7 +124,9 @@ async def _fill(front: Front, request: Request, new: write.New, file_id: str) ->
             who.check(asking.ask(new, made, 0, spine.decoder))
 
     count, size, waiting, digest = 0, 0, list[bytes](), parts.digest()
-    async for _, line in _lines(front, new.tenant, file_id):
+    async for number, line in _lines(front, new.tenant, file_id):
+        if number % _BREATH == 0:
+            await asyncio.sleep(0)
         assert line is not None  # it was looked at before
         digest.update(line)
         waiting.append(item(line, new.name, deadline, check))
