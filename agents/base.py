@@ -94,6 +94,10 @@ class Operation:
     """What a request that does not say gets, by what was pinned."""
     own_wording: bool = False
     """The caller words the question, and may put it again for another version of the answer."""
+    wants: Callable[[Any], Sequence[str]] = lambda _: ()
+    """What its calls ask of a model beyond words, in the words of `providers.able`, as far as the input says."""
+    tokens: Callable[[Any], int | None] = lambda _: None
+    """What its one call reads, guessed; None: what is too long is read in parts."""
 
     def kind_with(self, traits: Traits) -> Kind:
         """Which kind of model it calls there: classify embeds where the chat model cannot classify."""

@@ -177,4 +177,4 @@ def _points(given: list[str]) -> list[str]:
     return list(dict.fromkeys(whole))[:_MOST]
 
 
-OPERATION = Operation("compare", Input, Output, compare)
+OPERATION = Operation("compare", Input, Output, compare, wants=structured.wants)

@@ -7,12 +7,13 @@ import orjson
 
 from agents import structured, user_schema
 from agents.base import Caller, More, Operation
-from providers.base import ChatAnswer, Forced, Image, Message, Tool, ToolCall
+from providers import able, tokens
+from providers.base import ChatAnswer, ChatCall, Forced, Image, Message, Tool, ToolCall
 from schemas.chat import Choose, Turn
 from schemas.complete import Choice, Input, Output
 
 MAX_TOKENS = 512
-"""For a request that names none: a model that does not stop by itself is cut here, and `finish_reason` says so."""
+"""For a request that names none and is not `whole`: a model that does not stop by itself is cut here; `finish_reason` says so."""
 _SEEDS = 2**31
 
 
@@ -73,11 +74,11 @@ def _more(asked: Input) -> More:
 
 
 async def _choice(asked: Input, caller: Caller, turns: list[Message], more: More) -> Choice:
-    schema = asked.output_schema
+    schema, most = asked.output_schema, None if asked.whole else MAX_TOKENS
     if schema is None or not asked.repair or asked.tools:
-        answer = await caller.chat(turns, schema=schema, max_tokens=MAX_TOKENS, more=more)
+        answer = await caller.chat(turns, schema=schema, max_tokens=most, more=more)
         return _told(answer, None if schema is None else _parsed(answer.text))
-    question = structured.Question(turns, schema, user_schema.acceptor(schema, "output_schema"), MAX_TOKENS, more=more)
+    question = structured.Question(turns, schema, user_schema.acceptor(schema, "output_schema"), most, more=more)
     answered = await structured.ask(caller, question)
     return _told(answered.answer, answered.value)
 
@@ -105,4 +106,26 @@ def _told(answer: ChatAnswer, parsed: Any) -> Choice:
     )
 
 
-OPERATION = Operation("complete", Input, Output, complete, check=check, own_wording=True)
+def wants(asked: Input) -> list[str]:
+    """As its call will say it."""
+    more = _more(asked)
+    turns = tuple(messages(asked))
+    call = ChatCall(
+        "",
+        turns,
+        0.0,
+        schema=asked.output_schema,
+        json_mode=more.json_mode,
+        tools=more.tools,
+        logprobs=more.logprobs,
+        params=more.params,
+    )
+    return able.wants(call)
+
+
+def length(asked: Input) -> int:
+    """The chat's tokens, guessed; images are not counted."""
+    return sum(tokens.estimate(turn.content) for turn in messages(asked))
+
+
+OPERATION = Operation("complete", Input, Output, complete, check=check, own_wording=True, wants=wants, tokens=length)

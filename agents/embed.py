@@ -30,4 +30,9 @@ async def embed(asked: Input, caller: Caller) -> Output:
     return Output(embeddings=[list(vector) for vector in found], dimensions=len(found[0]))
 
 
-OPERATION = Operation("embed", Input, Output, embed, kind="embed")
+def wants(asked: Input) -> tuple[str, ...]:
+    """Shorter vectors, perhaps."""
+    return () if asked.dimensions is None else ("dimensions",)
+
+
+OPERATION = Operation("embed", Input, Output, embed, kind="embed", wants=wants)

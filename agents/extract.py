@@ -197,4 +197,4 @@ async def _data(content: str, schema: dict[str, Any], caller: Caller) -> Any:
     return merging.merge([read.found for read in done], accept, caller, space.figures(content))
 
 
-OPERATION = Operation("extract", Input, Output, extract, check=check)
+OPERATION = Operation("extract", Input, Output, extract, check=check, wants=structured.wants)

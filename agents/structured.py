@@ -38,7 +38,7 @@ class Question(Generic[T]):
     messages: Sequence[Message]
     schema: dict[str, Any]
     accept: Callable[[Any], T]
-    max_tokens: int
+    max_tokens: int | None
     prompt: Rendered | None = None
     more: More = NO_MORE
 
@@ -60,6 +60,11 @@ class _Unusable(ValueError):
     """Shown to the model in the second call."""
 
 
+def wants(_: Any) -> tuple[str, ...]:
+    """What an operation asks of a model that gives it a schema of its own, in the words of `providers.able`."""
+    return ("response_format",)
+
+
 def question(prompt: Rendered, schema: dict[str, Any], accept: Callable[[Any], T], *, max_tokens: int) -> Question[T]:
     """A library prompt as a question."""
     return Question(messages(prompt.system, [("user", prompt.user)]), schema, accept, max_tokens, prompt)
@@ -75,7 +80,8 @@ async def ask(caller: Caller, asked: Question[T]) -> Answered[T]:
     repair = caller.render("repair", problem=first)
     shown = answer.text[:MAX_SHOWN] or "(nothing)"
     turns = [*asked.messages, Message("assistant", shown), Message("user", repair.user)]
-    room = asked.max_tokens * 2 if answer.finish_reason == "length" else asked.max_tokens
+    most = asked.max_tokens
+    room = most * 2 if most is not None and answer.finish_reason == "length" else most
     answer = await _call(caller, asked, turns, repair, room)
     try:
         return Answered(_read(answer, asked.accept), answer)
@@ -89,7 +95,7 @@ async def ask(caller: Caller, asked: Question[T]) -> Answered[T]:
 
 
 async def _call(
-    caller: Caller, asked: Question[T], turns: Sequence[Message], prompt: Rendered | None, max_tokens: int
+    caller: Caller, asked: Question[T], turns: Sequence[Message], prompt: Rendered | None, max_tokens: int | None
 ) -> ChatAnswer:
     return await caller.chat(turns, prompt=prompt, schema=asked.schema, max_tokens=max_tokens, more=asked.more)
 

@@ -9,7 +9,7 @@ import sys
 
 from rich.console import Console
 
-from bench import ledger, report, simulate
+from bench import door, ledger, report, simulate
 from bench.ground import ground, make_topics
 from bench.measures import MEASURES as OF_THE_PATH
 from bench.sides import DATABASES, FULL, SHORT
@@ -17,9 +17,9 @@ from bench.urgent import urgent
 from streams import runtime
 from streams.logging import configure
 
-LEDGER, SIMULATE = "ledger", "simulate"
+LEDGER, SIMULATE, DOOR = "ledger", "simulate", "door"
 MEASURES = {**OF_THE_PATH, "urgent": urgent}
-APART = (LEDGER, SIMULATE)
+APART = (LEDGER, SIMULATE, DOOR)
 """They stand on no broker."""
 
 
@@ -50,6 +50,8 @@ async def main(arguments: list[str]) -> None:
                 report.save(found, command)
     if SIMULATE in names:
         simulate.main(["--nodes", "1"] if wished.short else [])
+    if DOOR in names:
+        await door.main(databases, short=wished.short, console=console)
     if LEDGER in names:
         await ledger.main(short + (["--database", wished.database] if wished.database else []))
 

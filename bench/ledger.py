@@ -238,7 +238,7 @@ def told(database: str, took: dict[str, list[float]], many: int) -> Iterator[rep
 
 
 @contextmanager
-def _servers(*, postgres: bool) -> Iterator[tuple[Path, str | None]]:
+def servers(*, postgres: bool) -> Iterator[tuple[Path, str | None]]:
     folder = Path(tempfile.mkdtemp(prefix="genai-bench-"))
     server = None
     try:
@@ -273,7 +273,7 @@ async def main(arguments: Sequence[str]) -> None:
     databases = [wished.database] if wished.database else ["sqlite", "postgres"]
     rounds, records, many = (2, 200, 20_000) if wished.short else (5, 2_000, MANY)
     lines: list[report.Line] = []
-    with _servers(postgres="postgres" in databases) as (folder, server):
+    with servers(postgres="postgres" in databases) as (folder, server):
         for database in databases:
             address = server if database == "postgres" else None
             took = await measure(functools.partial(_fresh, folder, address), rounds=rounds, records=records, many=many)

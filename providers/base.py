@@ -206,6 +206,9 @@ class Able:
     """What one model can do, as its provider knows it; None: it is not known, so a call may try.
 
     `params`: which of `schemas.chat.Params` its provider passes on, and `dimensions` of embeddings. `output_tokens`: the longest answer.
+    `json_mode`: any JSON object, None: as `schema`. `temperature`: another one than 1. `forced_tools`: it may be made to call one,
+    `one_tool`: to call one at a time.
+    `thinks`: it thinks before it answers, and that counts against `max_tokens`; the room to leave for it, in tokens.
     """
 
     chat: bool | None = None
@@ -214,9 +217,16 @@ class Able:
     tools: bool | None = None
     images: bool | None = None
     logprobs: bool | None = None
+    temperature: bool | None = None
+    stop: bool | None = None
+    seed: bool | None = None
     params: frozenset[str] = frozenset()
     context_tokens: int | None = None
     output_tokens: int | None = None
+    json_mode: bool | None = None
+    forced_tools: bool | None = None
+    one_tool: bool | None = None
+    thinks: int = 0
 
 
 @runtime_checkable
@@ -253,6 +263,14 @@ class Telling(Protocol):
 
     async def shelf(self) -> Shelf:
         """Never raises `ProviderError`: a node that does not answer within some seconds is `away`."""
+
+
+@runtime_checkable
+class Lacking(Protocol):
+    """A provider that may lack what every call of it needs, such as a key."""
+
+    missing: str
+    """What is missing and which setting gives it, in a sentence: each call is refused with it. Empty: nothing is."""
 
 
 @runtime_checkable

@@ -5,7 +5,8 @@ provoke, such as `[fake:overloaded*1]`.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from providers import able
 from providers.base import (
@@ -13,6 +14,7 @@ from providers.base import (
     ChatAnswer,
     ChatCall,
     ContextTooLong,
+    Delta,
     EmbedAnswer,
     EmbedCall,
     Kind,
@@ -26,14 +28,27 @@ from providers.base import (
     Traits,
 )
 from providers.config import Config
-from providers.double import answers
+from providers.double import answers, replies
 from providers.double.counts import Counts, End
 from providers.double.faults import FAULTS, STEP_S, Behaviour, Plan, plan
 from providers.ollama import OllamaProvider
+from providers.outbound import NOTHING, Listed
+from schemas.chat import Params
 
-_ABLE = Able(schema=True, tools=False, images=False, logprobs=False)
 CHAT_MODEL = "fake"
 EMBED_MODEL = "fake-embed"
+_CHATS = Able(
+    chat=True, embed=False, schema=True, tools=True, images=True, logprobs=True, params=frozenset(Params.model_fields)
+)
+_EMBEDS = Able(
+    chat=False,
+    embed=True,
+    schema=False,
+    tools=False,
+    images=False,
+    logprobs=False,
+    params=frozenset({"dimensions"}),
+)
 
 
 class FakeProvider:
@@ -47,6 +62,11 @@ class FakeProvider:
         self.counts = Counts()
         self._how = how
         self._slots = slots
+        self._gate = asyncio.Event()
+
+    def open(self) -> None:
+        """Answers that were told to wait at the gate go on, also those to come."""
+        self._gate.set()
 
     def nodes(self) -> tuple[str, ...]:
         return ("in-process",)
@@ -64,33 +84,21 @@ class FakeProvider:
         context = self._how.context_tokens
         return Shelf((Model(CHAT_MODEL, "chat", True, context), Model(EMBED_MODEL, "embed", True, context)))
 
-    def able(self, model: str) -> Able:  # noqa: ARG002 - the port's
-        return _ABLE
+    def able(self, model: str) -> Able:
+        return replace(_EMBEDS if model == EMBED_MODEL else _CHATS, context_tokens=self._how.context_tokens)
 
     async def chat(self, call: ChatCall, node: str) -> ChatAnswer:  # noqa: ARG002 - it has one node
-        able.check(call, _ABLE)
+        able.check(call, self.able(call.model))
         texts = tuple(message.content for message in call.messages)
-        fate = await self._counted(call, texts, answers.count(texts))
-        said = self._said(call, texts, fate)
-        spent = Spent(answers.count(texts), said.tokens, gpu_seconds=fate.delay_s)
-        return ChatAnswer(said.text, "length" if said.cut else "stop", spent)
-
-    def _said(self, call: ChatCall, texts: tuple[str, ...], fate: Plan) -> answers.Answer:
-        return answers.answer(
-            texts,
-            schema=call.schema,
-            seed=(self._how.seed, call.seed),
-            max_tokens=call.max_tokens,
-            stop=call.stop,
-            cut=fate.cut,
-            gibberish=fate.gibberish,
-        )
+        fate = await self._counted(call, texts, replies.count(call))
+        answer = replies.reply(call, self._how.seed, fate)
+        return replace(answer, spent=replace(answer.spent, gpu_seconds=fate.delay_s))
 
     async def embed(self, call: EmbedCall, node: str) -> EmbedAnswer:  # noqa: ARG002 - it has one node
-        able.check(call, _ABLE)
+        able.check(call, self.able(call.model))
         longest = max((len(text.split()) for text in call.texts), default=0)
         fate = await self._counted(call, call.texts, longest)
-        vectors = tuple(map(answers.embed, call.texts))
+        vectors = tuple(answers.embed(text, call.dimensions) for text in call.texts)
         return EmbedAnswer(vectors, Spent(answers.count(call.texts), gpu_seconds=fate.delay_s))
 
     async def aclose(self) -> None:
@@ -118,25 +126,58 @@ class FakeProvider:
         if length > self._how.context_tokens:
             raise _too_long(length, self._how.context_tokens)
         fate = plan(self._how, call.tag, nth, texts)
-        hangs = fate.fault is not None and FAULTS[fate.fault].error is TimedOut
-        if hangs or fate.delay_s >= call.timeout_s:
-            await asyncio.sleep(call.timeout_s)
-            raise TimedOut(f"The double gave no whole answer within {call.timeout_s:g} s.")
-        if isinstance(call, ChatCall) and call.on_tokens is not None and fate.delay_s >= 2 * STEP_S:
-            await _telling(call.on_tokens, self._said(call, texts, fate).tokens, fate.delay_s)
-        else:
-            await asyncio.sleep(fate.delay_s)
+        try:
+            async with asyncio.timeout(call.timeout_s):
+                await self._work(call, fate)
+        except TimeoutError:
+            raise TimedOut(f"The double gave no whole answer within {call.timeout_s:g} s.") from None
         if fate.fault is not None:
             raise _error(fate.fault, fate.argument, length, self._how.context_tokens)
         return fate
 
+    async def _work(self, call: ChatCall | EmbedCall, fate: Plan) -> None:
+        """Takes the time of the call, and tells whoever wants to be told; of a call that breaks off, its first half."""
+        waits = self._gate.wait if fate.gate else None
+        if isinstance(call, ChatCall) and _is_told(call, fate):
+            await _telling(call, replies.reply(call, self._how.seed, fate), fate, waits)
+        else:
+            await asyncio.sleep(fate.delay_s)
+            if waits is not None:
+                await waits()
+        if fate.fault is not None and FAULTS[fate.fault].error is TimedOut:
+            await asyncio.Event().wait()
 
-async def _telling(told: Callable[[int], None], tokens: int, seconds: float) -> None:
+
+def _is_told(call: ChatCall, fate: Plan) -> bool:
+    """Of tokens alone, only where there is time for it."""
+    return call.on_delta is not None or (call.on_tokens is not None and fate.delay_s >= 2 * STEP_S)
+
+
+async def _telling(
+    call: ChatCall, answer: ChatAnswer, fate: Plan, waits: Callable[[], Awaitable[object]] | None
+) -> None:
     """Evenly over the time, as a model does that has read its prompt."""
-    steps = int(seconds / STEP_S)
+    pieces = _sent(replies.deltas(answer), fate)
+    steps = int(fate.delay_s / STEP_S) if fate.delay_s >= 2 * STEP_S else 1
+    told = 0
     for step in range(1, steps + 1):
-        await asyncio.sleep(seconds / steps)
-        told(tokens * step // steps)
+        await asyncio.sleep(fate.delay_s / steps)
+        until = len(pieces) * step // steps
+        for piece in pieces[told:until]:
+            if call.on_delta is not None:
+                call.on_delta(piece)
+            if waits is not None:
+                await waits()
+        told = until
+        if call.on_tokens is not None and steps > 1:
+            call.on_tokens(answer.spent.output_tokens * step // steps)
+
+
+def _sent(pieces: list[Delta], fate: Plan) -> list[Delta]:
+    """Those that leave the double before it fails."""
+    if fate.fault is None:
+        return pieces
+    return pieces[: len(pieces) // 2] if FAULTS[fate.fault].wire in ("hang midway", "cut") else []
 
 
 def _error(name: str, argument: float | None, length: int, context: int) -> ProviderError:
@@ -152,7 +193,7 @@ def _too_long(length: int, context: int) -> ContextTooLong:
     return ContextTooLong(message, {"prompt_tokens": length, "context_tokens": context})
 
 
-def at_server(url: str, *, slots: int = 4, paid: bool = True) -> OllamaProvider:
+def at_server(url: str, *, slots: int = 4, paid: bool = True, outbound: Listed = NOTHING) -> OllamaProvider:
     """The double that runs as a process of its own: reached as Ollama is, counted and priced as `fake`."""
     return OllamaProvider(
         (url,),
@@ -162,10 +203,11 @@ def at_server(url: str, *, slots: int = 4, paid: bool = True) -> OllamaProvider:
         embed_model=EMBED_MODEL,
         name="fake",
         traits=Traits(paid=paid),
+        outbound=outbound,
     )
 
 
 def make(config: Config) -> Provider:
     if config.fake_url is not None:
-        return at_server(config.fake_url, slots=config.fake_slots, paid=config.fake_paid)
+        return at_server(config.fake_url, slots=config.fake_slots, paid=config.fake_paid, outbound=config.outbound)
     return FakeProvider(config.fake, slots=config.fake_slots, paid=config.fake_paid)

@@ -1,12 +1,13 @@
-"""The double as a server that speaks Ollama's wire format, and counts: its count outlives a worker that is killed.
+"""The double as a server that speaks its providers' formats, and counts: its count outlives a worker that is killed.
 
     GET  /_counts             figures and calls by request (`?requests=0`: without them), from the header x-genai-request
-    POST /_reset              forget them
+    POST /_reset              forget them, and close the gate
+    POST /_open               open the gate for the answers that wait at it, `[fake:gate]`, and those to come
 
-`/api/chat` (streamed as NDJSON unless `stream` is false; in pieces over a latency of 0.2 s or more), `/api/embed`, `/api/tags`,
-`/api/ps`, `/api/version`; errors in the words recorded from Ollama 0.17.4. With `slots`, further calls wait in a queue of
-512, then 503, as at an Ollama. With `Behaviour.holds` it loads and throws out models as one, too. Measured with a JSON
-schema at 0 ms: 75-95 us of CPU a call, 5,500-11,000 calls/s beside its client on two shared cores.
+Which paths it has, `providers/double/wires.py` lists by format. An answer that is streamed comes in pieces over a latency of
+0.2 s or more. With `slots`, further calls wait in a queue of 512, then 503, as at an Ollama. With `Behaviour.holds` it loads
+and throws out models as one, too, and pulls them (`/api/pull`). Measured with a JSON schema at 0 ms: 75-95 us of CPU a call,
+5,500-11,000 calls/s beside its client on two shared cores.
 """
 
 import asyncio
@@ -16,26 +17,22 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from typing import Any
 
 import orjson
 
-from providers.double import answers
+from providers.double import ollama, pulling
 from providers.double.counts import Counts, End
-from providers.double.faults import FAULTS, STEP_S, Behaviour, Plan, plan
+from providers.double.faults import FAULTS, STEP_S, Behaviour, Fault, Plan, plan
 from providers.double.http1 import Connection, Request, Response
 from providers.double.loading import Loading
+from providers.double.wire import Asked, Refusal, Said, Shelf, Wire
+from providers.double.wires import WIRES
 
 MODELS = ("fake:latest", "fake-embed:latest", "llama3.2:latest", "nomic-embed-text:latest", "all-minilm:latest")
 QUEUE = 512
 
-_TEXT = "text/plain"
-_NDJSON = "application/x-ndjson"
-_WRONG_PATH = Response(b"404 page not found", 404, _TEXT)
-_WRONG_METHOD = Response(b"405 method not allowed", 405, _TEXT)
-_NO_TIME = "2026-01-01T00:00:00Z"
+_WRONG_PATH = Response(b"404 page not found", 404, "text/plain")
 
 
 @dataclass(slots=True)
@@ -43,9 +40,8 @@ class Call:
     """One call between its arrival and its end. `timer` runs while it has a slot."""
 
     connection: Connection
-    request: Request
-    body: dict[str, Any]
-    texts: tuple[str, ...]
+    tag: str
+    asked: Asked
     fate: Plan
     timer: asyncio.TimerHandle | None = None
     working: bool = False
@@ -53,6 +49,8 @@ class Call:
     """A part of its answer was sent."""
     load_s: float = 0.0
     """How much of its time it waited for its model."""
+    said: Said | None = None
+    """Its answer, while its rest waits at the gate."""
 
 
 class FakeServer:
@@ -63,19 +61,19 @@ class FakeServer:
         self.url = ""
         self._how = how
         self._slots = slots
-        self._models = models
+        self._models = list(models)
+        self._unloaded: set[str] = set()
         self._loading = Loading(how.holds, how.load_s, time.monotonic)
         self._working = 0
         self._queue: deque[Call] = deque()
         self._calls: dict[Connection, Call] = {}
+        self._gate_is_open = False
+        self._at_gate: list[Call] = []
         self._server: asyncio.Server | None = None
         self._pages: Mapping[tuple[str, str], Callable[[Request], Response]] = {
-            ("GET", "/"): lambda _: Response(b"Ollama is running", kind=_TEXT),
             ("GET", "/_counts"): self._show_counts,
             ("POST", "/_reset"): self._reset,
-            ("GET", "/api/tags"): lambda _: _json({"models": [self._described(name) for name in models]}),
-            ("GET", "/api/ps"): lambda _: _json({"models": [self._described(name) for name in self.loaded()]}),
-            ("GET", "/api/version"): lambda _: _json({"version": "0.17.4"}),
+            ("POST", "/_open"): self._open,
         }
 
     async def listen(self, host: str, port: int) -> None:
@@ -97,11 +95,21 @@ class FakeServer:
         await self.aclose()
 
     def received(self, connection: Connection, request: Request) -> None:
-        if request.path in ("/api/chat", "/api/embed"):
-            self._call(connection, request) if request.method == "POST" else connection.answer(_WRONG_METHOD)
+        for wire in WIRES:
+            if wire.kind(request.path) is not None:
+                self._call(connection, request, wire)
+                return
+        if (request.method, request.path) == ("POST", "/api/pull"):
+            self._pull(connection, request)
             return
-        page = self._pages.get((request.method, request.path))
-        connection.answer(page(request) if page is not None else _WRONG_PATH)
+        connection.answer(self._page(request))
+
+    def _page(self, request: Request) -> Response:
+        own = self._pages.get((request.method, request.path))
+        if own is not None:
+            return own(request)
+        found = (wire.page(request, self._shelf()) for wire in WIRES)
+        return next((page for page in found if page is not None), _WRONG_PATH)
 
     def left(self, connection: Connection) -> None:
         """The caller is gone: its slot is free, and the call counts as aborted."""
@@ -115,21 +123,26 @@ class FakeServer:
                 self._queue.remove(call)
         self._closed(call, "aborted")
 
-    def _call(self, connection: Connection, request: Request) -> None:
+    def _call(self, connection: Connection, request: Request, wire: Wire) -> None:
         tag = request.tag
         nth = self.counts.start(tag)
-        body, texts, refused = self._read(request)
-        if refused is not None:
+        try:
+            asked = wire.read(request, self._shelf())
+        except Refusal as refusal:
             self.counts.end(tag, "refused")
-            connection.answer(refused)
+            connection.answer(refusal.response)
             return
         if self._how.most and self._working >= self._how.most:
             self.counts.end(tag, "refused")
-            connection.answer(_failure(Plan(fault="rate_limited", argument=self._how.most_wait_s)))
+            connection.answer(wire.failure(Plan(fault="rate_limited", argument=self._how.most_wait_s)))
             return
-        call = Call(
-            connection, request, body, texts, plan(self._how, tag or f"#{self.counts.total.started}", nth, texts)
-        )
+        if asked.unloads:
+            self._unload(asked.model)
+            self.counts.end(tag, "finished")
+            connection.answer(wire.answer(asked, Plan(), self._shelf(), 0.0).whole())
+            return
+        fate = plan(self._how, tag or f"#{self.counts.total.started}", nth, asked.texts)
+        call = Call(connection, tag, asked, fate)
         if self._queue or not self._may_work(call):
             self._wait(call)
         else:
@@ -138,16 +151,37 @@ class FakeServer:
 
     def loaded(self) -> tuple[str, ...]:
         """The models in memory."""
-        return tuple(self._loading.ready_at) if self._how.holds else self._models
+        if self._how.holds:
+            return tuple(self._loading.ready_at)
+        return tuple(name for name in self._models if name not in self._unloaded)
+
+    def _unload(self, model: str) -> None:
+        self._loading.drop(_tagged(model))
+        self._unloaded.add(_tagged(model))
+
+    def _pull(self, connection: Connection, request: Request) -> None:
+        model = ollama.named(request.body)
+        if not model:
+            connection.answer(ollama.error(400, "invalid model name"))
+            return
+
+        def done() -> None:
+            if _tagged(model) not in self._models:
+                self._models.append(_tagged(model))
+
+        pulling.pull(connection, model, done)
+
+    def _shelf(self) -> Shelf:
+        return Shelf(tuple(self._models), self.loaded(), self._how.context_tokens, self._how.seed)
 
     def _may_work(self, call: Call) -> bool:
         has_slot = not self._slots or self._working < self._slots
-        return has_slot and self._loading.may_begin(_tagged(call.body["model"]))
+        return has_slot and self._loading.may_begin(_tagged(call.asked.model))
 
     def _wait(self, call: Call) -> None:
         if len(self._queue) >= QUEUE:
-            self.counts.end(call.request.tag, "refused")
-            call.connection.answer(_error(503, "server busy, please try again.  maximum pending requests exceeded"))
+            self.counts.end(call.tag, "refused")
+            call.connection.answer(call.asked.wire.failure(Plan(fault="overloaded")))
             return
         self._calls[call.connection] = call
         self._queue.append(call)
@@ -155,36 +189,59 @@ class FakeServer:
     def _work(self, call: Call) -> None:
         self._working += 1
         call.working = True
-        call.load_s = self._loading.begin(_tagged(call.body["model"]))
+        self._unloaded.discard(_tagged(call.asked.model))
+        call.load_s = self._loading.begin(_tagged(call.asked.model))
         if call.load_s:
             call.fate = replace(call.fate, delay_s=call.fate.delay_s + call.load_s)
-        if call.fate.delay_s >= 2 * STEP_S and call.fate.fault is None and self._is_streamed(call):
+        if call.fate.gate and not self._gate_is_open:
+            self._wait_at_gate(call)
+        elif call.fate.delay_s >= 2 * STEP_S and call.fate.fault is None and call.asked.streamed:
             self._stream(call)
         elif call.fate.delay_s > 0:
             call.timer = asyncio.get_running_loop().call_later(call.fate.delay_s, self._finish, call)
         else:
             self._finish(call)
 
-    def _is_streamed(self, call: Call) -> bool:
-        return call.request.path == "/api/chat" and call.body.get("stream", True) is not False
+    def _wait_at_gate(self, call: Call) -> None:
+        """Streamed: with its first pieces sent."""
+        self._at_gate.append(call)
+        if call.asked.streamed:
+            call.said = self._answer(call)
+            call.begun = True
+            call.connection.begin(call.said.content_type)
+            call.connection.more(b"".join(call.said.pieces[: call.said.opening]))
+
+    def _open(self, _: Request) -> Response:
+        self._gate_is_open = True
+        waiting, self._at_gate = self._at_gate, []
+        for call in waiting:
+            if self._calls.get(call.connection) is not call:
+                continue
+            if call.said is None:
+                self._finish(call)
+            else:
+                rest = b"".join(call.said.pieces[call.said.opening :])
+                self._piece(call, call.said.content_type, deque([rest]), 0.0)
+        return _json({})
 
     def _stream(self, call: Call) -> None:
-        """The lines evenly over the time."""
-        lines = self._answer(call).body.splitlines(keepends=True)
+        """The pieces evenly over the time."""
+        said = self._answer(call)
         steps = int(call.fate.delay_s / STEP_S)
-        pieces = [b"".join(lines[len(lines) * i // steps : len(lines) * (i + 1) // steps]) for i in range(steps)]
-        self._later(call, deque(pieces), call.fate.delay_s / steps)
+        count = len(said.pieces)
+        parts = [b"".join(said.pieces[count * i // steps : count * (i + 1) // steps]) for i in range(steps)]
+        self._later(call, said.content_type, deque(parts), call.fate.delay_s / steps)
 
-    def _later(self, call: Call, pieces: deque[bytes], seconds: float) -> None:
-        call.timer = asyncio.get_running_loop().call_later(seconds, self._piece, call, pieces, seconds)
+    def _later(self, call: Call, kind: str, pieces: deque[bytes], seconds: float) -> None:
+        call.timer = asyncio.get_running_loop().call_later(seconds, self._piece, call, kind, pieces, seconds)
 
-    def _piece(self, call: Call, pieces: deque[bytes], seconds: float) -> None:
+    def _piece(self, call: Call, kind: str, pieces: deque[bytes], seconds: float) -> None:
         if not call.begun:
             call.begun = True
-            call.connection.begin(_NDJSON)
+            call.connection.begin(kind)
         call.connection.more(pieces.popleft())
         if pieces:
-            self._later(call, pieces, seconds)
+            self._later(call, kind, pieces, seconds)
             return
         del self._calls[call.connection]
         self._closed(call, "finished")
@@ -193,94 +250,41 @@ class FakeServer:
     def _finish(self, call: Call) -> None:
         """A call that hangs keeps its slot until its caller leaves."""
         fault = FAULTS[call.fate.fault] if call.fate.fault is not None else None
-        if fault is None or fault.wire == "error":
-            del self._calls[call.connection]
-            end: End = "finished" if fault is None else "broken" if fault.executed else "refused"
-            self._closed(call, end)
-            call.connection.answer(self._answer(call) if fault is None else _failure(call.fate))
-            return
-        whole = self._answer(call).encode()
-        half = whole[: len(whole) - max(2, len(whole) // 4)]
-        if fault.wire in ("hang", "hang midway"):
-            call.connection.spoil(half if fault.wire == "hang midway" else b"", then="hang")
+        if fault is not None and fault.wire in ("hang", "hang midway"):
+            call.connection.spoil(_half(self._answer(call)) if fault.wire == "hang midway" else b"", then="hang")
             return
         del self._calls[call.connection]
-        self._closed(call, "broken")
-        if fault.wire == "broken json":
-            call.connection.answer(Response(b'{"model":"fake","message":{"role":"assistant","content":"The'))
+        end: End = "finished" if fault is None else "broken" if fault.executed else "refused"
+        self._closed(call, end)
+        if fault is not None and fault.wire in ("cut", "reset"):
+            half = _half(self._answer(call)) if fault.wire == "cut" else b""
+            call.connection.spoil(half, then="close" if fault.wire == "cut" else "reset")
         else:
-            call.connection.spoil(
-                half if fault.wire == "cut" else b"", then="close" if fault.wire == "cut" else "reset"
-            )
+            call.connection.answer(self._response(call, fault))
+
+    def _response(self, call: Call, fault: Fault | None) -> Response:
+        """A whole HTTP answer, whatever is in it."""
+        wire = call.asked.wire
+        if fault is None:
+            return self._answer(call).whole()
+        if fault.wire == "error":
+            return wire.failure(call.fate)
+        said = self._answer(call)
+        if fault.wire == "unfinished":
+            return _unfinished(said)
+        assert fault.wire in ("broken json", "empty", "failed midway")
+        return wire.spoilt(call.asked, fault.wire, said)
 
     def _closed(self, call: Call, end: End) -> None:
-        self.counts.end(call.request.tag, end)
+        self.counts.end(call.tag, end)
         if call.working:
             self._working -= 1
-            self._loading.end(_tagged(call.body["model"]))
+            self._loading.end(_tagged(call.asked.model))
         while self._queue and self._may_work(self._queue[0]):
             self._work(self._queue.popleft())
 
-    def _read(self, request: Request) -> tuple[dict[str, Any], tuple[str, ...], Response | None]:
-        """The body and its texts, or the refusal."""
-        if not request.body:
-            return {}, (), _error(400, "missing request body")
-        try:
-            body = orjson.loads(request.body)
-            model = body.get("model")
-            if request.path == "/api/chat":
-                texts = tuple(message["content"] for message in body.get("messages", ()))
-                length = answers.count(texts)
-            else:
-                given = body.get("input", ())
-                texts = (given,) if isinstance(given, str) else tuple(given)
-                length = max((len(text.split()) for text in texts), default=0)
-        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
-            return {}, (), _error(400, "unexpected EOF")
-        return body, texts, self._refusal(request.path, body, model, length)
-
-    def _refusal(self, path: str, body: dict[str, Any], model: Any, length: int) -> Response | None:
-        if not isinstance(model, str) or not model:
-            return _error(400, "model is required")
-        if model not in self._models and f"{model}:latest" not in self._models:
-            tried = f"model '{model}' not found" if path == "/api/chat" else None
-            return _error(404, tried or f'model "{model}" not found, try pulling it first')
-        if path == "/api/chat" and ("embed" in model or "minilm" in model):
-            return _error(400, f'"{model}" does not support chat')
-        context = min(self._how.context_tokens, (body.get("options") or {}).get("num_ctx") or self._how.context_tokens)
-        if length > context and body.get("truncate") is False:
-            return _error(400, "the input length exceeds the context length")
-        return None
-
-    def _answer(self, call: Call) -> Response:
-        loading = int(call.load_s * 1e9)
-        nanos = int(call.fate.delay_s * 1e9) - loading
-        times = {"total_duration": nanos + loading, "load_duration": loading}
-        times |= {"prompt_eval_count": answers.count(call.texts)}
-        if call.request.path == "/api/embed":
-            vectors = [answers.embed(text) for text in call.texts]
-            return _json({"model": call.body["model"], "embeddings": vectors} | times)
-        options = call.body.get("options") or {}
-        wished = call.body.get("format")
-        said = answers.answer(
-            call.texts,
-            schema={"type": "object"} if wished == "json" else wished,
-            seed=(self._how.seed, options.get("seed")),
-            max_tokens=options.get("num_predict"),
-            stop=tuple(options.get("stop") or ()),
-            cut=call.fate.cut,
-            gibberish=call.fate.gibberish,
-        )
-        times |= {"prompt_eval_duration": nanos // 4, "eval_count": said.tokens, "eval_duration": nanos - nanos // 4}
-        head = {"model": call.body["model"], "created_at": _NO_TIME}
-        last = {"done": True, "done_reason": "length" if said.cut else "stop"} | times
-        if call.body.get("stream", True) is False:
-            return _json(head | {"message": {"role": "assistant", "content": said.text}} | last)
-        return _streamed(head, said.text, last)
-
-    def _described(self, name: str) -> dict[str, Any]:
-        known = {"name": name, "model": name, "modified_at": _NO_TIME, "size": 0, "size_vram": 0, "digest": ""}
-        return known | {"context_length": self._how.context_tokens}
+    def _answer(self, call: Call) -> Said:
+        return call.asked.wire.answer(call.asked, call.fate, self._shelf(), call.load_s)
 
     def _show_counts(self, request: Request) -> Response:
         return _json(self.counts.snapshot(requests="requests=0" not in request.query) | {"loads": self._loading.loads})
@@ -288,6 +292,7 @@ class FakeServer:
     def _reset(self, _: Request) -> Response:
         self.counts.reset()
         self._loading.loads = {}
+        self._gate_is_open = False
         return _json({})
 
 
@@ -299,29 +304,18 @@ def _json(value: dict[str, Any]) -> Response:
     return Response(orjson.dumps(value))
 
 
-def _error(status: int, words: str) -> Response:
-    return Response(orjson.dumps({"error": words}), status)
+def _half(said: Said) -> bytes:
+    """Its head, and most of its body."""
+    whole = said.whole().encode()
+    return whole[: len(whole) - max(2, len(whole) // 4)]
 
 
-def _failure(fate: Plan) -> Response:
-    assert fate.fault is not None
-    fault = FAULTS[fate.fault]
-    wait_s = 1.0 if fate.argument is None else fate.argument
-    headers: tuple[tuple[str, str], ...] = ()
-    if fate.fault == "rate_limited":
-        headers = (("Retry-After", f"{wait_s:g}"),)
-    elif fate.fault == "rate_limited_date":
-        headers = (("Retry-After", format_datetime(datetime.now(UTC) + timedelta(seconds=wait_s), usegmt=True)),)
-    kind = "application/json; charset=utf-8" if fault.body.startswith("{") else _TEXT
-    return Response(fault.body.encode(), fault.status, kind, headers)
-
-
-def _streamed(head: dict[str, Any], text: str, last: dict[str, Any]) -> Response:
-    words = [f"{word} " for word in text.split(" ")]
-    words[-1] = words[-1][:-1]
-    lines = [head | {"message": {"role": "assistant", "content": word}, "done": False} for word in words]
-    lines.append(head | {"message": {"role": "assistant", "content": ""}} | last)
-    return Response(b"\n".join(map(orjson.dumps, lines)) + b"\n", kind=_NDJSON)
+def _unfinished(said: Said) -> Response:
+    """Whole for HTTP, and yet only the first half of what was to be said."""
+    half = Said(said.pieces[: len(said.pieces) // 2], said.content_type)
+    if len(said.pieces) == 1:
+        half = Said((said.pieces[0][: len(said.pieces[0]) // 2],), said.content_type)
+    return half.whole()
 
 
 async def start(

@@ -9,8 +9,11 @@ that would say "surely not paid" of a call that may well have been. So the error
 
 import asyncio
 import base64
+import contextlib
+import functools
 import math
-from collections.abc import Callable, Mapping
+import ssl
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -18,9 +21,11 @@ from urllib.parse import unquote
 
 import aiohttp
 import httpx
+from aiohttp.abc import AbstractResolver, ResolveResult
 from httpx_aiohttp import AiohttpTransport
 
-from providers.base import Disconnected, ProviderError, TimedOut, Unreachable, Unreadable
+from providers.base import Disconnected, ProviderError, Refused, TimedOut, Unreachable, Unreadable
+from providers.outbound import OPERATOR, Guard
 
 CONNECT_S = 2.0
 IDLE_S = 4.0
@@ -33,15 +38,47 @@ _NEVER_CONNECTED = (
 )
 
 
-def client() -> httpx.AsyncClient:
-    """As many connections as there are calls: slots are counted by the engine. Proxies of the environment are ignored."""
-    tls = httpx.create_ssl_context(trust_env=False)
+class Forbidden(OSError):
+    """An address that we do not connect to; its words say why."""
+
+
+class _Guarded(aiohttp.TCPConnector):
+    """The address that was judged is the one that is connected to, however its name was spelt and whatever it means later."""
+
+    def __init__(self, guard: Guard, tls: ssl.SSLContext, resolver: AbstractResolver | None) -> None:
+        super().__init__(limit=0, keepalive_timeout=IDLE_S, ssl=tls, resolver=resolver)
+        self._guard = guard
+
+    async def _resolve_host(
+        self, host: str, port: int, traces: Sequence[aiohttp.tracing.Trace] | None = None
+    ) -> list[ResolveResult]:
+        """One that may be reached is enough; the others are left out."""
+        found = await super()._resolve_host(host, port, traces)
+        refusals = [self._guard.refusal(host, each["host"]) for each in found]
+        may = [each for each, refused in zip(found, refusals, strict=True) if refused is None]
+        if found and not may:
+            raise Forbidden(f"{refusals[0]}; it is not connected to unless GENAI_OUTBOUND_ALLOW lists it")
+        return may
+
+
+def client(guard: Guard = OPERATOR, resolver: AbstractResolver | None = None) -> httpx.AsyncClient:
+    """As many connections as there are calls: slots are counted by the engine. Proxies of the environment are ignored.
+
+    Redirects are not followed. `guard` judges each address before it is connected to; `resolver`: another way to find addresses.
+    """
+    tls = _tls()
 
     def session() -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S, ssl=tls)
+        connector = _Guarded(guard, tls, resolver)
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
 
     return httpx.AsyncClient(transport=AiohttpTransport(verify=tls, client=session), trust_env=False)
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """One for all clients: to read the authorities takes 20 ms, and there is a client for each provider."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 async def send(
@@ -66,13 +103,44 @@ async def send(
     try:
         async with asyncio.timeout(timeout_s):
             if heard is None:
-                return await using.request(method, url, content=content, headers=headers, timeout=limits)
+                return _masked(
+                    await using.request(method, url, content=content, headers=headers, timeout=limits), headers
+                )
             async with using.stream(method, url, content=content, headers=headers, timeout=limits) as reply:
-                return await _heard(reply, heard)
+                return _masked(await _heard(reply, heard), headers)
     except TimeoutError:
         raise TimedOut(f"{origin(url)} gave no whole answer within {timeout_s:g} s.") from None
     except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError) as error:
         raise _why(error, origin(url)) from error
+
+
+_SECRETS = ("authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "x-amz-security-token")
+_LEAST_SECRET, _LEAST_IN_ANSWER = 6, 16
+"""Characters. A password may be a word that an answer holds for reasons of its own; a key is not."""
+
+
+def _masked(reply: httpx.Response, headers: Mapping[str, str] | None) -> httpx.Response:
+    """What a server says is shown to users and logged; it, or a proxy before it, may have put our key into its words."""
+    content = reply.content
+    least = _LEAST_IN_ANSWER if reply.is_success else _LEAST_SECRET
+    found = [secret for secret in _secrets(headers or {}) if len(secret) >= least and secret in content]
+    for secret in found:
+        content = content.replace(secret, b"***")
+    return _copied(reply, content) if found else reply
+
+
+def _secrets(headers: Mapping[str, str]) -> list[bytes]:
+    """Longest first; of a user and a password, the password too."""
+    found: set[str] = set()
+    for name, value in headers.items():
+        if name.lower() in _SECRETS:
+            scheme, _, rest = value.partition(" ")
+            found |= {value, rest or value}
+            if scheme.lower() == "basic":
+                with contextlib.suppress(ValueError):
+                    user = base64.b64decode(rest).decode()
+                    found |= {user, user.partition(":")[2]}
+    return sorted((each.encode() for each in found), key=len, reverse=True)
 
 
 async def _heard(reply: httpx.Response, heard: Callable[[bytes], None]) -> httpx.Response:
@@ -80,9 +148,13 @@ async def _heard(reply: httpx.Response, heard: Callable[[bytes], None]) -> httpx
     async for part in reply.aiter_bytes():
         heard(part)
         parts.append(part)
+    return _copied(reply, b"".join(parts))
+
+
+def _copied(reply: httpx.Response, content: bytes) -> httpx.Response:
     of_the_wire = {"content-encoding", "content-length", "transfer-encoding"}
     kept = [(name, value) for name, value in reply.headers.items() if name not in of_the_wire]
-    return httpx.Response(reply.status_code, headers=kept, content=b"".join(parts))
+    return httpx.Response(reply.status_code, headers=kept, content=content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +178,11 @@ def address(url: str) -> Address:
     return Address(origin(base), base, {"authorization": f"Basic {secret}"})
 
 
+def header_safe(tag: str) -> str:
+    """A request's id may hold any Unicode; a header may not."""
+    return tag.encode("ascii", "backslashreplace").decode().strip()
+
+
 def origin(url: str) -> str:
     """Scheme, host and port: what may be shown and counted."""
     try:
@@ -124,6 +201,8 @@ def _why(error: Exception, node: str) -> ProviderError:
     """
     cause = error.__cause__ if isinstance(error, httpx.HTTPError) and error.__cause__ else error
     what = str(cause) or type(cause).__name__
+    if isinstance(cause, aiohttp.ClientConnectorError) and isinstance(cause.os_error, Forbidden):
+        return Refused(f"{node} is not called: {cause.os_error}.")
     if isinstance(cause, _NEVER_CONNECTED) or isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
         return Unreachable(f"No connection to {node}: {what}. Is it running, is the address right?")
     if isinstance(cause, aiohttp.ClientResponseError) or isinstance(error, httpx.DecodingError):

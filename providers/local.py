@@ -41,7 +41,25 @@ _MODELS: dict[str, tuple[Kind, tuple[tuple[str, str], ...]]] = {
 _BATCH = 16
 """Texts of one run: at 256 tokens about a second, after which other calls have their turn and a cancel is seen."""
 
-_ABLE = Able(schema=True, tools=False, images=False, logprobs=False, context_tokens=llama.CONTEXT)
+_CHATS = Able(
+    chat=True,
+    embed=False,
+    schema=True,
+    tools=False,  # its template has no place for them
+    images=False,
+    logprobs=True,
+    params=frozenset(llama.PARAMS),
+    context_tokens=llama.CONTEXT,
+)
+_EMBEDS = Able(
+    chat=False,
+    embed=True,
+    schema=False,
+    tools=False,
+    images=False,
+    logprobs=False,
+    context_tokens=minilm.CONTEXT,
+)
 
 _SURELY_TOO_LONG = 4
 """A prompt guessed to be so many times the context is refused by the guess; a nearer one is counted by the model."""
@@ -90,12 +108,14 @@ class LocalProvider:
         }
         return Shelf(tuple(known[name] for name in await self.models()))
 
-    def able(self, model: str) -> Able:  # noqa: ARG002 - the port's
-        return _ABLE
+    def able(self, model: str) -> Able:
+        return _EMBEDS if model == minilm.NAME else _CHATS
 
     async def chat(self, call: ChatCall, node: str) -> ChatAnswer:  # noqa: ARG002 - it has one node
         _check(call.model, "chat")
-        able.check(call, _ABLE)
+        able.check(call, _CHATS)
+        if any(message.name for message in call.messages):
+            raise Unsupported(f"`{call.model}` has no place for a turn's `name`. Leave it out.", {"fields": ["name"]})
         guess = sum(tokens.estimate(message.content, llama.CONTEXT * _SURELY_TOO_LONG) for message in call.messages)
         if guess > llama.CONTEXT * _SURELY_TOO_LONG:
             raise llama.too_long(guess, llama.CONTEXT, "about ")
@@ -111,7 +131,7 @@ class LocalProvider:
 
     async def embed(self, call: EmbedCall, node: str) -> EmbedAnswer:  # noqa: ARG002 - it has one node
         _check(call.model, "embed")
-        able.check(call, _ABLE)
+        able.check(call, _EMBEDS)
         try:
             async with asyncio.timeout(call.timeout_s):
                 return await self._embed(call.texts)

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import httpx
+import orjson
 
-from providers import able, http, ollama_wire, tokens
+from providers import able, http, images, ollama_chat, ollama_wire, tokens
 from providers.base import (
     Able,
     ChatAnswer,
@@ -18,15 +19,18 @@ from providers.base import (
     ContextTooLong,
     EmbedAnswer,
     EmbedCall,
+    Image,
     Kind,
     Model,
     ModelNotFound,
     ProviderError,
     Shelf,
     Traits,
+    Unsupported,
 )
 from providers.config import Config
 from providers.ollama_wire import Prompt
+from providers.outbound import NOTHING, Guard, Listed
 
 _BIG = 1 << 18
 """Bytes from which an answer is read in a thread: 2048 vectors are 30 MB of JSON and would hold the event loop."""
@@ -35,7 +39,11 @@ _PER_MESSAGE = 5
 """Tokens of a chat template around each message, about."""
 
 _ASK_S = 5.0
-_ABLE = Able(schema=True, tools=False, images=False, logprobs=False)
+_SHOWS = 4
+"""Models that a node is asked about side by side."""
+
+_ASKED_FIRST = frozenset({"tools", "image_url", ollama_chat.THINKING})
+"""What a call wants of its model that Ollama, of a model that lacks it, would drop or refuse: asked before the first such call."""
 
 
 class OllamaProvider:
@@ -55,19 +63,23 @@ class OllamaProvider:
         embed_model: str = "nomic-embed-text:latest",
         name: str = "ollama",
         traits: Traits = Traits(paid=False),  # noqa: B008 - frozen
+        outbound: Listed = NOTHING,
     ) -> None:
         self.name = name
         self.traits = replace(traits, context_tokens=num_ctx)
-        known = [http.address(_with_scheme(url)) for url in urls]
+        known = [http.address(with_scheme(url)) for url in urls]
         self._nodes = {each.name: each for each in known}
         self._slots = slots
         self._num_ctx = num_ctx
         self._keep_alive = keep_alive
         self.holds, self.gather_s = holds, gather_s
-        self.gpu_nodes = frozenset(http.address(_with_scheme(url)).name for url in gpu_nodes)
+        self.gpu_nodes = frozenset(http.address(with_scheme(url)).name for url in gpu_nodes)
         self._models: dict[Kind, str] = {"chat": chat_model, "embed": embed_model}
-        self._http = http.client()
+        self._http = http.client(Guard("operator", outbound))
+        self._images = images.Fetcher(outbound)
         self._digests: dict[str, dict[str, str]] = {}
+        self._able: dict[tuple[str, str], tuple[str, Able]] = {}
+        """A node and a model's name to its digest and to what it can do, as the node last said."""
 
     def nodes(self) -> tuple[str, ...]:
         return tuple(self._nodes)
@@ -78,29 +90,55 @@ class OllamaProvider:
     def default_model(self, kind: Kind) -> str:
         return self._models[kind]
 
-    def able(self, model: str) -> Able:  # noqa: ARG002 - the port's
-        """As far as Ollama's protocol goes; what a model can do of it, its server says."""
-        return _ABLE
+    def able(self, model: str) -> Able:
+        """As its node last said; of a model that was not seen yet, what Ollama's protocol has."""
+        known = self._seen(_tagged(model)) or ollama_wire.UNKNOWN
+        return replace(known, context_tokens=min(self._num_ctx, known.context_tokens or self._num_ctx))
 
     async def chat(self, call: ChatCall, node: str) -> ChatAnswer:
-        able.check(call, _ABLE)
+        if _ASKED_FIRST & set(able.wants(call)) and self._seen(_tagged(call.model)) is None:
+            await self._see(node, _tagged(call.model), "")
+        able.check(call, self.able(call.model))
+        ollama_chat.refuse(call)
         prompt = self._measured(call)
-        body = ollama_wire.chat_body(call, self._num_ctx, self._keep_alive)
-        if call.on_tokens is None:
-            return ollama_wire.read_chat((await self._post(node, "/api/chat", body, call, prompt)).content)
-        reply = await self._post(node, "/api/chat", body, call, prompt, _counting(call.on_tokens))
-        return ollama_wire.read_stream(reply.content)
+        urls = [part.url for part in ollama_chat.parts(call) if isinstance(part, Image)]
+        pictures = await self._images.packed(urls, call.timeout_s) if urls else {}
+        body = ollama_chat.chat_body(call, self._num_ctx, self._keep_alive, pictures)
+        answer = await self._answered(call, node, body, prompt)
+        if call.logprobs is not None and answer.logprobs is None and answer.text:
+            words = (
+                f"{node} gave no log probabilities; Ollama 0.12.11 or later does. Update it, or leave `logprobs` out."
+            )
+            raise Unsupported(words, {"fields": ["logprobs"]}, spent=answer.spent)
+        return answer
+
+    async def _answered(self, call: ChatCall, node: str, body: bytes, prompt: Prompt) -> ChatAnswer:
+        if not ollama_chat.is_streamed(call):
+            return ollama_chat.read_chat((await self._post(node, "/api/chat", body, call, prompt)).content)
+        reader = None if call.on_delta is None else ollama_chat.Reader(call.on_delta)
+        reply = await self._post(node, "/api/chat", body, call, prompt, _both(reader, call.on_tokens))
+        if reader is not None:
+            reader(b"\n")  # its last line may be without one
+        return ollama_chat.read_stream(reply.content)
 
     async def embed(self, call: EmbedCall, node: str) -> EmbedAnswer:
         """A text above the model's context is refused by Ollama itself: only it knows how long that is."""
-        able.check(call, _ABLE)
+        able.check(call, self.able(call.model))
         longest = max(call.texts, key=len, default="")
         prompt = Prompt(tokens.estimate(longest, self._num_ctx), self._num_ctx)
         body = ollama_wire.embed_body(call, self._num_ctx, self._keep_alive)
         reply = await self._post(node, "/api/embed", body, call, prompt)
         if len(reply.content) < _BIG:
-            return ollama_wire.read_embed(reply.content, len(call.texts))
-        return await asyncio.to_thread(ollama_wire.read_embed, reply.content, len(call.texts))
+            answer = ollama_wire.read_embed(reply.content, len(call.texts))
+        else:
+            answer = await asyncio.to_thread(ollama_wire.read_embed, reply.content, len(call.texts))
+        if call.dimensions is not None and any(len(vector) != call.dimensions for vector in answer.vectors[:1]):
+            got = len(answer.vectors[0])
+            words = (
+                f"`{call.model}` at {node} gave {got} dimensions instead of {call.dimensions}. Leave `dimensions` out."
+            )
+            raise Unsupported(words, {"fields": ["dimensions"]}, spent=answer.spent)
+        return answer
 
     async def models(self) -> tuple[str, ...]:
         """Over all nodes. A node that does not answer within 5 s adds nothing."""
@@ -109,7 +147,7 @@ class OllamaProvider:
 
     def digest(self, model: str) -> str | None:
         """Over all nodes that answered when somebody last asked for the models, which /ready does all the time."""
-        named = model if ":" in model else f"{model}:latest"
+        named = _tagged(model)
         found = {digests[named] for digests in self._digests.values() if named in digests}
         return " ".join(sorted(found)) or None
 
@@ -136,10 +174,20 @@ class OllamaProvider:
             tags, loaded = await asyncio.gather(self._get(node, "/api/tags"), self._get(node, "/api/ps"))
         except ProviderError as error:
             return Shelf((), (str(error),))
-        return Shelf(ollama_wire.read_shelf(tags.content, loaded.content))
+        await self._see_all(node, tags.content)
+        return Shelf(tuple(map(self._described, ollama_wire.read_shelf(tags.content, loaded.content))))
+
+    def _described(self, model: Model) -> Model:
+        """With what its server says of it, where it does; its list says little."""
+        seen = self._seen(model.name)
+        if seen is None or seen.chat is None:
+            return model
+        kind: Kind = "chat" if seen.chat else "embed"
+        return replace(model, kind=kind, context_tokens=model.context_tokens or self.able(model.name).context_tokens)
 
     async def aclose(self) -> None:
         await self._http.aclose()
+        await self._images.aclose()
 
     async def _tags(self, node: str) -> tuple[str, ...]:
         try:
@@ -147,7 +195,39 @@ class OllamaProvider:
         except ProviderError:
             return ()
         self._digests[node] = ollama_wire.read_digests(reply.content)
+        await self._see_all(node, reply.content)
         return ollama_wire.read_models(reply.content)
+
+    def _seen(self, model: str) -> Able | None:
+        """By the first node that has said it."""
+        return next((self._able[node, model][1] for node in self._nodes if (node, model) in self._able), None)
+
+    async def _see_all(self, node: str, tags: bytes) -> None:
+        """What its models can do, of those that are new or have other weights than when they were seen."""
+        digests = ollama_wire.read_digests(tags)
+        known = dict(self._able.values())
+        self._able |= {(node, name): (each, known[each]) for name, each in digests.items() if each in known}
+        unseen = [name for name in digests if self._able.get((node, name), ("",))[0] != digests[name]]
+        for start in range(0, len(unseen), _SHOWS):
+            batch = unseen[start : start + _SHOWS]
+            await asyncio.gather(*(self._see(node, name, digests[name]) for name in batch))
+
+    async def _see(self, node: str, model: str, digest: str) -> None:
+        """A node that does not say leaves what was known."""
+        at = self._nodes[node]
+        try:
+            reply = await http.send(
+                self._http,
+                "POST",
+                f"{at.base}/api/show",
+                timeout_s=_ASK_S,
+                content=orjson.dumps({"model": model}),
+                headers={"content-type": "application/json", **at.headers},
+            )
+        except ProviderError:
+            return
+        if reply.status_code == httpx.codes.OK:
+            self._able[node, model] = digest, ollama_wire.read_able(reply.content) or ollama_wire.UNKNOWN
 
     async def _get(self, node: str, path: str) -> httpx.Response:
         at = self._nodes[node]
@@ -159,6 +239,8 @@ class OllamaProvider:
         used = 0
         for message in call.messages:
             used += tokens.estimate(message.content, room) + _PER_MESSAGE
+        for tool in call.tools:
+            used += tokens.estimate(f"{tool.name} {tool.description} {tool.parameters or ''}", room)
         if used > room:
             raise ollama_wire.too_long(Prompt(used, room))
         return Prompt(used, room)
@@ -206,6 +288,19 @@ class OllamaProvider:
         return ollama_wire.too_long(Prompt(max(prompt.tokens, context + 1), context))
 
 
+def _both(reader: Callable[[bytes], None] | None, told: Callable[[int], None] | None) -> Callable[[bytes], None] | None:
+    """Lines are parsed while they come only for somebody who reads along."""
+    counting = None if told is None else _counting(told)
+    if reader is None or counting is None:
+        return reader or counting
+
+    def heard(piece: bytes) -> None:
+        reader(piece)
+        counting(piece)
+
+    return heard
+
+
 def _counting(told: Callable[[int], None]) -> Callable[[bytes], None]:
     """A line of the stream is a token; exactly how many there were, its last line says."""
     lines = 0
@@ -218,7 +313,11 @@ def _counting(told: Callable[[int], None]) -> Callable[[bytes], None]:
     return heard
 
 
-def _with_scheme(url: str) -> str:
+def _tagged(model: str) -> str:
+    return model if ":" in model else f"{model}:latest"
+
+
+def with_scheme(url: str) -> str:
     """People write `gpu-1:11434`, as in OLLAMA_HOST."""
     return (url if "://" in url else f"http://{url}").rstrip("/")
 
@@ -239,4 +338,5 @@ def make(config: Config) -> OllamaProvider:
         gpu_nodes=config.ollama_gpu_nodes,
         chat_model=config.ollama_chat_model,
         embed_model=config.ollama_embed_model,
+        outbound=config.outbound,
     )

@@ -1,6 +1,6 @@
 """Ollama's wire format as pure functions: what a call looks like, what an answer or a refusal means.
 
-`tests/providers/test_ollama_wire.py` reads replies recorded from Ollama 0.17.4 with them.
+Chats are in `ollama_chat`. `tests/providers/test_ollama.py` reads replies recorded from Ollama 0.17.4 with them.
 """
 
 import math
@@ -8,14 +8,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 import orjson
 
 from providers.base import (
-    ChatAnswer,
-    ChatCall,
+    Able,
     ContextTooLong,
     EmbedAnswer,
     EmbedCall,
@@ -37,9 +36,12 @@ from providers.http import retry_after
 _UNIT = 1e-4
 """How far from 1 a vector's length may be before it is made 1; a float32 server is within 1e-6."""
 
-_REFUSED_WITH_500 = ("invalid format", "invalid JSON schema in format", "must be of type")
+REFUSED_WITH_500 = ("invalid format", "invalid JSON schema in format", "must be of type")
 """What Ollama says, with status 500, of a call that it has refused: it was never run and would be refused again."""
 
+
+_LACKED = {"tools": "tools", "thinking": "reasoning_effort", "vision": "image_url", "image": "image_url"}
+"""What Ollama says of a model that lacks something, in OpenAI's names."""
 
 _BY_STATUS: Mapping[int, type[ProviderError]] = {
     401: Refused,
@@ -58,107 +60,42 @@ class Prompt:
     context: int
 
 
-def chat_body(call: ChatCall, num_ctx: int, keep_alive: str) -> bytes:
-    """Streamed only for whoever wants to be told how far it is; cancelling closes the connection either way.
-
-    `truncate` and `shift` false make an Ollama that knows them (0.12.6 or later) refuse a prompt above `num_ctx`;
-    an older one ignores both and silently drops the oldest messages, so the length is estimated beforehand too.
-    Raises Rejected for what JSON cannot carry.
-    """
-    wishes = {
-        "temperature": call.temperature,
-        "num_predict": call.max_tokens,
-        "stop": list(call.stop) or None,
-        "seed": call.seed,
-    }
-    body: dict[str, Any] = {
-        "model": call.model,
-        "messages": [{"role": message.role, "content": message.content} for message in call.messages],
-        "stream": call.on_tokens is not None,
-        "truncate": False,
-        "shift": False,
-        "keep_alive": keep_alive,
-        "options": {"num_ctx": num_ctx} | {name: wish for name, wish in wishes.items() if wish is not None},
-    }
-    if call.schema is not None:
-        body["format"] = call.schema
-    return _dump(body)
-
-
 def embed_body(call: EmbedCall, num_ctx: int, keep_alive: str) -> bytes:
     """`truncate` false: a text above the model's context is refused, where Ollama's default cuts it silently."""
-    body = {"model": call.model, "input": list(call.texts), "truncate": False, "keep_alive": keep_alive}
-    return _dump(body | {"options": {"num_ctx": num_ctx}})
+    body: dict[str, Any] = {"model": call.model, "input": list(call.texts), "truncate": False}
+    body |= {"keep_alive": keep(keep_alive)}
+    shorter = {} if call.dimensions is None else {"dimensions": call.dimensions}
+    return dump(body | shorter | {"options": {"num_ctx": num_ctx}})
 
 
-def _dump(body: dict[str, Any]) -> bytes:
+def keep(words: str) -> str | int:
+    """A bare number is seconds, `-1` for ever: Ollama takes it as a number only, and a text with a unit (`30m`)."""
+    try:
+        return int(words)
+    except ValueError:
+        return words
+
+
+def dump(body: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(body)
     except TypeError as error:  # a lone surrogate, or an integer above 64 bits in a schema
         raise Rejected(f"The call cannot be written as JSON: {error}.") from None
 
 
-def read_chat(body: bytes) -> ChatAnswer:
-    """Raises Unreadable, and ServerError for a failure that came too late for a status of its own."""
-    reply = _object(body)
-    if "error" in reply:
-        raise ServerError(f"Ollama says: {reply['error']}", spent=_spent(reply))
-    text = _piece(reply)
-    if not isinstance(text, str) or reply.get("done") is not True:
-        raise Unreadable("Ollama's answer holds no whole message.", spent=_spent(reply))
-    return ChatAnswer(text, _finish(reply), _spent(reply))
-
-
-def read_stream(body: bytes) -> ChatAnswer:
-    """A streamed answer: one JSON a line, the text in pieces, the counters in the last one. Raises what `read_chat` raises.
-
-    Ollama before 0.12 has begun the answer when it refuses a call's form: that error is its first line.
-    """
-    lines = _lines(body)
-    last = lines[-1] if lines else {}
-    if "error" in last and len(lines) == 1 and any(sign in str(last["error"]) for sign in _REFUSED_WITH_500):
-        raise Rejected(f"Ollama says: {last['error']}")
-    if "error" in last:
-        raise ServerError(f"Ollama says: {last['error']}")
-    pieces = [_piece(line) for line in lines]
-    if last.get("done") is not True or not all(isinstance(piece, str) for piece in pieces):
-        raise Unreadable("Ollama's answer holds no whole message.", spent=_spent(last))
-    return ChatAnswer("".join(map(str, pieces)), _finish(last), _spent(last))
-
-
-def _lines(body: bytes) -> list[dict[str, Any]]:
-    """All lines in one parse, which takes a third of the time; one by one where that fails, to say which one is wrong."""
-    try:
-        found = orjson.loads(b"[" + body.strip().replace(b"\n", b",") + b"]")
-    except orjson.JSONDecodeError:
-        found = None
-    if isinstance(found, list) and all(isinstance(line, dict) for line in found):
-        return found
-    return [_object(line) for line in body.split(b"\n") if line.strip()]
-
-
-def _piece(line: dict[str, Any]) -> Any:
-    message = line.get("message")
-    return message.get("content") if isinstance(message, dict) else None
-
-
-def _finish(last: dict[str, Any]) -> Literal["stop", "length"]:
-    return "length" if last.get("done_reason") == "length" else "stop"
-
-
 def read_embed(body: bytes, count: int) -> EmbedAnswer:
     """Raises Unreadable, also for a vector that has no direction or another length than its neighbours."""
-    reply = _object(body)
+    reply = read_object(body)
     vectors = reply.get("embeddings")
     if not isinstance(vectors, list) or len(vectors) != count:
-        raise Unreadable(f"Ollama's answer does not hold one vector for each of {count} texts.", spent=_spent(reply))
+        raise Unreadable(f"Ollama's answer does not hold one vector for each of {count} texts.", spent=spent(reply))
     try:
         units = tuple(_unit(vector) for vector in vectors)
     except (TypeError, ValueError):
-        raise Unreadable("Ollama's answer holds a vector that is none.", spent=_spent(reply)) from None
+        raise Unreadable("Ollama's answer holds a vector that is none.", spent=spent(reply)) from None
     if len({len(unit) for unit in units}) > 1:
-        raise Unreadable("Ollama's answer holds vectors of different dimensions.", spent=_spent(reply))
-    return EmbedAnswer(units, _spent(reply))
+        raise Unreadable("Ollama's answer holds vectors of different dimensions.", spent=spent(reply))
+    return EmbedAnswer(units, spent(reply))
 
 
 def _unit(vector: list[float]) -> tuple[float, ...]:
@@ -170,7 +107,7 @@ def _unit(vector: list[float]) -> tuple[float, ...]:
     return tuple(each / length for each in vector)
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def read_object(body: bytes) -> dict[str, Any]:
     try:
         reply = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -180,7 +117,7 @@ def _object(body: bytes) -> dict[str, Any]:
     return reply
 
 
-def _spent(reply: dict[str, Any]) -> Spent:
+def spent(reply: dict[str, Any]) -> Spent:
     """Durations are nanoseconds of the node's own work, its queue and the loading of the model left out."""
     counts = [reply.get(name) for name in ("prompt_eval_count", "eval_count")]
     nanos = [reply.get(name) for name in ("prompt_eval_duration", "eval_duration", "total_duration")]
@@ -206,12 +143,13 @@ def refusal(reply: httpx.Response, node: str, model: str, prompt: Prompt) -> Pro
     said = f"{node} says: {words}"
     if "exceed" in words and "context" in words:
         return too_long(_told(words) or prompt, said)
-    if any(sign in words for sign in _REFUSED_WITH_500):
+    if any(sign in words for sign in REFUSED_WITH_500):
         return Rejected(said)
     if status == httpx.codes.NOT_FOUND:
         return ModelNotFound(f"{node} has no model `{model}`.")
-    if status == httpx.codes.BAD_REQUEST and "does not support" in words:
-        return Unsupported(said)
+    if status == httpx.codes.BAD_REQUEST and (match := re.search(r"does not support ([a-z]+)", words)):
+        fields = _LACKED.get(match[1])
+        return Unsupported(said, {"fields": [fields]} if fields else {})
     return _by_status(status)(said, retry_after_s=wait_s)
 
 
@@ -279,6 +217,32 @@ def read_digests(body: bytes) -> dict[str, str]:
         return {str(each["name"]): str(each["digest"]) for each in orjson.loads(body)["models"] if each.get("digest")}
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return {}
+
+
+_NATIVE = ("top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "dimensions")
+UNKNOWN = Able(schema=True, params=frozenset({*_NATIVE, "reasoning_effort"}))
+"""Of a model that was not seen yet: what Ollama's protocol has, it may have."""
+
+
+def read_able(show: bytes) -> Able | None:
+    """What `/api/show` says that a model can do; None: it does not say, as Ollama before 0.6.4."""
+    try:
+        reply = orjson.loads(show)
+        told = reply["capabilities"]
+        lengths = [v for name, v in (reply.get("model_info") or {}).items() if name.endswith(".context_length")]
+        abilities = frozenset(map(str, told))
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return None
+    chats = "completion" in abilities
+    return Able(
+        chat=chats,
+        embed="embedding" in abilities,
+        schema=chats,
+        tools="tools" in abilities,
+        images="vision" in abilities,
+        params=frozenset({*_NATIVE, *(["reasoning_effort"] if "thinking" in abilities else [])}),
+        context_tokens=lengths[0] if lengths and isinstance(lengths[0], int) else None,
+    )
 
 
 _EMBEDS = ("bert", "embed")

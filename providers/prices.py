@@ -1,17 +1,19 @@
-"""What a call costs, from a table: pure functions to whole nano-dollars.
+"""What a call costs, to whole nano-dollars: by the own table first, then by the list of genai-prices.
 
 An unknown price is None, which is counted and shown, never a silent 0. Free are only `local` and `ollama`, and that is said
 as the price's source: `default`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
 from providers import tokens
 from providers.base import ChatCall, EmbedCall, Spent
+from providers.listed import SOURCE, STANDARD, Listed
 from schemas.money import to_nano
 from schemas.usage import Price
 
@@ -25,11 +27,14 @@ _PER_MESSAGE = 8
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Dollars per million tokens and per GPU-second. `cached` None: cached tokens cost what other input costs."""
+    """Dollars per million tokens and per GPU-second. `cached` None: tokens out of a provider's cache cost what other input costs;
+    so do those written into it, `cache_write`.
+    """
 
     input: Decimal = Decimal(0)
     output: Decimal = Decimal(0)
     cached: Decimal | None = None
+    cache_write: Decimal | None = None
     gpu_second: Decimal = Decimal(0)
 
 
@@ -55,42 +60,79 @@ DEFAULTS_VERSION = "1"
 
 @dataclass(frozen=True, slots=True)
 class PriceTable:
-    """Looked up as `provider/model`, then `provider/*`, then in `DEFAULTS`."""
+    """Looked up as `provider/model`, then `provider/*`, then in `DEFAULTS`, then in the list. A line of another service tier than
+    the standard one is named `provider/model@tier`: where an own line prices a model, a tier without a line has no price.
+    """
 
     entries: Mapping[str, Entry]
     version: str
     source: str = "settings"
+    listed: Listed = field(default_factory=Listed, compare=False)
 
-    def of(self, provider: str, model: str, spent: Spent) -> Priced:
-        """The cost of one call; None where no line prices it, or a line by GPU-seconds prices a call that tells none."""
-        found = self.line(provider, model)
-        return Priced(None, None) if found is None else _priced(found[0], spent, found[1])
+    def of(self, provider: str, model: str, spent: Spent, at: datetime | None = None) -> Priced:
+        """The cost of one call at a moment (now); None where nothing prices it, or a line by GPU-seconds prices a call that tells none."""
+        if self._own(provider, model) is not None:
+            found = self._line(provider, model, spent.tier)
+            return Priced(None, None) if found is None else _priced(found[0], spent, found[1])
+        rates = self.listed.rates(provider, model, spent.tier, at)
+        dollars = None if rates is None else rates.dollars(spent)
+        if dollars is None:
+            return Priced(None, None)
+        return Priced(to_nano(dollars), Price(source=SOURCE, version=self.listed.version))
+
+    def is_free(self, provider: str, model: str) -> bool:
+        """Whether it surely costs nothing, whatever is asked."""
+        own = self._own(provider, model)
+        return own is not None and own[0] == _FREE
 
     def line(self, provider: str, model: str) -> tuple[Entry, Price] | None:
-        """The line that prices this model, and where it stands."""
-        for name in (f"{provider}/{model}", f"{provider}/*"):
+        """The line that prices this model, and where it stands; of one that is listed its prices now, of short prompts."""
+        own = self._own(provider, model)
+        if own is not None:
+            return own
+        rates = self.listed.rates(provider, model)
+        if rates is None or rates.input is None:
+            return None
+        output = Decimal(0) if rates.output is None else rates.output.base
+        cached, written = (None if rate is None else rate.base for rate in (rates.cached, rates.written))
+        entry = Entry(rates.input.base, output, cached, written)
+        return entry, Price(source=SOURCE, version=self.listed.version)
+
+    def _own(self, provider: str, model: str, tier: str = "") -> tuple[Entry, Price] | None:
+        for name in (f"{provider}/{model}{tier}", f"{provider}/*{tier}"):
             if name in self.entries:
                 return self.entries[name], Price(source=self.source, version=self.version)
         default = DEFAULTS.get(f"{provider}/*")
         return None if default is None else (default, Price(source="default", version=DEFAULTS_VERSION))
 
+    def _line(self, provider: str, model: str, tier: str) -> tuple[Entry, Price] | None:
+        """Of a model that has an own line: of its tier, unless the standard one is free or a default."""
+        own = self._own(provider, model)
+        if own is None or tier in STANDARD or own[0] == _FREE or own[1].source != self.source:
+            return own
+        of_tier = self._own(provider, model, f"@{tier}")
+        return None if of_tier is None or of_tier[1].source != self.source else of_tier
 
-def table(entries: Mapping[str, Mapping[str, Any]], version: str) -> PriceTable:
-    """From the shape of the settings: name -> `input_per_million`, `output_per_million`, `cached_per_million`, `per_gpu_second`.
+
+def table(entries: Mapping[str, Mapping[str, Any]], version: str, listed: Listed | None = None) -> PriceTable:
+    """From the shape of the settings: name -> `input_per_million`, `output_per_million`, `cached_per_million`,
+    `cache_write_per_million`, `per_gpu_second`.
 
     Raises ValueError for a name without a slash and for what is no non-negative decimal number.
     """
-    return PriceTable({name: _entry(name, line) for name, line in entries.items()}, version)
+    own = {name: _entry(name, line) for name, line in entries.items()}
+    return PriceTable(own, version, listed=listed or Listed())
 
 
 def _entry(name: str, line: Mapping[str, Any]) -> Entry:
     if "/" not in name:
         raise ValueError(f"price `{name}`: write `provider/model` or `provider/*`")
-    cached = line.get("cached_per_million")
+    cached, written = line.get("cached_per_million"), line.get("cache_write_per_million")
     return Entry(
         input=_amount(name, line.get("input_per_million", "0")),
         output=_amount(name, line.get("output_per_million", "0")),
         cached=None if cached is None else _amount(name, cached),
+        cache_write=None if written is None else _amount(name, written),
         gpu_second=_amount(name, line.get("per_gpu_second", "0")),
     )
 
@@ -111,25 +153,33 @@ def _priced(entry: Entry, spent: Spent, price: Price) -> Priced:
 
 
 def _dollars(entry: Entry, spent: Spent) -> Decimal | None:
-    """Exact; rounded once, by the caller. Cached tokens are a part of the input tokens."""
+    """Exact; rounded once, by the caller. Tokens read from a cache and written into it are a part of the input tokens."""
     if entry.gpu_second and spent.gpu_seconds is None:
         return None
     cached = min(spent.cached_tokens, spent.input_tokens)
+    written = min(spent.cache_write_tokens, spent.input_tokens - cached)
     cached_price = entry.input if entry.cached is None else entry.cached
-    by_tokens = entry.input * (spent.input_tokens - cached) + cached_price * cached + entry.output * spent.output_tokens
+    written_price = entry.input if entry.cache_write is None else entry.cache_write
+    plain = entry.input * (spent.input_tokens - cached - written)
+    by_tokens = plain + cached_price * cached + written_price * written + entry.output * spent.output_tokens
     return by_tokens / _MILLION + entry.gpu_second * Decimal(str(spent.gpu_seconds or 0))
 
 
-def upper_estimate(call: ChatCall | EmbedCall, output_limit: int = 4096) -> Spent:
+OUTPUT_LIMIT = 4096
+"""Tokens of an answer of which nobody said how long it may be."""
+
+
+def upper_estimate(call: ChatCall | EmbedCall, output_limit: int = OUTPUT_LIMIT) -> Spent:
     """What a call that nobody heard of again can have used at most, about: `estimated` is true.
 
     Output: `max_tokens`, or `output_limit` where the call set none. GPU-seconds: its whole time-out.
     """
     if isinstance(call, EmbedCall):
         texts: list[str] = list(call.texts)
-        output = 0
+        output, tier = 0, ""
     else:
         texts = [message.content for message in call.messages]
+        tier = str(call.params.get("service_tier") or "")
         output = output_limit if call.max_tokens is None else call.max_tokens
     prompt = sum(int(tokens.estimate(text) * _MARGIN) + _PER_MESSAGE for text in texts)
-    return Spent(prompt, output, estimated=True, gpu_seconds=call.timeout_s)
+    return Spent(prompt, output, tier=tier, estimated=True, gpu_seconds=call.timeout_s)

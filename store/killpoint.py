@@ -15,7 +15,7 @@ from store.errors import BadKillPoint
 VARIABLE = "GENAI_KILL_AT"
 POINTS: Mapping[str, str] = {
     "accepted": "records are in the ledger, their offsets are not acked",
-    "leased": "rows and slots are ours, nothing has begun",
+    "leased": "rows and slots are ours; of some the first intent stands already, no byte has left",
     "intended": "a call's intent is committed, its first byte has not left",
     "called": "a call was sent, its answer is not here",
     "answered": "an answer is here, its commit is not",

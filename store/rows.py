@@ -9,6 +9,8 @@ import orjson
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
+from store.quick import QuickConnection, quick
+
 T = TypeVar("T")
 Headers = Sequence[tuple[str, bytes]]
 
@@ -51,6 +53,7 @@ def upsert(conn: Connection, table: Table) -> Any:
 def upserting(table: Table, finish: Callable[[Any], Any]) -> Callable[[Connection], Any]:
     """The same, finished and built once: to build a statement takes SQLAlchemy four times as long as to run it."""
     made = {"sqlite": finish(sqlite.insert(table)), "postgresql": finish(postgresql.insert(table))}
+    quick(*made.values())
     return lambda conn: made[conn.dialect.name]
 
 
@@ -69,5 +72,7 @@ def padded(values: Iterable[T]) -> list[T]:
 def many(conn: Connection, statement: Any, rows: Iterable[Mapping[str, Any]]) -> None:
     """Run `statement` once per row, in one round trip; nothing for no rows."""
     listed = list(rows)
-    if listed:
+    if listed and isinstance(conn, QuickConnection):
+        conn.soon(statement, listed)
+    elif listed:
         conn.execute(statement, listed)

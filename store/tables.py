@@ -16,6 +16,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    UniqueConstraint,
     text,
 )
 
@@ -85,6 +86,14 @@ requests = Table(
         comment="its deadline or the end of its patience, what is sooner",
     ),
     Column("weight", Integer, nullable=False, server_default="0", comment="tokens it may take, guessed"),
+    Column("key_id", Text, comment="whose key brought it over HTTP"),
+    Column("budgets", Text, comment="under which it holds budget_nano"),
+    Column(
+        "quiet", Boolean, nullable=False, server_default=text("false"), comment="only its caller is told its answer"
+    ),
+    Column("streamed", Boolean, nullable=False, server_default=text("false"), comment="its caller reads along"),
+    Column("route", Text, comment="JSON: its route's name, arm and targets that are left"),
+    Column("move_at", Double, comment="then it goes to its next target"),
 )
 
 # words and not bound values: PostgreSQL's generic plans use a partial index only for the very words of its condition
@@ -128,6 +137,8 @@ Index(
     postgresql_where=STANDING,
 )
 
+MOVING = text("move_at IS NOT NULL AND state = 'waiting' AND behind = 0")
+Index("requests_moving", requests.c.move_at, sqlite_where=MOVING, postgresql_where=MOVING)
 QUEUED = text("order_key IS NOT NULL AND completed_at IS NULL")
 Index("requests_queued", requests.c.order_key, requests.c.turn, sqlite_where=QUEUED, postgresql_where=QUEUED)
 HEAD = text("order_key IS NOT NULL AND completed_at IS NULL AND behind = 0")
@@ -141,6 +152,12 @@ FLYING = text("fingerprint IS NOT NULL AND behind = 0 AND completed_at IS NULL")
 Index("requests_live", requests.c.fingerprint, sqlite_where=LIVE, postgresql_where=LIVE)
 CACHED = text("fingerprint IS NOT NULL AND completed_at IS NOT NULL")
 Index("requests_cached", requests.c.completed_at, requests.c.answer_bytes, sqlite_where=CACHED, postgresql_where=CACHED)
+
+KEYED = text("key_id IS NOT NULL AND completed_at IS NULL")
+Index("requests_key", requests.c.key_id, sqlite_where=KEYED, postgresql_where=KEYED)
+
+HOLDING = text("budget_nano IS NOT NULL AND completed_at IS NULL")
+Index("requests_holding", requests.c.budgets, sqlite_where=HOLDING, postgresql_where=HOLDING)
 
 # lists, newest first; behind the key stands the lane, so that counting by state and lane reads the index alone
 _AGE = (requests.c.accepted_at, requests.c.pk)
@@ -205,6 +222,10 @@ executions = Table(
     Column("answer", LargeBinary, comment="kept while another attempt may take it over"),
     Column("opened_at", Double, nullable=False),
     Column("closed_at", Double),
+    Column("budgets", Text, comment="under which its cost is counted"),
+    Column("cache_write_tokens", Integer, nullable=False, server_default="0"),
+    Column("reasoning_tokens", Integer, nullable=False, server_default="0"),
+    Column("tier", Text, comment="as the provider said it"),
 )
 
 _PROMPTED = text("prompt IS NOT NULL")
@@ -229,6 +250,17 @@ generating = Table(
     comment="how far long calls are; may be lost at any time",
 )
 
+pieces = Table(
+    "pieces",
+    metadata,
+    Column("request_pk", _PK, primary_key=True, autoincrement=False),
+    Column("fence", BigInteger, primary_key=True, autoincrement=False, comment="of the lease that made them"),
+    Column("number", Integer, primary_key=True, autoincrement=False, comment="from 0, without a gap"),
+    Column("body", LargeBinary, nullable=False, comment="JSON: what came since the number before"),
+    Column("at", Double, nullable=False),
+    comment="of answers that a caller of another process reads along; taken away when they are read; may be lost",
+)
+
 daily_costs = Table(
     "daily_costs",
     metadata,
@@ -242,6 +274,17 @@ daily_costs = Table(
     Column("cached_tokens", BigInteger, nullable=False),
     Column("cost_nano", BigInteger, nullable=False),
     Column("unpriced_calls", BigInteger, nullable=False),
+)
+
+daily_savings = Table(
+    "daily_savings",
+    metadata,
+    Column("date", Text, primary_key=True, comment="UTC day, YYYY-MM-DD"),
+    Column("route", Text, primary_key=True),
+    Column("tenant", Text, primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("saved_nano", BigInteger, nullable=False),
+    comment="of requests that had time to wait for a cheaper model",
 )
 
 outbox = Table(
@@ -361,6 +404,29 @@ quotas = Table(
     comment="pools whose calls or tokens a minute are bounded by a setting",
 )
 
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True, comment="stays the same when the key is rotated"),
+    Column("prefix", Text, nullable=False, unique=True, comment="what may be shown of the key; it is found by it"),
+    Column("digest", LargeBinary, nullable=False, comment="SHA-256 of the whole key"),
+    Column("old_prefix", Text, unique=True, comment="of the key before the last rotation"),
+    Column("old_digest", LargeBinary),
+    Column("old_until", Double, comment="until then that one works too"),
+    Column("name", Text, nullable=False),
+    Column("tenant", Text, comment="null: it may name any"),
+    Column("scopes", LargeBinary, nullable=False, comment="JSON: operations, models, lanes, admin"),
+    Column("rpm", Integer, comment="requests a minute"),
+    Column("tpm", BigInteger, comment="tokens a minute, by upper estimates"),
+    Column("concurrency", Integer, comment="unfinished requests at a time"),
+    Column("made_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("rotated_at", Double),
+    Column("revoked_at", Double),
+    Column("used_at", Double, comment="about when it was used last; written behind the requests"),
+    Column("version", BigInteger, nullable=False, comment="another number after each change; see store/keys.py"),
+)
+
 workers = Table(
     "workers",
     metadata,
@@ -412,3 +478,78 @@ replay_items = Table(
 
 OPEN_ITEM = text("replay_pk IS NOT NULL AND cost_nano IS NULL")
 Index("replay_items_open", replay_items.c.run, sqlite_where=OPEN_ITEM, postgresql_where=OPEN_ITEM)
+
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("id", _PK, primary_key=True, autoincrement=True),
+    Column("tenant", Text, nullable=False, comment="whose requests; empty: everybody's"),
+    Column("key_id", Text, nullable=False, comment="empty: whatever key brought them"),
+    Column("model", Text, nullable=False, comment="provider/model or provider/*; empty: any"),
+    Column("run_id", Text, nullable=False, comment="empty: of any run or none"),
+    Column("period", Text, nullable=False, comment="day, month, total"),
+    Column("limit_nano", BigInteger, nullable=False),
+    Column("hard", Boolean, nullable=False, comment="false: it only counts"),
+    Column("unpriced", Boolean, nullable=False, comment="lets calls pass that nothing prices"),
+    Column("since", Double, nullable=False, comment="when the period began that is counted here"),
+    Column("spent_nano", BigInteger, nullable=False),
+    Column("reserved_nano", BigInteger, nullable=False),
+    Column("overrun_nano", BigInteger, nullable=False, comment="of it what calls cost above their hold"),
+    Column("unpriced_calls", BigInteger, nullable=False),
+    Column("refused", BigInteger, nullable=False, comment="requests that did not fit"),
+    Column("told", SmallInteger, nullable=False, comment="the share in percent that was told of last"),
+    Column("version", BigInteger, nullable=False, unique=True, comment="of the whole table, when it was changed last"),
+    Column("made_at", Double, nullable=False),
+    Column("removed_at", Double),
+    UniqueConstraint("tenant", "key_id", "model", "run_id", "period"),
+)
+
+budget_moves = Table(
+    "budget_moves",
+    metadata,
+    Column("pk", _PK, primary_key=True, autoincrement=True),
+    Column("budget_id", BigInteger, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("spent_nano", BigInteger, nullable=False),
+    Column("reserved_nano", BigInteger, nullable=False),
+    Column("overrun_nano", BigInteger, nullable=False),
+    Column("unpriced_calls", BigInteger, nullable=False),
+    Index("budget_moves_budget", "budget_id"),
+    comment="what has changed of budgets and is not added to them yet",
+)
+
+budget_history = Table(
+    "budget_history",
+    metadata,
+    Column("pk", _PK, primary_key=True, autoincrement=True),
+    Column("budget_id", BigInteger, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("event", Text, nullable=False, comment="set, removed, 50, 80, 100, period"),
+    Column("who", Text, nullable=False),
+    Column("limit_nano", BigInteger, nullable=False),
+    Column("spent_nano", BigInteger, nullable=False),
+    Column("reserved_nano", BigInteger, nullable=False),
+    Column("refused", BigInteger, nullable=False),
+    Index("budget_history_budget", "budget_id", "pk"),
+)
+
+corrections = Table(
+    "corrections",
+    metadata,
+    Column("id", Text, primary_key=True, comment="the call's id, ~ and its number"),
+    Column("call_id", Text, nullable=False),
+    Column("number", Integer, nullable=False, comment="which one of its call, from 1"),
+    Column("request_pk", _PK, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("was_nano", BigInteger, comment="null: nothing had priced it"),
+    Column("cost_nano", BigInteger, nullable=False, comment="what is added; may be below zero"),
+    Column("price_source", Text, nullable=False),
+    Column("price_version", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    UniqueConstraint("call_id", "number"),
+    Index("corrections_at", "at"),
+    comment="calls that were priced anew: differences, booked on the day of the correction",
+)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 import uuid_utils
 from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 
 from agents import OPERATIONS
 from agents.engine import Engine, Limits
@@ -20,10 +21,14 @@ from agents.engine.metrics import Metrics
 from agents.engine.policy import Patience
 from agents.engine.pruner import Pruner
 from agents.engine.quotas import Bound, Bounds
+from agents.guards import guarded
 from prompts import Library
 from providers import PROVIDERS, Provider
 from providers import Config as ProviderConfig
 from providers.double.faults import Behaviour
+from providers.listed import BASES, Listed
+from providers.openai import OpenAIProvider
+from providers.outbound import listed
 from providers.prices import PriceTable
 from providers.prices import table as price_table
 from store.database import Database, parse_url
@@ -31,10 +36,11 @@ from store.ledger import cache
 from store.ledger.order import Rules
 from store.ledger.types import Routes
 from store.ledger.writer import Writer
-from streams import keeping, library, topics, where
+from streams import keeping, library, remote, topics, where
 from streams.decode import Decoder, Defaults
 from streams.intake import Intake
 from streams.kafka import SpineApp
+from streams.named import Named, make_router
 from streams.planner import Planner
 from streams.prompting.registry import Registry
 from streams.relay import Relay
@@ -62,6 +68,7 @@ class Spine:
     metrics: Metrics
     registry: Registry
     runs: Runner
+    named: Named
     faust: SpineApp | None = None
     intake: Intake | None = None
     relay: Relay | None = None
@@ -70,7 +77,7 @@ class Spine:
 
 
 def make_providers(settings: Settings) -> dict[str, Provider]:
-    """Every provider of the table; none connects before its first call."""
+    """Every provider of the table, and one for each name of GENAI_COMPATIBLE; none connects before its first call."""
     config = ProviderConfig(
         ollama_urls=settings.ollama_nodes(),
         ollama_slots=settings.ollama_slots,
@@ -81,23 +88,39 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
         ollama_gpu_nodes=tuple(part.strip() for part in settings.ollama_gpu_nodes.split(",") if part.strip()),
         local_slots=settings.local_slots,
         local_threads=settings.local_threads,
+        anthropic_key=_secret(settings.anthropic_api_key),
+        anthropic_url=settings.anthropic_base_url,
+        anthropic_slots=settings.anthropic_slots,
+        bedrock_region=settings.bedrock_region,
+        bedrock_url=settings.bedrock_base_url,
+        bedrock_key=_secret(settings.bedrock_api_key),
+        bedrock_slots=settings.bedrock_slots,
         fake_url=settings.fake_url,
         fake_slots=settings.fake_slots,
         fake_paid=settings.fake_paid,
+        outbound=listed(settings.outbound()),
         fake=Behaviour(
             seed=settings.fake_seed,
             latency_s=settings.fake_latency_s,
             tail=settings.fake_tail,
             failures=settings.fake_failures,
         ),
+        openai=remote.openai(settings),
     )
-    return {name: make(config) for name, make in PROVIDERS.items()}
+    servers = {server.name: OpenAIProvider(server, config.outbound) for server in remote.compatible(settings)}
+    return {name: make(config) for name, make in PROVIDERS.items()} | servers
+
+
+def _secret(told: SecretStr | None) -> str | None:
+    return None if told is None else told.get_secret_value()
 
 
 def make_prices(settings: Settings) -> PriceTable:
     """The table of the settings; what it does not name is priced by the defaults, or not at all."""
     entries = {name: entry.model_dump() for name, entry in settings.prices.items()}
-    return price_table(entries, settings.prices_version)
+    # by address: at one's own, a server of that name is nobody's in the list
+    servers = {server.name: server.urls[0] for server in (remote.openai(settings), *remote.compatible(settings))}
+    return price_table(entries, settings.prices_version, Listed({**BASES, **servers}))
 
 
 def make_bounds(settings: Settings) -> Bounds:
@@ -139,6 +162,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     for provider in providers.values():
         stack.push_async_callback(provider.aclose)
     metrics, prompts = Metrics(CollectorRegistry()), library.load(settings)
+    decoder = make_decoder(settings, providers, prompts)
     writer = Writer(database, routes, worker)
     writer.start()
     stack.push_async_callback(writer.aclose)
@@ -149,7 +173,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     engine = Engine(
         writer,
         database,
-        operations=OPERATIONS,
+        operations=guarded(OPERATIONS, settings.guards, lambda *verdict: metrics.guards.labels(*verdict).inc()),
         providers=providers,
         prices=make_prices(settings),
         library=prompts,
@@ -164,6 +188,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
                 aging_s=(math.inf, settings.aging_normal_s, settings.aging_batch_s), lend_after_s=settings.lend_after_s
             ),
         ),
+        near=decoder.router.near,
     )
     bounds = cache.Bounds(settings.cache_ttl_s, settings.cache_max_bytes)
     keeper = Keeper(engine, database, routes, worker, lease_s=settings.lease_s, poll_s=settings.poll_s, bounds=bounds)
@@ -176,6 +201,9 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     pruner = Pruner(database, keeping.keep(settings))
     pruner.start()
     stack.push_async_callback(pruner.aclose)
+    named = Named(settings, decoder.router, metrics, database, engine.is_closed)
+    named.start()
+    stack.push_async_callback(named.aclose)
     return Spine(
         settings,
         worker,
@@ -189,6 +217,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
         metrics,
         registry,
         runs,
+        named,
     )
 
 
@@ -200,16 +229,14 @@ async def _drain(engine: Engine, keeper: Keeper, grace_s: float) -> None:
 def make_decoder(settings: Settings, providers: dict[str, Provider], prompts: Library) -> Decoder:
     """What requests that do not say get."""
     defaults = Defaults(
-        settings.default_provider,
-        settings.default_model,
-        settings.default_embed_model,
         settings.default_tenant,
         settings.tenants,
         settings.cache_ttl_s if settings.cache_max_bytes else 0.0,
         settings.cache_tenants,
         settings.patience_s,
+        settings.tenants_bind,
     )
-    return Decoder(OPERATIONS, providers, defaults, prompts)
+    return Decoder(OPERATIONS, providers, defaults, prompts, make_router(settings, providers), make_prices(settings))
 
 
 async def _worker_parts(spine: Spine, bootstrap: str, widths: dict[str, int], stack: contextlib.AsyncExitStack) -> None:

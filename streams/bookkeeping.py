@@ -59,6 +59,17 @@ def daily(found: list[Row[Any]], first: date, last: date) -> dict[str, Any]:
     return {"from": str(first), "to": str(last), "days": days, "totals": totals(map(columns, found))}
 
 
+def saved(found: Sequence[Row[Any]]) -> dict[str, Any]:
+    """Rows of `daily_savings`: what requests cost less since they had time to wait for a cheaper model, by route."""
+    routes: dict[str, list[int]] = {}
+    for row in found:
+        sums = routes.setdefault(row.route, [0, 0])
+        sums[0] += int(row.requests)
+        sums[1] += int(row.saved_nano)
+    items = [{"route": name, "requests": many, "saved_usd": to_usd(nano)} for name, (many, nano) in routes.items()]
+    return {"routes": items, "saved_usd": to_usd(sum(nano for _, nano in routes.values()))}
+
+
 def columns(row: Row[Any]) -> dict[str, Any]:
     return {str(name): value for name, value in row._mapping.items()}  # noqa: SLF001 - SQLAlchemy's public name for it
 

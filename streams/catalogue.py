@@ -1,13 +1,15 @@
 """What can be called now: each provider is asked, and what it does not say is left open. Nobody's trouble is another's."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from providers.base import Model, Provider, Shelf, Telling
+from providers import routes
+from providers.base import Able, Model, Provider, Shelf, Telling
 from providers.prices import Entry, PriceTable
 from schemas.usage import Price
+from streams.choosing import Router
 
 _ASK_S = 6.0
 
@@ -45,26 +47,63 @@ async def _shelf(provider: Provider) -> Shelf:
     return Shelf(tuple(Model(name) for name in await provider.models()))
 
 
-def told(found: list[Section], prices: PriceTable) -> dict[str, Any]:
-    """In OpenAI's list shape, with more beside it: `id` is what a request names as its model, `owned_by` its provider."""
-    models = [_model(section.provider, model, prices) for section in found for model in section.models]
+def told(found: list[Section], prices: PriceTable, router: Router) -> dict[str, Any]:
+    """In OpenAI's list shape, with more beside it: `id` is what a request names as its model, `owned_by` its provider.
+
+    Routes first: of those only that answer, or may, since their targets' providers do.
+    """
+    models = [_model(section.provider, model, prices, router) for section in found for model in section.models]
+    answering = {section.provider for section in found if section.models}
     return {
         "object": "list",
-        "data": models,
+        "data": [*_routes(router, answering), *models],
         "providers": [{"name": each.provider, "ok": not each.why, "why": each.why} for each in found],
     }
 
 
-def _model(provider: str, model: Model, prices: PriceTable) -> dict[str, Any]:
+def _routes(router: Router, answering: Collection[str]) -> list[dict[str, Any]]:
+    found = []
+    for route in router.table.routes.values():
+        targets = [str(model) for model in routes.models(router.table, route) if model.provider in answering]
+        if targets:
+            found.append(
+                {
+                    "id": route.name,
+                    "object": "model",
+                    "created": 0,
+                    "owned_by": "route",
+                    "kind": None,
+                    "targets": targets,
+                }
+            )
+    return found
+
+
+def name_of(provider: str, model: str, router: Router) -> str:
+    """How a request names it: bare where that means this very model, else with its provider before it."""
+    bare = routes.resolve(model, router.table, router.providers, router.default_provider)
+    return model if bare == routes.Model(provider, model) else f"{provider}/{model}"
+
+
+def _model(provider: str, model: Model, prices: PriceTable, router: Router) -> dict[str, Any]:
     line = prices.line(provider, model.name)
+    able = router.able(routes.Model(provider, model.name)) or Able()
     return {
-        "id": model.name,
+        "id": name_of(provider, model.name, router),
         "object": "model",
         "created": 0,
         "owned_by": provider,
-        "kind": model.kind,
+        "kind": model.kind or router.kind_of(routes.Model(provider, model.name)),
         "loaded": model.loaded,
-        "context_tokens": model.context_tokens,
+        "context_tokens": model.context_tokens or able.context_tokens,
+        "output_tokens": able.output_tokens,
+        "can": {
+            "response_format": able.schema,
+            "tools": able.tools,
+            "image_url": able.images,
+            "logprobs": able.logprobs,
+            "params": sorted(able.params),
+        },
         "price": None if line is None else _price(*line),
     }
 

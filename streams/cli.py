@@ -11,10 +11,12 @@ from streams.broker import commands as broker
 from streams.commands import (
     bench,
     books,
+    budgets,
     cancelling,
     check,
     database,
     held,
+    keys,
     ledger,
     letters,
     models,
@@ -22,6 +24,7 @@ from streams.commands import (
     records,
     replay,
     requests,
+    routes,
     runs,
     servers,
     submitting,
@@ -61,12 +64,15 @@ app.add_typer(ledger.app, name="ledger")
 app.command(context_settings=broker.PASS_THROUGH)(broker.kafka)
 app.command()(submitting.submit)
 app.command()(records.results)
-app.command()(books.costs)
+app.add_typer(books.app, name="costs")
+app.add_typer(budgets.app, name="budgets")
 app.add_typer(requests.app, name="requests")
 app.command()(cancelling.cancel)
 app.add_typer(held.app, name="held")
 app.command()(queue.queue)
 app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="keys")
+app.add_typer(routes.app, name="routes")
 app.add_typer(letters.app, name="dlq")
 app.add_typer(replay.app, name="replay")
 app.add_typer(runs.app, name="runs")
@@ -104,13 +110,19 @@ def _others(error: Exception) -> str:
     from store.errors import BadUrl, StoreError
 
     if isinstance(error, ValidationError):
-        found = [f"GENAI_{str(e['loc'][0]).upper()}: {e['msg']}" if e["loc"] else e["msg"] for e in error.errors()]
+        found = [f"{_place(e['loc'])}: {e['msg']}" if e["loc"] else e["msg"] for e in error.errors()]
         return f"A setting is wrong: {'; '.join(found)}. Mend it in the environment or in .env."
     if isinstance(error, SettingsError | BadUrl):
         return f"A setting is wrong: {error}. Mend it in the environment or in .env."
     if isinstance(error, StoreError):
         return f"{error.__doc__ or ''} It says: {error}"
     return f"A defect: {type(error).__name__}: {error}. Run it again with --debug before the command for the traceback."
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    """The setting, and where in it."""
+    inside = ".".join(map(str, loc[1:]))
+    return f"GENAI_{str(loc[0]).upper()}" + (f" ({inside})" if inside else "")
 
 
 def _flush() -> None:

@@ -16,11 +16,14 @@ from pydantic import TypeAdapter, ValidationError
 from agents.base import InvalidInput, Operation, Whose
 from prompts import Library, Preferences
 from providers.base import Provider
+from providers.prices import PriceTable
 from schemas.control import Cancel
 from schemas.errors import ErrorType, Failure
 from schemas.request import CHANGE_THE_ANSWER, REPLAYS, Lane, Name, Request, epoch
 from store.ledger.order import guess
 from store.ledger.types import Ask, CancelAsk, Position, Unreadable
+from streams.choosing import Refusal, Router
+from streams.feared import feared
 from streams.fingerprint import fingerprint, shares
 
 Headers = Sequence[tuple[str, bytes]]
@@ -37,9 +40,6 @@ _name: TypeAdapter[str] = TypeAdapter(Name)
 class Defaults:
     """What a request that does not say gets."""
 
-    provider: str
-    model: str | None
-    embed_model: str | None
     tenant: str
     tenants: Mapping[str, str]
     cache_s: float = 0.0
@@ -48,6 +48,8 @@ class Defaults:
     """Whether tenants share answers."""
     patience_s: float = 600.0
     """So long after its acceptance a request is due whose deadline is not sooner."""
+    tenants_bind: bool = False
+    """Whether a record of such a topic may name no other tenant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +60,40 @@ class Decoder:
     providers: Mapping[str, Provider]
     defaults: Defaults
     library: Library
+    router: Router
+    """What a model's name stands for."""
+    prices: PriceTable | None = None
+    """None: nobody asks what a request may cost."""
 
     def record(
-        self, operation: str, lane: Lane, position: Position, value: bytes | None, headers: Headers
+        self,
+        operation: str,
+        lane: Lane,
+        position: Position,
+        value: bytes | None,
+        headers: Headers,
+        key: bytes | None = None,
     ) -> Ask | Unreadable:
         """One record of a request topic. Without an id of its own, its place is its id, so that a redelivery has the same one."""
         place = f"{position.topic}/{position.partition}/{position.offset}/{position.timestamp}"
         tenant = self.defaults.tenants.get(position.topic, self.defaults.tenant)
-        return self.ask(operation, lane, value, headers, place=place, tenant=tenant)
+        found = self.ask(operation, lane, value, headers, place=place, tenant=tenant, key=key)
+        bound = self.defaults.tenants_bind and position.topic in self.defaults.tenants
+        if not (bound and isinstance(found, Ask) and found.tenant != tenant):
+            return found
+        words = f"this topic is of the tenant {tenant!r} (GENAI_TENANTS), and the record names {found.tenant!r}"
+        return _invalid_ask(operation, lane, found.id, tenant, value or b"", _invalid(words), found.metadata)
 
     def ask(
-        self, operation: str, lane: Lane, value: bytes | None, headers: Headers, *, place: str, tenant: str
+        self,
+        operation: str,
+        lane: Lane,
+        value: bytes | None,
+        headers: Headers,
+        *,
+        place: str,
+        tenant: str,
+        key: bytes | None = None,
     ) -> Ask | Unreadable:
         """The same for any door."""
         if value is None or not value.strip():
@@ -83,12 +108,11 @@ class Decoder:
         id_, named = _readable(fields.get("id"), place), _readable(fields.get("tenant"), tenant)
         try:
             request = Request.model_validate(fields)
-            return self._checked(operation, lane, request, id_, named, len(value))
-        except (ValidationError, InvalidInput, _RefusedError) as error:
-            words = sentence(error) if isinstance(error, ValidationError) else str(error)
-            return _invalid_ask(operation, lane, id_, named, value, words, loaded.get("metadata"))
+            return self._checked(operation, lane, request, id_, named, value, key)
+        except (ValidationError, InvalidInput, Refusal) as error:
+            return _invalid_ask(operation, lane, id_, named, value, _failure(error), loaded.get("metadata"))
         except RecursionError:
-            return _invalid_ask(operation, lane, id_, named, value, TOO_DEEP, None)
+            return _invalid_ask(operation, lane, id_, named, value, _invalid(TOO_DEEP), None)
 
     def may_know_later(self, what: object) -> bool:
         """Whether it was refused for something that another process may have just made: a prompt, a version, a label."""
@@ -97,27 +121,26 @@ class Decoder:
         operation = self.operations.get(what.operation)
         return operation is not None and operation.pin is not None
 
-    def _checked(self, operation: str, lane: Lane, request: Request, id_: str, tenant: str, size: int) -> Ask:
+    def _checked(
+        self, operation: str, lane: Lane, request: Request, id_: str, tenant: str, value: bytes, key: bytes | None
+    ) -> Ask:
         if request.run_id is not None and request.run_id.startswith(REPLAYS):
-            raise _RefusedError(
-                f"`run_id`: names that begin with {REPLAYS!r} belong to `genai-spine replay`; choose another"
-            )
+            raise Refusal(f"`run_id`: names that begin with {REPLAYS!r} belong to `genai-spine replay`; choose another")
         op = self.operations.get(operation)
         if op is None:
-            raise _RefusedError(f"operation {operation!r} is not known; known are {', '.join(sorted(self.operations))}")
+            raise Refusal(f"operation {operation!r} is not known; known are {', '.join(sorted(self.operations))}")
         try:
             input_ = op.input.model_validate(request.input)
         except ValidationError as error:
-            raise _RefusedError(sentence(error, "input")) from None
+            raise Refusal(sentence(error, "input")) from None
         if op.check is not None:
             op.check(input_)
         pinned = None if op.pin is None else op.pin(input_, self.library, Whose(tenant, id_))
         preferred = None if op.prefers is None or pinned is None else op.prefers(pinned, self.library)
-        name = request.options.provider or (preferred and preferred.provider) or self.defaults.provider
-        provider = self.providers.get(name)
-        if provider is None:
-            raise _RefusedError(f"provider {name!r} is not known; known are {', '.join(sorted(self.providers))}")
-        model = request.options.model or _preferred_model(request, preferred) or self._model(op, name, provider)
+        wished = request if preferred is None else _preferring(request, preferred)
+        choice = self.router.choose(op, input_, wished, tenant=tenant, id_=id_, lane=lane, key=key)
+        provider, model = choice.provider, choice.model
+        embeds = op.kind_with(provider.traits) == "embed"
         cached = self.defaults.cache_s > 0 and shares(op, request)
         return Ask(
             tenant=tenant,
@@ -125,8 +148,10 @@ class Decoder:
             id=id_,
             payload_hash=payload_hash(operation, request),
             lane=int(lane),
-            provider=name,
+            provider=provider.name,
             model=model,
+            route=choice.route,
+            wait_s=choice.wait_s,
             paid=provider.traits.paid,
             on_ambiguous=request.options.on_ambiguous,
             deadline=epoch(request.deadline),
@@ -139,7 +164,10 @@ class Decoder:
             fingerprint=self._fingerprint(op, request, tenant, provider, model, pinned) if cached else None,
             fresh_s=self.defaults.cache_s if cached and request.options.cache == "use" else 0.0,
             patience_s=self.defaults.patience_s,
-            weight=guess(size, request.options.max_tokens, writes=op.kind_with(provider.traits) != "embed"),
+            weight=guess(len(value), request.options.max_tokens, writes=not embeds),
+            estimate_nano=feared(self.prices, provider.name, model, request, value, embeds=embeds)
+            if self.prices
+            else 0,
         )
 
     def _fingerprint(
@@ -150,19 +178,14 @@ class Decoder:
             operation, request, tenant=whose, provider=provider, model=model, pinned=pinned, library=self.library
         )
 
-    def _model(self, operation: Operation, name: str, provider: Provider) -> str:
-        kind = operation.kind_with(provider.traits)
-        configured = self.defaults.embed_model if kind == "embed" else self.defaults.model
-        if name == self.defaults.provider and configured:
-            return configured
-        return provider.default_model(kind)
 
-
-def _preferred_model(request: Request, preferred: Preferences | None) -> str | None:
-    """A prompt's model goes with its provider: under another one that the request names it would be unknown."""
-    if preferred is None or request.options.provider not in {None, preferred.provider}:
-        return None
-    return preferred.model
+def _preferring(request: Request, preferred: Preferences) -> Request:
+    """With the model of its prompt where it names none; a prompt's model goes with its provider."""
+    options = request.options
+    if options.model is not None or options.provider not in {None, preferred.provider}:
+        return request
+    wished = {"provider": preferred.provider, "model": preferred.model}
+    return request.model_copy(update={"options": options.model_copy(update=wished)})
 
 
 def cancel(value: bytes | None, default_tenant: str) -> CancelAsk | Unreadable:
@@ -195,11 +218,7 @@ def payload_hash(operation: str, request: Request) -> bytes:
     try:
         return _hash(orjson.dumps(told, option=orjson.OPT_SORT_KEYS))
     except TypeError as error:  # orjson reads deeper than it writes
-        raise _RefusedError(TOO_DEEP) from error
-
-
-class _RefusedError(Exception):
-    """A request that cannot be run; the message is for its producer."""
+        raise Refusal(TOO_DEEP) from error
 
 
 def _hash(data: bytes) -> bytes:
@@ -210,7 +229,15 @@ def _invalid(message: str) -> Failure:
     return Failure(type=ErrorType.INVALID_REQUEST, message=message[:2000])
 
 
-def _invalid_ask(operation: str, lane: Lane, id_: str, tenant: str, value: bytes, words: str, metadata: Any) -> Ask:
+def _failure(error: ValidationError | InvalidInput | Refusal) -> Failure:
+    if isinstance(error, Refusal):
+        return Failure(type=error.type, message=str(error)[:2000], details=error.details)
+    return _invalid(sentence(error) if isinstance(error, ValidationError) else str(error))
+
+
+def _invalid_ask(
+    operation: str, lane: Lane, id_: str, tenant: str, value: bytes, failure: Failure, metadata: Any
+) -> Ask:
     return Ask(
         tenant=tenant,
         operation=operation,
@@ -218,7 +245,7 @@ def _invalid_ask(operation: str, lane: Lane, id_: str, tenant: str, value: bytes
         payload_hash=_hash(operation.encode() + b"\0" + value),
         lane=int(lane),
         metadata=metadata if isinstance(metadata, dict) else {},
-        failure=_invalid(words),
+        failure=failure,
     )
 
 

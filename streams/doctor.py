@@ -6,12 +6,12 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from providers.base import Kind, ProviderError
+from providers.base import Capable, Kind, Lacking, ProviderError
 from store.errors import StoreError
 from streams.errors import SpineError
 from streams.settings import Settings
@@ -222,7 +222,9 @@ async def _provider(settings: Settings) -> list[Finding]:
         if provider is None:
             words = f"{settings.default_provider!r} is not known; known are {', '.join(sorted(made))}"
             return [Finding("provider", "bad", words, "Set GENAI_DEFAULT_PROVIDER to one of them.")]
-        return await _answering(settings, provider)
+        if isinstance(provider, Lacking) and provider.missing:
+            return [Finding("provider", "bad", provider.missing, "Set it in the environment or in .env.")]
+        return [*await _answering(settings, provider), _others(settings, made)]
     finally:
         for each in made.values():
             await each.aclose()
@@ -240,13 +242,24 @@ async def _answering(settings: Settings, provider: "Provider") -> list[Finding]:
     for kind, setting, missing in _KINDS:
         model = getattr(settings, setting) or provider.default_model(kind)
         words = f"{model} ({kind})"
-        if {model, f"{model}:latest"} & set(names):
+        if kind == "embed" and isinstance(provider, Capable) and provider.able(model).embed is False:
+            mend = "Requests for embeddings must name a provider that has some, in options.provider."
+            said.append(Finding("model", "note", f"{provider.name} has no embeddings", mend))
+        elif {model, f"{model}:latest"} & set(names):
             said.append(Finding("model", "ok", words))
         else:
             pull = f"Pull it with `ollama pull {model}`" if provider.name == "ollama" else "Get it"
             mend = f"{pull}, or set GENAI_{setting.upper()} to one that is there."
             said.append(Finding("model", missing, f"{words} is not there; there are {', '.join(names[:20])}", mend))
     return said
+
+
+def _others(settings: Settings, made: Mapping[str, "Provider"]) -> Finding:
+    """The providers that requests may name, and what some of them lack before they can be called."""
+    others = {name: each for name, each in made.items() if name != settings.default_provider}
+    lacking = {name: each.missing for name, each in others.items() if isinstance(each, Lacking) and each.missing}
+    ready = ", ".join(sorted(set(others) - set(lacking)))
+    return Finding("other providers", "ok", " ".join([f"{ready} by name.", *lacking.values()]))
 
 
 def _no_provider(settings: Settings, words: str) -> Finding:
@@ -276,6 +289,44 @@ async def _ports(settings: Settings) -> list[Finding]:
     return said
 
 
+async def _door(settings: Settings) -> list[Finding]:
+    """Who may ask over HTTP. Whoever can reach the port, where nobody needs a key."""
+    from streams.web.auth import is_loopback
+
+    local = is_loopback(settings.api_host)
+    works, made = await _made_keys(settings)
+    ways = [
+        "the operator's GENAI_API_KEY" if settings.api_key else "",
+        f"{works} of {made} made keys" if made else "",
+        f"tokens of {settings.jwt_issuer}" if settings.jwt_jwks else "",
+    ]
+    if told := ", ".join(filter(None, ways)):
+        return [Finding("door", "ok", f"closed: {settings.api_host} wants a key ({told})")]
+    if local:
+        words = f"open to every program on this machine: {settings.api_host}, and nobody needs a key"
+        return [Finding("door", "note", words, "Make a key with `genai-spine keys create NAME` to close it.")]
+    if settings.allow_insecure:
+        words = f"open to the network: {settings.api_host}, GENAI_ALLOW_INSECURE, and nobody needs a key"
+        return [Finding("door", "bad", words, "Make a key with `genai-spine keys create NAME`, or set GENAI_API_KEY.")]
+    words = f"will not open: {settings.api_host} is open to the network, and there is no GENAI_API_KEY"
+    return [Finding("door", "bad", words, "Set GENAI_API_KEY.")]
+
+
+async def _made_keys(settings: Settings) -> tuple[int, int]:
+    """How many keys work, of how many; none where there is no ledger yet."""
+    from store import keys as rows
+    from streams import keys, lookup, postgres
+
+    if settings.database_url == postgres.EMBEDDED and not (settings.data() / "postgres" / "PG_VERSION").exists():
+        return 0, 0
+    try:
+        async with lookup.opened(await asyncio.to_thread(postgres.resolved, settings)) as database:
+            found = await database.read(rows.every)
+    except lookup.NoLedger:
+        return 0, 0
+    return sum(keys.state(row, time.time()) == "works" for row in found), len(found)
+
+
 _LOOKS: dict[str, Callable[[Settings], Awaitable[list[Finding]]]] = {
     "python": _python,
     "disk": _disk,
@@ -283,6 +334,7 @@ _LOOKS: dict[str, Callable[[Settings], Awaitable[list[Finding]]]] = {
     "java": _java,
     "broker": _broker,
     "database": _database,
+    "door": _door,
     "provider": _provider,
     "port": _ports,
 }

@@ -128,7 +128,7 @@ class Intake:
             (a.what.provider, a.what.model) for a in arrivals if isinstance(a.what, Ask) and a.what.failure is None
         }:
             await self._ensure(pool)
-        await self.writer.accept(arrivals)
+        await self.engine.accept(arrivals)
         killpoint.passing("accepted")
         for event in batch:
             event.ack()
@@ -150,7 +150,7 @@ class Intake:
                 what = cancel(message.value, self.decoder.defaults.tenant)
             else:
                 operation, lane = topics.parse_request_topic(message.topic)
-                what = self.decoder.record(operation, lane, position, message.value, headers)
+                what = self.decoder.record(operation, lane, position, message.value, headers, message.key)
         except Exception as error:
             log.exception(
                 "a record broke the decoder", topic=message.topic, partition=message.partition, offset=message.offset

@@ -17,16 +17,15 @@ from dataclasses import dataclass
 import structlog
 from aiokafka.errors import KafkaConnectionError
 
-from providers import PROVIDERS
 from store import killpoint
 from store.errors import StoreError
-from streams import library, logging, postgres, runtime, waiting, watchdog, where
+from streams import library, logging, named, postgres, remote, runtime, waiting, watchdog, where
 from streams.app import Spine, running
 from streams.errors import SpineError
 from streams.settings import Settings
 from streams.web import server
 from streams.web.app import make_api, make_small
-from streams.web.auth import check_host
+from streams.web.auth import check_host, check_operator
 from streams.web.front import Front
 
 log = structlog.get_logger(__name__)
@@ -72,14 +71,17 @@ def _no_longer_than(seconds: float, code: int) -> None:
 
 
 def _check(settings: Settings, doors: Doors) -> None:
-    if settings.default_provider not in PROVIDERS:
-        known = ", ".join(sorted(PROVIDERS))
+    names = remote.names(settings)
+    if settings.default_provider not in names:
+        known = ", ".join(names)
         raise SpineError(f"GENAI_DEFAULT_PROVIDER={settings.default_provider} is not known; set it to one of {known}.")
+    check_operator(settings)
     if doors.api:
         check_host(settings.api_host, "GENAI_API_HOST", settings)
     if doors.kafka:
         check_host(settings.worker_host, "GENAI_WORKER_HOST", settings)
     library.load(settings)
+    named.load(settings, names)
 
 
 class Stop:

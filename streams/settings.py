@@ -4,9 +4,21 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from streams.compatible import BaseUrl, Servers
+
+_LOOPBACK = re.compile(r"http://(127\.\d+\.\d+\.\d+|localhost|\[::1\])[:/]")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 
 
@@ -20,6 +32,7 @@ class PriceEntry(BaseModel):
     input_per_million: str = "0"
     output_per_million: str = "0"
     cached_per_million: str | None = None
+    cache_write_per_million: str | None = None
     per_gpu_second: str = "0"
 
 
@@ -43,6 +56,13 @@ class Settings(BaseSettings):
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8100
     api_key: SecretStr | None = None
     allow_insecure: bool = False
+    jwt_jwks: str = ""  # the public keys of an issuer of tokens, by URL or as a file; empty: no tokens are taken
+    jwt_issuer: str = ""  # what tokens must name as `iss`
+    jwt_audience: str = ""  # what they must name as `aud`
+    jwt_algorithms: str = "RS256,ES256"  # comma-separated; none with a shared secret
+    jwt_leeway_s: Annotated[int, Field(ge=0, le=600)] = 30  # by which clocks may differ
+    jwt_tenant_claim: str = "tenant"
+    jwt_scope_claim: str = "scope"
     cors_origins: str = ""  # comma-separated, such as https://app.example.org; "*": every page of the web
     worker_host: str = "127.0.0.1"
     worker_port: Annotated[int, Field(ge=0, le=65535)] = 8101
@@ -55,6 +75,7 @@ class Settings(BaseSettings):
     run_max_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024  # of a run as JSON; JSON Lines have no bound
     default_tenant: str = "default"
     tenants: dict[str, str] = {}  # topic -> tenant, for producers that cannot write the field
+    tenants_bind: bool = False  # whether records of those topics may name no other tenant
     ollama_url: str = "http://127.0.0.1:11434"
     ollama_slots: Annotated[int, Field(ge=1)] = 1  # OLLAMA_NUM_PARALLEL of each node
     ollama_num_ctx: Annotated[int, Field(ge=256)] = 8192
@@ -64,6 +85,13 @@ class Settings(BaseSettings):
     ollama_gather_s: Annotated[float, Field(ge=0)] = 2.0  # how long calls are gathered before a node loads for them
     local_slots: Annotated[int, Field(ge=1)] = 1
     local_threads: Annotated[int, Field(ge=0)] = 0  # 0: cores - 1, at least one
+    anthropic_api_key: SecretStr | None = None
+    anthropic_base_url: BaseUrl = "https://api.anthropic.com"  # or a server that speaks Anthropic's Messages
+    anthropic_slots: Annotated[int, Field(ge=1)] = 16
+    bedrock_region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]+$")] | None = None  # None: not set up
+    bedrock_base_url: BaseUrl | None = None  # None: AWS's own address in that region
+    bedrock_api_key: SecretStr | None = None  # None: the usual chain of AWS credentials
+    bedrock_slots: Annotated[int, Field(ge=1)] = 8
     fake_url: str | None = None  # address of `genai-spine fake-provider`; None: in process
     fake_seed: int = 0
     fake_slots: Annotated[int, Field(ge=1)] = 4
@@ -71,9 +99,16 @@ class Settings(BaseSettings):
     fake_tail: Annotated[float, Field(ge=0, le=1)] = 0.05  # share of calls that take ten times as long
     fake_failures: Annotated[float, Field(ge=0, le=1)] = 0.0
     fake_paid: bool = True
+    openai_api_key: SecretStr | None = None
+    openai_base_url: BaseUrl = "https://api.openai.com/v1"
+    openai_slots: Annotated[int, Field(ge=1)] = 16
+    compatible: Servers = {}  # name -> base_url, api_key or api_key_env, and more; JSON
     prices: dict[str, PriceEntry] = {}  # "provider/model" or "provider/*"; JSON
     prices_version: str = "settings"
     limits: dict[str, LimitEntry] = {}  # "provider/model" or "provider/*"; JSON
+    outbound_allow: str = ""  # networks and hosts that may be reached although they are private, link-local or special
+    guards: dict[str, list[str]] = {}  # operation, or "*", to rules such as "pii:mask", "secrets:refuse:both"; JSON
+    routes: str = ""  # a YAML file of names for models: targets, weights, fallbacks; read again when it changes
     prompts_dir: str = ""  # a folder of prompt files of your own, beside the shipped ones
 
     # the ledger
@@ -128,6 +163,8 @@ class Settings(BaseSettings):
     intake_window: Annotated[int, Field(ge=100)] = 4000  # records of one lane between Kafka and the ledger
     ledger_window: Annotated[int, Field(ge=1)] = 20_000  # waiting rows of one lane before its partitions are paused
     http_window: Annotated[int, Field(ge=1)] = 20_000  # waiting rows of one lane before HTTP refuses new ones (429)
+    chat_results: bool = False  # whether answers of OpenAI's paths go to genai.results too
+    chat_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 600.0  # how long callers of OpenAI's paths wait at most
     progress_topic: bool = False  # how far long calls are, on genai.runs too
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -148,6 +185,25 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name!r} names no model; write provider/model or provider/*")
         return told
 
+    @field_validator("guards")
+    @classmethod
+    def _are_guards(cls, told: dict[str, list[str]]) -> dict[str, list[str]]:
+        if told:
+            from agents import OPERATIONS
+            from agents.guards import guarded
+
+            guarded(OPERATIONS, told, lambda *_: None)
+        return told
+
+    @field_validator("outbound_allow")
+    @classmethod
+    def _are_addresses(cls, told: str) -> str:
+        if told:
+            from providers.outbound import listed  # here, as it takes half a second with its room
+
+            listed(_parts(told))
+        return told
+
     @field_validator("cors_origins")
     @classmethod
     def _are_origins(cls, told: str) -> str:
@@ -158,9 +214,36 @@ class Settings(BaseSettings):
                 )
         return told
 
+    @field_validator("jwt_algorithms")
+    @classmethod
+    def _have_a_public_key(cls, told: str) -> str:
+        known = "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA Ed25519"
+        for name in _parts(told):
+            if name not in known.split():
+                raise ValueError(f"{name!r} is not taken; choose some of {known}, separated by commas")
+        if not _parts(told):
+            raise ValueError(f"it is empty; choose some of {known}")
+        return told
+
+    @model_validator(mode="after")
+    def _trusts_somebody(self) -> "Settings":
+        """Any service's token would do without a name of who signed it, and for whom."""
+        told = self.jwt_jwks
+        if told and not (self.jwt_issuer and self.jwt_audience):
+            raise ValueError("GENAI_JWT_JWKS needs GENAI_JWT_ISSUER and GENAI_JWT_AUDIENCE beside it")
+        if told.startswith("http://") and not (_LOOPBACK.match(told) or self.allow_insecure):
+            raise ValueError(
+                "GENAI_JWT_JWKS is plain HTTP, where others may exchange the keys; write https://…, or name a file"
+            )
+        return self
+
     def origins(self) -> tuple[str, ...]:
         """The origins whose pages may read our answers; none by default."""
         return _parts(self.cors_origins)
+
+    def outbound(self) -> tuple[str, ...]:
+        """The networks and hosts that are listed, as they were written."""
+        return _parts(self.outbound_allow)
 
     def ollama_nodes(self) -> tuple[str, ...]:
         """The base URLs, without a trailing slash."""

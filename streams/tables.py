@@ -31,7 +31,7 @@ def fold(
         return None
     cost = from_usd(event.get("cost_usd"))
     return {
-        "calls": before["calls"] + 1,
+        "calls": before["calls"] + (event.get("corrects") is None),
         "input_tokens": before["input_tokens"] + event["input_tokens"],
         "output_tokens": before["output_tokens"] + event["output_tokens"],
         "cached_tokens": before["cached_tokens"] + event["cached_tokens"],

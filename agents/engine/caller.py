@@ -10,10 +10,13 @@ import orjson
 import uuid_utils
 
 from agents.base import NO_MORE, More
+from agents.engine.room import longest
 from agents.engine.seat import Seat
 from prompts import Library, Rendered
 from providers.base import (
+    Able,
     Broken,
+    Capable,
     ChatAnswer,
     ChatCall,
     Delta,
@@ -25,7 +28,8 @@ from providers.base import (
     Spent,
     ToolCall,
 )
-from providers.prices import PriceTable, upper_estimate
+from providers.prices import OUTPUT_LIMIT, PriceTable, upper_estimate
+from schemas.errors import Failure
 from schemas.money import to_usd
 from schemas.request import Options
 from schemas.result import Totals
@@ -57,12 +61,22 @@ class Expired(Exception):
     """The deadline passed before the request cost anything."""
 
 
+class OverBudget(Exception):
+    """No budget has room for the next call; it was not made."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
 @dataclass(slots=True)
 class Running:
     """The call that is with the provider now. `tokens` is written by the provider, perhaps from another thread."""
 
     since: float
     tokens: int = 0
+    pieces: int = 0
+    """Told to whoever reads along; about a token each."""
 
 
 class LedgerCaller:
@@ -129,7 +143,7 @@ class LedgerCaller:
             timeout_s=self.timeout_s,
             schema=schema,
             temperature=more.temperature if self.options.temperature is None else self.options.temperature,
-            max_tokens=self.options.max_tokens or max_tokens,
+            max_tokens=longest(self.options.max_tokens, max_tokens, self._able()),
             stop=more.stop,
             seed=more.seed,
             json_mode=more.json_mode,
@@ -146,6 +160,9 @@ class LedgerCaller:
         assert isinstance(answer, ChatAnswer)
         return answer
 
+    def _able(self) -> Able | None:
+        return self.provider.able(self.claim.model) if isinstance(self.provider, Capable) else None
+
     def _told(self, tokens: int) -> None:
         if (running := self.running) is not None:
             running.tokens = tokens
@@ -155,7 +172,13 @@ class LedgerCaller:
         if (reads := self.reads) is None:
             return None
         place = (self.claim.attempts + (not self.begun), self.number + 1)
-        return lambda delta: reads(place, delta)
+
+        def told(delta: Delta) -> None:
+            if (running := self.running) is not None:
+                running.pieces += 1
+            reads(place, delta)
+
+        return told
 
     async def embed(self, texts: Sequence[str], *, dimensions: int | None = None) -> EmbedAnswer:
         """Embeddings, in the order of the texts."""
@@ -186,7 +209,7 @@ class LedgerCaller:
             self.heard(journalled.node, error, time.perf_counter() - started)
             raise
         except BaseException:  # cancelled: the connection is closed, and nobody knows how far the call had come
-            self._close_broken(journalled, "cancelled", None, started)
+            self._close_broken(journalled, "cancelled", None, started, self._made(journalled, started))
             raise
         finally:
             self.running = None
@@ -203,7 +226,7 @@ class LedgerCaller:
             await self.allowed(call.estimate_tokens + call.estimate_output)
             self._check_deadline()
             return await self._open(call)
-        if self.traits.paid:
+        if self.traits.paid and not self.seat.sure:
             return await self._open(replace(call, node=await self._node(call)))
         await self._open(call)
         try:
@@ -237,7 +260,7 @@ class LedgerCaller:
             raise Expired
 
     def _journalled(self, call: ChatCall | EmbedCall, digest: bytes, prompt: Rendered | None) -> Call:
-        estimate = upper_estimate(call)
+        estimate = upper_estimate(call, _longest(self.provider, self.claim.model))
         priced = self.prices.of(self.claim.provider, self.claim.model, estimate)
         return Call(
             id=str(uuid_utils.uuid7()),
@@ -268,6 +291,10 @@ class LedgerCaller:
             raise Lost
         if stepped.cancel:
             raise Stopped
+        if stepped.held_nano is not None:
+            self.claim.budgets, self.claim.budget_nano = stepped.held_nano
+        if stepped.refused is not None:
+            raise OverBudget(stepped.refused)
         return call
 
     def _close_failed(self, call: Call, error: ProviderError, started: float) -> None:
@@ -279,13 +306,24 @@ class LedgerCaller:
             Closing(call, "error", event=False, latency_ms=latency, error_type=error.type.value, error=error.message)
         )
 
-    def _close_broken(self, call: Call, words: str, error: ProviderError | None, started: float) -> None:
-        """Paid: the estimate is booked as wasted, or what the provider said it was. Free: nothing was lost but time."""
+    def _made(self, call: Call, started: float) -> Spent | None:
+        """What a call had made when we ended it, where its provider tells on the way; for who has gone it makes no more."""
+        running = self.running
+        tokens = 0 if running is None else max(running.tokens, running.pieces)
+        if not tokens:
+            return None
+        took_s = time.perf_counter() - started
+        return Spent(call.estimate_tokens, min(tokens, call.estimate_output), estimated=True, gpu_seconds=took_s)
+
+    def _close_broken(
+        self, call: Call, words: str, error: ProviderError | None, started: float, made: Spent | None = None
+    ) -> None:
+        """Paid: booked as wasted, at what is known of it, else at the estimate. Free: nothing was lost but time."""
         type_ = error.type.value if error else None
         if not self.traits.paid:
             self._close(Closing(call, "error", event=False, latency_ms=_since(started), error_type=type_, error=words))
             return
-        known = error.spent if error else None
+        known = error.spent if error else made
         spent = known or Spent(call.estimate_tokens, call.estimate_output, estimated=True)
         closing = self._booked(call, "wasted", spent, started)
         cost = closing.cost_nano if known else call.estimate_nano
@@ -299,6 +337,9 @@ class LedgerCaller:
             input_tokens=spent.input_tokens,
             output_tokens=spent.output_tokens,
             cached_tokens=spent.cached_tokens,
+            cache_write_tokens=spent.cache_write_tokens,
+            reasoning_tokens=spent.reasoning_tokens,
+            tier=spent.tier,
             estimated=spent.estimated,
             gpu_seconds=spent.gpu_seconds,
             cost_nano=self.prices.of(self.claim.provider, self.claim.model, spent).nano,
@@ -335,6 +376,13 @@ class LedgerCaller:
             calls=len(booked),
         )
 
+    def booked_here(self) -> int | None:
+        """Nano-dollars at which the calls of the present model were booked; None: one of them has no known price."""
+        booked: list[Closing | PastCall] = [c for c in self.past if c.event and c.here]
+        costs = [c.cost_nano for c in (*booked, *(c for c in self.closed if c.event))]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if len(known) == len(costs) else None
+
     def progressed(self) -> bool:
         """Whether this attempt got an answer that no earlier one had. Of a request of sixty calls one may break off now and
         then: its tries are spent only by those that bring nothing new.
@@ -348,6 +396,13 @@ class LedgerCaller:
     def latency_ms(self) -> int:
         """Time spent in calls."""
         return sum(closing.latency_ms for closing in self.closed)
+
+
+def _longest(provider: Provider, model: str) -> int:
+    """The most that an answer without `max_tokens` may have, where the provider knows it."""
+    able = provider.able(model) if isinstance(provider, Capable) else Able()
+    known = [most for most in (able.output_tokens, able.context_tokens or provider.traits.context_tokens) if most]
+    return min(known, default=OUTPUT_LIMIT)
 
 
 def _since(started: float) -> int:

@@ -9,12 +9,14 @@ from typing import Any
 import structlog
 
 from agents.base import Operation
-from agents.engine import task
+from agents.engine import routed, task
 from agents.engine.caller import LedgerCaller, Reads
+from agents.engine.early import Earlies, Early
 from agents.engine.gates import Gates
 from agents.engine.metrics import Metrics
 from agents.engine.placer import LOADED_AFTER_S, Placer
 from agents.engine.policy import Patience
+from agents.engine.poster import Poster
 from agents.engine.quotas import Bounds, Quotas, spread
 from agents.engine.seat import Seat
 from agents.engine.shelf import Shelf
@@ -25,18 +27,35 @@ from providers.prices import PriceTable
 from schemas.result import Status
 from store import killpoint
 from store.database import Database
-from store.errors import StoreError
+from store.errors import Away, StoreError
 from store.ledger import queries
 from store.ledger.answers import metadata_of
 from store.ledger.claim import ensure_slots
+from store.ledger.opening import never_made
 from store.ledger.order import Rules
 from store.ledger.quotas import Lent, Most, borrow
-from store.ledger.types import Claimed, End, Pool, Retry, Seen, Shared, Slot, Step, Stepped, Want
+from store.ledger.types import (
+    Accepted,
+    Arrival,
+    Call,
+    Claimed,
+    End,
+    Move,
+    Pool,
+    Retry,
+    Seen,
+    Shared,
+    Slot,
+    Step,
+    Stepped,
+    Want,
+)
 from store.ledger.writer import Committed, Wants, Writer
 
 log = structlog.get_logger(__name__)
 AHEAD = 4
 """One row ahead for so many slots: to prepare a call takes some commits' time, to make it much longer."""
+_AWAY_S = 0.25
 _UNSEEN_S = 0.02
 """After so long a claim is made again that met a limit while another process held it: some commits' time."""
 LANE_NAMES = ("realtime", "normal", "batch")
@@ -74,11 +93,14 @@ class Engine:
         metrics: Metrics,
         limits: Limits | None = None,
         ensure: Callable[[str], Awaitable[None]] = _is_here,
+        near: Callable[[str], list[str]] = lambda _: [],
     ) -> None:
         limits = limits or Limits()
         self.writer, self.database, self.providers, self.metrics = writer, database, providers, metrics
         self.readers: dict[tuple[str, str, str], Reads] = {}
         """By identity: who reads along while an answer is made. Whoever puts one here takes it away again."""
+        self.poster = Poster(database)
+        """To readers in other processes."""
         self.tools = task.Tools(
             operations,
             providers,
@@ -92,7 +114,8 @@ class Engine:
             self._allowed,
             self._gpu_nodes,
             ensure,
-            lambda claim: self.readers.get((claim.tenant, claim.operation, claim.id)),
+            self._reads,
+            near,
         )
         self.rules = limits.rules
         self.quotas = Quotas(limits.bounds, self._borrow)
@@ -104,6 +127,7 @@ class Engine:
         self.tasks: dict[int, asyncio.Task[None]] = {}
         self.seats: dict[int, Seat] = {}
         """Rows that have begun before their slot was there."""
+        self.earlies = Earlies(writer, self._room, self._begin_early)
         self.stopping: set[int] = set()
         """Rows that somebody has cancelled while they were being called."""
         self.returning: set[int] = set()
@@ -133,6 +157,34 @@ class Engine:
         self.shelves.setdefault(pool, Shelf(pool, total, lambda: self.gates.closed(pool, nodes), rules=self.rules))
         self.metrics.slots.labels(*pool).set(total)
 
+    async def accept(self, arrivals: Sequence[Arrival]) -> list[Accepted]:
+        """Into the ledger, as the writer takes it; what may find a slot at once begins meanwhile."""
+        return await self.earlies.accept(arrivals)
+
+    def _room(self, pool: Pool) -> int:
+        """How many of a pool may begin as they come: no more than its slots, and none that would wait for its calls in a minute."""
+        shelf = self.shelves.get(pool)
+        bounded = self._bounds.of(pool).most() is not None
+        return 0 if shelf is None or self.draining or bounded else shelf.spare()
+
+    def _begin_early(self, early: Early) -> asyncio.Task[None]:
+        shelf = self.shelves[early.claim.provider, early.claim.model]
+        return asyncio.create_task(self._work(shelf, early.claim, early.seat, early), name="early")
+
+    def _arrived(self, row: Claimed, call: Call | None) -> Claimed | None:
+        """A row that was leased; with its first `call` open it has begun already, unless nobody waits for it any more."""
+        if call is None:
+            return row
+        early = self.earlies.find(call.id)
+        if early is None:
+            self._later(self._finish(never_made(row, call)))
+            return None
+        self.tasks[row.pk], self.seats[row.pk] = early.task, early.seat
+        self.teller.callers[row.pk] = early.holder
+        if self.draining:
+            early.task.cancel()
+        return early.take(row)
+
     def _heard(self, claim: Claimed, node: str, ended: ProviderError | Spent, took_s: float) -> None:
         """A call has ended so: what it shows of its provider's limits holds here at once, and everywhere with the next commit."""
         pool = (claim.provider, claim.model)
@@ -148,6 +200,10 @@ class Engine:
 
     async def _gpu_nodes(self, claim: Claimed) -> dict[str, bool | None]:
         return await self.placer.asked_gpus(claim.provider)
+
+    def _reads(self, claim: Claimed) -> Reads | None:
+        reader = self.readers.get((claim.tenant, claim.operation, claim.id))
+        return self.poster.reads(claim) if reader is None and claim.streamed else reader
 
     def _want(self, shelf: Shelf) -> Want:
         """Nodes that have a GPU go first, so that whoever needs one gets it while there is one."""
@@ -168,6 +224,11 @@ class Engine:
 
     async def _borrow(self, pool: Pool, most: Most, calls: int, tokens: int) -> Lent:
         return await self.database.write(lambda conn: borrow(conn, pool, most, calls, tokens))
+
+    def is_closed(self, pool: Pool) -> bool:
+        """Whether no call of this pool may begin now: its provider asked to wait, or refused again and again."""
+        nodes = self.providers[pool[0]].nodes()
+        return self.gates.closed(pool, nodes) >= frozenset(nodes)
 
     def _elsewhere(self, claim: Claimed, node: str) -> bool:
         """Whether another node than this one may be asked now."""
@@ -196,11 +257,13 @@ class Engine:
         if claims is None:
             return
         self._limited(done)
+        arrived = (self._arrived(row, claims.begun.get(row.pk)) for row in claims.rows)
+        rows = [row for row in arrived if row is not None]
         for pool in claims.asked:
             shelf = self.shelves[pool]
             shelf.saw(claims.seen.get(pool, Seen()), pool in claims.more, claims.at)
             shelf.put(
-                (row for row in claims.rows if (row.provider, row.model) == pool),
+                (row for row in rows if (row.provider, row.model) == pool),
                 (slot for slot in claims.slots if (slot.provider, slot.model) == pool),
             )
             self._begin(shelf)
@@ -254,14 +317,16 @@ class Engine:
         done = asyncio.create_task(work)
         done.add_done_callback(lambda finished: finished.cancelled() or finished.exception())
 
-    async def _work(self, shelf: Shelf, claim: Claimed, seat: Seat) -> None:
+    async def _work(self, shelf: Shelf, claim: Claimed, seat: Seat, early: Early | None = None) -> None:
         try:
             try:
-                step = await self._run(claim, seat)
+                step = await self._run(claim, seat, early)
             except StoreError as error:
                 step = _refused(claim, error)
             finally:
                 freed = self._leave_seat(shelf, claim, seat)  # once: from here on the slot may be the next row's
+            if early is not None and not early.taken:  # it ends without a call; so it will when it is run
+                return
             self.metrics.queue_seconds.labels(LANE_NAMES[claim.lane]).observe(
                 max(0.0, claim.leased_at - claim.accepted_at)
             )
@@ -271,6 +336,8 @@ class Engine:
                 del self.tasks[claim.pk]
             self.stopping.discard(claim.pk)
             self.returning.discard(claim.pk)
+            if claim.streamed:
+                self.poster.forget(claim)
 
     async def _record(self, claim: Claimed, step: Step | None, freed: Slot | None) -> None:
         if step is None:
@@ -282,14 +349,18 @@ class Engine:
         except StoreError as error:
             await self._finish(replace(_refused(claim, error), free=freed))
 
-    async def _run(self, claim: Claimed, seat: Seat) -> Step | None:
+    async def _run(self, claim: Claimed, seat: Seat, early: Early | None) -> Step | None:
         """The row's next step. A cancelled task says what its open call cost."""
         past = await self.database.read(lambda conn: queries.past_calls(conn, claim)) if claim.attempts else []
-        holder: list[LedgerCaller] = []
-        self.teller.callers[claim.pk] = holder
+        holder: list[LedgerCaller] = [] if early is None else early.holder
+        tools = self.tools if early is None else replace(self.tools, commit=early.commit)
+        if early is None:
+            self.teller.callers[claim.pk] = holder
         try:
-            return await task.run(claim, seat, past, self.tools, holder)
+            return await task.run(claim, seat, past, tools, holder)
         except asyncio.CancelledError:
+            if early is not None and not early.taken:
+                raise
             if claim.pk not in self.stopping | self.returning and not self.draining:
                 raise
             asyncio.current_task().uncancel()  # type: ignore[union-attr]
@@ -337,15 +408,25 @@ class Engine:
         return slot if slot not in shelf.busy else None
 
     async def _finish(self, step: Step) -> None:
+        if isinstance(step.then, Move):
+            await self._ready(step.then)
         stepped = await self.writer.step(step)
-        self._count(step, stepped)
-        if isinstance(step.then, Retry):
-            self._wake_in(step.then.delay_s)
-        if stepped.body is not None:
+        if stepped.body is not None:  # whoever waits for it goes first
             self._tell_end(step.claim, stepped.body)
+        self._count(step, stepped)
+        if isinstance(step.then, Retry | Move):
+            self._wake_in(step.then.delay_s if isinstance(step.then, Retry) else 0.0)
         for one in stepped.shared:
             self._count_shared(one)
             self._tell_end(one.claim, one.body)
+
+    async def _ready(self, move: Move) -> None:
+        """The pool that the row goes to has slots before anybody can look for rows in it."""
+        while True:
+            try:
+                return await self.ensure_pool((move.provider, move.model))
+            except Away:  # what happened to the row waits for the database too
+                await asyncio.sleep(_AWAY_S)
 
     def _tell_end(self, claim: Claimed, body: bytes) -> None:
         for listener in self.on_end:
@@ -372,6 +453,8 @@ class Engine:
                 m.errors.labels(claim.operation, step.then.failure.type.value).inc()
         elif isinstance(step.then, Retry):
             m.retries.labels(claim.operation).inc()
+        if stepped.held:
+            routed.count(m, step)
         for closing in step.closings:
             m.calls.labels(claim.provider, claim.model, closing.outcome).inc()
             m.call_seconds.labels(claim.provider, claim.model).observe(closing.latency_ms / 1000)
@@ -419,7 +502,7 @@ class Engine:
         for waiting in {self.tasks[pk] for pk in self.seats} | self.quotas.waiting:
             waiting.cancel()
         killpoint.passing("draining")
-        running = list(self.tasks.values())
+        running = [*self.tasks.values(), *self.earlies.tasks()]
         if running:
             await asyncio.wait(running, timeout=grace_s)
         left = [unfinished for unfinished in self.tasks.values() if not unfinished.done()]

@@ -14,7 +14,7 @@ from agents.engine.engine import Engine
 from agents.engine.placer import TICK_S
 from store.database import Database
 from store.errors import Away, StoreError
-from store.ledger import cache, cancels, generating, life
+from store.ledger import budgets, cache, cancels, generating, life, patience, pieces
 from store.ledger.claim import known_pools
 from store.ledger.news import CHANNEL, heard
 from store.ledger.types import Routes
@@ -25,6 +25,9 @@ from store.liveness import Life, Sight, dead
 log = structlog.get_logger(__name__)
 _BETWEEN_S = 0.05
 """Between two small batches of a sweep: whoever waits for the database goes first."""
+
+_BUDGETS_S = 2.0
+"""So long may a share of a budget have been reached before anybody is told."""
 
 _SOON_S = 0.5
 """What the database did not take is tried again so soon."""
@@ -76,6 +79,7 @@ class Keeper:
             asyncio.create_task(self._watch_cancels(), name="cancels"),
             asyncio.create_task(self._every(self.poll_s, self.engine.teller.tell), name="teller"),
             asyncio.create_task(self._every(60.0, self._sweep), name="sweep"),
+            asyncio.create_task(self._every(_BUDGETS_S, self._watch_budgets), name="budgets"),
             asyncio.create_task(self._every(TICK_S, self.engine.placer.tick), name="placer"),
         ]
         if not self.database.is_sqlite:
@@ -160,7 +164,17 @@ class Keeper:
             if count:  # else another process was faster
                 log.info("cancels that came at the same moment as their requests were applied", count=count)
                 self._cancels.set()
+        await self._move_on()
         self.engine.look()
+
+    async def _move_on(self) -> None:
+        """Rows that have waited long enough for their route's target go to the next one."""
+        pools = await self.database.read(patience.ahead)
+        ready = {pool for pool in pools if pool[0] in self.engine.providers}
+        for pool in ready:
+            await self.engine.ensure_pool(pool)
+        if ready and (count := await self.database.write(lambda conn: patience.move(conn, self.routes, ready))):
+            log.info("requests had waited long enough for their model and go to the next one", count=count)
 
     def _heard(self, payload: str) -> None:
         """Another process has accepted rows, freed slots, or cancelled."""
@@ -192,9 +206,22 @@ class Keeper:
         if self.engine.holds()[0]:
             self.engine.stop(await self.database.read(lambda conn: life.told_to_stop(conn, self.worker)))
 
+    async def _watch_budgets(self) -> None:
+        due = await self.database.read(budgets.due)
+        if not due:
+            return
+        for each in await self.database.write(lambda conn: budgets.watch(conn, due)):
+            state = each.state
+            told = {"budget": state.id, "whose": state.scope.words(), "period": state.period, "share": each.share}
+            log.warning("a budget is spent to this share", **told, hard=state.hard)
+            self.engine.metrics.budget_shares.labels(str(state.id), str(each.share)).inc()
+
     async def _sweep(self) -> None:
         await self.database.write(life.forget_cancels)
         await self.database.write(generating.sweep)
+        if wrong := await self.database.write(budgets.recount):
+            log.warning("what was reserved of budgets was not what requests hold; it is now", budgets=wrong)
+        await self.database.write(pieces.sweep)
         more = True
         while more:
             more = await self.database.write(lambda conn: cache.sweep(conn, self.bounds))

@@ -45,6 +45,12 @@ class Metrics:
         self.stale = Counter(
             "genai_stale_steps_total", "Steps refused because the row was somebody else's.", registry=registry
         )
+        self.budget_shares = Counter(
+            "genai_budget_shares_total",
+            "Shares of budgets, in percent, that were reached: each once in a period.",
+            ["budget", "share"],
+            registry=registry,
+        )
         self.missed = Counter(
             "genai_missed_records_total",
             "Requests that retention deleted before anybody read them.",
@@ -59,6 +65,12 @@ class Metrics:
         )
         self.saved_usd = Counter(
             "genai_cache_saved_usd_total", "Dollars that their calls would have cost.", ["kind"], registry=registry
+        )
+        self.guards = Counter(
+            "genai_guards_total",
+            "What guards found, by rule, when, and what was done: mask, refuse, report.",
+            ["rule", "when", "done"],
+            registry=registry,
         )
         self.call_seconds = Histogram(
             "genai_call_duration_seconds", "Provider calls.", ["provider", "model"], buckets=_SECONDS, registry=registry
@@ -78,6 +90,36 @@ class Metrics:
             "Calls that waited for their node to load the model.",
             ["provider", "node"],
             registry=registry,
+        )
+        self.routed = Counter(
+            "genai_route_requests_total",
+            "Requests of a route that ended, by the arm that was drawn and the model that they ended at.",
+            ["route", "arm", "target", "status"],
+            registry=registry,
+        )
+        self.fallbacks = Counter(
+            "genai_route_fallbacks_total",
+            "Requests of a route that went on to another model.",
+            ["route", "source", "target", "error"],
+            registry=registry,
+        )
+        self.route_saved = Counter(
+            "genai_route_saved_usd_total",
+            "Dollars that requests cost less since they had time to wait for a cheaper model.",
+            ["route"],
+            registry=registry,
+        )
+        self.route_skipped = Counter(
+            "genai_route_skipped_total",
+            "Targets that a route's request was not sent to when it was accepted.",
+            ["route", "target"],
+            registry=registry,
+        )
+        self.routes_read = Counter(
+            "genai_route_reads_total", "Times that the file of routes was read again.", ["outcome"], registry=registry
+        )
+        self.routes_ok = Gauge(
+            "genai_route_file_ok", "Whether the file of routes can be used as it is now.", registry=registry
         )
         self.busy = Gauge("genai_slots_busy", "Slots in use by this process.", ["provider", "model"], registry=registry)
         self.slots = Gauge(

@@ -110,6 +110,13 @@ def jitter() -> float:
     return random.random()  # noqa: S311 - spreads retries, guards nothing
 
 
+def meaning(give_up: GiveUp, names: list[str]) -> GiveUp:
+    """The same, with names that may have been meant."""
+    words = f"{give_up.failure.message} Did you mean {' or '.join(f'`{name}`' for name in names)}?"
+    details = {**give_up.failure.details, "near": names}
+    return replace(give_up, failure=give_up.failure.model_copy(update={"message": words, "details": details}))
+
+
 def shown(give_up: GiveUp, attempts: int) -> GiveUp:
     """The same, saying how often it was tried."""
     if attempts <= 1 or not give_up.failure.retryable:

@@ -10,7 +10,9 @@ class Seat:
     made, and for a free model its intent is committed. For a paid one the intent waits: it counts as a call that was made.
     """
 
-    def __init__(self, slot: Slot | None = None) -> None:
+    def __init__(self, slot: Slot | None = None, *, sure: bool = False) -> None:
+        self.sure = sure
+        """The commit of the intent brings the slot, or the intent is not committed."""
         self._given: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
         if slot is not None:
             self._given.set_result(slot)

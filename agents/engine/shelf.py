@@ -113,6 +113,10 @@ class Shelf:
         held, order = self._copied
         return Want(self.pool, self._own(), self.counts(), held=held, order=order, after=self.seen.after)
 
+    def spare(self) -> int:
+        """Slots that may be free for rows that come now, as far as this process knows: none while others wait for one."""
+        return 0 if self.rows or self.more or self.avoided() else self.total - self._own()
+
     def is_stranded(self) -> bool:
         """Rows are held and no slot is ours: those that others have may never come to us."""
         return bool(self.rows) and not self._own()

@@ -8,18 +8,19 @@ import structlog
 from pydantic import ValidationError
 
 from agents.base import Operation, OperationError
-from agents.engine import gpus, policy
-from agents.engine.caller import Commit, Expired, LedgerCaller, Lost, Reads, Stopped, Unfit
+from agents.engine import fallback, gpus, policy
+from agents.engine.caller import Commit, Expired, LedgerCaller, Lost, OverBudget, Reads, Stopped, Unfit
 from agents.engine.seat import Seat
 from prompts import Library
-from providers.base import Broken, Provider, ProviderError, Spent
+from providers.base import Broken, ModelNotFound, Provider, ProviderError, Spent
 from providers.prices import PriceTable
 from schemas.errors import ErrorType, Failure
 from schemas.request import Lane, Request
 from schemas.result import Status, Totals
+from schemas.routes import Pinned
 from store.errors import BadData, StoreError
 from store.ledger.answers import metadata_of
-from store.ledger.types import Claimed, End, Hold, PastCall, Retry, Step
+from store.ledger.types import Claimed, End, Hold, Move, PastCall, Retry, Step
 from store.rows import plain
 
 log = structlog.get_logger(__name__)
@@ -50,6 +51,8 @@ class Tools:
     """Returns when what was pinned at acceptance is here, as far as it can be had."""
     reads: Callable[[Claimed], Reads | None] = lambda _: None
     """Who reads along while the answer is made; None: nobody does."""
+    near: Callable[[str], list[str]] = lambda _: []
+    """Names that somebody may have meant who named a model that is not there."""
 
 
 def ids(claim: Claimed) -> dict[str, Any]:
@@ -115,7 +118,7 @@ async def _attempt(  # noqa: PLR0911 - one per way to end
         return stopped(caller, request.metadata)
     except Expired:
         return _step(caller, request.metadata, Status.EXPIRED, None)
-    except OperationError as error:
+    except (OperationError, OverBudget) as error:
         letter = error.failure.type not in policy.NOT_DEAD_LETTERS
         return _step(caller, request.metadata, Status.FAILED, error.failure, dead_letter=letter, wasted=True)
     except ProviderError as error:
@@ -140,9 +143,11 @@ def _after(error: ProviderError, caller: LedgerCaller, metadata: dict[str, Any],
     elsewhere = policy.goes_elsewhere(error) and tools.elsewhere(claim, caller.seat.node)
     if elsewhere:  # a node's fault is not a try of the request's; the first one stays, it says that there is a journal
         claim.attempts = max(1, claim.attempts - 1)
+    pinned = None if claim.route is None else Pinned.model_validate_json(claim.route)
+    tries = max(1, claim.attempts - (pinned.since if pinned is not None else 0))
     decision = policy.after(
         error,
-        attempts=1 if caller.progressed() else claim.attempts,
+        attempts=1 if caller.progressed() else tries,
         paid=claim.paid,
         on_ambiguous=claim.on_ambiguous,
         ambiguous=claim.ambiguous,
@@ -150,6 +155,11 @@ def _after(error: ProviderError, caller: LedgerCaller, metadata: dict[str, Any],
         chance=policy.jitter(),
         elsewhere=elsewhere,
     )
+    if pinned is not None:
+        known = pinned.model_copy(update={"left": [each for each in pinned.left if each.provider in tools.providers]})
+        went = fallback.onward(known, error, decision, tries=tries, elsewhere=elsewhere)
+        if went is not None:
+            return _move(error, caller, known, went)
     if isinstance(decision, policy.TryAgain):
         log.info(
             "another try",
@@ -163,7 +173,28 @@ def _after(error: ProviderError, caller: LedgerCaller, metadata: dict[str, Any],
         log.warning("held: a paid call broke off; see `genai-spine held`", **ids(claim), error=error.type.value)
         return Step(claim, caller.kept(), then=Hold())
     decision = policy.shown(decision, claim.attempts)
+    if isinstance(error, ModelNotFound) and (meant := tools.near(caller.options.model or claim.model)):
+        decision = policy.meaning(decision, meant)
     return _step(caller, metadata, Status.FAILED, decision.failure, dead_letter=decision.dead_letter)
+
+
+def _move(error: ProviderError, caller: LedgerCaller, pinned: Pinned, went: fallback.Onward) -> Step:
+    """To the route's next target; what the calls here have cost stays booked, and their answers stay behind."""
+    claim, to = caller.claim, went.to
+    here = f"{claim.provider}/{claim.model}"
+    kept = fallback.moved(pinned, here, error, went, caller.booked_here(), claim.attempts)
+    log.info(
+        "on to another model", **ids(claim), source=here, target=f"{to.provider}/{to.model}", error=error.type.value
+    )
+    then = Move(
+        to.provider,
+        to.model,
+        to.paid,
+        kept.model_dump_json(exclude_defaults=True),
+        went.ambiguous,
+        to.wait_s if kept.patient else None,
+    )
+    return Step(claim, caller.kept(), then=then)
 
 
 def _internal(caller: LedgerCaller, request: Request, words: str) -> Step:
@@ -186,17 +217,23 @@ def _step(
     dead_letter: bool = False,
     wasted: bool = False,
 ) -> Step:
-    claim = caller.claim
+    claim, totals, saved = caller.claim, caller.totals(), None
+    if claim.route is not None:
+        pinned = Pinned.model_validate_json(claim.route)
+        for words in fallback.paid_before(pinned, f"{claim.provider}/{claim.model}"):
+            caller.warn(words)
+        saved = fallback.saved(pinned, totals, caller.prices) if status is Status.SUCCEEDED else None
     end = End(
         status=status,
         output=output,
         failure=failure,
         warnings=tuple(caller.warnings),
-        totals=caller.totals(),
+        totals=totals,
         metadata=metadata,
         latency_ms=caller.latency_ms(),
         dead_letter=dead_letter,
         attempts=claim.attempts,
+        saved_nano=saved,
     )
     return Step(claim, caller.last(wasted=wasted), then=end)
 

@@ -7,13 +7,18 @@ first two calls of that request (of one `tag`), so that a retry can be seen to s
     [fake:slow]         answers as the tail does: after ten times the latency
     [fake:length]       the answer is cut in the middle, `finish_reason` is `length`
     [fake:gibberish]    the answer is no JSON although a schema was given (`*1`: and the repair is well-formed)
+    [fake:tools:2]      it asks for two of the tools that it was given; without a number for one
+    [fake:reasoning]    it thinks aloud before it answers
+    [fake:refusal]      the model refuses to answer, in the way in which its provider tells that
+    [fake:content_filter]  the answer is cut by a filter, and `finish_reason` is `content_filter`
+    [fake:gate]         after its first piece it waits until somebody opens the gate: `POST /_open`, `FakeProvider.open`
 
 All chance is a hash of (seed, tag, number of the call of that tag): the order in which calls arrive changes nothing.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Literal
 
@@ -33,7 +38,7 @@ from providers.base import (
     Unsupported,
 )
 
-Wire = Literal["error", "hang", "hang midway", "reset", "cut", "broken json"]
+Wire = Literal["error", "hang", "hang midway", "reset", "cut", "broken json", "unfinished", "empty", "failed midway"]
 
 _TAIL_FACTOR = 10.0
 STEP_S = 0.1
@@ -45,7 +50,8 @@ _DIRECTIVE = re.compile(r"\[fake:([a-z_]+)(?::([0-9.]+))?(?:\*([0-9]+))?\]")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One way to fail: as the port's error in process; on the wire as `wire`, with a status and a body for `error`.
+    """One way to fail: as the port's error in process; on the wire as `wire`, with a status and a body for `error`. Those are
+    Ollama's; other formats have their own words.
 
     `executed`: the model worked, so a provider that takes money took some.
     """
@@ -72,12 +78,16 @@ FAULTS: Mapping[str, Fault] = {
     ),
     "unsupported": Fault(Unsupported, status=400, body='{"error":"\\"fake\\" does not support chat"}'),
     "refused": Fault(Refused, status=401, body='{"error":"unauthorized"}'),
+    "quota": Fault(Refused, status=403, body='{"error":"you have no credit left"}'),  # waiting would not help
     "timed_out": Fault(TimedOut, "hang", executed=True),  # before the first byte
     "stalled": Fault(TimedOut, "hang midway", executed=True),  # after it
     "disconnected": Fault(Disconnected, "reset", executed=True),
     "cut": Fault(Disconnected, "cut", executed=True),  # the end in the middle of the body
     "server_error": Fault(ServerError, status=500, body='{"error":"an error was encountered"}', executed=True),
     "unreadable": Fault(Unreadable, "broken json", executed=True),
+    "unfinished": Fault(Unreadable, "unfinished", executed=True),  # whole for HTTP, but its end is missing
+    "empty": Fault(Unreadable, "empty", executed=True),  # whole, and nothing in it: no message, no choice
+    "failed_midway": Fault(ServerError, "failed midway", executed=True),  # an error where the next token should be
     "not_ollama": Fault(Unreadable, status=404, body="404 page not found"),  # text/plain
 }
 
@@ -118,6 +128,11 @@ class Plan:
     argument: float | None = None
     cut: bool = False
     gibberish: bool = False
+    tools: int = 0
+    reasoning: bool = False
+    refusal: bool = False
+    filtered: bool = False
+    gate: bool = False
 
 
 def plan(how: Behaviour, tag: str, nth: int, texts: tuple[str, ...]) -> Plan:
@@ -135,18 +150,27 @@ def plan(how: Behaviour, tag: str, nth: int, texts: tuple[str, ...]) -> Plan:
     return Plan(usual)
 
 
+_OUTCOMES: Mapping[str, Plan] = {
+    "length": Plan(cut=True),
+    "gibberish": Plan(gibberish=True),
+    "reasoning": Plan(reasoning=True),
+    "refusal": Plan(refusal=True),
+    "content_filter": Plan(filtered=True),
+    "gate": Plan(gate=True),
+}
+
+
 def _directed(how: Behaviour, name: str, argument: float | None, usual: float) -> Plan:
     match name:
         case "sleep":
             return Plan(usual + (argument or 0.0))
         case "slow":
             return Plan(how.latency_s * _TAIL_FACTOR)
-        case "length":
-            return Plan(usual, cut=True)
-        case "gibberish":
-            return Plan(usual, gibberish=True)
-        case _:
-            return Plan(usual, fault=name if name in FAULTS else None, argument=argument)
+        case "tools":
+            return Plan(usual, tools=int(argument or 1))
+    if name in _OUTCOMES:
+        return replace(_OUTCOMES[name], delay_s=usual)
+    return Plan(usual, fault=name if name in FAULTS else None, argument=argument)
 
 
 def chance(*parts: object) -> float:

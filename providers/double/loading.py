@@ -47,3 +47,8 @@ class Loading:
         """A call that had begun has ended."""
         if self.holds:
             self.calls[model] -= 1
+
+    def drop(self, model: str) -> None:
+        """It leaves the memory, unless somebody calls it."""
+        if not self.calls.get(model):
+            self.ready_at.pop(model, None)

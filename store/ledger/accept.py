@@ -2,16 +2,20 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, update
 
 from schemas.errors import ErrorType, Failure
 from store import rows
-from store.ledger import answers, behind, joining, look, supersede
+from store.ledger import answers, behind, crowding, joining, look, patience, supersede
+from store.ledger.budgeting import pack
 from store.ledger.end import cancel_rows
 from store.ledger.policy import Known, on_known
+from store.ledger.purse import Purse
 from store.ledger.types import Accepted, Arrival, Ask, CancelAsk, Decision, Position, Routes, Unreadable
+from store.quick import quick
 from store.tables import bodies, cancels, intake_progress, outbox, positions, requests, results, run_cancels
 
 CANCEL_KEPT_S = 86_400.0
@@ -20,6 +24,7 @@ _R = requests.c
 _P = intake_progress.c
 _ANEW = update(requests).where(_R.pk == bindparam("the_pk"))
 _NOT_ALONE = update(requests).where(_R.pk.in_(bindparam("pks", expanding=True))).values(alone=False)
+_LOUD = update(requests).where(_R.pk.in_(bindparam("pks", expanding=True))).values(quiet=False)
 _NEW, _NEW_BODY, _NEW_RESULT, _PUBLISH = insert(requests), insert(bodies), insert(results), insert(outbox)
 _REMEMBER = rows.upserting(positions, lambda statement: statement.on_conflict_do_nothing())
 _PROGRESS = (
@@ -27,24 +32,34 @@ _PROGRESS = (
     .where(_P.topic == bindparam("the_topic"), _P.partition == bindparam("the_partition"))
     .values(next_offset=bindparam("the_next"), last_timestamp=bindparam("the_timestamp"))
 )
+quick(_ANEW, _NOT_ALONE, _NEW, _NEW_BODY, _NEW_RESULT, _PUBLISH, _PROGRESS)
+
+
 _REDELIVERED = Accepted("redelivered")
 
 
-def accept(conn: Connection, routes: Routes, arrivals: Sequence[Arrival]) -> list[Accepted]:
-    """Decide about every arrival, in order; what is returned is committed with the transaction."""
+def accept(conn: Connection, routes: Routes, arrivals: Sequence[Arrival], purse: Purse | None = None) -> list[Accepted]:
+    """Decide about every arrival, in order; what is returned is committed with the transaction. `purse`: whoever gives one closes
+    it.
+    """
+    own = purse or Purse(conn, None, arrivals)
     decided: list[Accepted] = []
     while len(decided) < len(arrivals):
-        decided += _Batch(conn, routes, arrivals[len(decided) :]).run()
+        decided += _Batch(conn, routes, arrivals[len(decided) :], own).run()
+    if purse is None:
+        own.close()
     return decided
 
 
 class _Batch:
     """One transaction's worth of arrivals: looked up together, decided one by one, written together."""
 
-    def __init__(self, conn: Connection, routes: Routes, arrivals: Sequence[Arrival]) -> None:
-        self.conn, self.routes, self.arrivals = conn, routes, arrivals
+    def __init__(self, conn: Connection, routes: Routes, arrivals: Sequence[Arrival], purse: Purse) -> None:
+        self.conn, self.routes, self.arrivals, self.purse = conn, routes, arrivals, purse
         begun = look.begin(conn, sum(1 for arrival in arrivals if isinstance(arrival.what, Ask)))
         self.at, self.pks, self.any_cancels = begun.at, iter(begun.pks), begun.cancels
+        if any(isinstance(each.what, Ask) and each.what.estimate_nano != 0 for each in arrivals):
+            purse.check(begun.budgets)
         self.new: list[dict[str, Any]] = []
         self.anew: list[dict[str, Any]] = []
         self.bodies: list[dict[str, Any]] = []
@@ -53,6 +68,8 @@ class _Batch:
         self.positions: list[dict[str, Any]] = []
         self.cancelled: set[bytes] = set()
         self.not_alone: set[int] = set()
+        self.loud: set[int] = set()
+        """Quiet rows of which somebody else wants the answer too."""
         self.superseded: dict[bytes, str] = {}
         """Identities that a newer request of this batch replaces, and its id."""
         self.reached: dict[tuple[str, int], Position] = {}
@@ -101,6 +118,7 @@ class _Batch:
         }
         replays |= {row.request_pk for row in past.values() if row.request_pk is not None}
         self.bodies_of = look.answers_of(self.conn, replays)
+        self.crowds = crowding.counts(self.conn, live)
         self.joins = joining.Joins(self.conn, live, self.bodies_of, self.at)
 
     def _one(self, arrival: Arrival, past: dict[Position, Any]) -> Accepted:
@@ -142,6 +160,8 @@ class _Batch:
                 self._remember(arrival, "duplicate", known.pk, known.generation)
                 if known.alone:
                     self.not_alone.add(known.pk)
+                if known.quiet and not ask.quiet:
+                    self.loud.add(known.pk)
                 return Accepted("duplicate", known.pk, known.generation)
             case "replayed":
                 body = self.bodies_of.get((known.pk, known.generation))
@@ -154,7 +174,12 @@ class _Batch:
     def _first(self, arrival: Arrival, ask: Ask, key: bytes) -> Accepted:
         if (refused := self._refused(arrival, ask, None)) is not None:
             return refused
+        if not crowding.takes(self.crowds, ask):
+            return Accepted("crowded")
         pk = next(self.pks)
+        ids: tuple[int, ...] = ()
+        if key not in self.waiting_cancels:
+            ask, ids = self._within_budgets(arrival, ask, pk)
         state = "waiting" if ask.failure is None else "failed"
         row = {"pk": pk, "identity": key, "generation": 1, "fence": 0, **self._row(arrival, ask, state)}
         origin = None
@@ -162,8 +187,9 @@ class _Batch:
             self.cancelled.add(key)
         elif ask.failure is None:
             origin = self.joins.place(arrival, ask, pk, row)
+        self._hold(row, ask, ids)
         self.new.append(row)
-        self.known[key] = Known(pk, state, 1, 0, ask.payload_hash, row["error_type"], ask.alone)
+        self.known[key] = Known(pk, state, 1, 0, ask.payload_hash, row["error_type"], ask.alone, quiet=ask.quiet)
         self._supersede(ask, key)
         return self._taken(arrival, ask, pk, row, origin)
 
@@ -171,11 +197,15 @@ class _Batch:
         """Generation + 1: this is what redriving a dead letter is."""
         if (refused := self._refused(arrival, ask, known)) is not None:
             return refused
+        if not crowding.takes(self.crowds, ask):
+            return Accepted("crowded")
         self.joins.let_go(known.pk)
+        ask, ids = self._within_budgets(arrival, ask, known.pk)
         state = "waiting" if ask.failure is None else "failed"
         generation = known.generation + 1
         row = {"the_pk": known.pk, "generation": generation, **self._row(arrival, ask, state)}
         origin = self.joins.place(arrival, ask, known.pk, row) if ask.failure is None else None
+        self._hold(row, ask, ids)
         self.anew.append(row)
         known.state, known.generation, known.payload_hash, known.error_type, known.alone = (
             state,
@@ -184,6 +214,7 @@ class _Batch:
             row["error_type"],
             ask.alone,
         )
+        known.quiet = ask.quiet
         self._supersede(ask, _identity(ask))
         return self._taken(arrival, ask, known.pk, row, origin)
 
@@ -194,6 +225,20 @@ class _Batch:
             return self._conflict(arrival, ask)
         lead = self.joins.is_pruned(ask, own) if ask.failure is None else None
         return None if lead is None else self._expired_answer(arrival, ask, lead.pk, lead.generation)
+
+    def _within_budgets(self, arrival: Arrival, ask: Ask, pk: int) -> tuple[Ask, tuple[int, ...]]:
+        """The same, and the budgets that hold what it may cost; or as one that they have no room for. What another one's answer
+        will serve costs nothing.
+        """
+        ids = self.purse.of_ask(ask)
+        if not ids or not self.joins.needs_call(arrival, ask, pk):
+            return ask, ()
+        failure = self.purse.reserve(ids, ask.estimate_nano)
+        return (ask, ids) if failure is None else (replace(ask, failure=failure), ())
+
+    def _hold(self, row: dict[str, Any], ask: Ask, ids: tuple[int, ...]) -> None:
+        if ids:
+            row["budgets"], row["budget_nano"] = pack(ids), ask.estimate_nano or 0
 
     def _supersede(self, ask: Ask, key: bytes) -> None:
         """This one stands for its key from now on, and for none that an earlier generation of it stood for."""
@@ -216,10 +261,12 @@ class _Batch:
             self._remember(arrival, decision, pk, generation)
             return Accepted("accepted" if generation == 1 else "again", pk, generation)
         body = self._answer(arrival, ask, ask.failure, generation, pk)
-        if ask.unreadable:
+        poor = ask.failure.type is ErrorType.BUDGET_EXCEEDED
+        if ask.unreadable or (poor and arrival.position is not None and not answers.is_replay(ask.run_id)):
             self._dead(arrival, ask.failure, {"genai-id": ask.id, "genai-tenant": ask.tenant})
-        self._remember(arrival, "invalid", pk, generation)
-        return Accepted("invalid", pk, generation, body)
+        refused: Decision = "refused" if poor else "invalid"
+        self._remember(arrival, refused, pk, generation)
+        return Accepted(refused, pk, generation, body)
 
     def _answered(self, arrival: Arrival, ask: Ask, pk: int, row: dict[str, Any], origin: joining.Lead) -> Accepted:
         """With an answer that the ledger has: that of its idempotency key, or of the very same question."""
@@ -230,9 +277,11 @@ class _Batch:
         row.update(state="succeeded", completed_at=self.at, fingerprint=None, follows=origin.pk if by_key else None)
         self.known[_identity(ask)].state = "succeeded"
         self._keep(pk, generation, "succeeded", body)
-        self.outbox.append(
-            answers.to_results(self.routes, arrival.key, ask.id, row["partition"], body, arrival.headers, ask.run_id)
-        )
+        if not ask.quiet:
+            where = row["partition"]
+            self.outbox.append(
+                answers.to_results(self.routes, arrival.key, ask.id, where, body, arrival.headers, ask.run_id)
+            )
         decision: Decision = "replayed" if by_key else "cached"
         self._remember(arrival, decision, pk, generation)
         return Accepted(decision, pk, generation, body, saved_nano=answers.cost_of(recorded))
@@ -366,6 +415,7 @@ class _Batch:
             "supersede_key": ask.supersede_key if ask.failure is None else None,
             "follows": None,
             "ordered": ask.ordered,
+            "budgets": None,
             "budget_nano": None,
             "key": arrival.key,
             "partition": p.partition if p else self.routes.partition(self.routes.results, key),
@@ -388,7 +438,12 @@ class _Batch:
             "alone": ask.alone,
             "due": min(self.at + ask.patience_s, math.inf if ask.deadline is None else ask.deadline),
             "weight": ask.weight,
+            "quiet": ask.quiet,
+            "streamed": ask.streamed,
+            "route": ask.route,
+            "move_at": patience.until(self.at, ask.wait_s, ask.deadline),
             "superseded_by": None,
+            "key_id": ask.key_id,
         }
 
     def _write(self) -> None:
@@ -410,6 +465,8 @@ class _Batch:
         rows.many(conn, _REMEMBER(conn), self.positions)
         if self.not_alone:
             conn.execute(_NOT_ALONE, {"pks": rows.padded(self.not_alone)})
+        if self.loud:
+            conn.execute(_LOUD, {"pks": rows.padded(self.loud)})
         if self.superseded:
             supersede.replace(conn, self.routes, self.superseded, self.at)
         if self.cancelled:

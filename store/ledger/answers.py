@@ -10,9 +10,10 @@ import orjson
 
 from schemas.errors import ErrorType, Failure
 from schemas.letter import LetterHeaders
-from schemas.money import from_usd
+from schemas.money import from_usd, to_usd
 from schemas.request import REPLAYS
 from schemas.result import Cached, Result, Source, Status, Totals
+from schemas.routes import Fell, Pinned, Routed
 from store.ledger.types import Arrival, Ask, Claimed, End, Routes
 from store.rows import pack_headers, unpack_headers
 
@@ -54,6 +55,7 @@ def finished(claim: Claimed, end: End, at: float) -> Result:
         warnings=list(end.warnings),
         provider=end.provider or claim.provider or None,
         model=end.model or claim.model or None,
+        route=None if claim.route is None else routed(claim.route, claim.provider, claim.model, end.saved_nano),
         usage=end.totals,
         latency_ms=end.latency_ms,
         queue_ms=max(0, round((claim.leased_at - claim.accepted_at) * 1000)),
@@ -68,6 +70,14 @@ def finished(claim: Claimed, end: End, at: float) -> Result:
     )
 
 
+def routed(route: str, provider: str, model: str, saved_nano: int | None = None) -> Routed:
+    """What a result says of the route by which its request came."""
+    pinned = Pinned.model_validate_json(route)
+    fell = [Fell(target=tried.target, error=tried.error, waited=tried.waited) for tried in pinned.tried]
+    target, saved = f"{provider}/{model}", None if saved_nano is None else to_usd(saved_nano)
+    return Routed(name=pinned.name, arm=pinned.arm, target=target, fallbacks=fell, saved_usd=saved)
+
+
 def at_once(arrival: Arrival, ask: Ask, failure: Failure, generation: int, at: float) -> Result:
     """The failed result of a record that is answered without ever being run."""
     position = arrival.position
@@ -78,6 +88,7 @@ def at_once(arrival: Arrival, ask: Ask, failure: Failure, generation: int, at: f
         error=failure,
         provider=ask.provider or None,
         model=ask.model or None,
+        route=None if ask.route is None else routed(ask.route, ask.provider, ask.model),
         generation=generation,
         tenant=ask.tenant,
         run_id=ask.run_id,
@@ -185,6 +196,7 @@ _OWN = frozenset(
         "id",
         "operation",
         "queue_ms",
+        "route",
         "generation",
         "tenant",
         "run_id",
@@ -212,6 +224,18 @@ def to_results(
     topic = routes.replays if aside else routes.results
     where = routes.partition(topic, real) if partition is None or aside else partition
     return {"topic": topic, "partition": where, "number": None, "key": real, "value": body, "headers": headers}
+
+
+def letters(routes: Routes, claim: Claimed, body: bytes, dead: Failure | None, attempts: int) -> list[OutRow]:
+    """What is published of a row's end: its result, and where `dead` says why a dead letter. Of a quiet one nothing: its
+    caller has been told, and nobody else may be.
+    """
+    if claim.quiet:
+        return []
+    told = [to_results(routes, claim.key, claim.id, claim.partition, body, claim.headers, claim.run_id)]
+    if dead is not None and not is_replay(claim.run_id):
+        told.append(dead_claim(routes, claim, dead, attempts))
+    return told
 
 
 def to_dlq(

@@ -174,9 +174,15 @@ def after(conn: Connection, routes: Routes, waiting: Waiting, ended: Mapping[int
     return Outcome(frozenset(woken | following.woken), tuple(following.shared))
 
 
+def lock_followers(conn: Connection, leaders: Iterable[Any]) -> None:
+    """Of rows (`pk`, `WAITED_FOR`) that `let_fly` will be asked about; before the books are locked, as all rows are."""
+    if pks := [row.pk for row in leaders if row.followers]:
+        conn.execute(_FOLLOWERS, {"pks": rows.padded(pks)}).all()
+
+
 def let_fly(conn: Connection, routes: Routes, held: Iterable[Any], at: float) -> frozenset[Pool]:
-    """Of rows (`pk`, `WAITED_FOR`) that wait for a human now: who only asks the same waits for none, and one of them leads the
-    others. Pools in which they may be claimed.
+    """Of rows (`pk`, `WAITED_FOR`) that wait for a human now, or for another model than was asked for: who only asks the same
+    waits for none of them, and one leads the others. Pools in which they may be claimed.
     """
     leaders = [row.pk for row in held if row.followers]
     if not leaders:
@@ -236,11 +242,7 @@ class _Following:
         saved = answers.cost_of(end.body)
         kind: Literal["key", "flight"] = "key" if row.behind == KEY else "flight"
         self.shared.append(Shared(claim, lead.pk, kind, end.status, body, saved))
-        self.letters.append(
-            answers.to_results(self.routes, claim.key, claim.id, claim.partition, body, claim.headers, claim.run_id)
-        )
-        if end.dead_letter and end.failure is not None:
-            self.letters.append(answers.dead_claim(self.routes, claim, end.failure, 0))
+        self.letters += answers.letters(self.routes, claim, body, end.failure if end.dead_letter else None, 0)
 
     def _pass_on(self, lead: Any, followers: Sequence[Any]) -> None:
         """The oldest leads, of those with the key before those that only ask the same."""

@@ -8,17 +8,18 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, case, func, select, text
+from sqlalchemy import ColumnElement, Connection, Row, case, func, literal, select, text, union_all
 
-from store.tables import daily_costs, executions, requests
+from store.tables import corrections, daily_costs, executions, requests
 
 _D = daily_costs.c
 _E = executions.c
+_C = corrections.c
 
 GROUPS = ("day", "provider", "model", "tenant", "operation", "run")
 _BY_DAY = {"day": _D.date, "provider": _D.provider, "model": _D.model, "tenant": _D.tenant}
 _CLOSED = text("closed_at IS NOT NULL")
-_COST_ANYTHING = (_E.outcome == "ok") | _E.cost_nano.is_(None) | (_E.cost_nano != 0) | (_E.input_tokens > 0)
+COST_ANYTHING = (_E.outcome == "ok") | _E.cost_nano.is_(None) | (_E.cost_nano != 0) | (_E.input_tokens > 0)
 """What `daily_costs` counts: a call that returned or cost something. One that was refused at once is no more than used."""
 
 
@@ -27,22 +28,42 @@ def reads_journal(by: Sequence[str]) -> bool:
     return not set(by) <= _BY_DAY.keys()
 
 
-def costs_by(conn: Connection, by: Sequence[str], first: date, last: date, limit: int) -> list[Row[Any]]:
-    """Calls, tokens and money by `GROUPS`, both days included."""
+def costs_by(
+    conn: Connection, by: Sequence[str], first: date, last: date, limit: int, tenant: str | None = None
+) -> list[Row[Any]]:
+    """Calls, tokens and money by `GROUPS`, both days included; of one tenant or of all."""
     if reads_journal(by):
-        return _journal(conn, by, first, last, limit, _COST_ANYTHING, ())
+        return _journal(conn, by, first, last, limit, COST_ANYTHING, (), tenant)
     groups = [_BY_DAY[name].label(name) for name in by]
     sums = [func.sum(_D[name]).label(name) for name in ("calls", *_SUMMED)]
     wanted = select(*groups, *sums).where(_D.date >= str(first), _D.date <= str(last))
+    if tenant is not None:
+        wanted = wanted.where(_D.tenant == tenant)
     return list(conn.execute(wanted.group_by(*groups).order_by(*groups).limit(limit)))
 
 
-def usage_by(conn: Connection, by: Sequence[str], first: date, last: date, limit: int) -> list[Row[Any]]:
-    """Every closed call, the wasted ones and the errors too."""
-    more = (_count(_E.outcome == "wasted").label("wasted"), _count(_E.outcome == "error").label("errors"))
-    return _journal(conn, by, first, last, limit, _E.outcome.is_not(None), more)
+def usage_by(
+    conn: Connection, by: Sequence[str], first: date, last: date, limit: int, tenant: str | None = None
+) -> list[Row[Any]]:
+    """Every closed call, the wasted ones and the errors too; of one tenant or of all."""
+    return _journal(conn, by, first, last, limit, _E.outcome.is_not(None), ("wasted", "errors"), tenant)
 
 
+_OF_BOTH = ("request_pk", "provider", "model", "tenant", "operation")
+_CALLS = select(
+    *(_E[name] for name in _OF_BOTH),
+    _E.closed_at.label("at"),
+    literal(1).label("calls"),
+    _E.input_tokens,
+    _E.output_tokens,
+    _E.cached_tokens,
+    case((_E.outcome == "wasted", 1), else_=0).label("wasted"),
+    case((_E.outcome == "error", 1), else_=0).label("errors"),
+    case((_E.cost_nano.is_(None), 1), else_=0).label("unpriced_calls"),
+    func.coalesce(_E.cost_nano, 0).label("cost_nano"),
+)
+_NONE = ("calls", "input_tokens", "output_tokens", "cached_tokens", "wasted", "errors", "unpriced_calls")
+_CORRECTED = select(*(_C[name] for name in _OF_BOTH), _C.at, *(literal(0).label(name) for name in _NONE), _C.cost_nano)
 _SUMMED = ("input_tokens", "output_tokens", "cached_tokens", "unpriced_calls", "cost_nano")
 
 
@@ -53,23 +74,28 @@ def _journal(
     last: date,
     limit: int,
     booked: ColumnElement[bool],
-    more: Sequence[ColumnElement[Any]],
+    more: Sequence[str],
+    tenant: str | None,
 ) -> list[Row[Any]]:
-    groups = [_group(conn, name).label(name) for name in by]
-    sums = [func.sum(_E[name]).label(name) for name in _SUMMED[:3]]
-    unpriced = _count(_E.cost_nano.is_(None)).label("unpriced_calls")
-    cost = func.sum(func.coalesce(_E.cost_nano, 0)).label("cost_nano")
-    wanted = select(*groups, func.count().label("calls"), *sums, *more, unpriced, cost)
-    wanted = wanted.where(_CLOSED, _E.closed_at >= _midnight(first), _E.closed_at < _midnight(last + timedelta(days=1)))
+    """Calls, and what was corrected of their prices later, on the days of either."""
+    begin, end = midnight(first), midnight(last + timedelta(days=1))
+    done = _CALLS.where(_CLOSED, _E.closed_at >= begin, _E.closed_at < end, booked)
+    corrected = _CORRECTED.where(_C.at >= begin, _C.at < end)
+    if tenant is not None:
+        done, corrected = done.where(_E.tenant == tenant), corrected.where(_C.tenant == tenant)
+    found = union_all(done, corrected).subquery().c
+    groups = [_group(conn, found, name).label(name) for name in by]
+    sums = [func.sum(found[name]).label(name) for name in ("calls", *_SUMMED[:3], *more, "unpriced_calls", "cost_nano")]
+    wanted = select(*groups, *sums)
     if "run" in by:
-        wanted = wanted.join_from(executions, requests, requests.c.pk == _E.request_pk)
-    return list(conn.execute(wanted.where(booked).group_by(*groups).order_by(*groups).limit(limit)))
+        wanted = wanted.join_from(found.at.table, requests, requests.c.pk == found.request_pk)
+    return list(conn.execute(wanted.group_by(*groups).order_by(*groups).limit(limit)))
 
 
-def _group(conn: Connection, name: str) -> ColumnElement[Any]:
+def _group(conn: Connection, found: Any, name: str) -> ColumnElement[Any]:
     if name == "run":
         return requests.c.run_id
-    return utc_day(conn, _E.closed_at) if name == "day" else _E[name]
+    return utc_day(conn, found.at) if name == "day" else found[name]
 
 
 def utc_day(conn: Connection, at: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -79,9 +105,6 @@ def utc_day(conn: Connection, at: ColumnElement[Any]) -> ColumnElement[Any]:
     return func.to_char(func.timezone("UTC", func.to_timestamp(at)), "YYYY-MM-DD")
 
 
-def _count(what: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.sum(case((what, 1), else_=0))
-
-
-def _midnight(day: date) -> float:
+def midnight(day: date) -> float:
+    """When a UTC day begins."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()

@@ -31,6 +31,7 @@ from sqlalchemy import (
 
 from store.ledger.order import BATCH, LANES, Pair, Plan, Waiting, bounded, plan
 from store.ledger.types import Seen, Want
+from store.quick import quick
 from store.tables import CLAIMABLE, REALTIME, requests
 
 TENANTS = 32
@@ -139,6 +140,9 @@ def _statement(dialect: str) -> Any:
 
 
 _FOUND = {dialect: _statement(dialect) for dialect in ("sqlite", "postgresql")}
+
+
+quick(*_FOUND.values())
 
 
 def choose(conn: Connection, want: Want, free: int, for_batch: int, at: float) -> Chosen:

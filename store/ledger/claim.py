@@ -14,7 +14,8 @@ from store.ledger.choose import choose
 from store.ledger.end import CLAIMED_COLUMNS, cancel_runs, claimed, expire_rows
 from store.ledger.limits import Limits
 from store.ledger.order import LANES
-from store.ledger.types import Claimed, Pool, Routes, Seen, Slot, Want
+from store.ledger.types import Call, Claimed, Pool, Routes, Seen, Slot, Want
+from store.quick import quick
 from store.tables import DELAYED, DUE, bodies, requests, slots, workers
 
 _R = requests.c
@@ -37,6 +38,8 @@ class Claims:
     """The time of the ledger's clock."""
     limits: Limits | None = None
     """What bounds pools and nodes now; None: nothing does."""
+    begun: Mapping[int, Call] = field(default_factory=dict)
+    """Rows whose first call's intent stands already; each has its slot among these."""
     leaving: frozenset[tuple[Pool, str]] = frozenset()
     """(pool, node) of slots of ours that were closed while we use them: each goes back when its call has ended."""
 
@@ -86,6 +89,9 @@ _TAKE = (
     )
     .values(owner=bindparam("w"))
 )
+
+
+quick(_LEASE, _WAKE, _FREE, _STATE, _TAKE)
 
 
 def known_pools(conn: Connection) -> list[Pool]:

@@ -11,6 +11,7 @@ from schemas.result import Status, Totals
 from store import rows
 from store.ledger import answers, behind
 from store.ledger.answers import metadata_of
+from store.ledger.purse import Moves
 from store.ledger.types import Claimed, End, Routes
 from store.tables import DUE, bodies, executions, outbox, requests, results, run_cancels
 
@@ -43,6 +44,12 @@ CLAIMED_COLUMNS = (
     _R.pinned,
     _R.due,
     _R.weight,
+    _R.key_id,
+    _R.budgets,
+    _R.budget_nano,
+    _R.quiet,
+    _R.streamed,
+    _R.route,
 )
 CLAIMED = select(*CLAIMED_COLUMNS, bodies.c.value, bodies.c.headers).join_from(
     requests, bodies, bodies.c.request_pk == _R.pk
@@ -87,7 +94,9 @@ def end_rows(
     letters: list[answers.OutRow] = []
     kept: list[dict[str, Any]] = []
     ended: dict[int, behind.Ended] = {}
+    moves = Moves()
     for claim in ending:
+        moves.release(claim.budgets, claim.budget_nano)
         warnings = (notes[claim.pk],) if notes and claim.pk in notes else ()
         end = _end(claim, totals.get((claim.pk, claim.generation), Totals()), status, failure, warnings)
         body = answers.finished(claim, end, at).model_dump_json().encode()
@@ -100,21 +109,19 @@ def end_rows(
                 "completed_at": at,
             }
         )
-        letters.append(
-            answers.to_results(routes, claim.key, claim.id, claim.partition, body, claim.headers, claim.run_id)
-        )
-        if dead_letter and failure is not None and not answers.is_replay(claim.run_id):
-            letters.append(answers.dead_claim(routes, claim, failure, claim.attempts))
+        letters += answers.letters(routes, claim, body, failure if dead_letter else None, claim.attempts)
         ended[claim.pk] = behind.Ended(status, body, failure, dead_letter)
     change = {
         "state": status.value,
         "owner": None,
         "completed_at": at,
         "error_type": failure.type.value if failure else None,
+        "budget_nano": None,
     }
     conn.execute(update(requests).where(_R.pk.in_(rows.padded(claim.pk for claim in ending))).values(change))
     rows.many(conn, insert(results), kept)
     rows.many(conn, insert(outbox), letters)
+    moves.write(conn, at)
     behind.after(conn, routes, waiting, ended, at)
     return len(ending)
 

@@ -16,6 +16,7 @@ from schemas.result import Cached
 from store import rows
 from store.ledger import answers, behind, look
 from store.ledger.types import UNFINISHED, Arrival, Ask
+from store.quick import quick
 from store.tables import FLYING, HEAD, IDEM, LIVE, requests
 
 _R = requests.c
@@ -34,6 +35,9 @@ _JOINED = (
         lane=case(((_R.state == "waiting") & (_R.lane > bindparam("the_lane")), bindparam("the_lane")), else_=_R.lane),
     )
 )
+
+
+quick(_LEADERS, _LED, _LIVE, _FLIGHTS, _JOINED)
 
 
 @dataclass(slots=True)
@@ -82,7 +86,7 @@ class Joins:
         if wanted.prints:
             self._look_for_answers(wanted.prints)
         self.turns = behind.turns(conn, wanted.turns)
-        self.given_up: list[dict[str, int]] = []
+        self.given_up: list[dict[str, int | None]] = []
         self.joined: list[dict[str, int]] = []
         ended = {lead.pk for lead in (*self.leaders.values(), *self.recorded.values()) if lead.state == "succeeded"}
         recorded.update(look.answers_of(conn, ended))
@@ -132,8 +136,24 @@ class Joins:
         return None if key is None else self.leaders.get(key)
 
     def let_go(self, pk: int) -> None:
-        """A row that begins anew stands for no key, until it says so again."""
+        """A row that begins anew stands for no key, until it says so again; another one of this batch may take it before."""
+        if any(lead.pk == pk for lead in self.leaders.values()):
+            self.given_up.append({"the_pk": pk, "the_lead": None})
         self.leaders = {key: lead for key, lead in self.leaders.items() if lead.pk != pk}
+
+    def needs_call(self, arrival: Arrival, ask: Ask, pk: int) -> bool:
+        """Whether `place` will leave it to a call of its own: no answer is known, and no other one's will be its own."""
+        key, turn = idem(ask), order_key(arrival, ask)
+        lead = self.leaders.get(key) if key is not None else None
+        if lead is not None and lead.pk != pk and (lead.state == "succeeded" or lead.state in UNFINISHED):
+            return False
+        if turn is not None and self.turns.get(turn) is not None:
+            return True
+        if self._known_answer(ask) is not None:
+            return False
+        flight = self.flights.get(ask.fingerprint) if ask.fingerprint is not None else None
+        flies = ask.fresh_s > 0 and turn is None and key is None
+        return not (flies and flight is not None and flight.pk != pk and _may_be_followed(flight))
 
     def place(self, arrival: Arrival, ask: Ask, pk: int, row: dict[str, Any]) -> Lead | None:
         """Write into a new row what it waits for. A lead: nothing, its recorded answer is this one's too."""

@@ -12,6 +12,7 @@ from schemas.usage import Price, UsageEvent
 from store import rows
 from store.ledger.answers import OutRow, moment
 from store.ledger.types import Call, Claimed, Closing, Routes
+from store.quick import quick
 from store.tables import daily_costs, executions, numbers
 
 
@@ -31,7 +32,7 @@ class Owed:
 _CLOSE = update(executions).where(executions.c.id == bindparam("the_id"), executions.c.outcome.is_(None))
 _OPEN = rows.upserting(executions, lambda statement: statement.on_conflict_do_nothing())
 _STILL_OPEN = (
-    select(executions.c.id)
+    select(executions.c.id, executions.c.budgets)
     .where(executions.c.id.in_(bindparam("ids", expanding=True)), executions.c.outcome.is_(None))
     .order_by(executions.c.id)
     .with_for_update()
@@ -50,6 +51,9 @@ _COUNT_ON = rows.upserting(
         index_elements=["topic", "partition"], set_={"last": numbers.c.last + statement.excluded.last}
     ).returning(numbers.c.last),
 )
+
+
+quick(_CLOSE, _STILL_OPEN)
 
 
 def open_calls(conn: Connection, opened: Sequence[tuple[Claimed, Call]], at: float) -> None:
@@ -81,21 +85,26 @@ def _intent(claim: Claimed, call: Call, at: float) -> dict[str, Any]:
         "estimate_nano": call.estimate_nano,
         "price_source": call.price_source,
         "price_version": call.price_version,
+        "budgets": call.budgets,
         "opened_at": at,
     }
 
 
-def still_open(conn: Connection, ids: Sequence[str]) -> set[str]:
-    """Which of these calls nobody has closed yet, locked."""
+def still_open(conn: Connection, ids: Sequence[str]) -> dict[str, str | None]:
+    """Which of these calls nobody has closed yet, locked, and the budgets that their costs are counted under."""
     if not ids:
-        return set()
-    return set(conn.execute(_STILL_OPEN, {"ids": rows.padded(ids)}).scalars())
+        return {}
+    return {row.id: row.budgets for row in conn.execute(_STILL_OPEN, {"ids": rows.padded(ids)})}
 
 
 def close_calls(conn: Connection, routes: Routes, owed: Sequence[Owed], at: float) -> list[OutRow]:
     """Close open calls: journal and the day's costs; and the usage events that are to be published with them."""
     rows.many(conn, _CLOSE, (_closed(o.closing, at) for o in owed))
-    events = [o for o in owed if o.closing.event]
+    return book(conn, routes, [o for o in owed if o.closing.event], at)
+
+
+def book(conn: Connection, routes: Routes, events: Sequence[Owed], at: float) -> list[OutRow]:
+    """Into the day's costs, and as the usage events that are to be published with them."""
     if not events:
         return []
     _add_to_day(conn, events, at)
@@ -110,6 +119,9 @@ def _closed(closing: Closing, at: float) -> dict[str, Any]:
         "input_tokens": closing.input_tokens,
         "output_tokens": closing.output_tokens,
         "cached_tokens": closing.cached_tokens,
+        "cache_write_tokens": closing.cache_write_tokens,
+        "reasoning_tokens": closing.reasoning_tokens,
+        "tier": closing.tier or None,
         "estimated": closing.estimated,
         "gpu_seconds": closing.gpu_seconds,
         "cost_nano": closing.cost_nano,
@@ -129,7 +141,7 @@ def _add_to_day(conn: Connection, events: Sequence[Owed], at: float) -> None:
         found = sums[o.provider, o.model, o.tenant]
         unpriced = c.cost_nano is None
         for i, more in enumerate(
-            (1, c.input_tokens, c.output_tokens, c.cached_tokens, c.cost_nano or 0, int(unpriced))
+            (int(c.corrects is None), c.input_tokens, c.output_tokens, c.cached_tokens, c.cost_nano or 0, int(unpriced))
         ):
             found[i] += more
     rows.many(
@@ -165,6 +177,7 @@ def event(routes: Routes, o: Owed, at: float) -> OutRow:
         else Price(source=c.call.price_source, version=c.call.price_version or ""),
         latency_ms=c.latency_ms,
         outcome=c.outcome,
+        corrects=c.corrects,
         at=moment(at),
     )
     key = f"{o.provider}|{o.model}".encode()

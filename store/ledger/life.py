@@ -13,6 +13,7 @@ from store.ledger import behind, journal, supersede
 from store.ledger.accept import CANCEL_KEPT_S
 from store.ledger.end import CLAIMED, OF_CANCELLED_RUN, end_rows
 from store.ledger.policy import on_death
+from store.ledger.purse import Moves
 from store.ledger.types import Call, Closing, Routes, Slot
 from store.tables import cancels, executions, outbox, relays, requests, slots, workers
 
@@ -97,6 +98,7 @@ def bury(conn: Connection, routes: Routes, dead: Sequence[str]) -> int:
     orphans = conn.execute(select(requests).where(_R.owner.in_(dead)).order_by(_R.pk).with_for_update()).all()
     opened = _open_calls(conn, [row.pk for row in orphans])
     lost = [_lost(call, row) for row in orphans for call in opened.get(row.pk, ())]
+    _settle(conn, orphans, opened, lost, at)
     behind.lock(conn, orphans)  # some of them end
     rows.many(conn, insert(outbox), journal.close_calls(conn, routes, lost, at))
     ends: dict[str, list[int]] = {"poison": [], "ambiguous_fail": [], "cancelled": []}
@@ -118,6 +120,23 @@ def bury(conn: Connection, routes: Routes, dead: Sequence[str]) -> int:
     conn.execute(delete(relays).where(relays.c.owner.in_(dead)))
     conn.execute(delete(workers).where(_W.id.in_(dead)))
     return sum(1 for row in orphans if row.paid and opened.get(row.pk))
+
+
+def _settle(
+    conn: Connection,
+    orphans: Sequence[Row[Any]],
+    opened: Mapping[int, Sequence[Row[Any]]],
+    lost: Sequence[journal.Owed],
+    at: float,
+) -> None:
+    """What their calls may have cost comes out of what they hold."""
+    moves, closings = Moves(), iter(lost)
+    for row in orphans:
+        ended = [(call.budgets, next(closings).closing) for call in opened.get(row.pk, ())]
+        left = moves.settle(row, ended)
+        if left != (row.budget_nano or 0):
+            moves.hold(row.pk, row.budgets, left)
+    moves.write(conn, at)
 
 
 def _fate(row: Row[Any], open_intent: bool) -> tuple[str, dict[str, Any]]:

@@ -9,7 +9,9 @@ from sqlalchemy import Connection, bindparam, exists, func, insert, select, text
 from store import rows
 from store.database import clock, now
 from store.ledger.policy import Known
+from store.ledger.purse import VERSION
 from store.ledger.types import Arrival, Position
+from store.quick import quick
 from store.tables import cancels, intake_progress, positions, requests, results
 
 _R = requests.c
@@ -17,10 +19,11 @@ _P = intake_progress.c
 
 _WAITS = exists().select_from(cancels).label("cancels")
 _BEGIN = {
-    "sqlite": select(func.coalesce(func.max(_R.pk), 0).label("last"), _WAITS),
+    "sqlite": select(func.coalesce(func.max(_R.pk), 0).label("last"), _WAITS, VERSION),
     "postgresql": select(
         clock().label("now"),
         _WAITS,
+        VERSION,
         text("ARRAY(SELECT nextval('requests_pk_seq') FROM generate_series(1, :n)) AS pks"),
     ),
 }
@@ -41,6 +44,7 @@ _KNOWN = (
         _R.error_type,
         _R.alone,
         _R.superseded_by.is_not(None),
+        _R.quiet,
     )
     .where(_R.identity.in_(bindparam("identities", expanding=True)))
     .order_by(_R.pk)
@@ -48,25 +52,29 @@ _KNOWN = (
 )
 _CANCELLED = select(cancels.c.identity).where(cancels.c.identity.in_(bindparam("identities", expanding=True)))
 
+quick(*_BEGIN.values(), _PLACES, _KNOWN, _CANCELLED)
+
+
 Places = dict[tuple[str, int], Any]
 """Topic and partition to its row of `intake_progress`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The time, keys for as many new rows as there may be, and whether any cancel waits for its request."""
+    """The time, keys for as many new rows as there may be, whether any cancel waits for its request, and which budgets there are."""
 
     at: float
     pks: list[int]
     cancels: bool
+    budgets: int
 
 
 def begin(conn: Connection, count: int) -> Begun:
     """In one round trip. Keys come in the order of arrival: SQLite has one writer, PostgreSQL a sequence."""
     row = conn.execute(_BEGIN[conn.dialect.name], {"n": count} if conn.dialect.name != "sqlite" else {}).one()
     if conn.dialect.name == "sqlite":
-        return Begun(now(conn), list(range(row.last + 1, row.last + 1 + count)), bool(row.cancels))
-    return Begun(row.now, row.pks, row.cancels)
+        return Begun(now(conn), list(range(row.last + 1, row.last + 1 + count)), bool(row.cancels), row.budgets_version)
+    return Begun(row.now, row.pks, row.cancels, row.budgets_version)
 
 
 def is_redelivered(places: Places, arrival: Arrival) -> bool:

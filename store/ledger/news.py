@@ -2,9 +2,12 @@
 
 from sqlalchemy import Connection, text
 
+from store.quick import quick
+
 CHANNEL = "genai"
 _CANCELS = " cancels"
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
+quick(_NOTIFY)
 
 
 def notify(conn: Connection, worker: str, *, cancels: bool = False) -> None:

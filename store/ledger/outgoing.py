@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 
 from store import rows
 from store.ledger.types import OutboxRow
+from store.quick import quick
 from store.tables import ledgers, numbers, outbox, relays, workers
 
 _O = outbox.c
@@ -33,6 +34,9 @@ _ALIVE = (
     .with_for_update(read=True, key_share=True, skip_locked=True)
 )
 """As in a claim: nothing, when it was declared dead; else whoever would bury it waits until its lease is committed."""
+
+
+quick(_UNOWNED, _OLDEST, _FIRST, _READ, _MARK, _LEDGER, _ALIVE)
 
 
 def lease_places(conn: Connection, worker: str) -> None:

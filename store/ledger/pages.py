@@ -40,6 +40,7 @@ _SHOWN = (
     _R.accepted_at,
     _R.started_at,
     _R.completed_at,
+    _R.key_id,
 )
 _IN_A_RUN = text("run_id IS NOT NULL")
 

@@ -20,6 +20,7 @@ class Known:
     alone: bool = False
     superseded: bool = False
     """A newer one has taken its place: it is never run again."""
+    quiet: bool = False
 
 
 def on_known(known: Known, payload_hash: bytes) -> Literal["duplicate", "replayed", "again", "conflict"]:

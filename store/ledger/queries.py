@@ -9,14 +9,17 @@ from store import rows
 from store.database import now
 from store.ledger.books import utc_day
 from store.ledger.types import Claimed, PastCall
-from store.tables import daily_costs, executions, outbox, requests, results, slots
+from store.tables import corrections, daily_costs, executions, outbox, requests, results, slots
 
 _R = requests.c
 _E = executions.c
+_C = corrections.c
 
 
 def past_calls(conn: Connection, claim: Claimed) -> list[PastCall]:
-    """The closed calls of this generation: what they cost, and the answers that may be taken over."""
+    """The closed calls of this generation: what they cost, and the answers that may be taken over: those of the model that
+    the request is at now.
+    """
     found = conn.execute(
         select(executions)
         .where(_E.request_pk == claim.pk, _E.generation == claim.generation, _E.outcome.is_not(None))
@@ -26,7 +29,7 @@ def past_calls(conn: Connection, claim: Claimed) -> list[PastCall]:
         PastCall(
             number=row.number,
             input_hash=row.input_hash,
-            answer=row.answer,
+            answer=row.answer if (row.provider, row.model) == (claim.provider, claim.model) else None,
             outcome=row.outcome,
             input_tokens=row.input_tokens,
             output_tokens=row.output_tokens,
@@ -34,6 +37,7 @@ def past_calls(conn: Connection, claim: Claimed) -> list[PastCall]:
             estimated=row.estimated,
             cost_nano=row.cost_nano,
             event=row.outcome == "ok" or row.cost_nano != 0 or row.input_tokens > 0,
+            here=(row.provider, row.model) == (claim.provider, claim.model),
         )
         for row in found
     ]
@@ -65,10 +69,12 @@ def results_since(conn: Connection, after: float, limit: int) -> list[bytes]:
     return list(conn.execute(found).scalars())
 
 
-def days(conn: Connection, first: str, last: str) -> list[Row[Any]]:
-    """daily_costs from one UTC day to another, both included."""
+def days(conn: Connection, first: str, last: str, tenant: str | None = None) -> list[Row[Any]]:
+    """daily_costs from one UTC day to another, both included; of one tenant or of all."""
     d = daily_costs.c
     wanted = select(daily_costs).where(d.date >= first, d.date <= last)
+    if tenant is not None:
+        wanted = wanted.where(d.tenant == tenant)
     return list(conn.execute(wanted.order_by(d.date, d.provider, d.model, d.tenant)))
 
 
@@ -82,7 +88,12 @@ def journal_days(conn: Connection) -> dict[tuple[str, str, str], tuple[int, int]
         .where(booked)
         .group_by(_E.provider, _E.model, _E.tenant)
     )
-    return {(row[0], row[1], row[2]): (int(row[3]), int(row[4])) for row in found}
+    told = {(row[0], row[1], row[2]): (int(row[3]), int(row[4])) for row in found}
+    whose = (_C.provider, _C.model, _C.tenant)
+    for row in conn.execute(select(*whose, func.sum(_C.cost_nano)).group_by(*whose)):
+        calls, nano = told.get((row[0], row[1], row[2]), (0, 0))
+        told[row[0], row[1], row[2]] = calls, nano + int(row[3])
+    return told
 
 
 def waiting_by_lane(conn: Connection) -> dict[int, tuple[int, float]]:
@@ -92,6 +103,14 @@ def waiting_by_lane(conn: Connection) -> dict[int, tuple[int, float]]:
         select(_R.lane, func.count(), func.min(_R.accepted_at)).where(_R.state == "waiting").group_by(_R.lane)
     )
     return {row[0]: (int(row[1]), max(0.0, at - row[2])) for row in found}
+
+
+def waiting_by_pool(conn: Connection) -> dict[tuple[str, str], int]:
+    """(provider, model) -> rows that wait for it."""
+    found = conn.execute(
+        select(_R.provider, _R.model, func.count()).where(_R.state == "waiting").group_by(_R.provider, _R.model)
+    )
+    return {(row[0], row[1]): int(row[2]) for row in found}
 
 
 def running(conn: Connection) -> list[Row[Any]]:
@@ -138,7 +157,12 @@ def journal_by_day(conn: Connection) -> dict[tuple[str, str, str, str], int]:
     """(UTC day, provider, model, tenant) -> nano-dollars, summed from the journal."""
     group = (utc_day(conn, _E.closed_at), _E.provider, _E.model, _E.tenant)
     found = select(*group, func.sum(func.coalesce(_E.cost_nano, 0))).where(_E.outcome.is_not(None)).group_by(*group)
-    return {(row[0], row[1], row[2], row[3]): int(row[4]) for row in conn.execute(found)}
+    told = {(row[0], row[1], row[2], row[3]): int(row[4]) for row in conn.execute(found)}
+    corrected = (utc_day(conn, _C.at), _C.provider, _C.model, _C.tenant)
+    for row in conn.execute(select(*corrected, func.sum(_C.cost_nano)).group_by(*corrected)):
+        key = row[0], row[1], row[2], row[3]
+        told[key] = told.get(key, 0) + int(row[4])
+    return told
 
 
 def states_of(conn: Connection, wanted: Collection[tuple[str, str, str]]) -> dict[tuple[str, str, str], str]:

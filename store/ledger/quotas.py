@@ -1,6 +1,7 @@
 """What all processes together may ask of a pool in one minute: borrowed in blocks, from one row per pool and minute."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, delete, select, update
 
@@ -28,6 +29,9 @@ class Lent:
     calls: int
     tokens: int
     left_s: float
+    calls_left: int | None = None
+    """What nobody has been lent yet; None: no bound."""
+    tokens_left: int | None = None
 
 
 def granted(most: int | None, taken: int, wish: int) -> int:
@@ -35,24 +39,44 @@ def granted(most: int | None, taken: int, wish: int) -> int:
     return wish if most is None else max(0, min(wish, most - taken))
 
 
+Wish = Callable[[int | None, int | None], tuple[int, int]]
+"""Calls and tokens that are wished for, by what is left of either; None: no bound."""
+
+
 def borrow(conn: Connection, pool: Pool, most: Most, calls: int, tokens: int) -> Lent:
     """Take a block out of this minute's row, which others wait for; the rows of earlier minutes go."""
+    return lend(conn, pool, most, lambda _calls, _tokens: (calls, tokens))
+
+
+def lend(conn: Connection, pool: Pool, most: Most, wish: Wish) -> Lent:
+    """The same, for whoever wishes by what is left."""
     at = now(conn)
     minute = int(at // MINUTE_S)
     here = (_Q.provider == pool[0], _Q.model == pool[1])
     made = rows.upsert(conn, quotas).values(provider=pool[0], model=pool[1], minute=minute, calls=0, tokens=0)
     conn.execute(made.on_conflict_do_nothing())
     row = conn.execute(select(_Q.calls, _Q.tokens).where(*here, _Q.minute == minute).with_for_update()).one()
+    calls, tokens = wish(left(most.calls, row.calls), left(most.tokens, row.tokens))
     lent = Lent(
         granted(most.calls, row.calls, calls),
         granted(most.tokens, row.tokens, tokens),
         MINUTE_S - at % MINUTE_S,
     )
-    conn.execute(
-        update(quotas)
-        .where(*here, _Q.minute == minute)
-        .values(calls=row.calls + lent.calls, tokens=row.tokens + lent.tokens)
-    )
+    if lent.calls or lent.tokens:
+        conn.execute(
+            update(quotas)
+            .where(*here, _Q.minute == minute)
+            .values(calls=row.calls + lent.calls, tokens=row.tokens + lent.tokens)
+        )
     if row.calls == 0 and row.tokens == 0:
         conn.execute(delete(quotas).where(*here, _Q.minute < minute))
-    return lent
+    return replace(
+        lent,
+        calls_left=left(most.calls, row.calls + lent.calls),
+        tokens_left=left(most.tokens, row.tokens + lent.tokens),
+    )
+
+
+def left(most: int | None, taken: int) -> int | None:
+    """What nobody has been lent; a bound may have been lowered meanwhile."""
+    return None if most is None else max(0, most - taken)

@@ -16,7 +16,7 @@ from schemas.costs import DailyTotals
 from schemas.money import to_usd
 from schemas.result import Totals
 from store import rows
-from store.ledger import answers, journal
+from store.ledger import answers, corrections, journal
 from store.ledger.chosen import COST_ANYTHING
 from store.ledger.types import Call, Closing, Routes
 from store.tables import bodies, daily_costs, executions, numbers, outbox, requests, results
@@ -33,7 +33,7 @@ REPLAYED, TOTALS = "genai-replayed", "genai-totals"
 _KEPT = and_(results.c.request_pk == _R.pk, results.c.generation == _R.generation)
 _SIZES = select(_R.pk, func.length(results.c.body)).join_from(requests, results, _KEPT, isouter=True)
 _RESULTS = (
-    select(_R.pk, _R.id, _R.key, _R.partition, _R.run_id, _R.state, results.c.body, bodies.c.headers)
+    select(_R.pk, _R.id, _R.key, _R.partition, _R.run_id, _R.state, _R.quiet, results.c.body, bodies.c.headers)
     .join_from(requests, results, _KEPT, isouter=True)
     .join(bodies, bodies.c.request_pk == _R.pk, isouter=True)
 )
@@ -57,6 +57,14 @@ class Published:
     unkept: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Booked:
+    """A call or a correction, and when it was booked."""
+
+    row: Any
+    at: float
+
+
 def cut(conn: Connection, pks: Sequence[int]) -> list[int]:
     """As many of them as make a batch that nobody has to wait long for; one at least."""
     some = rows.padded(pks)
@@ -77,9 +85,13 @@ def publish(conn: Connection, routes: Routes, pks: Sequence[int], width: int) ->
     """The answers of these requests, and the events of all their calls. `width`: partitions of the results' topic."""
     some = rows.padded(pks)
     found = list(conn.execute(_RESULTS.where(_R.pk.in_(some)).order_by(_R.pk)))
-    told = [_result(routes, row, width) for row in found if row.body is not None]
+    told = [_result(routes, row, width) for row in found if row.body is not None and not row.quiet]
     calls = list(conn.execute(_EVENTS.where(_E.request_pk.in_(some))))
-    events = _restating(conn, routes, [(row, _event(routes, row)) for row in calls])
+    told_of = [(_Booked(row, row.closed_at), _event(routes, row)) for row in calls]
+    told_of += [
+        (_Booked(row, row.at), _marked(routes, owed, row.at)) for row, owed in corrections.of_requests(conn, pks)
+    ]
+    events = _restating(conn, routes, sorted(told_of, key=lambda each: each[0].at))
     rows.many(conn, _PUBLISH, told + events)
     unkept = sum(1 for row in found if row.body is None and row.state in _ENDED)
     return Published(pks[-1], len(told), len(events), unkept)
@@ -122,17 +134,21 @@ def _event(routes: Routes, row: Row[Any]) -> answers.OutRow:
         latency_ms=row.latency_ms,
     )
     owed = journal.Owed(row.request_id, row.operation, row.tenant, row.run_id, row.provider, row.model, closing)
-    return journal.event(routes, owed, row.closed_at) | {"headers": rows.pack_headers([_MARKED])}
+    return _marked(routes, owed, row.closed_at)
+
+
+def _marked(routes: Routes, owed: journal.Owed, at: float) -> answers.OutRow:
+    return journal.event(routes, owed, at) | {"headers": rows.pack_headers([_MARKED])}
 
 
 def _restating(
-    conn: Connection, routes: Routes, events: Sequence[tuple[Row[Any], answers.OutRow]]
+    conn: Connection, routes: Routes, events: Sequence[tuple["_Booked", answers.OutRow]]
 ) -> list[answers.OutRow]:
     """The same events; the first of each day's key with that day's totals."""
     first: dict[tuple[str, str, str, str], answers.OutRow] = {}
-    for row, event in events:
-        day = answers.moment(row.closed_at).date().isoformat()
-        first.setdefault((day, row.provider, row.model, row.tenant), event)
+    for booked, event in events:
+        day = answers.moment(booked.at).date().isoformat()
+        first.setdefault((day, booked.row.provider, booked.row.model, booked.row.tenant), event)
     if not first:
         return []
     partitions = {event["partition"] for event in first.values()}

@@ -211,7 +211,9 @@ def admit(conn: Connection, routes: Routes, run: str, items: Sequence[Item], cur
     pks = dict(zip(map(id, asked), accept(conn, routes, arrivals), strict=True))
     for item in asked:
         found = pks[id(item)]
-        if found.decision == "invalid" and found.body is not None:  # answered at once, and published by nobody else
+        if (
+            found.decision in {"invalid", "refused"} and found.body is not None
+        ):  # answered at once, and published by nobody else
             told = answers.to_results(routes, _key(item), _id(item), None, found.body, item.headers, run)
             conn.execute(insert(outbox), told)
     made = [

@@ -12,7 +12,17 @@ from sqlalchemy import Connection, Select, bindparam, delete, exists, func, sele
 
 from store import rows
 from store.database import now
-from store.tables import bodies, executions, intake_progress, metadata, positions, pruned, requests, results
+from store.tables import (
+    bodies,
+    corrections,
+    executions,
+    intake_progress,
+    metadata,
+    positions,
+    pruned,
+    requests,
+    results,
+)
 
 DAY_S = 86_400.0
 _R = requests.c
@@ -43,6 +53,9 @@ _OLD_CALLS = (
     .limit(bindparam("most"))
 )
 _DROP_CALLS = delete(executions).where(_E.id.in_(bindparam("ids", expanding=True)))
+_DROP_CORRECTIONS = delete(corrections).where(
+    corrections.c.at < bindparam("before"), ~exists().where(_E.id == corrections.c.call_id)
+)
 _FIRST_PLACES = (
     select(_P.offset, _P.timestamp)
     .where(_P.topic == bindparam("topic"), _P.partition == bindparam("partition"))
@@ -99,6 +112,7 @@ def drop_journal(conn: Connection, before: float, most: int) -> int:
     old = list(conn.execute(_OLD_CALLS, {"before": before, "most": most}).scalars())
     if old:
         conn.execute(_DROP_CALLS, {"ids": rows.padded(old)})
+        conn.execute(_DROP_CORRECTIONS, {"before": before})
     return len(old)
 
 

@@ -6,12 +6,16 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 
+from schemas.errors import Failure
 from schemas.result import Status
 from store import killpoint, rows
 from store.database import clock, now
-from store.ledger import answers, behind, journal, supersede
+from store.ledger import answers, behind, journal, patience, savings, supersede
+from store.ledger.budgeting import pack, unpack
 from store.ledger.end import CLAIMED, end_rows
-from store.ledger.types import Closing, End, Hold, Retry, Routes, Slot, Step, Stepped
+from store.ledger.purse import VERSION, Moves, Purse
+from store.ledger.types import Call, Claimed, Closing, End, Hold, Move, Pool, Retry, Routes, Slot, Step, Stepped
+from store.quick import quick
 from store.tables import outbox, requests, results, slots
 
 _TERMINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
@@ -26,6 +30,7 @@ _END = _OURS.values(
     error_type=bindparam("the_error"),
     attempts=bindparam("the_attempts"),
     answer_bytes=bindparam("the_bytes"),
+    budget_nano=None,
 )
 _BACK = _OURS.values(
     state="waiting",
@@ -33,6 +38,19 @@ _BACK = _OURS.values(
     not_before=bindparam("the_time"),
     attempts=bindparam("the_attempts"),
     ambiguous=_R.ambiguous + bindparam("the_ambiguous"),
+)
+_MOVE = _OURS.values(
+    state="waiting",
+    owner=None,
+    provider=bindparam("the_provider"),
+    model=bindparam("the_model"),
+    paid=bindparam("the_paid"),
+    route=bindparam("the_route"),
+    move_at=bindparam("the_move"),
+    not_before=0,
+    attempts=bindparam("the_attempts"),
+    ambiguous=_R.ambiguous + bindparam("the_ambiguous"),
+    fingerprint=None,
 )
 _HOLD = _OURS.values(state="held", owner=None, attempts=bindparam("the_attempts"))
 _FREE = (
@@ -54,6 +72,10 @@ _LOOK = (
         _R.generation,
         _R.cancel,
         _R.superseded_by,
+        _R.budgets,
+        _R.budget_nano,
+        _R.quiet,
+        VERSION,
         clock().label("now"),
         *behind.WAITED_FOR,
     )
@@ -65,9 +87,21 @@ _KEEP_RESULT = insert(results)
 _PUBLISH = insert(outbox)
 
 
-def take_steps(conn: Connection, routes: Routes, worker: str, steps: Sequence[Step]) -> list[Stepped]:
-    """Commit what happened. A step whose fence is stale books its calls as wasted, if nobody has booked them, and no more."""
-    return [stepped for part in _apart(steps) for stepped in _take_apart(conn, routes, worker, part)]
+quick(_CALLING, _END, _BACK, _FREE, _LOOK, _KEEP_RESULT, _PUBLISH)
+
+
+def take_steps(
+    conn: Connection, routes: Routes, worker: str, steps: Sequence[Step], purse: Purse | None = None
+) -> list[Stepped]:
+    """Commit what happened. A step whose fence is stale books its calls as wasted, if nobody has booked them, and no more.
+
+    `purse`: whoever gives one closes it.
+    """
+    own = purse or Purse(conn, None, steps=steps)
+    taken = [stepped for part in _apart(steps) for stepped in _take_apart(conn, routes, worker, part, own)]
+    if purse is None:
+        own.close()
+    return taken
 
 
 def _apart(steps: Sequence[Step]) -> Iterator[list[Step]]:
@@ -86,7 +120,7 @@ def _apart(steps: Sequence[Step]) -> Iterator[list[Step]]:
         yield part
 
 
-def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[Step]) -> list[Stepped]:
+def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[Step], purse: Purse) -> list[Stepped]:
     found, at = _look(conn, {step.claim.pk for step in steps})
     opened = journal.still_open(conn, [closing.call.id for step in steps for closing in step.closings])
     verdicts = [_verdict(step, found.get(step.claim.pk)) for step in steps]
@@ -95,6 +129,7 @@ def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[S
     ]
     waiting = behind.lock(conn, _ending(found, held))
     behind.lock(conn, (found[step.claim.pk] for step in held if _is_unwanted(found, step)))  # `_retry` ends them
+    behind.lock_followers(conn, (found[step.claim.pk] for step in _parting(found, held)))
     owed = [
         _owed(step, closing if verdict != "stale" else _wasted(closing))
         for step, verdict in zip(steps, verdicts, strict=True)
@@ -102,25 +137,90 @@ def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[S
         if closing.call.id in opened
     ]
     events = journal.close_calls(conn, routes, owed, at)
-    _open(conn, found, held, at)
+    savings.book(conn, held, at)
+    funds = _Funds(purse, found)
+    for step, verdict in zip(steps, verdicts, strict=True):
+        funds.take(step, verdict, [(opened[c.call.id], c) for c in step.closings if c.call.id in opened])
+    _open(conn, funds.begun, at)
+    funds.moves.write(conn, at)
     bodies, letters = _end(conn, routes, held, at)
     if bodies:
         killpoint.passing("recording")
     rows.many(conn, _PUBLISH, events + letters)
     outcome = behind.after(conn, routes, waiting, _ended(held, bodies), at)
     bodies |= _ended_before(conn, [step for step, verdict in zip(steps, verdicts, strict=True) if verdict == "done"])
-    _retry(conn, routes, found, held, at)
+    woken = _retry(conn, routes, found, held, at)
     free_slots(conn, worker, [step.free for step in steps if step.free is not None])
     return [
         Stepped(
             held=verdict in {"held", "done"},
             cancel=verdict == "held" and bool(found[step.claim.pk].cancel),
+            refused=funds.refused.get(step.claim.pk),
+            held_nano=funds.holds.get(step.claim.pk),
             body=bodies.get(step.claim.pk) if verdict != "stale" else None,
             shared=tuple(one for one in outcome.shared if one.lead == step.claim.pk and verdict == "held"),
-            woken=outcome.woken if verdict == "held" and isinstance(step.then, End) else frozenset(),
+            woken=_woken(step, outcome.woken, woken) if verdict == "held" else frozenset(),
         )
         for step, verdict in zip(steps, verdicts, strict=True)
     ]
+
+
+class _Funds:
+    """What the steps of a part cost, and what their calls may cost: settled, and reserved from the purse."""
+
+    def __init__(self, purse: Purse, found: dict[int, Any]) -> None:
+        self.purse, self.found, self.moves = purse, found, Moves()
+        self.begun: list[Step] = []
+        """Those whose calls may begin, with the budgets of each."""
+        self.refused: dict[int, Failure] = {}
+        self.holds: dict[int, tuple[str | None, int]] = {}
+
+    def take(self, step: Step, verdict: str, ended: Sequence[tuple[str | None, Closing]]) -> None:
+        """`ended`: its closings that nobody has booked before, each with the budgets of its call."""
+        row = self.found.get(step.claim.pk)
+        if row is not None and (row.generation != step.claim.generation or row.state in _TERMINAL):
+            row = None
+        left = self.moves.settle(row, ended)
+        if row is None:
+            return
+        if verdict == "held" and isinstance(step.then, End):
+            self.moves.release(row.budgets, left)
+            return
+        if left != (row.budget_nano or 0):
+            self._keep(step.claim.pk, row.budgets, left)
+        if verdict == "held" and step.opens is not None and not row.cancel:
+            self._begin(step, row, left)
+
+    def _keep(self, pk: int, budgets: str | None, nano: int) -> None:
+        self.moves.hold(pk, budgets, nano)
+        self.holds[pk] = budgets, nano
+
+    def _begin(self, step: Step, row: Any, left: int) -> None:
+        """A call begins: its row holds what it may cost, under the budgets that concern it now and under no others."""
+        assert step.opens is not None
+        if step.opens.estimate_nano != 0:
+            self.purse.check(row.budgets_version)
+        ids, old = self.purse.of_call(step), unpack(row.budgets)
+        if not ids:
+            self.begun.append(step)
+            return
+        needed = step.opens.estimate_nano
+        wanted = None if needed is None else max(needed, left)
+        if needed is None or needed > left or pack(ids) != row.budgets:
+            if (failure := self.purse.reserve(ids, wanted, held=left, under=old)) is not None:
+                self.refused[step.claim.pk] = failure
+                return
+            self.moves.add(set(old) - set(ids), reserved=-left)
+            left = left if wanted is None else wanted
+            self._keep(step.claim.pk, pack(ids), left)
+        self.begun.append(replace(step, opens=replace(step.opens, budgets=pack(ids))))
+
+
+def _woken(step: Step, ended: frozenset[Pool], parted: frozenset[Pool]) -> frozenset[Pool]:
+    """Where rows may be claimed now that this step is done."""
+    if isinstance(step.then, End):
+        return ended
+    return parted | {(step.then.provider, step.then.model)} if isinstance(step.then, Move) else frozenset()
 
 
 def _ending(found: dict[int, Any], held: Sequence[Step]) -> Iterator[Any]:
@@ -149,7 +249,8 @@ def _verdict(step: Step, row: Any) -> str:
         return "held"
     if isinstance(step.then, End) and row.state in _TERMINAL and row.state == step.then.status.value:
         return "done"
-    if isinstance(step.then, Retry) and row.state in {"waiting", "cancelled"}:  # `_retry` ends a row that was cancelled
+    # `_retry` ends a row that was cancelled
+    if isinstance(step.then, Retry | Move) and row.state in {"waiting", "cancelled"}:
         return "done"
     if isinstance(step.then, Hold) and row.state in {"held", "cancelled"}:
         return "done"
@@ -157,7 +258,10 @@ def _verdict(step: Step, row: Any) -> str:
 
 
 def _noted(step: Step, row: Any) -> Step:
-    """The same; the answer says if a newer request has taken this one's place while it ran."""
+    """The same; the answer says if a newer request has taken this one's place while it ran, and is published if somebody
+    else has asked for it meanwhile.
+    """
+    step.claim.quiet = bool(row.quiet)
     if row.superseded_by is None or not isinstance(step.then, End):
         return step
     return replace(step, then=replace(step.then, warnings=(*step.then.warnings, supersede.note(row.superseded_by))))
@@ -179,6 +283,9 @@ def _wasted(closing: Closing) -> Closing:
         input_tokens=closing.input_tokens,
         output_tokens=closing.output_tokens,
         cached_tokens=closing.cached_tokens,
+        cache_write_tokens=closing.cache_write_tokens,
+        reasoning_tokens=closing.reasoning_tokens,
+        tier=closing.tier,
         estimated=closing.estimated,
         gpu_seconds=closing.gpu_seconds,
         cost_nano=closing.cost_nano,
@@ -187,10 +294,15 @@ def _wasted(closing: Closing) -> Closing:
     )
 
 
-def _open(conn: Connection, found: dict[int, Any], held: Sequence[Step], at: float) -> None:
-    opening = [step for step in held if step.opens is not None and not found[step.claim.pk].cancel]
-    journal.open_calls(conn, [(step.claim, step.opens) for step in opening if step.opens is not None], at)
-    rows.many(conn, _CALLING, ({**_fence(step), "the_attempts": step.claim.attempts} for step in opening))
+def _open(conn: Connection, opening: Sequence[Step], at: float) -> None:
+    begin_calls(conn, [(step.claim, step.opens) for step in opening if step.opens is not None], at)
+
+
+def begin_calls(conn: Connection, opening: Sequence[tuple[Claimed, Call]], at: float) -> None:
+    """Intents of rows that are ours, and the rows `calling`."""
+    journal.open_calls(conn, opening, at)
+    told = ({"the_pk": c.pk, "the_fence": c.fence, "the_attempts": c.attempts} for c, _ in opening)
+    rows.many(conn, _CALLING, told)
 
 
 def _end(
@@ -234,12 +346,8 @@ def _end(
 
 
 def _letters(routes: Routes, step: Step, end: End, body: bytes) -> list[answers.OutRow]:
-    claim = step.claim
-    letters = [answers.to_results(routes, claim.key, claim.id, claim.partition, body, claim.headers, claim.run_id)]
-    dead = end.status is Status.FAILED and end.dead_letter and not answers.is_replay(claim.run_id)
-    if dead and end.failure is not None:
-        letters.append(answers.dead_claim(routes, claim, end.failure, end.attempts))
-    return letters
+    dead = end.failure if end.status is Status.FAILED and end.dead_letter else None
+    return answers.letters(routes, step.claim, body, dead, end.attempts)
 
 
 def _ended_before(conn: Connection, steps: Sequence[Step]) -> dict[int, bytes]:
@@ -254,8 +362,10 @@ def _ended_before(conn: Connection, steps: Sequence[Step]) -> dict[int, bytes]:
     return {row.request_pk: row.body for row in found}
 
 
-def _retry(conn: Connection, routes: Routes, found: dict[int, Any], held: Sequence[Step], at: float) -> None:
-    """Back to waiting, or held; a row that somebody has cancelled meanwhile, or that has a newer one, ends instead."""
+def _retry(conn: Connection, routes: Routes, found: dict[int, Any], held: Sequence[Step], at: float) -> frozenset[Pool]:
+    """Back to waiting, here or in another pool, or held; a row that somebody has cancelled meanwhile, or that has a newer one,
+    ends instead. Pools in which rows may be claimed that waited for one of these.
+    """
     rows.many(
         conn,
         _BACK,
@@ -270,20 +380,48 @@ def _retry(conn: Connection, routes: Routes, found: dict[int, Any], held: Sequen
             if isinstance(step.then, Retry)
         ),
     )
+    _move(conn, held, at)
     holding = [step for step in held if isinstance(step.then, Hold)]
     rows.many(conn, _HOLD, ({**_fence(step), "the_attempts": step.claim.attempts} for step in holding))
-    behind.let_fly(conn, routes, (found[step.claim.pk] for step in holding if not _is_unwanted(found, step)), at)
-    back = [found[step.claim.pk] for step in held if isinstance(step.then, Retry | Hold)]
+    woken = behind.let_fly(conn, routes, (found[step.claim.pk] for step in _parting(found, held)), at)
+    back = [found[step.claim.pk] for step in held if isinstance(step.then, Retry | Move | Hold)]
     supersede.end(conn, routes, [row for row in back if row.superseded_by is not None and not row.cancel], at)
     unwanted = [row.pk for row in back if row.cancel]
     if unwanted:
         end_rows(conn, routes, CLAIMED.where(_R.pk.in_(rows.padded(unwanted))), Status.CANCELLED, None, at)
+    return woken
+
+
+def _move(conn: Connection, held: Sequence[Step], at: float) -> None:
+    rows.many(
+        conn,
+        _MOVE,
+        (
+            {
+                **_fence(step),
+                "the_provider": step.then.provider,
+                "the_model": step.then.model,
+                "the_paid": step.then.paid,
+                "the_route": step.then.route,
+                "the_move": patience.until(at, step.then.wait_s, step.claim.deadline),
+                "the_attempts": step.claim.attempts,
+                "the_ambiguous": int(step.then.ambiguous),
+            }
+            for step in held
+            if isinstance(step.then, Move)
+        ),
+    )
+
+
+def _parting(found: dict[int, Any], held: Sequence[Step]) -> list[Step]:
+    """Steps whose rows those leave that only ask the same: they are held, or go to another model."""
+    return [step for step in held if isinstance(step.then, Move | Hold) and not _is_unwanted(found, step)]
 
 
 def _is_unwanted(found: dict[int, Any], step: Step) -> bool:
     """Somebody has cancelled it, or a newer one has taken its place, while it was called: it is not tried again."""
     row = found[step.claim.pk]
-    return isinstance(step.then, Retry | Hold) and (bool(row.cancel) or row.superseded_by is not None)
+    return isinstance(step.then, Retry | Move | Hold) and (bool(row.cancel) or row.superseded_by is not None)
 
 
 def _fence(step: Step) -> dict[str, int]:

@@ -75,6 +75,20 @@ class Ask:
     """So long after its acceptance it is due, unless its deadline is sooner."""
     weight: int = 0
     """Tokens it may take, guessed: what it is charged with until it is known."""
+    key_id: str | None = None
+    """Whose key brought it over HTTP; None: nobody's, or the operator's."""
+    estimate_nano: int | None = 0
+    """What its first call may cost at most; None: nothing prices its model."""
+    most_at_once: int | None = None
+    """So many unfinished requests its key may have; one more is not taken (`crowded`)."""
+    quiet: bool = False
+    """Only its caller is told its answer: neither a result nor a dead letter is published."""
+    streamed: bool = False
+    """Its caller reads along, so whoever runs it sends the pieces across."""
+    route: str | None = None
+    """The route that it came by, as `schemas.routes.Pinned`; None: it named its model."""
+    wait_s: float | None = None
+    """It goes to its route's next target when it has waited so long, or half of the time to its deadline; None: never."""
     failure: Failure | None = None
     unreadable: bool = False
     """The bytes are no request at all: they also go to the dead letters."""
@@ -107,6 +121,8 @@ class Arrival:
     value: bytes | None
     headers: bytes
     """As `store.rows.pack_headers` made them."""
+    first: "First | None" = None
+    """Whoever takes it in begins it at the same time."""
 
 
 Decision = Literal[
@@ -121,6 +137,8 @@ Decision = Literal[
     "cancelled",
     "bad_data",
     "cached",
+    "crowded",
+    "refused",
 ]
 
 
@@ -209,6 +227,13 @@ class Claimed:
     pinned: str | None
     due: float
     weight: int
+    key_id: str | None
+    budgets: str | None
+    """Under which it holds `budget_nano`; see `purse.py`."""
+    budget_nano: int | None
+    quiet: bool
+    streamed: bool
+    route: str | None
     value: bytes
     headers: bytes
     taken_at: float = field(default_factory=time.monotonic)
@@ -247,6 +272,19 @@ class Call:
     price_version: str | None
     prompt: str | None = None
     prompt_version: int | None = None
+    budgets: str | None = None
+    """Under which its cost is counted; the ledger says it."""
+
+
+@dataclass(slots=True)
+class First:
+    """The first call of a request that is being accepted, once it is built: if its row is leased by the same transaction and
+    its slot is there, its intent stands with it.
+    """
+
+    call: Call | None = None
+    unsure: bool = False
+    """A commit may have opened it whose outcome we never learnt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +297,9 @@ class Closing:
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    tier: str = ""
     estimated: bool = False
     gpu_seconds: float | None = None
     cost_nano: int | None = 0
@@ -266,6 +307,8 @@ class Closing:
     error_type: str | None = None
     error: str | None = None
     answer: bytes | None = None
+    corrects: str | None = None
+    """It is no call but the difference of this one's price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +326,8 @@ class End:
     attempts: int
     provider: str | None = None
     model: str | None = None
+    saved_nano: int | None = None
+    """By how much it cost less than its route's next target would have, for which it did not have to wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +336,21 @@ class Retry:
 
     delay_s: float
     ambiguous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Back to waiting in another pool, since its target failed and its route names another one. `route`: what is left of it.
+
+    Its answer is not the one that its fingerprint promised: nobody shares it any more.
+    """
+
+    provider: str
+    model: str
+    paid: bool
+    route: str
+    ambiguous: bool = False
+    wait_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +365,7 @@ class Step:
     claim: Claimed
     closings: tuple[Closing, ...] = ()
     opens: Call | None = None
-    then: End | Retry | Hold | None = None
+    then: End | Retry | Move | Hold | None = None
     free: Slot | None = None
 
 
@@ -327,6 +387,10 @@ class Stepped:
 
     held: bool
     cancel: bool = False
+    refused: Failure | None = None
+    """No budget has room for the call that was to begin; it did not."""
+    held_nano: tuple[str | None, int] | None = None
+    """What the row holds now, and under which budgets; None: as before."""
     body: bytes | None = None
     shared: tuple[Shared, ...] = ()
     """Rows that followed it and ended with it."""
@@ -336,7 +400,7 @@ class Stepped:
 
 @dataclass(frozen=True, slots=True)
 class PastCall:
-    """A closed call of an earlier attempt."""
+    """A closed call of an earlier attempt. `here`: it was made of the model that the request is at now."""
 
     number: int
     input_hash: bytes
@@ -348,6 +412,7 @@ class PastCall:
     estimated: bool
     cost_nano: int | None
     event: bool
+    here: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,16 +17,31 @@ from schemas.errors import ErrorType, Failure
 from store import killpoint, rows
 from store.database import Database
 from store.errors import Away, BadData, Met
-from store.ledger import joining, supersede
+from store.ledger import crowding, joining, opening, supersede
 from store.ledger.accept import accept
+from store.ledger.budgeting import Known
 from store.ledger.claim import Claims, claim
 from store.ledger.life import give_back
 from store.ledger.limits import learn
 from store.ledger.news import notify
 from store.ledger.outgoing import mark
+from store.ledger.purse import Purse
 from store.ledger.step import free_slots, take_steps
 from store.ledger.throttle import Heard
-from store.ledger.types import Accepted, Arrival, Ask, CancelAsk, Pool, Routes, Slot, Step, Stepped, Unreadable, Want
+from store.ledger.types import (
+    Accepted,
+    Arrival,
+    Ask,
+    CancelAsk,
+    First,
+    Pool,
+    Routes,
+    Slot,
+    Step,
+    Stepped,
+    Unreadable,
+    Want,
+)
 from store.tables import requests
 
 log = structlog.get_logger(__name__)
@@ -36,7 +51,7 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.05, 1.0
 _MAX_MEETINGS = 5
 _INTENTS_FIRST_S = 0.025
 """So long do answers, marks and arrivals give way to intents when both wait."""
-_SILENT = frozenset({"accepted", "again", "redelivered"})
+_SILENT = frozenset({"accepted", "again", "redelivered", "crowded"})
 """Arrivals that put nothing into the outbox."""
 
 
@@ -116,6 +131,8 @@ class Writer:
     def __init__(self, database: Database, routes: Routes, worker: str) -> None:
         self.database, self.routes, self.worker = database, routes, worker
         self.health = Health()
+        self.known = Known()
+        """The budgets that there are, as this process saw them last."""
         self.wants: Callable[[], Wants] = Wants
         self.holds: Callable[[], tuple[set[int], set[Slot]]] = _nothing
         self.listeners: list[Callable[[Committed], None]] = []
@@ -254,6 +271,9 @@ class Writer:
                 if meetings >= _MAX_MEETINGS:
                     raise BadData(str(error)) from error
             except Away as error:
+                for first in (arrival.first for item in batch for arrival in item.arrivals):
+                    if first is not None:
+                        first.unsure = True
                 self._is_away(error)
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, _LONGEST_WAIT_S)
@@ -294,10 +314,15 @@ class Writer:
     ) -> tuple[list[Any], Committed]:
         steps = [item.step for item in batch if item.step is not None]
         arrivals = [arrival for item in batch for arrival in item.arrivals]
+        crowding.lock(conn, arrivals)
+        purse = Purse(conn, self.known, arrivals, steps)
+        if unsure := [a.first.call for a in arrivals if a.first and a.first.unsure and a.first.call]:
+            opening.undo(conn, self.routes, self.worker, unsure)
         _lock(conn, steps, arrivals)
         # arrivals first: a row that another writer made since `_lock` is waited for before the books are locked, not behind
-        accepted = accept(conn, self.routes, arrivals) if arrivals else []
-        took = take_steps(conn, self.routes, self.worker, steps) if steps else []
+        accepted = accept(conn, self.routes, arrivals, purse) if arrivals else []
+        took = take_steps(conn, self.routes, self.worker, steps, purse) if steps else []
+        purse.close()
         stepped = iter(took)
         mark(conn, [pk for item in batch for pk in item.marks])
         freed = [slot for item in batch for slot in item.frees]
@@ -318,6 +343,8 @@ class Writer:
         pools = {(ask.provider, ask.model) for ask in new if isinstance(ask, Ask)}
         wanted = wants.after(pools.union(*(each.woken for each in took)))
         claims = claim(conn, self.routes, self.worker, wanted) if wanted else None
+        if claims is not None and (firsts := _firsts(arrivals, accepted)):
+            claims = opening.open_first(conn, firsts, wanted, claims)
         answers: list[Any] = []
         at = 0
         for item in batch:
@@ -382,6 +409,15 @@ def _lock(conn: Connection, steps: Sequence[Step], arrivals: Sequence[Arrival]) 
     if steps:
         wanted.append(requests.c.pk.in_(rows.padded({step.claim.pk for step in steps})))
     conn.execute(select(requests.c.pk).where(or_(*wanted)).order_by(requests.c.pk).with_for_update()).all()
+
+
+def _firsts(arrivals: Sequence[Arrival], accepted: Sequence[Accepted]) -> dict[int, First]:
+    """Of rows that are new in this transaction, the calls with which they begin."""
+    return {
+        found.pk: arrival.first
+        for arrival, found in zip(arrivals, accepted, strict=True)
+        if arrival.first is not None and found.pk is not None and found.decision in {"accepted", "again"}
+    }
 
 
 def _nothing() -> tuple[set[int], set[Slot]]:

@@ -5,11 +5,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streams.commands import repricing
+
 if TYPE_CHECKING:
     from streams.settings import Settings
 
 
+app = typer.Typer(invoke_without_command=True)
+app.command()(repricing.reprice)
+
+
+@app.callback()
 def costs(
+    asked: typer.Context,
     first: Annotated[str | None, typer.Option("--from", help="A UTC day, YYYY-MM-DD; default: 29 days ago.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="A UTC day; default: today.")] = None,
     by: Annotated[
@@ -26,6 +34,8 @@ def costs(
 
     Example: `genai-spine costs --by model,tenant --from 2026-11-01`
     """
+    if asked.invoked_subcommand is not None:
+        return
     import asyncio
 
     from streams import postgres, settings

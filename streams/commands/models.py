@@ -1,13 +1,19 @@
-"""`models list`."""
+"""`models list`, and the commands for Ollama's nodes beside it (`pool`)."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streams.commands import pool
+
 if TYPE_CHECKING:
     from streams.settings import Settings
 
 app = typer.Typer(help="The models that can be called now.", no_args_is_help=True)
+app.command()(pool.nodes)
+app.command()(pool.pull)
+app.command()(pool.warm)
+app.command()(pool.unload)
 
 
 @app.callback()
@@ -42,13 +48,14 @@ async def _asked(settings: "Settings", only: str | None) -> dict[str, Any]:
     from streams import catalogue
     from streams.app import make_prices, make_providers
     from streams.errors import SpineError
+    from streams.named import make_router
 
     made = make_providers(settings)
     try:
         if only is not None and only not in made:
             raise SpineError(f"There is no provider {only!r}; there are {', '.join(sorted(made))}.", exit_code=2)
         chosen = {name: each for name, each in made.items() if only in {None, name}}
-        return catalogue.told(await catalogue.sections(chosen), make_prices(settings))
+        return catalogue.told(await catalogue.sections(chosen), make_prices(settings), make_router(settings, made))
     finally:
         for each in made.values():
             await each.aclose()
@@ -67,9 +74,11 @@ def _print(told: dict[str, Any]) -> None:
                 "model": plain(model["id"]),
                 "provider": model["owned_by"],
                 "kind": model["kind"] or "",
-                "loaded": {True: "yes", False: "no", None: ""}[model["loaded"]],
-                "context": str(model["context_tokens"] or ""),
-                "$ in / out per million": _price(model["price"]),
+                "loaded": {True: "yes", False: "no", None: ""}[model.get("loaded")],
+                "context": str(model.get("context_tokens") or ""),
+                "$ in / out per million": plain(", ".join(model["targets"]))
+                if "targets" in model
+                else _price(model["price"]),
             }
         )
         for model in told["data"]

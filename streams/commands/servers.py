@@ -79,7 +79,7 @@ def fake_provider(
     holds: Annotated[int, typer.Option(min=0, help="Models in memory at a time; 0: all.")] = 0,
     load_s: Annotated[float, typer.Option(min=0, help="How long it takes to load another one.")] = 1.0,
 ) -> None:
-    """Serve the test double in Ollama's wire format; counts calls at /_counts. Set GENAI_FAKE_URL to its address.
+    """Serve the test double in its providers' wire formats; counts calls at /_counts. Set GENAI_FAKE_URL to its address.
 
     Example: `genai-spine fake-provider --port 11500 --slots 4`
     """

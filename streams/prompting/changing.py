@@ -29,6 +29,8 @@ class By:
     tenant: str
     who: str
     expected: int | None = None
+    everybody: bool = True
+    """Whether they may change what every tenant uses: the prompts that come with the program."""
 
 
 def create(conn: Connection, routes: Routes, by: By, new: NewPrompt) -> dict[str, Any]:
@@ -132,4 +134,8 @@ def _own(conn: Connection, name: str, by: By) -> Row[Any]:
     prompt = find(conn, name, by.tenant)
     if prompt.tenant not in {by.tenant, ""}:
         raise Refused(f"the prompt '{prompt.slug}' is another tenant's; make one of your own from it")
+    if prompt.tenant == "" and not by.everybody:
+        raise Refused(
+            f"every tenant uses the prompt '{prompt.slug}', so it needs an admin; make one of your own from it"
+        )
     return prompt

@@ -78,7 +78,7 @@ def item(
     if not isinstance(found, Ask):
         return Item(original, None)
     headers = [(name, content) for name, content in unpack_headers(original.headers) if name not in STAND_INS]
-    ask = replace(found, run_id=run)
+    ask = replace(found, run_id=run, quiet=row.quiet)
     estimate = 0 if ask.failure is not None else cost(prices, ask, value, recorded)[1]
     return Item(original, estimate, ask, value, pack_headers(headers))
 

@@ -28,17 +28,17 @@ class Plan:
     """Of every item: options, tenant, run, deadline."""
 
 
-def planned(asked: NewRun, tenant: str) -> Plan:
-    """Raises `BadRun`."""
+def planned(asked: NewRun, tenant: str, key_id: str | None = None) -> Plan:
+    """Raises `BadRun`. `key_id`: whose key brought it."""
     name, kind = kinds.of(asked)
     lane = kinds.lane_of(asked)
     id_ = asked.id or f"run_{uuid_utils.uuid7().hex}"
     told = asked.model_dump(mode="json", exclude={"idempotency_key", "id", "tenant"}, exclude_unset=True)
     said = {
         "metadata": asked.metadata,
+        "key_id": key_id,
         "webhook": None if asked.webhook is None else asked.webhook.model_dump(),
         "options": kinds.options_of(asked),
-        "common": {k: v for k, v in asked.params.items() if k not in kinds.OPTIONS and k not in _lists(kind)},
     }
     new = write.New(
         tenant,
@@ -58,10 +58,6 @@ def planned(asked: NewRun, tenant: str) -> Plan:
     return Plan(new, kind, common)
 
 
-def _lists(kind: Kind) -> frozenset[str]:
-    return frozenset({kind.many, "items"} - {None}) if kind.many else frozenset()
-
-
 def items(plan: Plan, asked: NewRun, decoder: Decoder) -> list[bytes]:
     """The items of a run whose params hold them; a task's one item is checked at once. Raises `BadRun`."""
     try:
@@ -74,7 +70,20 @@ def items(plan: Plan, asked: NewRun, decoder: Decoder) -> list[bytes]:
     return found
 
 
-def uploaded(plan: Plan, common: Mapping[str, Any], number: int, line: bytes | None, most: int) -> bytes:
+def typical(plan: Plan, decoder: Decoder) -> Ask:
+    """An item that names no model of its own: what the caller must be allowed to ask. Where a text alone is no item, a chat
+    with the same options shows which model is meant.
+    """
+    found = ask(plan.new, parts.line({**plan.common, "input": kinds.item_input("x", plan.kind)}), 0, decoder)
+    if found.failure is None:
+        return found
+    chat = replace(plan.new, operation="complete")
+    return replace(
+        ask(chat, parts.line({**plan.common, "input": {"prompt": "x"}}), 0, decoder), operation=found.operation
+    )
+
+
+def uploaded(plan: Plan, number: int, line: bytes | None, most: int, *, any_model: bool) -> bytes:
     """An uploaded line as an item; a broken one becomes an item that fails and says its number."""
     if line is None:
         return parts.broken(
@@ -87,10 +96,12 @@ def uploaded(plan: Plan, common: Mapping[str, Any], number: int, line: bytes | N
     if not isinstance(told, dict | str):
         return parts.broken(f"line {number} is neither an object nor a text")
     if isinstance(told, dict) and isinstance(told.get("input"), dict):
-        options = {**plan.common["options"], **(told.get("options") or {})}
-        record = {**plan.common, "options": options, "input": {**common, **told["input"]}}
+        own = told.get("options") or {}
+        if not any_model and not {"provider", "model"}.isdisjoint(own):
+            return parts.broken(f"line {number} names a model of its own, and this key is not for every model")
+        record = {**plan.common, "options": {**plan.common["options"], **own}, "input": told["input"]}
         return parts.line(record | {"metadata": told.get("metadata") or {}})
-    return parts.line({**plan.common, "input": {**common, **kinds.item_input(told, plan.kind)}})
+    return parts.line({**plan.common, "input": kinds.item_input(told, plan.kind)})
 
 
 def ask(run: Any, line: bytes, number: int, decoder: Decoder) -> Ask:

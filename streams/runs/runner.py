@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import orjson
 import structlog
 from sqlalchemy import Connection, Row
 
@@ -131,12 +132,12 @@ class Runner:
             room -= part.size
 
     async def _accept(self, row: Row[Any], first: int, lines: list[bytes], known: set[str]) -> None:
-        arrivals = []
+        arrivals, key_id = [], orjson.loads(row.said).get("key_id")
         for number, line, value in asking.values(row, lines, first):
             if f"{row.id}/{number}" in known:
                 continue
             what = asking.ask(row, line, number, self.decoder)
-            arrivals.append(Arrival(replace(what, run_id=row.id), None, None, value, b"[]"))
+            arrivals.append(Arrival(replace(what, run_id=row.id, key_id=key_id), None, None, value, b"[]"))
             if number % 50 == 0:
                 await asyncio.sleep(0)
         pools = {(a.what.provider, a.what.model) for a in arrivals if a.what.failure is None}  # type: ignore[union-attr]

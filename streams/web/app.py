@@ -16,12 +16,31 @@ from agents import OPERATIONS
 from schemas.prompts import Edit, Move, NewPrompt, Render, Rollback
 from schemas.runs import NewRun
 from streams import queueing
-from streams.web import asking, books, events, examples, listing, looking, metrics, models, orders, prompts, queue, runs
-from streams.web.describing import answered, asked, describer, ordered, query, streamed, written
+from streams.web import (
+    asking,
+    books,
+    budgets,
+    events,
+    examples,
+    keys,
+    listing,
+    looking,
+    metrics,
+    models,
+    orders,
+    prompts,
+    queue,
+    routing,
+    runs,
+)
+from streams.web.describing import answered, asked, describer, given, ordered, query, stored, streamed, wished, written
 from streams.web.front import Front
 from streams.web.health import health_response, ready_response
 from streams.web.ids import Identified
 from streams.web.layers import keyed, layers
+from streams.web.messages import describing as told_of_messages
+from streams.web.messages import door as messages
+from streams.web.openai import describing, door
 from streams.web.page import Page
 from streams.web.problems import Problem, on_defect, on_http, on_problem
 from streams.web.reference import page_of
@@ -37,7 +56,7 @@ def make_api(front: Front) -> FastAPI:
         title="GenAI Spine",
         version=_version(),
         description="Requests in, answers and their exact costs out.",
-        middleware=layers(front.settings),
+        middleware=layers(front),
         exception_handlers={Problem: on_problem, HTTPException: on_http, Exception: on_defect},
         docs_url=None,
         redoc_url=None,
@@ -48,9 +67,14 @@ def make_api(front: Front) -> FastAPI:
             path, handler, methods=["GET"], tags=["state"], summary=handler.__doc__, openapi_extra=described
         )
     _pages(app, front)
-    for path, (tag, order, described) in _ORDERS.items():
+    for path, (tag, order, described) in (_OPENAI | _ORDERS).items():
         handler = _get(front, order)
         app.add_api_route(path, handler, methods=["POST"], tags=[tag], summary=order.__doc__, openapi_extra=described)
+    for method, path, look, described in _BUDGETS:
+        handler = _get(front, look)
+        app.add_api_route(
+            path, handler, methods=[method], tags=["budgets"], summary=look.__doc__, openapi_extra=described
+        )
     for path, (tag, look, described) in _LOOKS.items():
         handler = _get(front, look)
         app.add_api_route(path, handler, methods=["GET"], tags=[tag], summary=look.__doc__, openapi_extra=described)
@@ -81,6 +105,7 @@ _LOOKS: dict[str, tuple[str, Look, dict[str, Any]]] = {
     "/v1/costs": ("books", books.costs, answered("/v1/costs", *books.PARAMETERS, csv=True)),
     "/v1/models": ("models", models.models, answered("/v1/models")),
     "/v1/models/{model:path}": ("models", models.one_model, {}),
+    "/v1/routes": ("models", routing.routes, answered("/v1/routes")),
     "/v1/requests": ("requests", listing.requests, answered("/v1/requests", *listing.PARAMETERS)),
     "/v1/queue": ("queue", queue.queue, answered("/v1/queue", *queueing.FILTERS)),
     "/v1/requests/{request_id:path}/queue": (
@@ -94,6 +119,8 @@ _LOOKS: dict[str, tuple[str, Look, dict[str, Any]]] = {
         looking.one_request,
         answered("/v1/requests/{request_id}", "tenant", "operation"),
     ),
+    "/v1/keys": ("keys", keys.every, answered("/v1/keys")),
+    "/v1/keys/{key_id}": ("keys", keys.one, answered("/v1/keys/{key_id}")),
 }
 """What can be looked at: path to its tag, its handler and its description."""
 
@@ -114,6 +141,14 @@ _ORDERS: dict[str, tuple[str, Look, dict[str, Any]]] = {
         ordered("/v1/requests/{request_id}/drop", "tenant", "operation"),
     ),
     "/v1/runs/{run_id:path}/cancel": ("runs", runs.cancel, ordered("/v1/runs/{run_id}/cancel", "tenant")),
+    "/v1/keys": ("keys", keys.create, given("/v1/keys")),
+    "/v1/keys/{key_id}/rotate": ("keys", keys.rotate, ordered("/v1/keys/{key_id}/rotate", "overlap")),
+    "/v1/keys/{key_id}/revoke": ("keys", keys.revoke, ordered("/v1/keys/{key_id}/revoke")),
+    "/v1/routes/explain": (
+        "models",
+        routing.explain,
+        ordered("/v1/routes/explain", "lane") | wished(examples.EXPLAINED),
+    ),
 }
 """What can be said about a request that was sent; before the looks, whose ids may end in the same words."""
 
@@ -149,6 +184,20 @@ _RUNS: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
 """Runs: method and path; each also without `/v1`."""
 
 """The registry of prompts: method and path. Ids of prompts that come with the program have a slash: those go by slug."""
+_BUDGETS: tuple[tuple[str, str, Look, dict[str, Any]], ...] = (
+    ("GET", "/v1/budgets", budgets.listed, answered("/v1/budgets")),
+    ("PUT", "/v1/budgets", budgets.put, stored("/v1/budgets", "Budget")),
+    ("GET", "/v1/budgets/{budget}", budgets.shown, answered("/v1/budgets/{budget}")),
+    ("DELETE", "/v1/budgets/{budget}", budgets.remove, answered("/v1/budgets/{budget}")),
+)
+_OPENAI: dict[str, tuple[str, Look, dict[str, Any]]] = {
+    "/v1/chat/completions": ("openai", door.chat_completions, describing.CHAT),
+    "/v1/completions": ("openai", door.old_completions, describing.OLD),
+    "/v1/embeddings": ("openai", door.embed, describing.EMBEDDINGS),
+    "/v1/messages": ("anthropic", messages.messages, told_of_messages.MESSAGES),
+    "/v1/messages/count_tokens": ("anthropic", messages.count_tokens, told_of_messages.COUNT),
+}
+"""What OpenAI's and Anthropic's clients ask for; before the operations, which take any name."""
 
 
 def _pages(app: FastAPI, front: Front) -> None:
@@ -164,7 +213,7 @@ def make_small(front: Front) -> Starlette:
     """The worker's own door: its state and its metrics."""
     return Starlette(
         routes=[Route(path, handler, methods=["GET"]) for path, handler in _common(front).items()],
-        middleware=[Middleware(Identified), keyed(front.settings)],
+        middleware=[Middleware(Identified), keyed(front)],
         exception_handlers={Problem: on_problem, HTTPException: on_http, Exception: on_defect},
     )
 

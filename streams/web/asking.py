@@ -17,9 +17,10 @@ from store.errors import StoreError
 from store.ledger.types import Accepted, Arrival, Ask
 from store.rows import pack_headers
 from streams.decode import TOO_DEEP, Headers, envelope
-from streams.web import leaving
+from streams.web import admitting, leaving
 from streams.web.bodies import read_object
 from streams.web.front import Front
+from streams.web.principal import principal_of
 from streams.web.problems import Problem, status_of, unavailable
 
 LANES = {lane.name.lower(): lane for lane in Lane}
@@ -41,7 +42,11 @@ def route(front: Front, operation: str) -> Callable[[Request], Awaitable[Respons
         if wait is None:
             wait = _usual_wait(record, spine.settings.default_timeout_s)
         _take_key(record, request.headers.get(IDEMPOTENCY_KEY))
-        what, found = await _accept(front, operation, lane, record, _headers(request), waits=wait > 0)
+
+        def settled(what: Ask) -> Ask:
+            return replace(what, alone=wait > 0 and what.idempotency_key is None)
+
+        what, found = await accept(front, request, operation, lane, record, _headers(request), settle=settled)
         async with leaving.watched(front, request, what, found):
             return await _answer(front, what, found, wait)
 
@@ -105,15 +110,24 @@ def _take_key(record: dict[str, Any], given: str | None) -> None:
     record["idempotency_key"] = key
 
 
-async def _accept(
-    front: Front, operation: str, lane: Lane, record: dict[str, Any], headers: Headers, *, waits: bool
+async def accept(
+    front: Front,
+    request: Request,
+    operation: str,
+    lane: Lane,
+    record: dict[str, Any],
+    headers: Headers,
+    *,
+    settle: Callable[[Ask], Ask],
 ) -> tuple[Ask, Accepted]:
+    """Into the ledger. `settle` adds what the door knows of the caller, or refuses. Raises `Problem`."""
     spine = front.parts()
+    tenant = principal_of(request).tenant_of(None, spine.settings.default_tenant)
     try:
         raw = orjson.dumps(record)
     except TypeError:
         raise Problem(400, f"The body cannot be kept: {TOO_DEEP}.") from None
-    place, tenant = str(uuid_utils.uuid7()), spine.settings.default_tenant
+    place = str(uuid_utils.uuid7())
     what = spine.decoder.ask(operation, lane, raw, headers, place=place, tenant=tenant)
     if spine.decoder.may_know_later(what) and await spine.registry.refreshed():
         what = spine.decoder.ask(operation, lane, raw, headers, place=place, tenant=tenant)
@@ -121,28 +135,34 @@ async def _accept(
         raise Problem(422, f"{what.failure.message}.")
     if not spine.writer.health.ok:
         raise unavailable(f"The database is away ({spine.writer.health.why}); nothing was taken. Ask again.")
-    what = replace(what, alone=waits and what.idempotency_key is None)
+    what = await admitting.admitted(front, request, settle(what))
     await front.gate.check(spine, what)
     arrival = Arrival(what, None, None, raw, pack_headers(headers))
     try:
         async with asyncio.timeout(_ACCEPT_S):
             if what.failure is None:
                 await spine.engine.ensure_pool((what.provider, what.model))
-            (found,) = await spine.writer.accept([arrival])
+            (found,) = await spine.engine.accept([arrival])
     except (TimeoutError, StoreError) as error:
         why = str(error) or f"no commit within {_ACCEPT_S:.0f} s"
         words = f"The database is away ({why}). Whether the request was taken is not known; ask again with the same id."
         raise unavailable(words) from error
+    admitting.check_room(what, found)
     return what, found
 
 
-async def _answer(front: Front, what: Ask, found: Accepted, wait: float) -> Response:
+async def ended(front: Front, found: Accepted, wait: float) -> bytes | None:
+    """The result of what was accepted; None: it takes longer."""
     if found.body is not None:
-        return result(found.body)
+        return found.body
     if found.pk is None:
         raise Problem(422, "The database cannot keep this request: a text in it holds a character that it refuses.")
     assert front.waiters is not None
-    body = await front.waiters.wait((found.pk, found.generation), wait)
+    return await front.waiters.wait((found.pk, found.generation), wait)
+
+
+async def _answer(front: Front, what: Ask, found: Accepted, wait: float) -> Response:
+    body = await ended(front, found, wait)
     if body is not None:
         return result(body)
     url = status_url(what.tenant, what.operation, what.id)

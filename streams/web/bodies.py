@@ -1,5 +1,6 @@
 """Bodies: bounded while they are read, JSON, an object."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -9,10 +10,12 @@ from starlette.requests import Request
 from streams.web.problems import Problem
 
 _JSON = "application/json"
+READ_S = 60.0
+"""For a whole body; 6 MB in it are 100 kB/s."""
 
 
 async def read_object(request: Request, most: int) -> dict[str, Any]:
-    """The body as a JSON object. Raises `Problem`: 400, 413, 415, 422. Never keeps more than `most` bytes."""
+    """The body as a JSON object. Raises `Problem`: 400, 408, 413, 415, 422. Never keeps more than `most` bytes."""
     _check_type(request.headers.get("content-type", ""))
     raw = await _read(request, most)
     if not raw.strip():
@@ -37,10 +40,15 @@ async def _read(request: Request, most: int) -> bytes:
     if declared.isdigit() and int(declared) > most:
         raise _too_large(f"{int(declared)} bytes", most)
     found = bytearray()
-    async for chunk in request.stream():
-        if len(found) + len(chunk) > most:
-            raise _too_large("more", most)
-        found += chunk
+    try:
+        async with asyncio.timeout(READ_S):
+            async for chunk in request.stream():
+                if len(found) + len(chunk) > most:
+                    raise _too_large("more", most)
+                found += chunk
+    except TimeoutError:
+        words = f"The body did not come within {READ_S:g} s; {len(found)} bytes of it did. Nothing was taken; send it again."
+        raise Problem(408, words, headers={"Connection": "close"}) from None
     return bytes(found)
 
 

@@ -9,10 +9,11 @@ from sqlalchemy import Connection, Row
 from starlette.requests import Request
 from starlette.responses import Response
 
-from store.ledger import books, queries, room
+from store.ledger import books, queries, room, savings
 from streams import bookkeeping, days
 from streams.web.front import Front
 from streams.web.looking import read
+from streams.web.principal import principal_of
 from streams.web.problems import Problem
 from streams.web.queries import told
 from streams.web.replies import tagged
@@ -22,7 +23,7 @@ _FORMS = ("json", "csv")
 _CSV = "text/csv"
 _COUNTED = ("calls", "input_tokens", "output_tokens", "cached_tokens")
 T = TypeVar("T")
-_Group = Callable[[Connection, Sequence[str], date, date, int], list[Row[Any]]]
+_Group = Callable[[Connection, Sequence[str], date, date, int, str | None], list[Row[Any]]]
 
 
 async def usage(front: Front, request: Request) -> Response:
@@ -37,9 +38,12 @@ async def costs(front: Front, request: Request) -> Response:
     if "by" in given:
         return await _grouped(front, request, "costs", books.costs_by, given, given["by"])
     first, last = _days(given)
-    found = await read(front.parts(), lambda conn: queries.days(conn, str(first), str(last)))
+    tenant = principal_of(request).tenant
+    found = await read(front.parts(), lambda conn: queries.days(conn, str(first), str(last), tenant))
+    less = [] if tenant else await read(front.parts(), lambda conn: savings.between(conn, str(first), str(last)))
     names = ("date", "provider", "model", "tenant", *_COUNTED, "unpriced_calls", "cost_usd")
-    return _shown(request, given, "costs", bookkeeping.daily(found, first, last), "days", names)
+    body = bookkeeping.daily(found, first, last) | {"savings": bookkeeping.saved(less)}
+    return _shown(request, given, "costs", body, "days", names)
 
 
 async def _grouped(
@@ -47,7 +51,8 @@ async def _grouped(
 ) -> Response:
     first, last = _days(given)
     by = _worded(lambda: bookkeeping.groups(asked))
-    found = await read(front.parts(), lambda conn: group(conn, by, first, last, bookkeeping.MOST + 1))
+    tenant = principal_of(request).tenant
+    found = await read(front.parts(), lambda conn: group(conn, by, first, last, bookkeeping.MOST + 1, tenant))
     marks = await read(front.parts(), room.marks) if what == "usage" or books.reads_journal(by) else {}
     body = _worded(lambda: bookkeeping.grouped(by, found, first, last, marks.get("journal")))
     more = ("wasted", "errors") if what == "usage" else ()

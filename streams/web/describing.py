@@ -14,7 +14,12 @@ from schemas.request import MAX_NAME, Lane, Options
 from schemas.result import Result
 from schemas.runs import NewRun
 from store.ledger.books import GROUPS
+from streams.budgets import Budget
 from streams.web import answering, examples
+from streams.web.messages import describing as messages
+from streams.web.messages import shape as messages_shape
+from streams.web.openai import describing as openai
+from streams.web.openai import shape as openai_shape
 
 BODIES: tuple[type[BaseModel], ...] = (NewPrompt, Edit, Move, Rollback, Render, NewRun)
 """What is written besides requests."""
@@ -46,6 +51,7 @@ PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "tag": ({"type": "string"}, "Only those with this tag."),
     "archived": ({"type": "string", "enum": ["true", "false"]}, "Those that were put away instead."),
     "at": ({"type": "string"}, "A moment with its zone, or a day: what the labels said then."),
+    "overlap": ({"type": "string", "default": "24h"}, "So long the key before works too, such as `1h` or `0`."),
     "part": ({"type": "string", "enum": ["main"]}, "Only what changes."),
 }
 
@@ -91,6 +97,18 @@ def written(model: type[BaseModel], status: int = 200) -> dict[str, Any]:
     }
 
 
+def given(path: str) -> dict[str, Any]:
+    """A `POST` with a body, with an example of both."""
+    body = {"application/json": {"schema": {"type": "object"}, "example": examples.BODIES[path]}}
+    return {**ordered(path), "requestBody": {"required": True, "content": body}}
+
+
+def wished(example: dict[str, Any]) -> dict[str, Any]:
+    """The JSON body of an order that has one."""
+    content = {"application/json": {"schema": {"type": "object"}, "example": example}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
 def asked(operation: Operation) -> dict[str, Any]:
     """A `POST` of an operation: its flat body and its result."""
     body = {"schema": {"$ref": _REF.format(model=_body_name(operation))}}
@@ -104,6 +122,16 @@ def asked(operation: Operation) -> dict[str, Any]:
             "202": {"description": "Not finished yet; ask again at `status_url`."},
         },
         **query("wait", "lane"),
+    }
+
+
+def stored(path: str, model: str) -> dict[str, Any]:
+    """A `PUT` with its body, and an example of its answer."""
+    body = {"schema": {"$ref": _REF.format(model=model)}, "example": examples.BODIES[path]}
+    content = {"application/json": {"schema": {"type": "object"}, "example": examples.ANSWERS[path]["items"][0]}}
+    return {
+        "requestBody": {"required": True, "content": {"application/json": body}},
+        "responses": {"200": {"description": "As it stands now.", "content": content}},
     }
 
 
@@ -123,12 +151,19 @@ def describer(app: FastAPI, operations: dict[str, Operation]) -> Callable[[], di
                 for route in methods.values():
                     route["parameters"] = _in_path(path) + route.get("parameters", [])
                     route["responses"].pop("422", None)
-                    route["responses"]["default"] = _REFUSAL
+                    route["responses"]["default"] = _refusal(path)
             answering.point(made, _REF)
             app.openapi_schema = made
         return app.openapi_schema
 
     return describe
+
+
+def _refusal(path: str) -> dict[str, Any]:
+    """In the shape of its path."""
+    if path in messages_shape.PATHS:
+        return messages.REFUSAL
+    return openai.REFUSAL if path in openai_shape.PATHS else _REFUSAL
 
 
 def _in_path(path: str) -> list[dict[str, Any]]:
@@ -162,6 +197,7 @@ def _schemas(operations: dict[str, Operation]) -> dict[str, Any]:
     _add(found, "Result", Result, "serialization")
     for model in BODIES:
         _add(found, model.__name__, model, "validation")
+    _add(found, "Budget", Budget, "validation")
     for operation in operations.values():
         name = _body_name(operation)
         shape = _add(found, name, operation.input, "validation")

@@ -100,6 +100,7 @@ _REQUEST = {
     "attempts": 1,
     "generation": 1,
     "run_id": None,
+    "key_id": None,
     "error_type": None,
     "requested_at": "2026-11-21T10:00:00.000+00:00",
     "accepted_at": "2026-11-21T10:00:00.003+00:00",
@@ -118,8 +119,60 @@ _LANE = {
     "eta_s": 59.3,
     "done_s": 78.4,
 }
+_KEY = {
+    "id": "key-2f8a0c1d9b7e",
+    "prefix": "genai_Xk29Lq0a",
+    "name": "feedspine",
+    "tenant": "feedspine",
+    "state": "works",
+    "operations": ["summarize", "extract"],
+    "models": ["*"],
+    "lanes": ["normal", "batch"],
+    "admin": False,
+    "rpm": 600,
+    "tpm": None,
+    "concurrency": 50,
+    "made_at": "2026-11-21T10:00:00+00:00",
+    "expires_at": "2027-02-19T10:00:00+00:00",
+    "rotated_at": None,
+    "revoked_at": None,
+    "used_at": None,
+    "old_prefix": None,
+    "old_until": None,
+}
+_MADE = _KEY | {"key": "genai_Xk29Lq0a_ and 43 letters and digits"}
 _SUMS = {"calls": 201, "input_tokens": 9844, "output_tokens": 4623, "cached_tokens": 0}
 _MONEY = {"unpriced_calls": 0, "cost_usd": "0.006000"}
+
+_BUDGET = {
+    "id": 1,
+    "tenant": "feedspine",
+    "key": None,
+    "model": "openai/*",
+    "run": None,
+    "per": "month",
+    "hard": True,
+    "allow_unpriced": False,
+    "limit_usd": "25.000000",
+    "spent_usd": "3.140000",
+    "reserved_usd": "0.020000",
+    "left_usd": "21.840000",
+    "overrun_usd": "0.000000",
+    "unpriced_calls": 0,
+    "refused": 0,
+    "since": "2026-11-01T00:00:00Z",
+    "resets_at": "2026-12-01T00:00:00Z",
+    "removed": False,
+}
+_SET = {
+    "at": "2026-11-02T09:00:00Z",
+    "event": "set",
+    "who": "http",
+    "refused": 0,
+    "limit_usd": "25.000000",
+    "spent_usd": "0.000000",
+    "reserved_usd": "0.000000",
+}
 
 _RUN = {
     "run_id": "run_01a2000a7d73707c8c17fa17d94a7891",
@@ -163,6 +216,8 @@ ANSWERS: Mapping[str, dict[str, Any]] = {
         ],
         "next": None,
     },
+    "/v1/budgets": {"items": [_BUDGET]},
+    "/v1/budgets/{budget}": _BUDGET | {"history": [_SET]},
     "/health": {"status": "ok", "process": "web", "uptime_s": 12.3},
     "/ready": {
         "ready": True,
@@ -221,6 +276,7 @@ ANSWERS: Mapping[str, dict[str, Any]] = {
             }
         ],
         "totals": {**_SUMS, **_MONEY},
+        "savings": {"routes": [{"route": "nightly", "requests": 3, "saved_usd": "0.001200"}], "saved_usd": "0.001200"},
     },
     "/v1/models": {
         "object": "list",
@@ -233,6 +289,8 @@ ANSWERS: Mapping[str, dict[str, Any]] = {
                 "kind": "chat",
                 "loaded": True,
                 "context_tokens": 8192,
+                "output_tokens": None,
+                "can": {"response_format": True, "tools": False, "image_url": False, "logprobs": False, "params": []},
                 "price": {
                     "input_per_million": "0",
                     "output_per_million": "0",
@@ -244,6 +302,24 @@ ANSWERS: Mapping[str, dict[str, Any]] = {
             }
         ],
         "providers": [{"name": "ollama", "ok": True, "why": ""}],
+    },
+    "/v1/keys": {"items": [_KEY]},
+    "/v1/keys/{key_id}": _KEY,
+    "/v1/routes": {
+        "routes": [
+            {
+                "name": "fast",
+                "targets": [
+                    {"model": "ollama/llama3.2:latest", "when": None, "wait_s": 60.0, "weight": 1.0, "arm": None}
+                ],
+                "fallbacks": [{"model": "openai/gpt-5-mini", "when": {"lanes": ["realtime"]}, "wait_s": None}],
+                "sticky": None,
+                "fall_back_on": ["unreachable", "overloaded"],
+                "rate_limited_after_s": 5.0,
+                "max_waiting": None,
+            }
+        ],
+        "file": {"ok": True, "why": ""},
     },
 }
 """Path to what it answers with 200."""
@@ -278,10 +354,40 @@ ORDERS: Mapping[str, tuple[str, str, dict[str, Any]]] = {
         "It has ended as `failed`, `ambiguous`. 409: it is not held.",
         _HELD | {"state": "failed", "why": "dropped: it ends as failed, ambiguous"},
     ),
+    "/v1/routes/explain": (
+        "200",
+        "The decision; nothing was called and nothing is kept.",
+        {
+            "asked": "fast",
+            "route": "fast",
+            "arm": None,
+            "taken": "ollama/llama3.2:latest",
+            "targets": [
+                {
+                    "target": "ollama/llama3.2:latest",
+                    "taken": True,
+                    "why": "",
+                    "cannot": [],
+                    "paid": False,
+                    "context_tokens": 8192,
+                    "wait_s": None,
+                    "estimate": {"input_tokens": 6, "output_tokens": 512, "cost_usd": "0.000000"},
+                }
+            ],
+            "error": None,
+        },
+    ),
     "/v1/runs/{run_id}/cancel": (
         "202",
         "Its requests end as workers come to them.",
         {"run_id": "nightly", "tenant": "default", "cancel": "cancelled", "unfinished": 812},
+    ),
+    "/v1/keys": ("201", "The key, this once.", _MADE),
+    "/v1/keys/{key_id}/rotate": ("200", "The new key, this once. 409: it was revoked.", _MADE),
+    "/v1/keys/{key_id}/revoke": (
+        "200",
+        "It opens nothing any more.",
+        _KEY | {"state": "revoked", "revoked_at": "2026-11-21T12:00:00+00:00"},
     ),
 }
 """Path to the usual status of its answer, what that means, and an example."""
@@ -310,4 +416,17 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "Move": {"label": "production", "version": 2, "why": "Better on the last 100."},
     "Rollback": {"label": "production", "why": "Too long answers."},
     "Render": {"variables": {"content": _TEXT, "port": "Bergen"}},
+    "/v1/budgets": {"tenant": "feedspine", "model": "openai/*", "limit_usd": "25", "per": "month"},
+    "/v1/keys": {
+        "name": "feedspine",
+        "tenant": "feedspine",
+        "operations": ["summarize", "extract"],
+        "lanes": ["normal", "batch"],
+        "rpm": 600,
+        "concurrency": 50,
+        "expires": "90d",
+    },
 }
+"""What is sent where that is no operation's input: by the name of its model, or by its path."""
+EXPLAINED = {"operation": "complete", "prompt": "Name three ports.", "options": {"model": "fast"}}
+"""A body of `/v1/routes/explain`."""

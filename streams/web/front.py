@@ -5,20 +5,27 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import structlog
 
 from agents import OPERATIONS
-from providers.base import Provider
+from providers.base import Lacking, Provider, Telling
 from streams import lag
 from streams.app import Spine
 from streams.broker import probe
 from streams.lag import Lag
 from streams.settings import Settings
+from streams.web.along import Alongs
 from streams.web.gate import Gate
+from streams.web.keyring import Keyring
+from streams.web.limits import Minutes
 from streams.web.looker import Looker
 from streams.web.problems import unavailable
 from streams.web.waiters import Waiters
+
+if TYPE_CHECKING:
+    from streams.web.tokens import Tokens
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +59,7 @@ class Front:
     """worker, web, or both: what /health says of itself."""
     spine: Spine | None = None
     waiters: Waiters | None = None
+    alongs: Alongs | None = None
     starting: Part = field(default_factory=lambda: Part(ok=False, why="starting"))
     provider: Part = field(default_factory=lambda: Part(ok=False, why="not asked yet", needed=False))
     bootstrap: str | None = None
@@ -66,11 +74,17 @@ class Front:
     """What waits, looked up for people and for the door, at most once a second."""
     retention: Part = field(default_factory=lambda: Part(ok=True, why="not asked yet", needed=False))
     """Whether Kafka is about to delete records that nobody has read. Not needed: to work on is what helps."""
+    keys: Keyring = field(default_factory=Keyring)
+    minutes: Minutes = field(default_factory=Minutes)
+    """What keys may still ask for in this minute."""
+    tokens: "Tokens | None" = field(init=False)
+    """Checks tokens of services, where the settings trust an issuer."""
     unread: Lag | None = None
     """How old what this worker's group has not read is; None: not asked yet, or no worker."""
 
     def __post_init__(self) -> None:
         self.looker = Looker(self.settings)
+        self.tokens = _tokens(self.settings)
         self.gate = Gate(self.settings.http_window, self.looker)
 
     def wait_for(self, why: str) -> None:
@@ -82,13 +96,16 @@ class Front:
     @contextlib.asynccontextmanager
     async def open(self, spine: Spine) -> AsyncIterator[Waiters]:
         """Requests are taken inside; leaving it, no more, while those who wait still get what the drain brings."""
+        await self.keys.start(spine.database)
         waiters = Waiters(spine)
         waiters.start()
+        alongs = Alongs(spine)
+        alongs.start()
         watches = [
             asyncio.create_task(watch)
             for watch in (self._watch_provider(spine), self._watch_broker(), self._watch_unread())
         ]
-        self.spine, self.waiters, self.starting = spine, waiters, Part(ok=True)
+        self.spine, self.waiters, self.alongs, self.starting = spine, waiters, alongs, Part(ok=True)
         try:
             yield waiters
         finally:
@@ -97,6 +114,8 @@ class Front:
                 watch.cancel()
             await asyncio.gather(*watches, return_exceptions=True)
             await waiters.stop()
+            await self.keys.stop()
+            await alongs.stop()
 
     def close(self) -> None:
         """The parts are gone."""
@@ -132,10 +151,23 @@ class Front:
             why = f"GENAI_DEFAULT_PROVIDER={self.settings.default_provider} is not known; known are {known}"
             self.provider = Part(ok=False, why=why, needed=False)
             return
+        if isinstance(provider, Lacking) and provider.missing:
+            self.provider = Part(ok=False, why=provider.missing)
+            return
         await asyncio.sleep(_PROVIDER_FIRST_S)
         while True:
             self.provider = self.provider.changed(*await provider_state(provider, self.settings.default_model))
             await asyncio.sleep(_PROVIDER_EVERY_S)
+
+
+def _tokens(settings: Settings) -> "Tokens | None":
+    """Its library takes a tenth of a second to import, and most have no use for it."""
+    if not settings.jwt_jwks:
+        return None
+    from streams.web.tokens import Tokens, trust
+
+    told = trust(settings)
+    return None if told is None else Tokens(told)
 
 
 def _any_reachable(bootstrap: str) -> bool:
@@ -149,7 +181,8 @@ async def provider_state(provider: Provider, model: str | None) -> tuple[bool, s
     except Exception as error:  # noqa: BLE001 - a look must never end the one who looks
         return False, f"{provider.name} does not answer ({type(error).__name__})"
     if not names:
-        return False, f"{provider.name} does not answer at {', '.join(provider.nodes())}"
+        away = (await provider.shelf()).away if isinstance(provider, Telling) else ()
+        return False, " ".join((f"{provider.name} does not answer at {', '.join(provider.nodes())}.", *away))
     wanted = model or provider.default_model("chat")
     if wanted not in names and f"{wanted}:latest" not in names:
         return False, f"{provider.name} does not have the model {wanted}; it has {', '.join(names[:20])}"

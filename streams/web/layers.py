@@ -4,9 +4,12 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from streams.settings import Settings
+from agents import OPERATIONS
 from streams.web.auth import Keyed
+from streams.web.front import Front
 from streams.web.ids import HEADER, Identified
+from streams.web.limits import HEADERS
+from streams.web.rules import RULES, Rule, for_operations
 
 _WORTH_IT = 1400
 """Bytes: what fits into one packet does not get faster."""
@@ -20,14 +23,18 @@ _ASKED = (
     "genai-tenant",
     "genai-deadline",
     "traceparent",
+    "idempotency-key",
+    "x-genai-lane",
+    "x-genai-tenant",
 )
-_TOLD = (HEADER, "etag", "link", "location", "retry-after")
+_OF_ANSWERS = ("x-genai-request-id", "x-genai-cost-usd", "x-genai-cache")
+_TOLD = (HEADER, "etag", "link", "location", "retry-after", *HEADERS, *_OF_ANSWERS)
 
 
-def layers(settings: Settings) -> list[Middleware]:
+def layers(front: Front) -> list[Middleware]:
     """For the API; other origins only where `GENAI_CORS_ORIGINS` names them, and never with credentials of a browser."""
     found = [Middleware(Identified)]
-    if origins := settings.origins():
+    if origins := front.settings.origins():
         found.append(
             Middleware(
                 CORSMiddleware,
@@ -38,9 +45,14 @@ def layers(settings: Settings) -> list[Middleware]:
                 max_age=3600,
             )
         )
-    return [*found, Middleware(GZipMiddleware, minimum_size=_WORTH_IT, compresslevel=_LEVEL), keyed(settings)]
+    return [*found, Middleware(GZipMiddleware, minimum_size=_WORTH_IT, compresslevel=_LEVEL), keyed(front)]
 
 
-def keyed(settings: Settings) -> Middleware:
-    """The key, where there is one."""
-    return Middleware(Keyed, key=settings.api_key.get_secret_value() if settings.api_key else None)
+def keyed(front: Front) -> Middleware:
+    """Who may come in, and to what."""
+    return Middleware(Keyed, front=front, rules=rules())
+
+
+def rules() -> dict[str, Rule]:
+    """Of every route."""
+    return RULES | for_operations(list(OPERATIONS))

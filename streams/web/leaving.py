@@ -31,6 +31,11 @@ async def watched(front: Front, request: Request, what: Ask, found: Accepted) ->
 async def _watch(front: Front, request: Request, pk: int, generation: int) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+    await give_up(front, pk, generation)
+
+
+async def give_up(front: Front, pk: int, generation: int) -> None:
+    """End a request that was its caller's alone; nobody waits for it any more."""
     spine = front.spine
     if spine is None or front.leaving:  # then it is we who leave
         return

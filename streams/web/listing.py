@@ -11,6 +11,7 @@ from streams import requested
 from streams.web import cursors, queries
 from streams.web.front import Front
 from streams.web.looking import read
+from streams.web.principal import own
 from streams.web.problems import Problem
 from streams.web.replies import tagged
 from streams.web.showing import item
@@ -22,7 +23,7 @@ PARAMETERS = (*requested.FILTERS, "status", "limit", "cursor")
 async def requests(front: Front, request: Request) -> Response:
     """Requests, newest first: `?state=&operation=&tenant=&lane=&run_id=&from=&to=&limit=&cursor=`."""
     spine = front.parts()
-    told = _one_state(queries.told(request, PARAMETERS))
+    told = _one_state(own(request, queries.told(request, PARAMETERS)))
     limit = queries.whole("limit", told.pop("limit", None), USUAL, MOST)
     given = told.pop("cursor", None)
     list_ = f"requests {orjson.dumps(sorted(told.items())).decode()}"

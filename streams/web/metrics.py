@@ -11,7 +11,8 @@ from starlette.responses import Response
 
 from agents.engine.engine import LANE_NAMES
 from store.errors import StoreError
-from store.ledger import held, limits, queries
+from store.ledger import budgets, held, limits, queries
+from store.ledger.budgeting import State
 from store.ledger.limits import Limits
 from streams.app import Spine
 from streams.lag import Lag
@@ -29,12 +30,20 @@ class Facts:
     held: int = 0
     slots: list[tuple[str, str, int, int]] = field(default_factory=list)
     limits: Limits = field(default_factory=Limits)
+    budgets: list[State] = field(default_factory=list)
 
 
 def look(conn: Connection) -> Facts:
     """One transaction for all of it."""
     slots = [(row.provider, row.model, int(row.total), int(row.used)) for row in queries.running(conn)]
-    return Facts(queries.waiting_by_lane(conn), queries.outbox_size(conn), held.count(conn), slots, limits.read(conn))
+    return Facts(
+        queries.waiting_by_lane(conn),
+        queries.outbox_size(conn),
+        held.count(conn),
+        slots,
+        limits.read(conn),
+        budgets.standing(conn),
+    )
 
 
 async def response(front: Front) -> Response:
@@ -117,6 +126,28 @@ def _ledger(registry: CollectorRegistry, facts: Facts) -> None:
         total.labels(provider, model).set(count)
         used.labels(provider, model).set(busy)
     _limits(registry, facts.limits)
+    _budgets(registry, facts.budgets)
+
+
+def _budgets(registry: CollectorRegistry, found: list[State]) -> None:
+    """As they stand in their periods; where there are none there is no series."""
+    limit = _of_budgets(registry, "genai_budget_limit_usd", "Dollars that a budget allows in its period.")
+    spent = _of_budgets(registry, "genai_budget_spent_usd", "Dollars spent of it in its period.")
+    words = "Dollars reserved of it for requests that have not ended."
+    reserved = _of_budgets(registry, "genai_budget_reserved_usd", words)
+    overrun = _of_budgets(registry, "genai_budget_overrun_usd", "Dollars spent that no reservation had foreseen.")
+    refused = _of_budgets(registry, "genai_budget_refused", "Requests that it had no room for, in its period.")
+    for state in found:
+        labels = (str(state.id), state.scope.words(), state.period, str(state.hard).lower())
+        limit.labels(*labels).set(state.limit_nano / 1e9)
+        spent.labels(*labels).set(state.spent_nano / 1e9)
+        reserved.labels(*labels).set(state.reserved_nano / 1e9)
+        overrun.labels(*labels).set(state.overrun_nano / 1e9)
+        refused.labels(*labels).set(state.refused)
+
+
+def _of_budgets(registry: CollectorRegistry, name: str, words: str) -> Gauge:
+    return Gauge(name, words, ["budget", "whose", "period", "hard"], registry=registry)
 
 
 def _limits(registry: CollectorRegistry, found: Limits) -> None:

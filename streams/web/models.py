@@ -5,6 +5,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from providers import routes
 from schemas.errors import ErrorType
 from streams import catalogue
 from streams.app import make_prices
@@ -26,13 +27,15 @@ async def one_model(front: Front, request: Request) -> Response:
     name = request.path_params["model"]
     listed = await _list(front)
     for model in listed["data"]:
-        if model["id"] in {name, f"{name}:latest"}:
+        if {name, f"{name}:latest"} & {model["id"], f"{model['owned_by']}/{model['id']}"}:
             return json(model)
     away = "".join(f" {each['why']}" for each in listed["providers"] if each["why"])
-    known = ", ".join(model["id"] for model in listed["data"][:50])
-    raise Problem(404, f"There is no model {name!r}; there are {known}.{away}", error=ErrorType.MODEL_NOT_FOUND)
+    ids = [model["id"] for model in listed["data"]]
+    meant = routes.near(name, ids)
+    known = f"did you mean {' or '.join(meant)}?" if meant else f"there are {', '.join(ids[:50])}."
+    raise Problem(404, f"There is no model {name!r}; {known}{away}", error=ErrorType.MODEL_NOT_FOUND)
 
 
 async def _list(front: Front) -> dict[str, Any]:
     spine = front.parts()
-    return catalogue.told(await catalogue.sections(spine.providers), make_prices(spine.settings))
+    return catalogue.told(await catalogue.sections(spine.providers), make_prices(spine.settings), spine.decoder.router)

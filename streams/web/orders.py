@@ -19,6 +19,7 @@ from streams.app import Spine
 from streams.web import asking
 from streams.web.front import Front
 from streams.web.looking import read
+from streams.web.principal import principal_of
 from streams.web.problems import Problem, unavailable
 from streams.web.queries import told
 from streams.web.replies import json
@@ -33,7 +34,7 @@ async def cancel_request(front: Front, request: Request) -> Response:
     spine = spine_of(front, request)
     given = told(request, ("tenant", "operation", "wait"))
     wait = asking.seconds(given.get("wait"))
-    ask = CancelAsk(*await _named(spine, request, given))
+    ask = CancelAsk(*await _named(spine, request, given, kept=True))
     found = await _accept(spine, ask)
     body = await _ended(front, found, _USUAL_WAIT_S if wait is None else wait)
     state = found.state if body is None else orjson.loads(body)["status"]
@@ -44,8 +45,11 @@ async def cancel_run(front: Front, request: Request) -> Response:
     """Cancel every unfinished request of a run, and whatever of it comes later. 202: they end as workers come to them."""
     spine = spine_of(front, request)
     given = told(request, ("tenant",))
-    tenant = _checked("tenant", given.get("tenant", spine.settings.default_tenant))
+    who = principal_of(request)
+    tenant = _checked("tenant", given.get("tenant") or who.tenant_of(None, spine.settings.default_tenant))
     run_id = _checked("run_id", request.path_params["run_id"])
+    if not who.sees(tenant):
+        raise Problem(404, f"Nobody knows a run {run_id!r} of the tenant {tenant!r}.")
     unfinished = await read(spine, lambda conn: cancels.of_run(conn, tenant, run_id))
     await _accept(spine, CancelAsk(tenant, run_id=run_id))
     return json(cancelling.told_run(run_id, tenant, unfinished, "cancelled"), 202)
@@ -64,6 +68,7 @@ async def drop(front: Front, request: Request) -> Response:
 async def _decide(front: Front, request: Request, word: deciding.Word) -> Response:
     spine = spine_of(front, request)
     named = await _named(spine, request, told(request, ("tenant", "operation")), kept=False)
+    principal_of(request).check_operation(named[1])
     try:
         (said,) = await spine.database.write(
             lambda conn: deciding.decide(conn, spine.routes, word, [named], spine.worker)
@@ -80,6 +85,12 @@ async def _decide(front: Front, request: Request, word: deciding.Word) -> Respon
 
 def spine_of(front: Front, request: Request) -> Spine:
     """Raises `Problem`: 403 for a page of another site, 503 while there are no parts."""
+    own_site(front, request)
+    return front.parts()
+
+
+def own_site(front: Front, request: Request) -> None:
+    """Raises `Problem` 403 for a page of another site."""
     origin = request.headers.get("origin")
     allowed = front.settings.origins()
     if (
@@ -88,16 +99,18 @@ def spine_of(front: Front, request: Request) -> Spine:
         and "*" not in allowed
     ):
         raise Problem(403, f"A page of {origin[:200]!r} may not do this; name it in GENAI_CORS_ORIGINS if it may.")
-    return front.parts()
 
 
-async def _named(spine: Spine, request: Request, given: dict[str, str], *, kept: bool = True) -> tuple[str, str, str]:
-    """Whose request is meant: the tenant that is said or the default one, never guessed. Raises `Problem`: 404, 409, 422."""
+async def _named(spine: Spine, request: Request, given: dict[str, str], *, kept: bool) -> tuple[str, str, str]:
+    """Whose request is meant: of the tenant that is said, or the caller's, or the default one. Raises `Problem`: 404, 409, 422."""
     id_ = _checked("id", request.path_params["request_id"])
-    tenant = _checked("tenant", given.get("tenant", spine.settings.default_tenant))
+    who = principal_of(request)
+    tenant = _checked("tenant", given.get("tenant") or who.tenant_of(None, spine.settings.default_tenant))
     operation = given.get("operation", "").replace("-", "_")
     if operation and operation not in OPERATIONS:
         raise asking.unknown(operation[:100])
+    if not who.sees(tenant):
+        raise Problem(404, cancelling.unclear(id_, tenant, [], "?operation=", "?tenant=", kept=False))
     if operation:
         return tenant, operation, id_
     known = await read(spine, lambda conn: cancelling.operation_of(conn, spine.settings, id_, tenant))

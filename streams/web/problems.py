@@ -11,8 +11,11 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
 
 from schemas.errors import ErrorType
+from streams.web import shapes
 
 STATUS: Mapping[str, int] = {
     ErrorType.INVALID_REQUEST: 422,
@@ -52,7 +55,7 @@ class Problem(Exception):
         self.status, self.detail, self.error, self.headers, self.more = status, detail, error, headers, more
 
     def response(self) -> Response:
-        """As `application/problem+json`."""
+        """As `application/problem+json`, or as the clients of its path read errors."""
         body = {
             "type": f"urn:genai-spine:error:{self.error.value}",
             "title": HTTPStatus(self.status).phrase,
@@ -61,7 +64,22 @@ class Problem(Exception):
             "error": {"type": self.error.value, "message": self.detail, "retryable": self.status in {429, 503}},
             **self.more,
         }
-        return Response(orjson.dumps(body), self.status, self.headers, media_type="application/problem+json")
+        return _Refusal(self, orjson.dumps(body))
+
+
+class _Refusal(Response):
+    """Takes its shape where it goes: what lies around the routes refuses too, and knows no more than the path."""
+
+    def __init__(self, problem: Problem, body: bytes) -> None:
+        super().__init__(body, problem.status, problem.headers, media_type="application/problem+json")
+        self._problem = problem
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        shape, p = shapes.of(scope.get("path", "")), self._problem
+        if shape is None:
+            await super().__call__(scope, receive, send)
+        else:
+            await shape(p.detail, p.error.value, p.status, p.headers, p.more)(scope, receive, send)
 
 
 def unavailable(detail: str, retry_after_s: int = 2) -> Problem:
@@ -90,7 +108,14 @@ async def on_http(request: Request, error: Exception) -> Response:
         405: f"{request.method} does not work at {request.url.path}. What does is listed at /docs.",
     }
     told = words.get(error.status_code, str(error.detail))
-    return Problem(error.status_code, told, headers=error.headers).response()
+    headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+    return Problem(error.status_code, told, headers=headers).response()
+
+
+def _allowed(request: Request) -> str:
+    """The methods of every route of that path; the framework knows those of the first one."""
+    there = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({method for route in there for method in getattr(route, "methods", None) or ()}))
 
 
 async def on_defect(request: Request, error: Exception) -> Response:

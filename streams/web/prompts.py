@@ -25,6 +25,7 @@ from streams.web.bodies import read_object
 from streams.web.front import Front
 from streams.web.looking import read as look_up
 from streams.web.orders import spine_of
+from streams.web.principal import principal_of
 from streams.web.problems import Problem, unavailable
 from streams.web.replies import json, tagged
 
@@ -42,7 +43,7 @@ async def listed(front: Front, request: Request) -> Response:
     given = told.pop("cursor", None)
     list_ = f"prompts {orjson.dumps(sorted(told.items())).decode()}"
     wanted = read.Wanted(
-        _tenant(front, told.get("tenant")),
+        _tenant(front, request, told.get("tenant")),
         told.get("q", ""),
         told.get("category"),
         told.get("tag"),
@@ -139,7 +140,7 @@ async def render(front: Front, request: Request) -> Response:
     name, asked = request.path_params["prompt"], _read(Render, await _body(front, request))
     if asked.version is not None and asked.label is not None:
         raise Problem(422, "Give either `version` or `label`: a label stands for a version.")
-    tenant = _tenant(front, queries.told(request, ("tenant",)).get("tenant"))
+    tenant = _tenant(front, request, queries.told(request, ("tenant",)).get("tenant"))
     await spine.registry.refreshed()
     library = spine.decoder.library
     try:
@@ -156,7 +157,7 @@ async def executions(front: Front, request: Request) -> Response:
     """What its versions did: calls, failures, cost, latency; `?from=` a day or a moment, the last 30 days if not said."""
     told = queries.told(request, ("tenant", "from"))
     since = _moment("from", told.get("from"))
-    tenant = _tenant(front, told.get("tenant"))
+    tenant = _tenant(front, request, told.get("tenant"))
 
     def seen(conn: Connection, prompt: Row[Any]) -> dict[str, Any]:
         at = clock(conn) - _DAYS_30 if since is None else since
@@ -170,7 +171,7 @@ async def _seen(
 ) -> Any:
     """A look at the prompt of the path. Raises `Problem`: 404, 503."""
     told = queries.told(request, ("tenant",)) if told is None else told
-    name, tenant = request.path_params["prompt"], _tenant(front, told.get("tenant"))
+    name, tenant = request.path_params["prompt"], _tenant(front, request, told.get("tenant"))
 
     def look(conn: Connection) -> Any:
         try:
@@ -184,7 +185,12 @@ async def _seen(
 async def _change(front: Front, request: Request, change: Change, status: int = 200) -> Response:
     spine = spine_of(front, request)
     told = queries.told(request, ("tenant",))
-    by = By(_tenant(front, told.get("tenant")), _who(request), _expected(request.headers.get("if-match")))
+    by = By(
+        _tenant(front, request, told.get("tenant")),
+        _who(request),
+        _expected(request.headers.get("if-match")),
+        everybody=principal_of(request).scopes.admin,
+    )
     try:
         found = await spine.database.write(lambda conn: change(conn, spine, by))
     except StoreError as error:
@@ -222,16 +228,19 @@ def _or_raise(found: Any) -> Any:
     return found
 
 
-def _tenant(front: Front, given: str | None) -> str:
+def _tenant(front: Front, request: Request, given: str | None) -> str:
     try:
-        return requested.named("tenant", given) or front.settings.default_tenant
+        named = requested.named("tenant", given)
     except ValueError as error:
         raise Problem(422, str(error)) from None
+    return principal_of(request).tenant_of(named, front.settings.default_tenant)
 
 
 def _who(request: Request) -> str:
-    """Whom the history names; a caller that has no key may say who it is."""
-    return request.headers.get("x-genai-user", "")[:200]
+    """Whom the history names: who the caller says it is, and its key."""
+    key = principal_of(request).key_id
+    said = request.headers.get("x-genai-user", "")[:200]
+    return said if key is None else f"{said} ({key})".strip()
 
 
 def _expected(given: str | None) -> int | None:

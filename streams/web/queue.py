@@ -7,6 +7,7 @@ from starlette.responses import Response
 from streams import queueing
 from streams.web import looking, queries
 from streams.web.front import Front
+from streams.web.principal import own
 from streams.web.problems import Problem
 from streams.web.replies import json, tagged
 
@@ -15,7 +16,7 @@ async def queue(front: Front, request: Request) -> Response:
     """What waits in Kafka and in the ledger, what runs, measured rates, estimates: `?provider=&model=&lane=&tenant=`."""
     front.parts()
     try:
-        wanted = queueing.wanted(queries.told(request, queueing.FILTERS))
+        wanted = queueing.wanted(own(request, queries.told(request, queueing.FILTERS)))
     except ValueError as error:
         raise Problem(422, str(error)) from None
     lag, found = await front.looker.lag(), await looking.backlog_of(front)

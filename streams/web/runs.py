@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -30,6 +31,7 @@ from streams.web.events import HEARTBEAT_S
 from streams.web.front import Front
 from streams.web.looking import read as look_up
 from streams.web.orders import spine_of
+from streams.web.principal import Principal, principal_of
 from streams.web.problems import Problem, unavailable
 from streams.web.replies import json, tagged
 
@@ -52,7 +54,7 @@ async def create(front: Front, request: Request) -> Response:
     else:
         wait = seconds(queries.told(request, ("wait",)).get("wait")) or 0.0
         body = await read_object(request, spine.settings.run_max_bytes)
-        row = await _asked(front, spine, _new(body, request))
+        row = await _asked(front, spine, request, _new(body, request))
     spine.runs.look()
     if wait > 0:
         row = await _until_end(front, row, wait)
@@ -69,11 +71,12 @@ def _new(body: dict[str, Any], request: Request) -> NewRun:
         raise Problem(422, f"{sentence(error)}.") from None
 
 
-async def _asked(front: Front, spine: Spine, new: NewRun) -> Row[Any]:
-    tenant = _tenant(front, new.tenant)
+async def _asked(front: Front, spine: Spine, request: Request, new: NewRun) -> Row[Any]:
+    tenant = _tenant(front, request, new.tenant)
     try:
-        plan = asking.planned(new, tenant)
+        plan = asking.planned(new, tenant, principal_of(request).key_id)
         lines = asking.items(plan, new, spine.decoder)
+        principal_of(request).check(asking.ask(plan.new, lines[0], 0, spine.decoder))
     except BadRun as error:
         raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
     row, is_new = await _made(spine, plan.new)
@@ -87,13 +90,14 @@ async def _uploaded(front: Front, spine: Spine, request: Request, told: dict[str
     """Line by line, never the whole. An upload that breaks off leaves a run that takes no more and is cancelled."""
     options = {name: told.pop(name) for name in ("model", "provider") if name in told}
     new = _new({"kind": "workflow", **told, "options": options}, request)
-    tenant = _tenant(front, new.tenant)
+    tenant = _tenant(front, request, new.tenant)
     try:
-        plan = asking.planned(new, tenant)
+        plan = asking.planned(new, tenant, principal_of(request).key_id)
     except BadRun as error:
         raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
     if plan.kind.many is None:
         raise Problem(422, f"A {new.kind} {new.name!r} has one item; send its params as JSON.")
+    principal_of(request).check(asking.typical(plan, spine.decoder))
     row, is_new = await _made(spine, plan.new)
     if not is_new:
         if row.sealed:
@@ -114,8 +118,9 @@ async def _uploaded(front: Front, spine: Spine, request: Request, told: dict[str
 
 async def _take(spine: Spine, plan: asking.Plan, request: Request) -> int:
     most, waiting, count = spine.settings.request_max_bytes, [], 0
+    any_model = principal_of(request).may("models", "*/*")
     async for number, line in parts.split(request.stream(), most):
-        waiting.append(asking.uploaded(plan, {}, number, line, most))
+        waiting.append(asking.uploaded(plan, number, line, most, any_model=any_model))
         if len(waiting) == parts.MOST:
             await _add(spine, plan, count, waiting, sealed=False)
             count, waiting = count + len(waiting), []
@@ -160,7 +165,7 @@ async def listed(front: Front, request: Request) -> Response:
         after = None if given is None else cursors.named(list_, given)
     except cursors.Foreign as error:
         raise Problem(400, str(error)) from None
-    tenant = _tenant(front, told.get("tenant"))
+    tenant = _tenant(front, request, told.get("tenant"))
     rows, end = await look_up(front.parts(), lambda conn: read.page(conn, tenant, status, name, after, limit))
     next_ = None if end is None else cursors.cursor_named(list_, *end)
     shown = [telling.shown(row).model_dump(mode="json", exclude={"result"}) for row in rows]
@@ -233,7 +238,10 @@ def _mark(row: Row[Any]) -> str:
 async def cancel(front: Front, request: Request) -> Response:
     """Cancel a run: one flag, which every claim looks at; what is being called is aborted. 409: it has ended."""
     spine = spine_of(front, request)
-    tenant, id_ = _tenant(front, queries.told(request, ("tenant",)).get("tenant")), request.path_params["run_id"]
+    tenant, id_ = (
+        _tenant(front, request, queries.told(request, ("tenant",)).get("tenant")),
+        request.path_params["run_id"],
+    )
     row = await look_up(spine, lambda conn: read.one(conn, tenant, id_))
     if row is None:  # requests may name a run of their own, which nobody submitted as one
         return await orders.cancel_run(front, request)
@@ -264,7 +272,7 @@ async def retry(front: Front, request: Request) -> Response:
         )
         if not page:
             break
-        count += await _again(spine, page)
+        count += await _again(spine, page, principal_of(request))
         after = page[-1].pk
     # last: whoever counts it must find what runs again
     await _write(spine, lambda conn: write.reopen(conn, row.tenant, row.id, spine.worker))
@@ -273,14 +281,15 @@ async def retry(front: Front, request: Request) -> Response:
     return json(told | {"retried": count}, 202)
 
 
-async def _again(spine: Spine, page: Iterable[Any]) -> int:
+async def _again(spine: Spine, page: Iterable[Any], who: Principal) -> int:
     arrivals = []
     for each in page:
         value = bytes(each.value)
         what = spine.decoder.ask(each.operation, Lane(each.lane), value, (), place=each.id, tenant="")
         if isinstance(what, Ask) and what.failure is None:
+            who.check(what)
             await spine.engine.ensure_pool((what.provider, what.model))
-            arrivals.append(Arrival(what, None, None, value, b"[]"))
+            arrivals.append(Arrival(replace(what, key_id=who.key_id), None, None, value, b"[]"))
     try:
         if arrivals:
             await spine.writer.accept(arrivals)
@@ -306,7 +315,7 @@ async def _until_end(front: Front, row: Row[Any], wait: float) -> Row[Any]:
 
 
 async def _named(front: Front, request: Request, told: dict[str, str]) -> Row[Any]:
-    return await _row(front, _tenant(front, told.get("tenant")), request.path_params["run_id"])
+    return await _row(front, _tenant(front, request, told.get("tenant")), request.path_params["run_id"])
 
 
 async def _row(front: Front, tenant: str, id_: str) -> Row[Any]:
@@ -324,8 +333,9 @@ async def _write(spine: Spine, work: Any) -> Any:
         raise unavailable(f"The database is away ({error}); ask again.") from error
 
 
-def _tenant(front: Front, given: str | None) -> str:
+def _tenant(front: Front, request: Request, given: str | None) -> str:
     try:
-        return requested.named("tenant", given) or front.settings.default_tenant
+        named = requested.named("tenant", given)
     except ValueError as error:
         raise Problem(422, str(error)) from None
+    return principal_of(request).tenant_of(named, front.settings.default_tenant)

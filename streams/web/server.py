@@ -10,6 +10,7 @@ from typing import Any
 import uvicorn
 
 from streams.errors import SpineError
+from streams.web.patience import Patient
 
 _GRACE_S = 5
 
@@ -56,6 +57,7 @@ async def serving(app: Any, sock: socket.socket) -> AsyncIterator[None]:
     """Answers inside; leaving, open requests get a few seconds to end."""
     config = uvicorn.Config(
         app,
+        http=Patient,
         log_config=None,
         access_log=False,
         lifespan="off",

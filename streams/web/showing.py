@@ -26,6 +26,7 @@ def item(row: Any) -> dict[str, Any]:
         "attempts": row.attempts,
         "generation": row.generation,
         "run_id": row.run_id,
+        "key_id": row.key_id,
         "error_type": row.error_type,
         "requested_at": moment(row.requested_at),
         "accepted_at": moment(row.accepted_at),

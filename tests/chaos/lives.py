@@ -206,7 +206,7 @@ class Reading:
             (a.what.provider, a.what.model) for a in arrivals if isinstance(a.what, Ask) and not a.what.failure
         }:
             await self.spine.engine.ensure_pool(pool)
-        await self.spine.writer.accept(arrivals)
+        await self.spine.engine.accept(arrivals)
         killpoint.passing("accepted")
 
     def _arrival(self, offset: int, record: dict[str, Any]) -> Arrival:

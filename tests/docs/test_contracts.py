@@ -13,6 +13,7 @@ from agents import OPERATIONS
 from prompts import Library
 from schemas.request import Lane
 from streams import reference, topics
+from streams.choosing import Router
 from streams.decode import Decoder, Defaults
 from streams.reference import words
 from streams.reference.__main__ import write
@@ -170,7 +171,7 @@ def test_each_record_of_the_shipped_sample_is_a_request() -> None:
 def test_a_request_is_one_for_the_schema_where_it_is_one_for_the_service(
     operation: str, record: dict[str, Any]
 ) -> None:
-    decoder = Decoder(OPERATIONS, {}, Defaults("none", None, None, "t", {}), Library.load())
+    decoder = Decoder(OPERATIONS, {}, Defaults("t", {}), Library.load(), Router({}, "none"))
     asked: Any = decoder.ask(operation, Lane.NORMAL, json.dumps(record).encode(), [], place="p", tenant="t")
     refused = "provider 'none'" not in asked.failure.message  # with no provider, what is right gets that far
     assert bool(faults(f"request.{operation}", record)) is refused, asked.failure.message

@@ -3,7 +3,7 @@
 import pytest
 
 from providers.able import check, lacks, wants
-from providers.base import Able, ChatCall, EmbedCall, Image, Message, Tool, Unsupported
+from providers.base import Able, ChatCall, EmbedCall, Forced, Image, Message, Tool, Unsupported
 
 pytestmark = pytest.mark.fast
 
@@ -14,9 +14,14 @@ SEEN = (Message("user", "what?", parts=("what?", Image("https://example.org/a.pn
 @pytest.mark.parametrize(
     ("call", "asked"),
     [
-        (ChatCall("m", HELLO, 1.0, stop=("x",), seed=1, max_tokens=3), []),  # every chat model does these
+        (ChatCall("m", HELLO, 1.0, max_tokens=3, temperature=1.0), []),  # every chat model does these
+        (ChatCall("m", HELLO, 1.0, stop=("x",), seed=1, temperature=0.0), ["temperature", "stop", "seed"]),
+        (ChatCall("m", HELLO, 1.0, tools=(Tool("t"),), tool_choice=Forced("t")), ["tools", "tool_choice"]),
+        (ChatCall("m", HELLO, 1.0, tools=(Tool("t"),), tool_choice="auto"), ["tools"]),
+        (ChatCall("m", HELLO, 1.0, tools=(Tool("t"),), parallel_tool_calls=False), ["tools", "parallel_tool_calls"]),
+        (ChatCall("m", HELLO, 1.0, parallel_tool_calls=False), []),
         (ChatCall("m", HELLO, 1.0, schema={}), ["response_format"]),
-        (ChatCall("m", HELLO, 1.0, json_mode=True), ["response_format"]),
+        (ChatCall("m", HELLO, 1.0, json_mode=True), ["response_format.json_object"]),
         (ChatCall("m", HELLO, 1.0, tools=(Tool("t"),), params={"top_p": 1.0}), ["tools", "top_p"]),
         (ChatCall("m", (*HELLO, Message("tool", "x", tool_call_id="c")), 1.0), ["tools"]),
         (ChatCall("m", SEEN, 1.0, logprobs=0), ["image_url", "logprobs"]),
@@ -29,7 +34,10 @@ def test_what_a_call_asks_for(call, asked):
 
 
 def test_what_is_not_known_may_be_tried_but_for_params_which_would_be_dropped():
-    assert lacks(["response_format", "tools", "image_url", "logprobs", "top_p"], Able()) == ["top_p"]
+    assert lacks(["response_format", "tools", "image_url", "logprobs", "seed", "top_p"], Able()) == ["top_p"]
+    assert lacks(["response_format.json_object"], Able(schema=False)) == ["response_format.json_object"]
+    assert lacks(["response_format.json_object"], Able(schema=True, json_mode=False)) == ["response_format.json_object"]
+    assert lacks(["seed", "temperature"], Able(seed=False, temperature=True)) == ["seed"]
 
 
 def test_a_refusal_names_the_fields():

@@ -114,6 +114,27 @@ async def test_an_idle_connection_that_the_server_closed_may_have_been_paid_for(
     assert caught.value.maybe_paid
 
 
+@pytest.mark.parametrize(
+    ("status", "secret", "said"),
+    [
+        (b"401 Unauthorized", "sk-0123456789abcdef", "key *** is wrong"),
+        (b"200 OK", "sk-0123456789abcdef", "key *** is wrong"),
+        (b"401 Unauthorized", "foxes-1", "key *** is wrong"),
+        (b"200 OK", "foxes-1", "key foxes-1 is wrong"),  # an answer may hold such a word for reasons of its own
+    ],
+)
+@pytest.mark.parametrize("heard", [None, lambda _: None], ids=["whole", "in pieces"])
+async def test_a_key_that_a_server_says_back_is_masked(
+    status: bytes, secret: str, said: str, heard: Callable[[bytes], None] | None
+) -> None:
+    body = f"key {secret} is wrong".encode()
+    answer = b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
+    async with _server(_says(answer)) as url, http.client() as client:
+        headers = {"Authorization": f"Bearer {secret}"}
+        reply = await http.send(client, "POST", url, timeout_s=2, headers=headers, heard=heard)
+    assert reply.text == said
+
+
 def _closed_port() -> str:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -122,6 +122,13 @@ async def test_a_model_of_the_other_kind_names_the_right_one(local: LocalProvide
 
 
 @pytest.mark.fast
+async def test_a_turns_name_is_refused_by_name(local: LocalProvider) -> None:
+    with pytest.raises(Unsupported) as refusal:
+        await local.chat(ChatCall(llama.NAME, (Message("user", "x", name="ann"),), 1.0), "")
+    assert refusal.value.details == {"fields": ["name"]}
+
+
+@pytest.mark.fast
 async def test_nothing_to_embed_is_nothing(local: LocalProvider) -> None:
     assert (await local.embed(EmbedCall(minilm.NAME, (), 1.0), "")).vectors == ()
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import orjson
 import pytest
 
-from providers import fake_server, ollama_wire
+from providers import fake_server, ollama_chat
 from providers.base import (
     ChatCall,
     ContextTooLong,
@@ -14,6 +14,7 @@ from providers.base import (
     ModelNotFound,
     Overloaded,
     ProviderError,
+    Refused,
     Rejected,
     ServerError,
     Unreachable,
@@ -190,8 +191,8 @@ def test_a_recorded_stream_that_ends_too_early_is_never_an_answer() -> None:
     body = recorded("chat_stream").body.rstrip()
     for end in range(len(body)):
         with pytest.raises(Unreadable):
-            ollama_wire.read_stream(body[:end])
-    assert ollama_wire.read_stream(body).text
+            ollama_chat.read_stream(body[:end])
+    assert ollama_chat.read_stream(body).text
 
 
 @pytest.mark.parametrize(
@@ -279,6 +280,18 @@ async def test_models_are_those_of_all_nodes_that_answer(replay: Start, ask: Ask
         with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"):
             await provider.chat(ask(model="big"), "http://127.0.0.1:9")
         await provider.aclose()
+
+
+async def test_a_node_at_a_link_local_address_is_not_called(ask: Ask) -> None:
+    """It says which setting would allow it; a name that leads there is judged the same way (`test_images`)."""
+    at = "http://169.254.169.254"
+    provider = OllamaProvider((at,))
+    with pytest.raises(Refused, match="GENAI_OUTBOUND_ALLOW") as refusal:
+        await provider.chat(ask(), at)
+    shelf = await provider.shelf()
+    await provider.aclose()
+    assert (refusal.value.maybe_paid, refusal.value.another_try_may_help) == (False, False)
+    assert "GENAI_OUTBOUND_ALLOW" in shelf.away[0]
 
 
 async def test_a_dead_pool_has_no_models() -> None:

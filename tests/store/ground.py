@@ -19,6 +19,8 @@ from store.tables import metadata
 
 T = TypeVar("T")
 POOL = ("fake", "m")
+ELSEWHERE_POOL = ("other", "m")
+"""Where a route's request goes when its first target has failed."""
 TOPIC = "genai.requests.summarize"
 
 

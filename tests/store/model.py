@@ -9,16 +9,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from schemas.errors import ErrorType
+from schemas.routes import Pinned, Tried
 from store.ledger.behind import FLIGHT, KEY, ORDER
+from store.ledger.budgeting import Scope
 from store.ledger.order import Order, Pair, Queues, Waiting, plan
 from store.ledger.types import Arrival, Ask, CancelAsk, Unreadable
-from tests.store.ground import partition
+from tests.store.ground import ELSEWHERE_POOL, POOL, partition
 
 Key = tuple[str, str]
 """(tenant, id)."""
 Letter = tuple[Any, ...]
 """What one outbox row says; see `results_letter` and the others."""
 
+SLOTS = 5
+POOLS = (POOL, ELSEWHERE_POOL)
+"""A slot's key is its number, plus `SLOTS` for each pool before its own."""
 ELSEWHERE = "another tenant's"
 """Instead of an id that is not to be shown."""
 TERMINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
@@ -52,6 +58,11 @@ class Row:
     owner: str | None = None
     lane: int = 1
     paid: bool = False
+    pool: int = 0
+    """Of `POOLS`."""
+    route: str | None = None
+    waits: bool = False
+    """It goes to the next target when it has waited long enough; here, at once."""
     on_ambiguous: str = "retry"
     overdue: bool = False
     run: str | None = None
@@ -76,10 +87,15 @@ class Row:
     fingerprint: bytes | None = None
     ended_at: int = 0
     alone: bool = False
+    quiet: bool = False
     supersede: str | None = None
     superseded: bool = False
     decided: int = 0
     """How often a human had it tried again."""
+    key_id: str | None = None
+    budgets: tuple[str, ...] = ()
+    """Under which it holds `hold` nano-dollars."""
+    hold: int = 0
 
     @property
     def unfinished(self) -> bool:
@@ -108,6 +124,35 @@ class Row:
             self.behind if self.unfinished else None,
             self.fingerprint if self.unfinished or self.state == "succeeded" else None,
             self.superseded,
+            self.key_id,
+            self.hold if self.unfinished else 0,
+            (self.pool, self.paid, self.route, self.waits) if self.unfinished else None,
+        )
+
+
+@dataclass
+class Purse:
+    """A budget in total. `always_hard`: since it was made."""
+
+    scope: Scope
+    limit: int
+    hard: bool
+    always_hard: bool
+    peak: int
+    spent: int = 0
+    reserved: int = 0
+    overrun: int = 0
+    removed: bool = False
+
+    def concerns(self, row: "Row") -> bool:
+        """By whose it is, and by the pool that it is in now."""
+        provider, model = POOLS[row.pool]
+        whose = (not self.scope.tenant or self.scope.tenant == row.key[0]) and not self.removed
+        return (
+            whose
+            and (not self.scope.model or self.scope.model in {f"{provider}/{model}", f"{provider}/*"})
+            and (not self.scope.key_id or self.scope.key_id == row.key_id)
+            and (not self.scope.run_id or self.scope.run_id == row.run)
         )
 
 
@@ -123,6 +168,7 @@ class Booked:
     outcome: str | None = None
     cost: int | None = None
     event: bool = False
+    budgets: tuple[str, ...] = ()
 
 
 @dataclass
@@ -152,6 +198,9 @@ class Model:
         self.slots: dict[int, str | None] = {}
         self.letters: Counter[Letter] = Counter()
         self.ends = 0
+        self.budgets: dict[str, Purse] = {}
+        self.moved: list[tuple[str, int, int, int]] = []
+        """What was spent, reserved and overrun of which budget in this transaction; it is seen by the next one."""
 
     # ---- records come in
 
@@ -209,13 +258,15 @@ class Model:
         if row is None:
             if self._stands_for_another(ask, None):
                 return self._conflict(arrival, key)
+            if self._is_crowded(ask):
+                return "crowded", 0
             row = self.rows[key] = Row(key, len(self.rows), ask.payload_hash)
             return self._begin(arrival, ask, row, cancelled=key in self.cancels)
         binds = not (row.state == "failed" and row.error == "invalid_request")
         if row.hash != ask.payload_hash and binds:
             return self._conflict(arrival, key)
         if row.state not in TERMINAL:
-            row.alone = False
+            row.alone, row.quiet = False, row.quiet and ask.quiet
             return "duplicate", row.generation
         if row.superseded or (row.state == "succeeded" and row.hash == ask.payload_hash):
             if arrival.position:
@@ -223,9 +274,18 @@ class Model:
             return "replayed", row.generation
         if self._stands_for_another(ask, row):
             return self._conflict(arrival, key)
+        if self._is_crowded(ask):
+            return "crowded", 0
         anew = Row(key, row.order, ask.payload_hash, generation=row.generation + 1, fence=row.fence)
         self.rows[key] = anew
         return self._begin(arrival, ask, anew, cancelled=False)
+
+    def _is_crowded(self, ask: Ask) -> bool:
+        """Its key has as many unfinished requests as it may; one that waits for a human takes no place."""
+        here = [
+            row for row in self.rows.values() if row.key_id == ask.key_id and row.unfinished and row.state != "held"
+        ]
+        return ask.failure is None and ask.most_at_once is not None and len(here) >= ask.most_at_once
 
     def _conflict(self, arrival: Arrival, key: Key) -> tuple[str, int]:
         if arrival.position:
@@ -247,7 +307,8 @@ class Model:
 
     def _begin(self, arrival: Arrival, ask: Ask, row: Row, *, cancelled: bool) -> tuple[str, int]:
         row.lane, row.paid, row.on_ambiguous, row.run = ask.lane, ask.paid, ask.on_ambiguous, ask.run_id
-        row.alone = ask.alone
+        row.alone, row.key_id, row.quiet = ask.alone, ask.key_id, ask.quiet
+        row.pool, row.route, row.waits = 0, ask.route, ask.wait_s is not None
         row.overdue, row.pinned = ask.deadline is not None, ask.pinned
         row.from_kafka = arrival.position is not None
         row.where = arrival.position.partition if arrival.position else partition("", ask.id.encode())
@@ -261,6 +322,13 @@ class Model:
             if ask.unreadable:
                 self.letters[dead_letter(row.error, row.key)] += 1
             return "invalid", row.generation
+        if not cancelled and not self._funded(arrival, ask, row):
+            row.state, row.error = "failed", "budget_exceeded"
+            self.results[row.key, row.generation] = "failed"
+            if arrival.position:
+                self.letters[results_letter(row.where, row.key, row.generation, "failed")] += 1
+                self.letters[dead_letter(row.error, row.key)] += 1
+            return "refused", row.generation
         if ask.supersede_key is not None:
             row.supersede = ask.supersede_key
             self._supersede(row)
@@ -278,6 +346,99 @@ class Model:
                 row.superseded = True
                 if row.state in {"waiting", "leased", "held"}:
                     self.end(row, "cancelled")
+
+    # ---- budgets
+
+    def _funded(self, arrival: Arrival, ask: Ask, row: Row) -> bool:
+        """Whether what it may cost is held now, or it costs nothing."""
+        ids = () if ask.estimate_nano == 0 else self._concerning(row)
+        if not ids or not self._needs_call(arrival, ask, row):
+            return True
+        if not self._reserve(ids, ask.estimate_nano, 0, ()):
+            return False
+        row.budgets, row.hold = ids, ask.estimate_nano or 0
+        return True
+
+    def _needs_call(self, arrival: Arrival, ask: Ask, row: Row) -> bool:
+        row.fingerprint = ask.fingerprint
+        row.ordered = (ask.tenant, arrival.key) if ask.ordered and arrival.key else None
+        lead = self._leader(ask)
+        if lead is not None and (lead.unfinished or lead.state == "succeeded"):
+            return False
+        if self._queue(row):
+            return True
+        flies = not row.ordered and ask.idempotency_key is None and ask.fresh_s
+        return self._known_answer(ask) is None and not (flies and self._flight(row))
+
+    def _concerning(self, row: Row) -> tuple[str, ...]:
+        return tuple(name for name, budget in self.budgets.items() if budget.concerns(row))
+
+    def _reserve(self, ids: Sequence[str], nano: int | None, held: int, under: Sequence[str]) -> bool:
+        wanted = held if nano is None else nano
+        more = {id_: max(0, wanted - (held if id_ in under else 0)) for id_ in ids}
+        for id_ in ids:
+            budget = self.budgets[id_]
+            left = max(0, budget.limit - budget.spent - budget.reserved)
+            if budget.hard and (nano is None or more[id_] > left):
+                return False
+        for id_ in ids:
+            self.budgets[id_].reserved += more[id_]
+        return True
+
+    def call(self, row: Row, estimate: int | None) -> tuple[str, ...] | None:
+        """The budgets that the call is counted under which begins now; None: one has no room for it."""
+        ids = () if estimate == 0 else self._concerning(row)
+        if not ids:
+            return ()
+        wanted = None if estimate is None else max(estimate, row.hold)
+        if estimate is None or estimate > row.hold or ids != row.budgets:
+            if not self._reserve(ids, wanted, row.hold, row.budgets):
+                return None
+            self.moved += [(id_, 0, -row.hold, 0) for id_ in row.budgets if id_ not in ids]
+            row.hold = row.hold if wanted is None else wanted
+            row.budgets = ids
+        return ids
+
+    def is_funded(self, key: Key) -> bool:
+        """Whether its row holds what a first call of 1,000 may cost, under the very budgets that concern it now: so it is in the
+        transaction that accepts it, the only one in which a first call opens early.
+        """
+        row = self.rows[key]
+        return self._concerning(row) == row.budgets and (not row.budgets or row.hold >= 1_000)
+
+    def settle(self, call: Booked) -> None:
+        """It comes out of what its row holds, and what is above is an overrun."""
+        row = self.rows[call.key]
+        mine = row.unfinished and row.generation == call.generation
+        cost = call.cost or 0
+        taken = min(row.hold, cost) if mine and call.budgets else 0
+        held = row.budgets if mine else ()
+        self.moved += [(id_, cost, 0, cost - taken if id_ in held else cost) for id_ in call.budgets]
+        self.moved += [(id_, 0, -taken, 0) for id_ in held]
+        if mine:
+            row.hold -= taken
+
+    def commit(self) -> None:
+        """Whoever looks now sees what was moved."""
+        for id_, spent, reserved, overrun in self.moved:
+            budget = self.budgets[id_]
+            budget.spent += spent
+            budget.reserved += reserved
+            budget.overrun += overrun
+        self.moved = []
+
+    def set_budget(self, name: str, scope: Scope, limit: int, *, hard: bool) -> None:
+        old = self.budgets.get(name)
+        if old is not None and not old.removed:
+            old.limit, old.hard, old.peak = limit, hard, max(limit, old.peak)
+            old.always_hard &= hard
+            return
+        held = 0 if old is None else old.reserved  # of before it was removed, whatever its limit was then
+        budget = Purse(scope, limit, hard, hard, peak=max(limit, held), reserved=held)
+        self.budgets = dict(sorted({**self.budgets, name: budget}.items()))
+        for call in self.calls.values():
+            if call.outcome is None and budget.concerns(self.rows[call.key]) and name not in call.budgets:
+                call.budgets = tuple(sorted((*call.budgets, name)))
 
     # ---- rows wait for rows
 
@@ -343,7 +504,9 @@ class Model:
         self.results[row.key, row.generation] = status
         cached = lead.key[1] if lead.key[0] == row.key[0] else ELSEWHERE
         self.cached[row.key, row.generation] = cached
-        self.letters[results_letter(row.where, row.key, row.generation, status, replayed=replayed, cached=cached)] += 1
+        if not row.quiet:
+            letter = results_letter(row.where, row.key, row.generation, status, replayed=replayed, cached=cached)
+            self.letters[letter] += 1
 
     def _let_go(self, ended: Sequence[Row], *, dead: bool) -> None:
         """Who waits for rows that have just ended."""
@@ -361,7 +524,7 @@ class Model:
             elif row.state == "failed":
                 for each in by_key:
                     self._copy(each, row, "failed", replayed=True)
-                    if dead and row.error:
+                    if dead and row.error and not each.quiet:
                         self.letters[dead_letter(row.error, each.key)] += 1
                 for each in flying:
                     self._lead(each, [])
@@ -417,10 +580,14 @@ class Model:
     def end_all(self, ended: Sequence[Row], status: str, error: str | None = None, *, dead: bool = False) -> None:
         """Together: none of them waits for another one's end."""
         for row in ended:
+            self.moved += [(id_, 0, -row.hold, 0) for id_ in row.budgets]
+            row.hold = 0
             self.ends += 1
             row.state, row.owner, row.error, row.ended_at = status, None, error, self.ends
             assert (row.key, row.generation) not in self.results, "a second result"
             self.results[row.key, row.generation] = status
+            if row.quiet:
+                continue
             self.letters[results_letter(row.where, row.key, row.generation, status)] += 1
             if dead and error:
                 self.letters[dead_letter(error, row.key)] += 1
@@ -432,9 +599,34 @@ class Model:
 
     def hold(self, row: Row) -> None:
         row.state, row.owner, row.delayed = "held", None, False
+        self.part(row)  # they wait for no human
+
+    def move(self, row: Row, route: str, *, paid: bool, ambiguous: bool) -> None:
+        """To the other pool; its answer is nobody else's any more."""
+        self.wait(row, ambiguous=int(ambiguous))
+        row.pool, row.paid, row.route, row.fingerprint, row.waits = 1 - row.pool, paid, route, None, False
+
+    def go_on(self) -> int:
+        """Whoever has waited long enough for a model goes to the next one; who was called here has not only waited."""
+        due = [row for row in self._waiting() if row.waits and not row.behind]
+        moving = []
+        for row in due:
+            row.waits = False
+            pinned = Pinned.model_validate_json(row.route or "")
+            if pinned.left and row.attempts == pinned.since:
+                moving.append(row)
+                tried = Tried(target="/".join(POOLS[row.pool]), error=ErrorType.OVERLOADED, waited=True)
+                kept = pinned.model_copy(update={"left": pinned.left[1:], "tried": [tried]})
+                self.move(row, kept.model_dump_json(exclude_defaults=True), paid=pinned.left[0].paid, ambiguous=False)
+        for row in moving:
+            self.part(row)
+        return len(moving)
+
+    def part(self, row: Row) -> None:
+        """Who only asks the same goes on without it."""
         flying = [each for each in self.rows.values() if each.unfinished and each.follows == row.key]
         flying = sorted((each for each in flying if each.behind == FLIGHT), key=lambda each: each.order)
-        if flying:  # they wait for no human
+        if flying:
             self._lead(flying[0], flying[1:])
 
     def decide(self, row: Row, *, again: bool) -> None:
@@ -452,23 +644,28 @@ class Model:
             return
         booked.outcome, booked.cost, booked.event = outcome, cost, event
         if event:
+            self.settle(booked)
             self.letters[usage_letter(call)] += 1
 
     # ---- claims
 
-    def claim(self, worker: str, held: Queues, waiting: Mapping[Key, Waiting]) -> tuple[list[Key], list[int]]:
+    def claim(
+        self, worker: str, held: Queues, waiting: Mapping[Key, Waiting], pool: int = 0
+    ) -> tuple[list[Key], list[int]]:
         """Keys in the order in which they are leased, and the slots that their worker gets. `waiting`: what the turn of
         each row depends on, which is not the model's to say.
         """
         self.end_all([row for row in self._waiting() if row.overdue], "expired")
         free = sorted(
-            (number for number, owner in self.slots.items() if owner is None), key=lambda n: (not self.reserved(n), n)
+            (number for number, owner in self.slots.items() if owner is None and number // SLOTS == pool),
+            key=lambda n: (not self.reserved(n), n),
         )
-        fits = {waiting[row.key].pk: row for row in self._waiting() if not row.delayed and not row.behind}
+        ready_rows = [row for row in self._waiting() if not row.delayed and not row.behind and row.pool == pool]
+        fits = {waiting[row.key].pk: row for row in ready_rows}
         found = [(Pair(row.lane, row.key[0]), waiting[row.key]) for row in fits.values()]
-        planned = plan(Order(), held, found, len(free) + len(self.slots), 0.0, ())
+        planned = plan(Order(), held, found, len(free) + SLOTS, 0.0, ())
         ready = held.counts()
-        lent = not ready[0] and all(row.lane for row in self.rows.values())
+        lent = not ready[0] and all(row.lane for row in self.rows.values() if row.pool == pool)
         chosen = [fits[pk] for pk in planned.pks]
         leased = []
         self.end_all([row for row in chosen if (row.key[0], row.run) in self.run_cancels], "cancelled")
@@ -481,7 +678,7 @@ class Model:
         return [row.key for row in leased], self._take(worker, free, urgent, batch, lent=lent)
 
     def reserved(self, number: int) -> bool:
-        return number < len(self.slots) // 5
+        return number % SLOTS < SLOTS // 5
 
     def _take(self, worker: str, free: list[int], urgent: int, batch: int, *, lent: bool) -> list[int]:
         taken = []

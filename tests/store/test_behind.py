@@ -46,6 +46,18 @@ def run(conn: Connection, status: Status = Status.SUCCEEDED) -> list[str]:
     return done
 
 
+async def test_a_leader_that_comes_again_without_its_key_leaves_it_to_another_of_the_same_batch(
+    database: Database,
+) -> None:
+    def work(conn: Connection) -> list[str]:
+        accept(conn, ROUTES, [arrived(asked("a", idempotency_key="k"), 0)])
+        run(conn, Status.CANCELLED)
+        again = [arrived(asked("a"), 1), arrived(asked("b", idempotency_key="k"), 2)]
+        return [found.decision for found in accept(conn, ROUTES, again)]
+
+    assert await database.write(work) == ["again", "accepted"]
+
+
 async def test_records_of_one_key_run_one_after_another_and_other_keys_pass(database: Database) -> None:
     def work(conn: Connection) -> list[list[str]]:
         accept(conn, ROUTES, [keyed(f"a{i}", i, b"a") for i in range(3)] + [keyed("b0", 3, b"b")])

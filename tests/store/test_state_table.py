@@ -20,11 +20,14 @@ from sqlalchemy import Connection, select
 from schemas.errors import ErrorType, Failure
 from schemas.money import from_usd
 from schemas.result import Status
+from schemas.routes import Next, Pinned, Tried
 from store import rows as rows_
 from store import tables
-from store.ledger import held, leaving, life, outgoing, progress, queries
+from store.ledger import budgets, held, leaving, life, outgoing, patience, progress, queries
 from store.ledger.accept import accept
-from store.ledger.claim import claim, ensure_slots
+from store.ledger.budgeting import Scope, unpack
+from store.ledger.claim import Claims, claim, ensure_slots
+from store.ledger.opening import open_first, undo
 from store.ledger.order import Order, Queues, Rules, Waiting
 from store.ledger.step import take_steps
 from store.ledger.types import (
@@ -34,7 +37,9 @@ from store.ledger.types import (
     CancelAsk,
     Claimed,
     Closing,
+    First,
     Hold,
+    Move,
     OutboxRow,
     Position,
     Retry,
@@ -44,21 +49,35 @@ from store.ledger.types import (
     Unreadable,
     Want,
 )
-from tests.store.ground import POOL, ROUTES, TOPIC, Ledger, answered, asked, call, ending, forget_durability, refusal
-from tests.store.model import ELSEWHERE, Booked, Letter, Model, Row, dead_letter, results_letter, usage_letter
+from tests.store.ground import ROUTES, TOPIC, Ledger, answered, asked, call, ending, forget_durability, refusal
+from tests.store.model import (
+    ELSEWHERE,
+    POOLS,
+    SLOTS,
+    Booked,
+    Letter,
+    Model,
+    Row,
+    dead_letter,
+    results_letter,
+    usage_letter,
+)
 
-SLOTS = 5
 RULES = Rules(lend_after_s=3600.0)
 """A realtime row is always a recent one."""
 CONTROL = "genai.control"
 SPENT = Failure(type=ErrorType.OVERLOADED, message="tries spent", retryable=True)
+ROUTE = Pinned(name="fast", left=[Next(provider=POOLS[1][0], model=POOLS[1][1], paid=False)]).model_dump_json()
 _TOPICS = {ROUTES.results: "result", ROUTES.usage: "usage", ROUTES.dlq: "dead"}
 
 
-def _plain_if_it_replaces(ask: Ask) -> Ask:
-    """One that replaces another request waits for none here: it may join the one that it ends, and then leads when that one has
-    ended, in the same transaction; the model ends that one first. What comes of it is the same, who led whom is not.
+def _plain(ask: Ask) -> Ask:
+    """Who names a model waits for no other one. One that replaces another request waits for none here: it may join the one
+    that it ends, and then leads when that one has ended, in the same transaction; the model ends that one first. What comes
+    of it is the same, who led whom is not.
     """
+    if ask.route is None:
+        ask = replace(ask, wait_s=None)
     if ask.supersede_key is None:
         return ask
     return replace(ask, ordered=False, idempotency_key=None, fingerprint=None)
@@ -80,7 +99,11 @@ asks = st.builds(
     fingerprint=st.sampled_from([None, None, b"f", b"f", b"g"]),
     fresh_s=st.sampled_from([3600.0, 3600.0, 0.0]),
     supersede_key=st.sampled_from([None, None, None, "filing"]),
-).map(_plain_if_it_replaces)
+    key_id=st.sampled_from([None, "key"]),
+    estimate_nano=st.sampled_from([1_000, 1_000, 1_000, 0, None]),
+    route=st.sampled_from([None, ROUTE]),
+    wait_s=st.sampled_from([None, 0.0]),
+).map(_plain)
 invalid = st.builds(
     lambda ask, unreadable: replace(ask, failure=refusal(), unreadable=unreadable),
     asks,
@@ -95,8 +118,17 @@ _kinds = {"ask": asks, "invalid": invalid, "cancel": cancels, "run": run_cancels
 records = st.sampled_from(["ask"] * 10 + ["invalid", "cancel", "cancel", "run", "unreadable"]).flatmap(
     _kinds.__getitem__
 )
-ways = st.sampled_from(["ok", "ok", "ok", "ok", "more", "spent", "dead", "retry", "later", "broke", "cancelled"])
+ways = st.sampled_from(
+    ["ok", "ok", "ok", "ok", "more", "spent", "dead", "retry", "later", "broke", "moves", "flees", "cancelled"]
+)
 index = st.integers(0, 1000)
+SCOPES = {  # by a name that sorts as they are made
+    "a": Scope("t"),
+    "b": Scope(model="fake/m"),
+    "c": Scope(model="fake/*", key_id="key"),
+    "d": Scope("u", run_id="run"),
+}
+OVER = Failure(type=ErrorType.BUDGET_EXCEEDED, message="no room", retryable=True)
 
 
 @dataclass
@@ -116,10 +148,15 @@ class Worker:
     leases: list[Lease]
     slots: list[Slot]
 
-    def idle_slots(self, lane: int) -> list[Slot]:
-        """Those that a row of this lane may use."""
+    def idle_slots(self, row: Claimed) -> list[Slot]:
+        """Those that this row may use."""
         used = {lease.slot for lease in self.leases}
-        return [slot for slot in self.slots if slot not in used and not (lane == 2 and slot.reserved)]
+        own = [slot for slot in self.slots if (slot.provider, slot.model) == (row.provider, row.model)]
+        return [slot for slot in own if slot not in used and not (row.lane == 2 and slot.reserved)]
+
+
+def _place(slot: Any) -> int:
+    return int(slot.number) + SLOTS * POOLS.index((slot.provider, slot.model))
 
 
 class StateTable(RuleBasedStateMachine):
@@ -137,8 +174,8 @@ class StateTable(RuleBasedStateMachine):
         self.fences: dict[bytes, int] = {}
         self.names = iter(f"w{i}" for i in range(10_000))
         ledger.empty()
-        ledger.write(lambda conn: ensure_slots(conn, [(POOL, "n", SLOTS)]))
-        self.model.slots = dict.fromkeys(range(SLOTS))
+        ledger.write(lambda conn: ensure_slots(conn, [(pool, "n", SLOTS) for pool in POOLS]))
+        self.model.slots = dict.fromkeys(range(SLOTS * len(POOLS)))
         for _ in range(3):
             self._join()
 
@@ -176,13 +213,20 @@ class StateTable(RuleBasedStateMachine):
 
     def _take_in(self, arrivals: list[Arrival]) -> None:
         expected = [self.model.accept(arrival) for arrival in arrivals]
+        self.model.commit()
         decided = self.ledger.write(lambda conn: accept(conn, ROUTES, arrivals))
         assert [found.decision for found in decided] == expected
 
-    @rule(what=records.filter(lambda what: not isinstance(what, Unreadable)))
-    def over_http(self, what: Any) -> None:
+    @rule(
+        what=records.filter(lambda what: not isinstance(what, Unreadable)),
+        most=st.sampled_from([None, None, 1, 2]),
+        quiet=st.booleans(),
+    )
+    def over_http(self, what: Any, most: int | None, quiet: bool) -> None:
+        """Of nobody's key, or of one that may have so many unfinished requests."""
         if isinstance(what, Ask):
-            what = replace(what, alone=what.idempotency_key is None)
+            alone, key = what.idempotency_key is None, None if most is None else "key"
+            what = replace(what, alone=alone, key_id=key, most_at_once=most, quiet=quiet)
         self._take_in([Arrival(what, None, None, b'{"input":{}}', b"[]")])
 
     @precondition(lambda self: any(row.unfinished and not row.from_kafka for row in self.model.rows.values()))
@@ -255,18 +299,60 @@ class StateTable(RuleBasedStateMachine):
 
     # ---- work
 
-    @rule(which=index)
-    def claims(self, which: int) -> None:
-        worker = self.workers[which % 3]
-        held = Queues((x.claim.pair, x.claim.waiting) for x in worker.leases if x.slot is None)
-        keys, numbers = self.model.claim(worker.name, held, self.ledger.read(_turns))
-        want = Want(POOL, SLOTS, held.counts(), held=held, order=Order(RULES))
-        found = self.ledger.write(lambda conn: claim(conn, ROUTES, worker.name, [want]))
+    @rule(which=index, where=st.sampled_from([0, 0, 1]), begins=st.sampled_from([None, None, "opened", "unknown"]))
+    def claims(self, which: int, where: int = 0, begins: str | None = None) -> None:
+        """`opened`: first calls are built by then, and open where each row has its slot; `unknown`: its worker never learns."""
+        worker, pool = self.workers[which % 3], POOLS[where]
+        mine = [x for x in worker.leases if x.slot is None and (x.claim.provider, x.claim.model) == pool]
+        held = Queues((x.claim.pair, x.claim.waiting) for x in mine)
+        keys, numbers = self.model.claim(worker.name, held, self.ledger.read(_turns), where)
+        want = Want(pool, SLOTS, held.counts(), held=held, order=Order(RULES))
+        firsts: dict[int, First] = {}
+
+        def work(conn: Connection) -> Claims:
+            found = claim(conn, ROUTES, worker.name, [want])
+            fresh = [row for row in found.rows if not row.attempts and self.model.is_funded((row.tenant, row.id))]
+            firsts.update({row.pk: First(call(row, attempt="-first")) for row in fresh})
+            return open_first(conn, firsts, [want], found) if begins else found
+
+        found = self.ledger.write(work)
         assert [(row.tenant, row.id) for row in found.rows] == keys
         assert [row.pinned for row in found.rows] == [self.model.rows[key].pinned for key in keys]
-        assert [slot.number for slot in found.slots] == numbers
-        worker.leases += [Lease(row) for row in found.rows]
+        assert [row.route for row in found.rows] == [self.model.rows[key].route for key in keys]
+        assert [_place(slot) for slot in found.slots] == numbers
+        leases = [Lease(row) for row in found.rows]
+        worker.leases += leases
         worker.slots += found.slots
+        seated = len(found.slots) >= len(leases) + sum(held.counts())
+        opened = [lease for lease in leases if begins and seated and lease.claim.pk in firsts]
+        assert found.begun.keys() == {lease.claim.pk for lease in opened}
+        for lease in opened:
+            self._begun(worker, lease, found.begun[lease.claim.pk])
+        if opened and begins == "unknown":
+            self._never_learnt(worker, opened)
+
+    def _begun(self, worker: Worker, lease: Lease, opens: Call) -> None:
+        """Its first call is open with its lease."""
+        row, idle = self._row(lease), worker.idle_slots(lease.claim)
+        own = {
+            slot for slot in worker.slots if (slot.provider, slot.model) == (lease.claim.provider, lease.claim.model)
+        }
+        lease.call = opens
+        lease.slot = idle[0] if idle else next(iter(own - {each.slot for each in worker.leases}))
+        row.state, row.attempts = "calling", 1
+        self.model.calls[opens.id] = Booked(row.key, row.generation, 1, lease.claim.paid, 1_000, budgets=row.budgets)
+
+    def _never_learnt(self, worker: Worker, opened: list[Lease]) -> None:
+        calls = [lease.call for lease in opened if lease.call]
+        for _ in range(2):  # and the outcome of that was unknown too
+            self.ledger.write(lambda conn: undo(conn, ROUTES, worker.name, calls))
+        for lease in opened:
+            assert lease.call
+            row = self._row(lease)
+            self.model.book(lease.call.id, "error", 0, event=False)
+            row.attempts = 0
+            self.model.wait(row)
+            worker.leases.remove(lease)
 
     def _leases(self, wanted: Callable[[Worker, Lease], bool]) -> list[tuple[Worker, Lease]]:
         return [(worker, lease) for worker in self.workers for lease in worker.leases if wanted(worker, lease)]
@@ -280,15 +366,15 @@ class StateTable(RuleBasedStateMachine):
         return (row.fence, row.generation) == (mine.fence, mine.generation) and row.state in {"leased", "calling"}
 
     def _could_call(self, worker: Worker, lease: Lease) -> bool:
-        return lease.call is None and (lease.slot is not None or bool(worker.idle_slots(lease.claim.lane)))
+        return lease.call is None and (lease.slot is not None or bool(worker.idle_slots(lease.claim)))
 
     @precondition(lambda self: self._leases(self._could_call))
-    @rule(which=index, twice=st.booleans(), estimate=st.sampled_from([None, 1_000]))
+    @rule(which=index, twice=st.booleans(), estimate=st.sampled_from([None, 0, 1_000, 1_000, 1_500]))
     def intent(self, which: int, twice: bool, estimate: int | None) -> None:
         ready = self._leases(self._could_call)
         worker, lease = ready[which % len(ready)]
         claimed = lease.claim
-        lease.slot = lease.slot or worker.idle_slots(claimed.lane)[0]
+        lease.slot = lease.slot or worker.idle_slots(claimed)[0]
         if self._row(lease).state == "leased":
             claimed.attempts += 1
         number = 1 + sum(
@@ -298,15 +384,20 @@ class StateTable(RuleBasedStateMachine):
         stepped = self._step(worker, Step(claimed, opens=opens), twice)
         row = self._row(lease)
         holds = self._holds(lease)
-        assert stepped == Stepped(held=holds, cancel=holds and row.cancel)
-        if not holds:
+        under = self.model.call(row, estimate) if holds and not row.cancel else ()
+        told = replace(stepped, refused=None, held_nano=None)
+        assert (told, stepped.refused is None) == (Stepped(held=holds, cancel=holds and row.cancel), under is not None)
+        if under is None:
+            self.model.commit()
+            self._answer(worker, lease, Step(claimed, then=ending(Status.FAILED, OVER, attempts=claimed.attempts)))
+        elif not holds:
             self._drop(worker, lease)
         elif row.cancel:
             self._answer(worker, lease, Step(claimed, then=ending(Status.CANCELLED, attempts=claimed.attempts)))
         else:
             lease.call = opens
             row.state, row.attempts = "calling", claimed.attempts
-            self.model.calls[opens.id] = Booked(row.key, row.generation, number, claimed.paid, estimate)
+            self.model.calls[opens.id] = Booked(row.key, row.generation, number, claimed.paid, estimate, budgets=under)
 
     @precondition(lambda self: self._leases(lambda _, lease: lease.call is not None))
     @rule(
@@ -325,6 +416,8 @@ class StateTable(RuleBasedStateMachine):
     def work_goes_on(self, which: int, how: list[str | None]) -> None:
         """Most of what happens: a claim, some calls, and answers to some of them."""
         self.claims(which)
+        if any(row.pool for row in self.model.rows.values()):
+            self.claims(which, 1)
         for way in how:
             if self._leases(self._could_call):
                 self.intent(which, twice=False, estimate=1_000)
@@ -341,6 +434,8 @@ class StateTable(RuleBasedStateMachine):
             return Step(mine, (wasted,), then=ending(Status.CANCELLED, attempts=mine.attempts))
         if how == "broke" and mine.paid and mine.on_ambiguous == "hold":
             return Step(mine, (wasted,), then=Hold())
+        if how in {"moves", "flees"}:
+            return self._move(mine, known_unpaid, wasted, how)
         if how == "broke" and mine.paid:
             again = mine.on_ambiguous == "retry" and mine.ambiguous == 0
             return Step(mine, (wasted,), then=Retry(0, ambiguous=True) if again else failed)
@@ -354,6 +449,15 @@ class StateTable(RuleBasedStateMachine):
             "broke": Step(mine, (known_unpaid,), then=Retry(0)),
         }[how]
 
+    def _move(self, mine: Claimed, unpaid: Closing, wasted: Closing, how: str) -> Step:
+        """To the next target; `flees`: a paid call broke off, which may be made of another model once."""
+        flees = how == "flees" and mine.paid and mine.on_ambiguous == "retry" and mine.ambiguous == 0
+        where = POOLS[1 - POOLS.index((mine.provider, mine.model))]
+        tried = Tried(target=f"{mine.provider}/{mine.model}", error=ErrorType.UNREACHABLE)
+        left = Pinned(name="fast", tried=[tried], since=mine.attempts).model_dump_json()
+        then = Move(*where, paid=not mine.paid, route=left, ambiguous=flees)
+        return Step(mine, (wasted if flees else unpaid,), then=then)
+
     def _answer(self, worker: Worker, lease: Lease, step: Step, twice: bool = False) -> None:
         free = lease.slot if step.then is not None else None
         row, holds = self._row(lease), self._holds(lease)
@@ -364,13 +468,17 @@ class StateTable(RuleBasedStateMachine):
             self.model.book(closing.call.id, closing.outcome, closing.cost_nano, event=closing.event)
         lease.call = None
         if step.then is None:
-            assert stepped == Stepped(held=True, cancel=cancel)
+            assert replace(stepped, held_nano=None) == Stepped(held=True, cancel=cancel)
             return
         if isinstance(step.then, Hold):
             row.attempts = lease.claim.attempts
             self.model.hold(row)
             if cancel or row.superseded:
                 self.model.end(row, "cancelled")
+        elif isinstance(step.then, Move):
+            row.attempts, then = lease.claim.attempts, step.then
+            self.model.move(row, then.route, paid=then.paid, ambiguous=then.ambiguous)
+            self.model.end(row, "cancelled") if cancel or row.superseded else self.model.part(row)
         elif isinstance(step.then, Retry):
             row.attempts = lease.claim.attempts
             self.model.wait(row, delayed=step.then.delay_s > 0, ambiguous=int(step.then.ambiguous))
@@ -398,11 +506,11 @@ class StateTable(RuleBasedStateMachine):
         worker.leases.remove(lease)
         if lease.slot is None:
             return
-        if self.model.slots[lease.slot.number] == worker.name:
+        if self.model.slots[_place(lease.slot)] == worker.name:
             free = Step(lease.claim, free=lease.slot)
             self.ledger.write(lambda conn: take_steps(conn, ROUTES, worker.name, [free]))
         worker.slots.remove(lease.slot)
-        self.model.slots[lease.slot.number] = None
+        self.model.slots[_place(lease.slot)] = None
 
     @precondition(lambda self: self._leases(lambda _, lease: lease.slot is None))
     @rule(which=index, expire=st.booleans())
@@ -442,7 +550,7 @@ class StateTable(RuleBasedStateMachine):
         for lease in standing:
             self.model.wait(self._row(lease), delayed=self._row(lease).delayed)
         for slot in stray:
-            self.model.slots[slot.number] = None
+            self.model.slots[_place(slot)] = None
 
     @rule(which=index, again=st.booleans(), twice=st.booleans())
     def somebody_decides(self, which: int, again: bool, twice: bool) -> None:
@@ -460,6 +568,40 @@ class StateTable(RuleBasedStateMachine):
             assert told == {name: row.state}
             if row.state == "held":
                 self.model.decide(row, again=again)
+
+    # ---- budgets
+
+    @rule(name=st.sampled_from(sorted(SCOPES)), limit=st.sampled_from([0, 2_500, 10_000, 10**12]), hard=st.booleans())
+    def somebody_sets_a_budget(self, name: str, limit: int, hard: bool) -> None:
+        for each in sorted(SCOPES):  # whoever was made first is asked first
+            if each <= name and (each == name or each not in self.model.budgets):
+                self.model.set_budget(each, SCOPES[each], limit, hard=hard)
+                wanted = budgets.Wanted(SCOPES[each], "total", limit, hard)
+                self.ledger.write(lambda conn, wanted=wanted: budgets.put(conn, wanted, "test"))
+
+    @precondition(lambda self: any(not budget.removed for budget in self.model.budgets.values()))
+    @rule(which=index)
+    def somebody_removes_a_budget(self, which: int) -> None:
+        here = [(i, each) for i, each in enumerate(self.model.budgets.values()) if not each.removed]
+        place, budget = here[which % len(here)]
+        budget.removed = True
+        id_ = self.ledger.read(_budget_ids)[place]
+        assert self.ledger.write(lambda conn: budgets.remove(conn, id_, "test")) is not None
+        assert self.ledger.write(lambda conn: budgets.remove(conn, id_, "test")) is None
+
+    @rule()
+    def somebody_watches_budgets(self) -> None:
+        """What was moved is added up, and each share told once."""
+        told = self.ledger.write(lambda conn: budgets.watch(conn, budgets.due(conn)))
+        assert all(each.share == each.state.reached() for each in told)
+        assert self.ledger.write(lambda conn: budgets.watch(conn, budgets.due(conn))) == []
+        assert self.ledger.write(budgets.recount) == []
+
+    @precondition(lambda self: any(row.waits for row in self.model.rows.values()))
+    @rule()
+    def patience_ends(self) -> None:
+        assert self.ledger.read(patience.ahead) <= set(POOLS)
+        assert self.ledger.write(lambda conn: patience.move(conn, ROUTES, POOLS)) == self.model.go_on()
 
     # ---- death
 
@@ -492,7 +634,7 @@ class StateTable(RuleBasedStateMachine):
         name, lease = self.zombies[which % len(self.zombies)]
         mine = lease.claim
         if how == "claim":
-            found = self.ledger.write(lambda conn: claim(conn, ROUTES, name, [Want(POOL, SLOTS, (0, 0, 0))]))
+            found = self.ledger.write(lambda conn: claim(conn, ROUTES, name, [Want(POOLS[0], SLOTS, (0, 0, 0))]))
             assert (found.rows, found.slots) == ((), ())
         elif how == "beat":
             assert not self.ledger.write(lambda conn: life.beat(conn, name))
@@ -524,9 +666,11 @@ class StateTable(RuleBasedStateMachine):
         self.ledger.read(self._compare)
 
     def _compare(self, conn: Connection) -> None:
+        self.model.commit()
         self._compare_rows(conn)
+        self._compare_budgets(conn)
         self._compare_books(conn)
-        assert {slot.number: slot.owner for slot in conn.execute(select(tables.slots))} == self.model.slots
+        assert {_place(slot): slot.owner for slot in conn.execute(select(tables.slots))} == self.model.slots
         for row in conn.execute(select(tables.outbox).order_by(tables.outbox.c.pk)):
             if row.pk not in self.seen:
                 self.seen.add(row.pk)
@@ -576,6 +720,30 @@ class StateTable(RuleBasedStateMachine):
             )
             twice = sum(paid.values()) - len(paid)
             assert twice <= row.ambiguous <= 1 + row.decided, "paid twice, and not counted as ambiguous"
+
+    def _compare_budgets(self, conn: Connection) -> None:
+        """What is reserved is what unfinished rows hold; what is spent is what the journal says; a hard limit holds, but for
+        what calls have cost above what was feared.
+        """
+        ids = _budget_ids(conn)
+        rows = conn.execute(select(tables.requests).where(tables.requests.c.completed_at.is_(None))).all()
+        calls = conn.execute(select(tables.executions).where(tables.executions.c.outcome.is_not(None))).all()
+        for id_, model in zip(ids, self.model.budgets.values(), strict=True):
+            (found,) = budgets.standing(conn, id_)
+            expected = (model.scope, model.limit, model.hard, model.spent, model.reserved, model.overrun)
+            assert (
+                found.scope,
+                found.limit_nano,
+                found.hard,
+                found.spent_nano,
+                found.reserved_nano,
+                found.overrun_nano,
+            ) == expected
+            assert found.reserved_nano == sum(row.budget_nano or 0 for row in rows if id_ in unpack(row.budgets))
+            booked = [call for call in calls if id_ in unpack(call.budgets) and call.closed_at >= found.made_at]
+            assert found.spent_nano == sum(call.cost_nano or 0 for call in booked)
+            if model.always_hard:
+                assert found.spent_nano + found.reserved_nano <= model.peak + found.overrun_nano
 
     def teardown(self) -> None:
         """The relay comes to its end; what readers fold together is what the ledger says."""
@@ -629,6 +797,11 @@ def _turns(conn: Connection) -> dict[tuple[str, str], Waiting]:
     }
 
 
+def _budget_ids(conn: Connection) -> list[int]:
+    """In the order of their names, which is the one in which they were made."""
+    return list(conn.execute(select(tables.budgets.c.id).order_by(tables.budgets.c.id)).scalars())
+
+
 def _facts(row: Any) -> tuple[Any, ...]:
     unfinished = row.completed_at is None
     return (
@@ -651,6 +824,11 @@ def _facts(row: Any) -> tuple[Any, ...]:
         row.behind if unfinished else None,
         row.fingerprint if unfinished or row.state == "succeeded" else None,
         row.superseded_by is not None,
+        row.key_id,
+        (row.budget_nano or 0) if unfinished else 0,
+        (POOLS.index((row.provider, row.model)), bool(row.paid), row.route, row.move_at is not None)
+        if unfinished
+        else None,
     )
 
 

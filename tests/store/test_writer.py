@@ -13,9 +13,10 @@ import pytest
 from sqlalchemy import event, func, make_url, select
 
 from schemas.result import Status
-from store import tables
+from store import keys, tables
 from store.database import Database, Work, parse_url
 from store.errors import Away, BadData
+from store.keys import Secret, Wish
 from store.ledger import life, queries
 from store.ledger.claim import claim
 from store.ledger.types import Accepted, Ask, CancelAsk, Claimed, Retry, Slot, Step, Want
@@ -406,6 +407,10 @@ async def test_two_writers_bring_the_same_identities_at_once(database: Database,
     await other.aclose()
 
 
+_KEYS: list[dict[str, Any]] = [{}, *({"key_id": f"key-{i}", "most_at_once": 50} for i in range(3))]
+"""Whose requests are counted before they are taken, and whose are not."""
+
+
 class Busy:
     """As little of an engine as uses a writer fully: whatever is claimed is called and answered at once."""
 
@@ -445,7 +450,10 @@ class Busy:
                 case 1:
                     await self.writer.mark(await self.writer.database.read(_some_pending))
                 case _:
-                    several = [asked(self.random.choice(names)) for _ in range(self.random.randrange(1, 6))]
+                    several = [
+                        asked(self.random.choice(names), **self.random.choice(_KEYS))
+                        for _ in range(self.random.randrange(1, 6))
+                    ]
                     await self.writer.accept([arrived(ask) for ask in several])
             self.writer.claim_soon()
 
@@ -459,6 +467,7 @@ async def test_two_busy_writers_never_wait_for_each_other_in_a_ring(
     database: Database, database_url: str, n: int
 ) -> None:
     other = Database(parse_url(database_url))
+    await database.write(_make_keys)
     n = n if not database.is_sqlite else n // 4  # one process writes at a time there: nothing to meet in
     failures: list[str] = []
     async with _writing(database) as first, _writing(other, "v") as second:
@@ -482,6 +491,11 @@ async def test_two_busy_writers_never_wait_for_each_other_in_a_ring(
     await _books_agree(database)
     if not database.is_sqlite:
         assert await database.read(_deadlocks) == 0
+
+
+def _make_keys(conn: Any) -> None:
+    for told in _KEYS[1:]:
+        keys.create(conn, told["key_id"], Secret(told["key_id"], b"digest"), Wish("n", None, {}))
 
 
 def _mayfly(conn: Any, name: str) -> None:

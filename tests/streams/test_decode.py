@@ -30,3 +30,25 @@ def test_a_record_nested_too_deeply_is_an_invalid_request(operation: str, input_
     found = decoder.record(operation, Lane.NORMAL, Position("t", 0, 0, 1), value, [])
     assert isinstance(found, Ask)
     assert (found.id, found.failure and found.failure.message) == ("a", TOO_DEEP)
+
+
+@pytest.mark.parametrize(
+    ("bind", "topic", "named", "headers", "tenant", "refused"),
+    [
+        (False, "t", "b", [], "b", False),  # believed
+        (True, "t", "b", [], "a", True),
+        (True, "t", None, [("genai-tenant", b"b")], "a", True),
+        (True, "t", "a", [], "a", False),
+        (True, "t", None, [], "a", False),
+        (True, "other", "b", [], "b", False),  # nobody's topic
+    ],
+)
+def test_a_topic_that_is_bound_to_a_tenant_is_no_others(
+    bind: bool, topic: str, named: str | None, headers: list[tuple[str, bytes]], tenant: str, refused: bool
+) -> None:
+    settings = make_settings(default_provider="fake", tenants={"t": "a"}, tenants_bind=bind)
+    decoder = make_decoder(settings, make_providers(settings), library.load(settings))
+    value = orjson.dumps({"id": "x", "input": {"content": "One."}, **({"tenant": named} if named else {})})
+    found = decoder.record("summarize", Lane.NORMAL, Position(topic, 0, 0, 1), value, headers)
+    assert isinstance(found, Ask)
+    assert (found.id, found.tenant, found.failure is not None) == ("x", tenant, refused)

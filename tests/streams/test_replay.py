@@ -180,6 +180,7 @@ def original(value: Any, **changes: Any) -> Original:
         "provider": "fake",
         "model": "fake",
         "state": "failed",
+        "quiet": False,
         "error_type": "overloaded",
         "run_id": None,
         "key": b"k",

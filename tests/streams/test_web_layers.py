@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from streams.logging import configure
-from streams.web import looking
+from streams.web import looking, shapes
 from streams.web.app import make_api
 from streams.web.front import Front
 from tests.parts.kafka import make_settings
@@ -40,11 +40,12 @@ async def test_each_route_refuses_another_method_and_an_unknown_parameter_as_a_p
         for route, method in routes():
             path = re.sub(r"{[^}]+}", "x", route)
             wrong = await api.request("PATCH", path)
-            assert (wrong.status_code, wrong.headers["content-type"]) == (405, "application/problem+json"), route
+            shape = "application/json" if shapes.of(route) else "application/problem+json"
+            assert (wrong.status_code, wrong.headers["content-type"]) == (405, shape), route
             assert method in wrong.headers["allow"]
             unknown = await api.request(method, f"{path}?nonsense=1", json={} if method == "POST" else None)
             told = unknown.json() if "json" in unknown.headers["content-type"] else {}
-            assert unknown.status_code in {200, 404, 422, 503}, route
+            assert unknown.status_code in {200, 404, 422, 503} or shapes.of(route), route
             assert unknown.status_code == 200 or told.get("error", {}).get("type") or "parts" in told, route
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from providers import routes
 from providers.double.faults import Behaviour
 from providers.fake_server import FakeServer
 from streams import catalogue
@@ -25,7 +26,7 @@ async def test_a_provider_that_is_away_is_told_and_the_others_are_listed(tmp_pat
     reply = await listed(tmp_path)
     told = reply.json()
     assert (reply.status_code, told["object"], {each["object"] for each in told["data"]}) == (200, "list", {"model"})
-    assert {"fake", "smollm2-135m"} <= {each["id"] for each in told["data"]}
+    assert {"fake", "local/smollm2-135m"} <= {each["id"] for each in told["data"]}
     by_name = {each["name"]: each for each in told["providers"]}
     assert (by_name["fake"]["ok"], by_name["ollama"]["ok"]) == (True, False)
     assert f"No connection to {NOBODY}" in by_name["ollama"]["why"]
@@ -37,7 +38,7 @@ async def test_what_is_known_of_a_model(tmp_path: Path) -> None:
     model = data["fake"]
     assert (model["owned_by"], model["kind"], model["loaded"], model["context_tokens"]) == ("fake", "chat", True, 8192)
     assert (model["price"]["input_per_million"], model["price"]["source"]) == ("2", "settings")
-    local = data["all-minilm-l6-v2"]
+    local = data["local/all-minilm-l6-v2"]
     assert (local["kind"], local["loaded"], local["context_tokens"]) == ("embed", False, 256)
     assert local["price"]["source"] == "default"
 
@@ -48,8 +49,8 @@ async def test_nodes_of_ollama_are_asked_one_by_one(tmp_path: Path) -> None:
         told = (await listed(tmp_path, ollama_url=f"{server.url},{NOBODY}")).json()
     found = {each["id"]: each for each in told["data"] if each["owned_by"] == "ollama"}
     assert {name: (each["kind"], each["loaded"]) for name, each in found.items()} == {
-        "llama3.2:latest": (None, True),  # the double tells no family
-        "nomic-embed-text:latest": ("embed", True),
+        "ollama/llama3.2:latest": (None, True),  # the double tells no family
+        "ollama/nomic-embed-text:latest": ("embed", True),
     }
     (why,) = [each["why"] for each in told["providers"] if each["name"] == "ollama"]
     assert NOBODY in why and server.url not in why
@@ -57,9 +58,32 @@ async def test_nodes_of_ollama_are_asked_one_by_one(tmp_path: Path) -> None:
 
 async def test_one_model(tmp_path: Path) -> None:
     assert (await listed(tmp_path, "/v1/models/fake-embed")).json()["kind"] == "embed"
+    assert (await listed(tmp_path, "/v1/models/fake/fake-embed")).json()["id"] == "fake-embed"
+    assert (await listed(tmp_path, "/v1/models/local/smollm2-135m")).json()["owned_by"] == "local"
+    reply = await listed(tmp_path, "/v1/models/fake-embde")
+    assert "did you mean fake-embed?" in reply.json()["detail"]
     reply = await listed(tmp_path, "/v1/models/no/such")
     assert (reply.status_code, reply.json()["error"]["type"]) == (404, "model_not_found")
     assert "'no/such'" in reply.json()["detail"] and NOBODY in reply.json()["detail"]
+
+
+async def test_every_id_can_be_named_as_a_model_and_a_route_is_one(tmp_path: Path) -> None:
+    """And means the very model that it stands for, where a route has taken its bare name too."""
+    file = tmp_path / "routes.yaml"
+    file.write_text("routes:\n  fake: {targets: [local/smollm2-135m], fallbacks: [ollama/x]}\n  away: ollama/x\n")
+    async with opened(web_settings(tmp_path, routes=str(file), ollama_url=NOBODY)) as (front, spine):
+        async with client(front) as api:
+            data = (await api.get("/v1/models")).json()["data"]
+        router = spine.decoder.router
+        for each in data:
+            found = routes.resolve(each["id"], router.table, router.providers, "fake")
+            name = each["id"].removeprefix(f"{each['owned_by']}/")
+            assert found == (router.table.routes.get(each["id"]) or routes.Model(each["owned_by"], name))
+    assert {each["id"] for each in data} >= {"fake", "fake/fake", "fake-embed", "local/smollm2-135m"}
+    (route,) = [each for each in data if each["owned_by"] == "route"]  # nobody answers behind the other one
+    assert (route["id"], route["targets"]) == ("fake", ["local/smollm2-135m"])
+    can = next(each["can"] for each in data if each["id"] == "fake/fake")
+    assert (can["response_format"], can["tools"]) == (True, False)
 
 
 class Broken:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from streams import waiting
+from store import keys as rows
+from streams import keys, waiting
 from streams.app import running
 from tests.streams.webs import client, opened, web_settings
 
@@ -56,3 +57,23 @@ async def test_a_key_is_locked_beside_the_steps_of_the_same_batch(tmp_path: Path
         found = await asyncio.gather(*map(post, range(60)))
     assert set(found) <= {"succeeded", "cancelled"}
     assert found.count("succeeded") >= 3
+
+
+async def test_a_key_of_one_process_works_and_ends_on_another(tmp_path: Path, postgres_database: str) -> None:
+    settings = web_settings(tmp_path, database_url=postgres_database)
+    async with opened(settings) as (front, spine), opened(settings) as (_, other), client(front) as api:
+        id_, key = keys.make()
+        wish = keys.wish({"name": "n", "tenant": "b", "rpm": 60, "tpm": 100_000, "concurrency": 5})
+        await other.database.write(lambda conn: rows.create(conn, id_, keys.secret(key), wish))
+        await front.keys.look(spine.database)
+        headers = {"x-api-key": key}
+        asked = await api.post("/v1/summarize", json={"content": "One."}, headers=headers)
+        books = [await api.get(f"/v1/{path}", headers=headers) for path in ("usage?by=tenant", "costs?by=run", "costs")]
+        listed = await api.get("/v1/requests", headers=headers)
+        await other.database.write(lambda conn: rows.revoke(conn, id_))
+        async with asyncio.timeout(10):
+            while (await api.get("/v1/requests", headers=headers)).status_code == 200:
+                await asyncio.sleep(0.05)
+    assert (asked.status_code, asked.headers["x-ratelimit-remaining-requests"]) == (200, "59")
+    assert [reply.json()["totals"]["calls"] for reply in books] == [1, 1, 1]
+    assert [item["tenant"] for item in listed.json()["items"]] == ["b"]

@@ -20,7 +20,7 @@ async def accept(spine: Spine, operation: str, id_: str, **input_: Any) -> None:
     value = json.dumps({"id": id_, "input": input_}).encode()
     ask = spine.decoder.ask(operation, Lane.NORMAL, value, [], place="test/0", tenant="t")
     await spine.engine.ensure_pool(("fake", "fake"))
-    await spine.writer.accept([Arrival(ask, None, b"k", value, b"[]")])
+    await spine.engine.accept([Arrival(ask, None, b"k", value, b"[]")])
 
 
 async def main(point: str, count: int) -> None:

@@ -41,6 +41,12 @@ def row(pk: int, lane: int, tenant: str = "t") -> Claimed:
         None,
         float(pk),
         1,
+        None,
+        None,
+        None,
+        False,
+        False,
+        None,
         b"{}",
         b"[]",
     )

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel
 
 from genai_spine_client.schemas.errors import Failure
+from genai_spine_client.schemas.routes import Routed
 
 
 class Status(StrEnum):
@@ -64,6 +65,7 @@ class Result(BaseModel):
     generation: int = 1
     replayed: bool = False
     cached: Cached | None = None
+    route: Routed | None = None
     tenant: str
     run_id: str | None = None
     metadata: dict[str, Any] = {}

@@ -1,0 +1,13 @@
+"""How long an answer may be."""
+
+from providers.base import Able
+
+
+def longest(asked: int | None, wished: int | None, able: Able | None) -> int | None:
+    """In tokens: what the request asked for, as it stands; else what the operation wishes for its answer, and room beside it
+    for a model that thinks: its thoughts would use up the little that an answer needs, and nothing would be said.
+    """
+    if asked or wished is None or able is None:
+        return asked or wished
+    room = wished + able.thinks
+    return room if able.output_tokens is None else min(room, able.output_tokens)

@@ -1,0 +1,117 @@
+"""A caller with rules before and after each call; operations know nothing of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol, runtime_checkable
+
+from agents.base import NO_MORE, Caller, InvalidInput, More, OperationError
+from agents.guards.rules import Do, Rule, When
+from agents.guards.vault import Vault
+from prompts import Rendered
+from providers.base import ChatAnswer, EmbedAnswer, Image, Message, ToolCall
+from schemas.errors import ErrorType
+
+Counted = Callable[[str, When, Do], None]
+"""Told each verdict: the rule, when, and what was done."""
+
+
+@runtime_checkable
+class Read(Protocol):
+    """A caller whose answers somebody may read along while they are made."""
+
+    reads: Any
+
+
+class RefusedAnswer(OperationError):
+    """A rule of ours does not let this answer out."""
+
+    type = ErrorType.REFUSED
+
+
+class Guarded:
+    """One request's. Nobody reads along: what is not judged yet must not be seen."""
+
+    def __init__(self, caller: Caller, rules: Sequence[Rule], counted: Counted) -> None:
+        self._caller, self._rules, self._counted = caller, rules, counted
+        self._vault = Vault()
+        self.traits, self.library, self.pinned = caller.traits, caller.library, caller.pinned
+        if isinstance(caller, Read):
+            caller.reads = None
+
+    def render(self, slug: str, **variables: Any) -> Rendered:
+        return self._caller.render(slug, **variables)
+
+    def warn(self, text: str) -> None:
+        self._caller.warn(text)
+
+    async def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        prompt: Rendered | None = None,
+        schema: dict[str, Any] | None = None,
+        max_tokens: int | None = None,
+        more: More = NO_MORE,
+    ) -> ChatAnswer:
+        """What is sent is masked, what comes back has the caller's own values again; rules about the answer see those."""
+        for message in messages:
+            for text in _texts(message):
+                self._vault.avoid(text)
+        sent = [self._before(message) for message in messages]
+        answer = await self._caller.chat(sent, prompt=prompt, schema=schema, max_tokens=max_tokens, more=more)
+        return self._after(answer, is_json=schema is not None or more.json_mode)
+
+    async def embed(self, texts: Sequence[str], *, dimensions: int | None = None) -> EmbedAnswer:
+        for text in texts:
+            self._vault.avoid(text)
+        return await self._caller.embed([self._judged(text) for text in texts], dimensions=dimensions)
+
+    def _before(self, message: Message) -> Message:
+        parts = tuple(part if isinstance(part, Image) else self._judged(part) for part in message.parts)
+        calls = tuple(replace(call, arguments=self._judged(call.arguments)) for call in message.tool_calls)
+        return replace(message, content=self._judged(message.content), parts=parts, tool_calls=calls)
+
+    def _judged(self, text: str) -> str:
+        for rule in self._of("before"):
+            for kind in rule.kinds:
+                if rule.do == "mask":
+                    text, count = self._vault.mask(text, kind)
+                    if count:
+                        self._say(rule, "before", "masked before the model read it")
+                elif kind.find(text):
+                    self._found(rule, "before", InvalidInput)
+        return text
+
+    def _after(self, answer: ChatAnswer, *, is_json: bool) -> ChatAnswer:
+        calls = tuple(self._restored(call) for call in answer.tool_calls)
+        text = self._vault.restore(answer.text, is_json=is_json)
+        reasoning = None if answer.reasoning is None else self._vault.restore(answer.reasoning)
+        for rule in self._of("after"):
+            told = (text, reasoning or "", answer.refusal or "", *(call.arguments for call in calls))
+            if any(kind.find(each) for kind in rule.kinds for each in told):
+                self._found(rule, "after", RefusedAnswer)
+        return replace(answer, text=text, reasoning=reasoning, tool_calls=calls)
+
+    def _restored(self, call: ToolCall) -> ToolCall:
+        return replace(call, arguments=self._vault.restore(call.arguments, is_json=True))
+
+    def _found(self, rule: Rule, when: When, error: type[OperationError]) -> None:
+        """Refused or reported; the words never hold what was found."""
+        if rule.do == "report":
+            self._say(rule, when, "reported")
+            return
+        self._counted(rule.name, when, rule.do)
+        what = "the input" if when == "before" else "the model's answer"
+        raise error(f"The guard `{rule.name}` refuses {what}: it holds what must not pass.", guard=rule.name, when=when)
+
+    def _say(self, rule: Rule, when: When, done: str) -> None:
+        self._counted(rule.name, when, rule.do)
+        self._caller.warn(f"guard `{rule.name}`, {when} a call: found something, {done}")
+
+    def _of(self, when: When) -> list[Rule]:
+        return [rule for rule in self._rules if when in rule.when]
+
+
+def _texts(message: Message) -> list[str]:
+    parts = [part for part in message.parts if isinstance(part, str)]
+    return [message.content, *parts, *(call.arguments for call in message.tool_calls)]

@@ -1,0 +1,66 @@
+"""`/v1/completions`, OpenAI's old path: a bare prompt as a request of the operation `complete`, answered as a chat model answers.
+
+Without `max_tokens` the answer ends where the model ends it; OpenAI's own 16 tokens would be a cut that nobody asked for.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from streams.web.openai import chat
+from streams.web.openai.fields import Asked, only, text, wrong
+
+_WISHES = frozenset({"top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "logit_bias", "user"})
+FIELDS = frozenset(
+    {
+        *_WISHES,
+        "model",
+        "prompt",
+        "max_tokens",
+        "temperature",
+        "stop",
+        "seed",
+        "n",
+        "logprobs",
+        "stream",
+        "stream_options",
+    }
+) | {"best_of", "echo", "suffix"}
+MOST_PROMPTS = 64
+
+
+def read(body: Mapping[str, Any]) -> list[Asked]:
+    """One for each prompt. Raises `Problem` 400 that names a field."""
+    if body.get("messages") is not None:
+        raise wrong("messages", "`messages` is not taken: it belongs to /v1/chat/completions; here it is `prompt`.")
+    told = only(body, FIELDS, "")
+    model = text(told, "model")
+    _refuse(told)
+    prompts = _prompts(told.get("prompt"))
+    stream, usage = chat.streaming(told)
+    if stream and (len(prompts) > 1 or told.get("n") not in (None, 1)):
+        raise wrong("stream", "`stream` goes with one prompt and one answer; ask without it, or several times.")
+    input_: dict[str, Any] = {name: told[name] for name in ("n", "seed", "logprobs") if name in told}
+    input_ |= chat.wishes(told) | {"whole": True}
+    made = chat.envelope(told)
+    return [Asked(model, {"input": {"prompt": prompt, **input_}, **made}, stream, usage) for prompt in prompts]
+
+
+def _refuse(told: Mapping[str, Any]) -> None:
+    if told.get("suffix"):
+        raise wrong(
+            "suffix", "`suffix` is not done: chat models continue, they do not fill in.", "unsupported_parameter"
+        )
+    if told.get("echo"):
+        raise wrong("echo", "`echo` is not done; put the prompt before the answer yourself.", "unsupported_parameter")
+    if told.get("best_of", 1) not in (1, told.get("n", 1)):
+        raise wrong("best_of", "`best_of` is not done; ask for `n` and choose.", "unsupported_parameter")
+
+
+def _prompts(given: Any) -> list[str]:
+    """A text or several; token ids mean something only to one model's tokenizer."""
+    prompts = [given] if isinstance(given, str) else given
+    if not isinstance(prompts, list) or not prompts or not all(isinstance(prompt, str) for prompt in prompts):
+        raise wrong("prompt", "`prompt` must be a text or a list of texts; tokens are not taken.")
+    if len(prompts) > MOST_PROMPTS:
+        raise wrong("prompt", f"`prompt` has {len(prompts)} texts; at most {MOST_PROMPTS} are taken.")
+    return prompts

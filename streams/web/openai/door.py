@@ -1,0 +1,295 @@
+"""OpenAI's paths: through the same ledger, and out of the same engine, as every other request."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import uuid_utils
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Send
+
+from providers.base import Able, Capable, Provider
+from schemas.errors import ErrorType
+from schemas.request import MAX_NAME, Lane
+from store.ledger import queries
+from store.ledger.types import Accepted, Ask
+from streams.decode import Headers
+from streams.web import asking, leaving
+from streams.web.bodies import read_object
+from streams.web.front import Front
+from streams.web.looking import read
+from streams.web.openai import answers, chat, completions, embeddings, naming, shape, sse
+from streams.web.openai.fields import Asked, refused, wrong
+from streams.web.principal import principal_of
+from streams.web.problems import Problem, unavailable
+
+LANE, TENANT = "x-genai-lane", "x-genai-tenant"
+REQUEST_ID, COST, CACHE = "x-genai-request-id", "x-genai-cost-usd", "x-genai-cache"
+_TRACES = ("traceparent", "tracestate")
+_ONCE = {"x-should-retry": "false"}
+"""OpenAI's clients ask again by themselves; what was tried and failed here has been tried as often as it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """One call of one of these paths, on its way into the ledger."""
+
+    front: Front
+    request: Request
+    body: Mapping[str, Any]
+    asked: Asked
+    operation: str
+    id: str
+    tenant: str
+    lane: Lane
+    alone: bool
+    """Nobody but this caller waits for it: it came without an idempotency key."""
+
+
+async def chat_completions(front: Front, request: Request) -> Response:
+    """A chat, as OpenAI's clients ask for it."""
+    body = await body_of(front, request)
+    taking = taking_of(front, request, body, chat.read(body), "complete", "chatcmpl")
+    if taking.asked.stream:
+        return sse.Streaming(lambda send: stream(taking, answers.ChatChunks, send))
+    result = await result_of(taking)
+    return reply(answers.chat(result, model_of(taking, result), created_of(result)), [result])
+
+
+async def old_completions(front: Front, request: Request) -> Response:
+    """A bare prompt, as OpenAI's old clients ask for it."""
+    body = await body_of(front, request)
+    each = completions.read(body)
+    first = taking_of(front, request, body, each[0], "complete", "cmpl")
+    if first.asked.stream:
+        return sse.Streaming(lambda send: stream(first, answers.TextChunks, send))
+    several = [replace(first, asked=asked, id=f"{first.id}-{i}") for i, asked in enumerate(each)]
+    results = await _results(several if len(each) > 1 else [first])
+    return reply(answers.text(results, first.id, model_of(first, results[0]), created_of(results[0])), results)
+
+
+async def embed(front: Front, request: Request) -> Response:
+    """Embeddings, as OpenAI's clients ask for them."""
+    body = await body_of(front, request)
+    asked, packed = embeddings.read(body)
+    taking = taking_of(front, request, body, asked, "embed", "embd")
+    result = await result_of(taking)
+    return reply(embeddings.answered(result, model_of(taking, result), packed=packed), [result])
+
+
+async def body_of(front: Front, request: Request) -> dict[str, Any]:
+    """What was sent. Raises `Problem`: 400, 413, 415, 503."""
+    spine = front.parts()
+    if front.leaving:
+        raise unavailable("This process is ending; ask again in a moment.")
+    return await read_object(request, spine.settings.request_max_bytes)
+
+
+def taking_of(
+    front: Front, request: Request, body: Mapping[str, Any], asked: Asked, operation: str, prefix: str
+) -> Taking:
+    """Who asks for it, how urgently, and under which id."""
+    key = _key(request)
+    id_ = uuid_utils.uuid7().hex if key is None else hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+    alone = key is None
+    return Taking(
+        front, request, body, asked, operation, f"{prefix}-{id_}", tenant_of(front, request), _lane(request), alone
+    )
+
+
+def _key(request: Request) -> str | None:
+    """The request's id derives from it: the same key is the same request."""
+    given = request.headers.get(asking.IDEMPOTENCY_KEY)
+    if given is not None and len(given) > 1 and given[0] == given[-1] == '"':  # as the IETF's draft writes it
+        given = given[1:-1]
+    if given is not None and not (0 < len(given) <= MAX_NAME and given.isprintable()):
+        raise wrong(None, f"The header Idempotency-Key must have 1 to {MAX_NAME} printable characters.")
+    return given
+
+
+def tenant_of(front: Front, request: Request) -> str:
+    """Whose request it is: of the caller's key, else as the header says, else the default one. Raises `Problem` 403."""
+    return principal_of(request).tenant_of(request.headers.get(TENANT), front.parts().settings.default_tenant)
+
+
+def _lane(request: Request) -> Lane:
+    """People wait at these paths, so it is realtime where nothing is said."""
+    given = request.headers.get(LANE, "realtime").lower()
+    if given not in asking.LANES:
+        raise wrong(LANE, f"The header {LANE} says {given[:100]!r}; it is one of {', '.join(asking.LANES)}.")
+    return asking.LANES[given]
+
+
+async def _accept(taking: Taking) -> tuple[Ask, Accepted]:
+    spine = taking.front.parts()
+    options = {**taking.asked.record["options"], "model": taking.asked.model}
+    options["timeout_s"] = spine.settings.chat_timeout_s
+    record = {**taking.asked.record, "options": options, "id": taking.id, "tenant": taking.tenant}
+
+    def settled(what: Ask) -> Ask:
+        if (failure := what.failure) is not None:
+            if failure.type == ErrorType.INVALID_REQUEST and not failure.details:
+                raise refused(failure.message, taking.body)
+            raise _told(taking, failure.type, failure.message, failure.details or {})
+        _fits(spine.providers[what.provider], what.model, options.get("max_tokens"), taking.body)
+        quiet = not spine.settings.chat_results
+        return replace(what, alone=taking.alone, quiet=quiet, streamed=taking.asked.stream)
+
+    return await asking.accept(
+        taking.front, taking.request, taking.operation, taking.lane, record, _trace(taking.request), settle=settled
+    )
+
+
+def _trace(request: Request) -> Headers:
+    return [(name, request.headers[name].encode("latin-1")) for name in _TRACES if name in request.headers]
+
+
+def _fits(provider: Provider, model: str, asked: Any, body: Mapping[str, Any]) -> None:
+    """What a model surely cannot write is refused before it is called."""
+    able = provider.able(model) if isinstance(provider, Capable) else Able()
+    known = [most for most in (able.output_tokens, able.context_tokens, provider.traits.context_tokens) if most]
+    if isinstance(asked, int) and known and asked > min(known):
+        name = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
+        raise wrong(name, f"`{name}` is {asked}; `{model}` holds at most {min(known)} tokens.")
+
+
+async def _results(several: list[Taking]) -> list[dict[str, Any]]:
+    """All of them; a refusal of one is the answer, once the others have ended too."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_caught(taking)) for taking in several]
+    found = [task.result() for task in tasks]
+    for each in found:
+        if isinstance(each, Problem):
+            raise each
+    return [each for each in found if not isinstance(each, Problem)]
+
+
+async def _caught(taking: Taking) -> dict[str, Any] | Problem:
+    try:
+        return await result_of(taking)
+    except Problem as problem:
+        return problem
+
+
+async def result_of(taking: Taking) -> dict[str, Any]:
+    """The result of a request that succeeded. Raises `Problem`."""
+    what, found = await _accept(taking)
+    async with leaving.watched(taking.front, taking.request, what, found):
+        body = await asking.ended(taking.front, found, taking.front.parts().settings.chat_timeout_s)
+    if body is None:
+        raise await _late(taking, found)
+    return await _succeeded(taking, found, body)
+
+
+async def _late(taking: Taking, found: Accepted) -> Problem:
+    """Nobody waits any longer, so it is given up, unless it has a key under which it can be asked for again."""
+    if taking.front.leaving:
+        return unavailable("This process is ending; ask again in a moment.")
+    seconds = taking.front.settings.chat_timeout_s
+    words = f"No answer within {seconds:g} s (GENAI_CHAT_TIMEOUT_S)"
+    if taking.alone and found.pk is not None:
+        await leaving.give_up(taking.front, found.pk, found.generation)
+        words = f"{words}; the request was given up."
+    else:
+        words = f"{words}; it goes on: ask again with the same Idempotency-Key."
+    return Problem(504, words, error=ErrorType.TIMEOUT, headers={REQUEST_ID: taking.id, **_ONCE})
+
+
+async def _succeeded(taking: Taking, found: Accepted, body: bytes) -> dict[str, Any]:
+    """The result as it was recorded: one that is given again says what it cost when it was made."""
+    result: dict[str, Any] = orjson.loads(body)
+    if result["status"] != "succeeded":
+        raise _failed(taking, result)
+    pk, generation = found.pk, found.generation
+    if result["replayed"] and found.decision == "replayed" and pk is not None:
+        kept = await read(taking.front.parts(), lambda conn: queries.result_of(conn, pk, generation))
+        result = result if kept is None else orjson.loads(kept) | {"replayed": True}
+    return result
+
+
+def _failed(taking: Taking, result: Mapping[str, Any]) -> Problem:
+    headers = {REQUEST_ID: taking.id, **_ONCE}
+    if result["status"] != "failed":
+        expired = result["status"] == "expired"
+        word = ErrorType.TIMEOUT if expired else ErrorType.INVALID_REQUEST
+        words = f"The request {taking.id} was {'not begun in time' if expired else 'cancelled'}."
+        return Problem(504 if expired else 409, words, error=word, headers=headers)
+    failure = result["error"]
+    return _told(taking, failure["type"], failure["message"], failure.get("details") or {})
+
+
+def _told(taking: Taking, word: str, words: str, details: Mapping[str, Any]) -> Problem:
+    """A failure in the words of the body that was sent, whether it was found before the request was taken or after."""
+    more: dict[str, Any] = {}
+    if word == ErrorType.IDEMPOTENCY_CONFLICT:
+        words = "This Idempotency-Key was used before with another body; send this one under a key of its own."
+    if word == ErrorType.MODEL_NOT_FOUND and "Did you mean" not in words:
+        words += naming.near(taking.asked.model, details.get("models", ()))
+    if fields := details.get("fields"):
+        named = "messages" if fields[0] == "image_url" else fields[0]
+        more = {"param": named, "code": "unsupported_parameter"}
+    headers = {REQUEST_ID: taking.id, **_ONCE}
+    return Problem(shape.status_of(word), words, error=ErrorType(word), headers=headers, **more)
+
+
+def model_of(taking: Taking, result: Mapping[str, Any]) -> str:
+    """Who has answered, by a name that asks for the same again."""
+    return naming.told(taking.asked.model, result["provider"] or "", result["model"] or "")
+
+
+def created_of(result: Mapping[str, Any]) -> int:
+    """When it was asked for, in seconds since 1970."""
+    return int(datetime.fromisoformat(result["requested_at"]).timestamp())
+
+
+def reply(told: dict[str, Any], results: list[dict[str, Any]]) -> Response:
+    """The answer, with what it cost."""
+    headers = {REQUEST_ID: ", ".join(result["id"] for result in results)}
+    costs = [result["usage"]["cost_usd"] for result in results]
+    if None not in costs:  # what nothing prices is not free
+        headers[COST] = f"{sum(map(Decimal, costs)):f}"
+    headers[CACHE] = "hit" if all(result["cached"] or result["replayed"] for result in results) else "miss"
+    return Response(orjson.dumps(told), 200, headers, media_type="application/json")
+
+
+async def stream(taking: Taking, words: Callable[[str, str, int, bool], sse.Chunks], send: Send) -> None:
+    """An answer while it is made. `words`: the chunks of a door, for an id, a model, a time, and whether usage is told."""
+    front = taking.front
+    assert front.alongs is not None
+    with front.alongs.reading((taking.tenant, taking.operation, taking.id)) as reader:
+        what, found = await _accept(taking)
+        model = naming.told(taking.asked.model, what.provider, what.model)
+        chunks = words(taking.id, model, int(time.time()), taking.asked.usage)
+        pen = sse.Pen(send, {REQUEST_ID: taking.id}, chunks)
+        if found.pk is not None and found.body is None and found.decision != "duplicate":
+            front.alongs.across(reader, found.pk)
+        ending = asyncio.ensure_future(asking.ended(front, found, front.settings.chat_timeout_s))
+        try:
+            async with leaving.watched(front, taking.request, what, found):
+                body = await sse.follow(pen, reader, ending)
+                await _last(taking, found, pen, body)
+        except (sse.BrokenOff, sse.Slow) as why:
+            if taking.alone and found.pk is not None:
+                await leaving.give_up(front, found.pk, found.generation)
+            if isinstance(why, sse.BrokenOff):
+                await pen.fail(sse.begun_anew())
+        finally:
+            ending.cancel()
+
+
+async def _last(taking: Taking, found: Accepted, pen: sse.Pen, body: bytes | None) -> None:
+    try:
+        if body is None:
+            raise await _late(taking, found)
+        result = await _succeeded(taking, found, body)
+    except Problem as problem:
+        await pen.fail(problem)
+    else:
+        await sse.finish(pen, result)

@@ -1,0 +1,107 @@
+"""Fields of a body: each is taken, or refused by its name. What is null was not said."""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from streams.web.problems import Problem
+
+_QUOTED = re.compile(r"`([^`]+)`")
+_FIELD = re.compile(r"[a-z_]{1,64}")
+_OURS = {
+    "output_schema": "response_format",
+    "json_object": "response_format",
+    "texts": "input",
+    "logprobs": "top_logprobs",
+}
+"""Our names for what callers know under another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One call of this door: its model as it was named, and the record that it becomes. `usage`: told in a last chunk."""
+
+    model: str
+    record: dict[str, Any]
+    stream: bool = False
+    usage: bool = False
+
+
+def wrong(param: str | None, words: str, code: str | None = None) -> Problem:
+    """400, with the field's name."""
+    return Problem(400, words, param=param, code=code)
+
+
+def said(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is null: clients write that for what they leave open."""
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def only(value: Any, known: Collection[str], where: str) -> dict[str, Any]:
+    """An object with no other fields than these. `where` is its path; empty: the body itself."""
+    if not isinstance(value, dict):
+        raise wrong(where, f"`{where}` must be an object.")
+    for name, given in value.items():
+        if name not in known and given is not None:
+            path = f"{where}.{name}" if where else name
+            raise wrong(path, f"The field `{path[:200]}` is not known here; leave it out.", "unknown_parameter")
+    return said(value)
+
+
+def text(body: Mapping[str, Any], name: str) -> str:
+    """A field that must be there and hold words."""
+    found = body.get(name)
+    if not isinstance(found, str) or not found.strip():
+        raise wrong(name, f"`{name}` is missing; it must be a text.", "missing_required_parameter")
+    return found
+
+
+def kind_of(value: Any, name: str = "type") -> str:
+    """What an object says that it is; empty where it says nothing that could be a name."""
+    found = value.get(name) if isinstance(value, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def flag(body: Mapping[str, Any], name: str) -> bool:
+    """True or false; false where nothing is said."""
+    found = body.get(name, False)
+    if not isinstance(found, bool):
+        raise wrong(name, f"`{name}` must be true or false.")
+    return found
+
+
+def refused(words: str, body: Mapping[str, Any]) -> Problem:
+    """What the decoder says of our record, in the words of the body that was sent."""
+    params: list[str] = []
+
+    def told(found: re.Match[str]) -> str:
+        path = path_of(found[1], body)
+        params.append(path)
+        return f"`{path}`"
+
+    clear = _QUOTED.sub(told, words)
+    sentences = list(dict.fromkeys(clear.removesuffix(".").split("; ")))
+    known = [path for path in params if path.partition(".")[0].partition("[")[0] in body]
+    return wrong(next(iter(known or params), None), f"{'; '.join(sentences)}.")
+
+
+def path_of(ours: str, body: Mapping[str, Any]) -> str:
+    """`input.messages.1.content` as `messages[1].content`: as far as the body goes, without what only a validator sees."""
+    parts = ours.split(".")
+    while parts and parts[0] in {"input", "options", "params"} and (len(parts) > 1 or parts[0] not in body):
+        parts = parts[1:]
+    if not parts:
+        return ours
+    first = _OURS.get(parts[0], parts[0])
+    if first == "max_tokens" and "max_completion_tokens" in body:
+        first = "max_completion_tokens"
+    if first == "top_logprobs" and first not in body:
+        first = "logprobs"
+    path, here = first, body.get(first)
+    for i, part in enumerate(parts[1:], 2):
+        if isinstance(here, list) and part.isdigit() and int(part) < len(here):
+            path, here = f"{path}[{part}]", here[int(part)]
+        elif isinstance(here, dict) and (part in here or (i == len(parts) and _FIELD.fullmatch(part))):
+            path, here = f"{path}.{part}", here.get(part)
+    return path

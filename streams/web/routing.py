@@ -1,0 +1,54 @@
+"""`GET /v1/routes` and `POST /v1/routes/explain`: what names stand for, and where one request would go. Nothing is called."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agents import OPERATIONS
+from schemas.request import Lane
+from streams import explaining
+from streams.app import make_prices
+from streams.decode import envelope
+from streams.explaining import Question
+from streams.web import asking
+from streams.web.bodies import read_object
+from streams.web.front import Front
+from streams.web.problems import Problem
+from streams.web.queries import told
+from streams.web.replies import json
+
+
+async def routes(front: Front, request: Request) -> Response:
+    """The routes as this process uses them now, and whether their file is in order."""
+    told(request, ())
+    spine = front.parts()
+    file = {"ok": spine.named.ok, "why": spine.named.why}
+    return json({"routes": explaining.shown(spine.decoder.router.table), "file": file})
+
+
+async def explain(front: Front, request: Request) -> Response:
+    """Where this request would go: each target, whether it is taken, why not, and what it may cost. Nothing is called."""
+    spine = front.parts()
+    body = await read_object(request, spine.settings.request_max_bytes)
+    operation, key = body.pop("operation", "complete"), body.pop("key", None)
+    if not isinstance(operation, str) or operation.replace("-", "_") not in OPERATIONS:
+        raise asking.unknown(str(operation)[:100])
+    if key is not None and not isinstance(key, str):
+        raise Problem(422, "`key` is the record's key, a text.")
+    asked = Question(
+        operation.replace("-", "_"),
+        envelope(body),
+        _lane(request),
+        spine.settings.default_tenant,
+        None if key is None else key.encode(),
+    )
+    found: dict[str, Any] = explaining.explain(asked, spine.decoder, make_prices(spine.settings))
+    return json(found)
+
+
+def _lane(request: Request) -> Lane:
+    given = request.query_params.get("lane", "normal").lower()
+    if given not in asking.LANES:
+        raise Problem(422, f"lane={given[:100]!r} is not known; choose one of {', '.join(asking.LANES)}.")
+    return asking.LANES[given]
