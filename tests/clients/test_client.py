@@ -205,7 +205,7 @@ async def test_items_are_uploaded_from_a_file_an_iterator_and_as_they_come(
 async def test_a_chat_is_streamed_and_whoever_stops_reading_stops_the_call(client: AsyncGenAIClient) -> None:
     message = {"role": "user", "content": "Name three ports."}
     chunks = [chunk async for chunk in client.stream_chat([message], model="fake")]
-    slow = client.stream_chat([message | {"content": "Name ten. [fake:sleep:20]"}], model="fake")
+    slow = client.stream_chat([message | {"content": "Name ten of them, slowly. [fake:gate]"}], model="fake")
     await anext(slow)
     await slow.aclose()
     async with asyncio.timeout(10):
