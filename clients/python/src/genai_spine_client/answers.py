@@ -52,11 +52,6 @@ def result_or_standing(reply: httpx.Response) -> Result | Standing:
     return _model(body, Standing) if unfinished else _model(body, Result)
 
 
-def reads(model: type[M]) -> "Reader[M]":
-    """A reader of one model."""
-    return Reader(model)
-
-
 @dataclass(frozen=True, slots=True)
 class Reader(Generic[M]):
     """Reads an answer's body as a model. Raises `Unreadable`."""
