@@ -7,6 +7,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from schemas.request import Name, Options
 
 Kind = Literal["task", "workflow", "pipeline"]
+RunKind = Literal["task", "workflow", "pipeline", "batch"]
+"""A batch is made by `/v1/batches`."""
 Status = Literal["queued", "running", "succeeded", "partially_failed", "failed", "cancelled", "expired"]
 ENDED: frozenset[str] = frozenset({"succeeded", "partially_failed", "failed", "cancelled", "expired"})
 Url = Annotated[str, StringConstraints(strict=True, pattern=r"^https?://", max_length=2000)]
@@ -19,6 +21,17 @@ class Webhook(BaseModel):
 
     url: Url
     secret: Annotated[str, StringConstraints(strict=True, pattern=r"^(whsec_)?[A-Za-z0-9+/=]{24,}$")]
+
+
+class Delivery(BaseModel):
+    """How the end of a run was told. `next_try_at` is null when it was taken or given up."""
+
+    id: str
+    url: str
+    tries: int
+    delivered_at: AwareDatetime | None
+    next_try_at: AwareDatetime | None
+    said: str | None
 
 
 class NewRun(BaseModel):
@@ -60,7 +73,7 @@ class Run(BaseModel):
     """A run as it stands. `result` is there once it has ended, unless it is too large: then `result_url` has it as JSON Lines."""
 
     run_id: str
-    kind: Kind
+    kind: RunKind
     name: str
     status: Status
     tenant: str
@@ -71,6 +84,7 @@ class Run(BaseModel):
     result: Any = None
     result_url: str
     items_url: str
+    deliveries: list[Delivery] = []
     metadata: dict[str, Any]
     created_at: AwareDatetime
     started_at: AwareDatetime | None

@@ -22,6 +22,7 @@ POINTS: Mapping[str, str] = {
     "recording": "in the middle of an answer's transaction",
     "recorded": "an answer is committed, the relay has not sent it",
     "published": "the broker has acknowledged records, they are not marked",
+    "fed": "items of a run are requests, the run does not know it",
     "taking_over": "in the middle of the transaction that takes over from the dead",
     "migrating": "in the middle of the migration's transaction",
     "draining": "asked to end, running calls have their grace",

@@ -28,7 +28,7 @@ from providers import Config as ProviderConfig
 from providers.double.faults import Behaviour
 from providers.listed import BASES, Listed
 from providers.openai import OpenAIProvider
-from providers.outbound import listed
+from providers.outbound import Guard, listed
 from providers.prices import PriceTable
 from providers.prices import table as price_table
 from store.database import Database, parse_url
@@ -45,11 +45,16 @@ from streams.planner import Planner
 from streams.prompting.registry import Registry
 from streams.relay import Relay
 from streams.routing import make_routes
+from streams.runs.delivering import Deliverer
+from streams.runs.metering import Meters
 from streams.runs.runner import Runner
 from streams.settings import Settings
 from streams.tables import Costs
 
 log = structlog.get_logger(__name__)
+
+_DELIVER_S = 1.0
+"""So often is looked for webhooks whose time has come; a run that ends here wakes its own."""
 
 
 @dataclass
@@ -195,7 +200,13 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     await keeper.start()
     stack.push_async_callback(keeper.aclose)
     stack.push_async_callback(_drain, engine, keeper, settings.drain_s)
-    runs = Runner(database, writer, engine, decoder, routes, worker, settings.poll_s)
+    meters = Meters(metrics.registry)
+    deliverer = Deliverer(
+        database, Guard("stranger", listed(settings.outbound())), meters, max(_DELIVER_S, settings.poll_s)
+    )
+    deliverer.start()
+    stack.push_async_callback(deliverer.aclose)
+    runs = Runner(database, writer, engine, decoder, routes, worker, settings.poll_s, meters, deliverer.look)
     runs.start()
     stack.push_async_callback(runs.aclose)
     pruner = Pruner(database, keeping.keep(settings))

@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     default_model: str | None = None  # None: the provider's own (ollama: llama3.2:latest)
     default_embed_model: str | None = None
     default_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    file_max_bytes: Annotated[int, Field(ge=1024)] = 200 * 1024 * 1024  # of a file that is uploaded for a batch
     run_max_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024  # of a run as JSON; JSON Lines have no bound
     default_tenant: str = "default"
     tenants: dict[str, str] = {}  # topic -> tenant, for producers that cannot write the field

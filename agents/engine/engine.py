@@ -483,7 +483,14 @@ class Engine:
                 self._put_back(pk)
             elif pk in self.seats and pk not in self.returning:
                 self.returning.add(pk)
-                self.tasks[pk].cancel()
+                asyncio.get_running_loop().call_soon(self._recall, pk)
+
+    def _recall(self, pk: int) -> None:
+        """A moment later: a task that is cancelled before its first step never runs, and its row would be held for ever."""
+        if pk in self.seats and pk in self.returning:
+            self.tasks[pk].cancel()
+        else:
+            self.returning.discard(pk)
 
     def _put_back(self, pk: int) -> None:
         for shelf in self.shelves.values():

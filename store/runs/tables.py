@@ -1,6 +1,6 @@
 """The table of runs; their items are rows of `requests` that name them."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, LargeBinary, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, LargeBinary, Table, Text, false, text
 
 from store.tables import metadata, requests
 
@@ -33,6 +33,9 @@ runs = Table(
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
     Column("ended_at", Double),
+    Column("per_s", Double, comment="items that ended per second of late; null: not known yet"),
+    Column("broken_off", Boolean, nullable=False, server_default=false(), comment="its upload ended in the middle"),
+    Column("content_hash", LargeBinary, comment="of what was uploaded"),
 )
 run_parts = Table(
     "run_parts",
@@ -62,3 +65,43 @@ UNFINISHED = text("run_id IS NOT NULL AND completed_at IS NULL")
 Index("requests_run_open", requests.c.run_id, sqlite_where=UNFINISHED, postgresql_where=UNFINISHED)
 BAD = text("run_id IS NOT NULL AND state IN ('failed', 'cancelled', 'expired')")
 Index("requests_run_bad", requests.c.run_id, requests.c.state, sqlite_where=BAD, postgresql_where=BAD)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("secret", Text, comment="gone when it is delivered or given up"),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("due_at", Double, comment="the next try; null: delivered or given up"),
+    Column("tries", Integer, nullable=False),
+    Column("delivered_at", Double),
+    Column("said", Text, comment="how the last try ended"),
+)
+DUE = text("due_at IS NOT NULL")
+Index("deliveries_due", deliveries.c.due_at, sqlite_where=DUE, postgresql_where=DUE)
+Index("deliveries_run", deliveries.c.tenant, deliveries.c.run_id, deliveries.c.created_at)
+
+files = Table(
+    "files",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("status", Text, nullable=False, comment="uploading, processed, deleted"),
+    Column("bytes", BigInteger, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+file_parts = Table(
+    "file_parts",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("file_id", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("body", LargeBinary, nullable=False, comment="zlib"),
+)
+Index("files_created", files.c.tenant, files.c.created_at, files.c.id)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from store.database import now
 from store.rows import upsert
+from store.runs.read import UNOWNED
 from store.runs.tables import OPEN, run_parts, runs
 from store.tables import run_cancels
 
@@ -43,8 +44,8 @@ class Part:
     body: bytes
 
 
-def make(conn: Connection, new: New, owner: str) -> tuple[Row[Any], bool]:
-    """The run, and whether it is new. Raises `Conflict`."""
+def make(conn: Connection, new: New, owner: str, parts: Sequence[Part] | None = None) -> tuple[Row[Any], bool]:
+    """The run, and whether it is new; with all of its items where `parts` has them. Raises `Conflict`."""
     found = _standing(conn, new)
     if found is None:
         row = {
@@ -67,6 +68,8 @@ def make(conn: Connection, new: New, owner: str) -> tuple[Row[Any], bool]:
             "created_at": now(conn),
         }
         if conn.execute(upsert(conn, runs).values(row).on_conflict_do_nothing()).rowcount:
+            if parts is not None:
+                add(conn, new.tenant, new.id, parts, sealed=True)
             return conn.execute(select(runs).where(_R.tenant == new.tenant, _R.id == new.id)).one(), True
         found = _standing(conn, new)  # another process was the first
         assert found is not None
@@ -85,7 +88,7 @@ def _standing(conn: Connection, new: New) -> Row[Any] | None:
     return conn.execute(select(runs).where(_R.tenant == new.tenant, key)).first()
 
 
-def add(conn: Connection, tenant: str, id_: str, parts: Sequence[Part], *, sealed: bool) -> bool:
+def add(conn: Connection, tenant: str, id_: str, parts: Sequence[Part], *, sealed: bool = False) -> bool:
     """More items, the last ones if `sealed`; False: the run takes none any more."""
     where: list[Any] = [_R.tenant == tenant, _R.id == id_, ~_R.sealed, OPEN]
     count = sum(part.size for part in parts)
@@ -106,13 +109,18 @@ def fed(conn: Connection, tenant: str, id_: str, part: Row[Any]) -> None:
     conn.execute(update(runs).where(_R.tenant == tenant, _R.id == id_, _R.fed < reached).values(fed=reached))
 
 
-def adopt(conn: Connection, worker: str, living: Sequence[str]) -> list[tuple[str, str]]:
-    """Runs whose owner has died are this worker's now."""
-    dead = _R.owner.not_in(living) | _R.owner.is_(None)
-    found = conn.execute(select(_R.tenant, _R.id).where(OPEN, dead).with_for_update(skip_locked=True)).all()
-    for tenant, id_ in found:
+def adopt(conn: Connection, worker: str) -> list[tuple[str, str]]:
+    """Runs whose owner has died are this worker's now. One that was being uploaded to it has lost its upload: it is broken off.
+
+    Who lives is asked in the same statement: whoever began since cannot be taken for dead.
+    """
+    asked = select(_R.tenant, _R.id, _R.sealed).where(OPEN, UNOWNED).order_by(_R.tenant, _R.id)
+    found = conn.execute(asked.with_for_update(skip_locked=True)).all()
+    for tenant, id_, sealed in found:
         conn.execute(update(runs).where(_R.tenant == tenant, _R.id == id_).values(owner=worker))
-    return [(tenant, id_) for tenant, id_ in found]
+        if not sealed:
+            break_off(conn, tenant, id_)
+    return [(tenant, id_) for tenant, id_, _ in found]
 
 
 def release(conn: Connection, worker: str) -> None:
@@ -130,6 +138,18 @@ def cancel(conn: Connection, tenant: str, id_: str) -> bool:
     return changed
 
 
+def break_off(conn: Connection, tenant: str, id_: str) -> None:
+    """Its upload has ended in the middle: it takes no more, and what has not begun does not begin."""
+    conn.execute(update(runs).where(_R.tenant == tenant, _R.id == id_, OPEN).values(broken_off=True))
+    cancel(conn, tenant, id_)
+
+
+def seal(conn: Connection, tenant: str, id_: str, content_hash: bytes) -> bool:
+    """All items are there; False: it takes none any more."""
+    where: list[Any] = [_R.tenant == tenant, _R.id == id_, ~_R.sealed, OPEN]
+    return conn.execute(update(runs).where(*where).values(sealed=True, content_hash=content_hash)).rowcount > 0
+
+
 def counted(conn: Connection, tenant: str, id_: str, values: Mapping[str, Any]) -> bool:
     """What the items say of it now; False: it had ended."""
     where: list[Any] = [_R.tenant == tenant, _R.id == id_, OPEN]
@@ -138,7 +158,7 @@ def counted(conn: Connection, tenant: str, id_: str, values: Mapping[str, Any]) 
 
 def reopen(conn: Connection, tenant: str, id_: str, owner: str) -> None:
     """Some of its items run again, and those that were never sent go on."""
-    values = {"ended_at": None, "status": "running", "owner": owner}
+    values = {"ended_at": None, "status": "running", "owner": owner, "per_s": None}
     conn.execute(update(runs).where(_R.tenant == tenant, _R.id == id_).values(**values))
 
 

@@ -87,12 +87,16 @@ def list_(
 
 @app.command()
 def show(run: _Run, tenant: _Tenant = None, url: _Url = None, as_json: _Json = False) -> None:
-    """Print how a run stands.
+    """Print how a run stands, and how its end was told.
 
     Example: genai-spine runs show run_01a2000a7d73707c8c17fa17d94a7891
     """
     with _door(url) as client:
-        _show(_said(client.get(_path(run), params=_of(tenant))), as_json)
+        found = _said(client.get(_path(run), params=_of(tenant)))
+    _show(found, as_json)
+    if not as_json:
+        for each in found["deliveries"]:
+            typer.echo(_delivery(each))
 
 
 @app.command()
@@ -248,3 +252,12 @@ def _line(run: dict[str, Any]) -> str:
     total = "?" if progress["total"] is None else progress["total"]
     failed = f", {progress['failed']} failed" if progress["failed"] else ""
     return f"{run['run_id']}  {run['name']}  {run['status']}  {progress['done']} of {total}{failed}  ${run['cost_usd']}"
+
+
+def _delivery(told: dict[str, Any]) -> str:
+    last = f" ({told['said']})" if told["said"] else ""
+    if told["delivered_at"]:
+        return f"  told {told['url']} at {told['delivered_at']}, try {told['tries']}{last}"
+    if told["next_try_at"]:
+        return f"  {told['url']} is told at {told['next_try_at']}, {told['tries']} tries so far{last}"
+    return f"  {told['url']} was not told, given up after {told['tries']} tries{last}"

@@ -97,11 +97,19 @@ def uploaded(plan: Plan, number: int, line: bytes | None, most: int, *, any_mode
         return parts.broken(f"line {number} is neither an object nor a text")
     if isinstance(told, dict) and isinstance(told.get("input"), dict):
         own = told.get("options") or {}
-        if not any_model and not {"provider", "model"}.isdisjoint(own):
-            return parts.broken(f"line {number} names a model of its own, and this key is not for every model")
+        if (why := _wrong_options(own, any_model=any_model)) is not None:
+            return parts.broken(f"line {number}{why}")
         record = {**plan.common, "options": {**plan.common["options"], **own}, "input": told["input"]}
         return parts.line(record | {"metadata": told.get("metadata") or {}})
     return parts.line({**plan.common, "input": kinds.item_input(told, plan.kind)})
+
+
+def _wrong_options(own: Any, *, any_model: bool) -> str | None:
+    if not isinstance(own, dict):
+        return ": `options` is no object"
+    if not any_model and not {"provider", "model"}.isdisjoint(own):
+        return " names a model of its own, and this key is not for every model"
+    return None
 
 
 def ask(run: Any, line: bytes, number: int, decoder: Decoder) -> Ask:

@@ -20,7 +20,7 @@ _PAGE = 200
 async def result(database: Database, row: Row[Any]) -> Any:
     """A run's result once it has ended; None before, and where it is too large for one piece."""
     kind = KINDS.get((row.kind, row.name))
-    if row.ended_at is None or kind is None or row.fed > INLINE:
+    if row.ended_at is None or kind is None or row.total > INLINE:
         return None
     found = [item async for item in items(database, row)]
     return _one(row, found) if kind.many is None else _many(row, kind, found)
@@ -32,10 +32,16 @@ async def items(database: Database, row: Row[Any]) -> AsyncIterator[Mapping[str,
     while True:
         page = await database.read(partial(read.items, id_=row.id, tenant=row.tenant, after=after, limit=_PAGE))
         for each in page:
-            yield item(each)
+            if is_item(each):
+                yield item(each)
         if len(page) < _PAGE:
             return
         after = page[-1].pk
+
+
+def is_item(each: Row[Any]) -> bool:
+    """Anybody may name a request as if it were an item."""
+    return str(each.id).rpartition("/")[2].isdecimal()
 
 
 def item(each: Row[Any]) -> dict[str, Any]:

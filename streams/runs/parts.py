@@ -1,5 +1,6 @@
 """Items of a run as they are kept until they are requests: JSON Lines, packed, some hundred at a time."""
 
+import hashlib
 import zlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any
@@ -10,7 +11,7 @@ from store.runs.write import Part
 
 MOST = 500
 """Items of one part: what one accept takes."""
-_MOST_BYTES = 4 * 1024 * 1024
+MOST_BYTES = 4 * 1024 * 1024
 
 
 def packed(first: int, lines: Iterable[bytes]) -> Iterator[Part]:
@@ -20,7 +21,7 @@ def packed(first: int, lines: Iterable[bytes]) -> Iterator[Part]:
     for line in lines:
         waiting.append(line)
         size += len(line)
-        if len(waiting) == MOST or size > _MOST_BYTES:
+        if len(waiting) == MOST or size > MOST_BYTES:
             yield _part(first, waiting)
             first, waiting, size = first + len(waiting), [], 0
     if waiting:
@@ -41,9 +42,21 @@ def line(record: Mapping[str, Any]) -> bytes:
     return orjson.dumps(record)
 
 
-def broken(words: str) -> bytes:
+def broken(words: str, metadata: Mapping[str, Any] | None = None) -> bytes:
     """An item that is none: it fails with these words, the others run."""
-    return orjson.dumps({"broken": words})
+    return orjson.dumps({"broken": words} | ({} if metadata is None else {"metadata": metadata}))
+
+
+def digest() -> hashlib.blake2b:
+    """Of an upload, as it comes."""
+    return hashlib.blake2b(digest_size=16)
+
+
+async def digested(chunks: AsyncIterator[bytes], into: hashlib.blake2b) -> AsyncIterator[bytes]:
+    """The same chunks, and `into` has seen them."""
+    async for chunk in chunks:
+        into.update(chunk)
+        yield chunk
 
 
 async def split(chunks: AsyncIterator[bytes], most: int) -> AsyncIterator[tuple[int, bytes | None]]:

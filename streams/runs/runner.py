@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -15,13 +15,16 @@ import structlog
 from sqlalchemy import Connection, Row
 
 from agents.engine import Engine
+from store import killpoint
 from store.database import Database, now
 from store.errors import StoreError
 from store.ledger.types import Arrival, Routes
 from store.ledger.writer import Writer
 from store.runs import read, write
 from streams.decode import Decoder
-from streams.runs import asking, parts, telling
+from streams.runs import asking, delivering, parts, telling
+from streams.runs.metering import Meters
+from streams.runs.pace import Pace
 from streams.runs.states import ended_as
 
 log = structlog.get_logger(__name__)
@@ -45,10 +48,12 @@ class Runner:
         routes: Routes,
         worker: str,
         poll_s: float,
+        meters: Meters,
+        told: Callable[[], None],
     ) -> None:
         self.database, self.writer, self.engine, self.decoder = database, writer, engine, decoder
         self.routes, self.worker, self.poll_s = routes, worker, poll_s
-        self.on_end: list[Callable[[str, str], None]] = []
+        self.meters, self._told = meters, told
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
@@ -84,31 +89,33 @@ class Runner:
     async def _round(self) -> None:
         if time.monotonic() - self._adopted_at > min(_ADOPT_EVERY_S, 5 * self.poll_s):
             self._adopted_at = time.monotonic()
-            living = await self.database.read(read.living)
-            await self.database.write(lambda conn: write.adopt(conn, self.worker, [*living, self.worker]))
+            if await self.database.read(read.orphaned):
+                await self.database.write(lambda conn: write.adopt(conn, self.worker))
         for row in await self.database.read(lambda conn: read.owned(conn, self.worker)):
             key = (row.tenant, row.id)
             if key not in self._tasks or self._tasks[key].done():
                 self._tasks[key] = asyncio.create_task(self._care(*key), name=f"run-{row.id}")
         for key in [key for key, task in self._tasks.items() if task.done()]:
             del self._tasks[key]
+        self.meters.cared.set(len(self._tasks))
 
     async def _care(self, tenant: str, id_: str) -> None:
         """Feed and count one run until it has ended."""
         care = _Care()
         while True:
-            wait_s = self.poll_s / 4
+            wait_s, fed = self.poll_s / 4, False
             try:
-                row = await self.database.read(lambda conn: read.one(conn, tenant, id_))
-                if row is None or row.ended_at is not None or row.owner != self.worker:
+                row = await self._looked(tenant, id_)
+                if row is None:
                     return
                 began = time.monotonic()
                 counts = await self.database.read(lambda conn: read.counts(conn, id_, tenant))
                 care.took(time.monotonic() - began)
-                if not row.cancelled and counts.open < WINDOW and row.fed < row.total:
-                    await self._feed(row, WINDOW - counts.open)
-                    wait_s = 0.02
-                if await self._count(row, counts, care):
+                if row.fed < row.total and (counts.open < WINDOW or row.cancelled):
+                    fed = await self._feed(row, WINDOW - counts.open)
+                    wait_s = 0.02 if fed else wait_s
+                # what was fed into a cancelled run stands in no count yet
+                if not (fed and row.cancelled) and await self._count(row, counts, care):
                     return
             except StoreError as error:
                 log.debug("the ledger does not answer", error=str(error), run=id_)
@@ -118,26 +125,45 @@ class Runner:
                 wait_s = 10 * self.poll_s
             await asyncio.sleep(max(wait_s, care.rest_s))
 
-    async def _feed(self, row: Row[Any], room: int) -> None:
-        """Parts, as long as there is room. What a part was before its owner died is left as it stands."""
-        while room > 0:
-            part = await self.database.read(lambda conn: read.next_part(conn, row.tenant, row.id))
-            if part is None:
-                return
-            lines = parts.lines_of(part.body)
+    async def _looked(self, tenant: str, id_: str) -> Row[Any] | None:
+        """The run, if it is ours and goes on. Who cancels by its name alone cancels the run too."""
+        row, called_off = await self.database.read(
+            lambda conn: (read.one(conn, tenant, id_), read.is_called_off(conn, tenant, id_))
+        )
+        if row is None or row.ended_at is not None or row.owner != self.worker:
+            return None
+        if called_off and not row.cancelled:
+            await self.database.write(lambda conn: write.cancel(conn, tenant, id_))
+            return await self.database.read(lambda conn: read.one(conn, tenant, id_))
+        return row
+
+    async def _feed(self, row: Row[Any], room: int) -> bool:
+        """Parts, as long as there is room; whether there were any. What of a part its owner had made requests before it died
+        is left as it stands, and the rest follows even if the run is cancelled: so each part counts whole or not at all.
+        """
+        fed = False
+        while True:
+            part, cancelled = await self.database.read(partial(_next, tenant=row.tenant, id_=row.id))
+            if part is None or (room <= 0 and not cancelled):
+                return fed
             ids = [f"{row.id}/{number}" for number in range(part.first, part.first + part.size)]
-            known = await self.database.read(partial(read.known, tenant=row.tenant, id_=row.id, ids=ids))
-            await self._accept(row, part.first, lines, known)
+            known = await self.database.read(partial(read.known, tenant=row.tenant, operation=row.operation, ids=ids))
+            if cancelled and not known:
+                return fed
+            await self._accept(row, part.first, parts.lines_of(part.body), known)
+            killpoint.passing("fed")
             await self.database.write(partial(write.fed, tenant=row.tenant, id_=row.id, part=part))
-            room -= part.size
+            self.meters.fed.inc(part.size - len(known))
+            fed, room = True, room - part.size
 
     async def _accept(self, row: Row[Any], first: int, lines: list[bytes], known: set[str]) -> None:
-        arrivals, key_id = [], orjson.loads(row.said).get("key_id")
+        arrivals, said = [], orjson.loads(row.said)
+        key_id, quiet = said.get("key_id"), said.get("quiet", False)
         for number, line, value in asking.values(row, lines, first):
             if f"{row.id}/{number}" in known:
                 continue
             what = asking.ask(row, line, number, self.decoder)
-            arrivals.append(Arrival(replace(what, run_id=row.id, key_id=key_id), None, None, value, b"[]"))
+            arrivals.append(Arrival(replace(what, run_id=row.id, key_id=key_id, quiet=quiet), None, None, value, b"[]"))
             if number % 50 == 0:
                 await asyncio.sleep(0)
         pools = {(a.what.provider, a.what.model) for a in arrivals if a.what.failure is None}  # type: ignore[union-attr]
@@ -156,13 +182,16 @@ class Runner:
             care.spent = await self.database.read(lambda conn: read.spent(conn, row.id, row.tenant))
             care.spent_due = time.monotonic() + _DUTY * (time.monotonic() - began)
         values = _values(row, now_, counts, care.spent, whole=whole)
-        if values == care.told:
-            return False
+        done = values["succeeded"] + values["failed"] + values["stopped"]
+        if (per_s := care.pace.saw(time.monotonic(), done)) is not None:
+            values["per_s"] = round(per_s, 3)
+        if care.told is not None and values | {"per_s": 0} == care.told | {"per_s": 0}:
+            return False  # a pace alone is no news
         changed = await self.database.write(lambda conn: _tell(conn, self.routes, row, values))
         care.told = values
-        if whole or not changed:
-            for listener in self.on_end:
-                listener(row.tenant, row.id)
+        if whole and changed:
+            self.meters.ended.labels(values["status"]).inc()
+            self._told()
         return whole or not changed
 
 
@@ -174,6 +203,7 @@ class _Care:
     spent: tuple[int, int] = (0, 0)
     spent_due: float = 0.0
     rest_s: float = 0.0
+    pace: Pace = field(default_factory=Pace)
 
     def took(self, seconds: float) -> None:
         """Counting takes its part of the time and no more."""
@@ -187,6 +217,10 @@ class _Now:
     total: int
     begun: bool
     at: float
+
+
+def _next(conn: Connection, tenant: str, id_: str) -> tuple[Row[Any] | None, bool]:
+    return read.next_part(conn, tenant, id_), read.is_called_off(conn, tenant, id_)
 
 
 def _values(row: Row[Any], seen: _Now, counts: read.Counts, spent: tuple[int, int], *, whole: bool) -> dict[str, Any]:
@@ -218,5 +252,8 @@ def _fresh(conn: Connection, tenant: str, id_: str) -> _Now:
 def _tell(conn: Connection, routes: Routes, row: Row[Any], values: dict[str, Any]) -> bool:
     changed = write.counted(conn, row.tenant, row.id, values)
     if changed:
-        telling.progress(conn, routes, read.one(conn, row.tenant, row.id))
+        now_ = read.one(conn, row.tenant, row.id)
+        telling.progress(conn, routes, now_)
+        if "ended_at" in values:
+            delivering.put(conn, now_)
     return changed

@@ -1,5 +1,6 @@
 """Runs as others see them: over HTTP, at the command line, on `genai.runs`."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -8,14 +9,16 @@ import orjson
 from sqlalchemy import Connection, Row, insert
 
 from schemas.money import to_usd
-from schemas.runs import Counted, Run
+from schemas.runs import Counted, Delivery, Run
 from store.ledger.types import Routes
 from store.tables import outbox
 from streams import topics
+from streams.runs.pace import left_s
 
 
-def shown(row: Row[Any], eta_s: float | None = None, result: Any = None) -> Run:
+def shown(row: Row[Any], result: Any = None, told: Sequence[Row[Any]] = ()) -> Run:
     """A run as it stands."""
+    progress = counted(row)
     said = orjson.loads(row.said)
     at = f"/v1/runs/{quote(row.id, safe='')}"
     tenant = urlencode({"tenant": row.tenant})
@@ -25,13 +28,14 @@ def shown(row: Row[Any], eta_s: float | None = None, result: Any = None) -> Run:
         name=row.name,
         status=row.status,
         tenant=row.tenant,
-        progress=counted(row),
+        progress=progress,
         cost_usd=to_usd(row.cost_nano) or "0.000000",
         tokens=row.tokens,
-        eta_s=eta_s,
+        eta_s=None if row.ended_at is not None else left_s(progress.total, progress.done, row.per_s),
         result=result,
         result_url=f"{at}/results?{tenant}",
         items_url=f"{at}/items?{tenant}",
+        deliveries=[delivery(each) for each in told],
         metadata=said["metadata"],
         created_at=_moment(row.created_at),
         started_at=None if row.started_at is None else _moment(row.started_at),
@@ -50,6 +54,18 @@ def counted(row: Row[Any]) -> Counted:
         failed=row.failed,
         cancelled=row.stopped,
         share=round(done / total, 4) if total else None,
+    )
+
+
+def delivery(row: Row[Any]) -> Delivery:
+    """One message about the end of a run; the secret stays here."""
+    return Delivery(
+        id=row.id,
+        url=row.url,
+        tries=row.tries,
+        delivered_at=None if row.delivered_at is None else _moment(row.delivered_at),
+        next_try_at=None if row.due_at is None else _moment(row.due_at),
+        said=row.said,
     )
 
 

@@ -40,7 +40,7 @@ from streams.web.ids import Identified
 from streams.web.layers import keyed, layers
 from streams.web.messages import describing as told_of_messages
 from streams.web.messages import door as messages
-from streams.web.openai import describing, door
+from streams.web.openai import batches, describing, door, files
 from streams.web.page import Page
 from streams.web.problems import Problem, on_defect, on_http, on_problem
 from streams.web.reference import page_of
@@ -78,7 +78,7 @@ def make_api(front: Front) -> FastAPI:
     for path, (tag, look, described) in _LOOKS.items():
         handler = _get(front, look)
         app.add_api_route(path, handler, methods=["GET"], tags=[tag], summary=look.__doc__, openapi_extra=described)
-    for (method, path), (tag, change, described) in {**_REGISTRY, **_RUNS}.items():
+    for (method, path), (tag, change, described) in {**_REGISTRY, **_RUNS, **_BATCHES}.items():
         handler = _get(front, change)
         if tag == "runs":
             app.add_api_route(path.removeprefix("/v1"), handler, methods=[method], include_in_schema=False)
@@ -180,6 +180,17 @@ _RUNS: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
     ("GET", f"{_RUN}/events"): ("runs", runs.events, streamed("tenant")),
     ("POST", f"{_RUN}/retry"): ("runs", runs.retry, query("tenant")),
     ("GET", _RUN): ("runs", runs.one, query("tenant", "wait")),
+}
+_BATCHES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
+    ("POST", "/v1/files"): ("openai", files.upload, describing.UPLOAD),
+    ("GET", "/v1/files"): ("openai", files.listed, query("purpose", "after", "limit")),
+    ("GET", "/v1/files/{file_id}"): ("openai", files.one, {}),
+    ("DELETE", "/v1/files/{file_id}"): ("openai", files.delete, {}),
+    ("GET", "/v1/files/{file_id}/content"): ("openai", files.content, {}),
+    ("POST", "/v1/batches"): ("openai", batches.create, describing.BATCH),
+    ("GET", "/v1/batches"): ("openai", batches.listed, query("after", "limit")),
+    ("GET", "/v1/batches/{batch_id}"): ("openai", batches.one, {}),
+    ("POST", "/v1/batches/{batch_id}/cancel"): ("openai", batches.cancel, {}),
 }
 """Runs: method and path; each also without `/v1`."""
 

@@ -30,6 +30,8 @@ _NAME = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
 _LANES = {"type": "string", "enum": [lane.name.lower() for lane in Lane]}
 
 PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
+    "purpose": ({"type": "string"}, "Only files of this purpose."),
+    "after": ({"type": "string"}, "The last id of the page before."),
     "by": ({"type": "string"}, f"What to group by: some of {', '.join(GROUPS)}, separated by commas."),
     "from": (_DAY, "The first UTC day, YYYY-MM-DD; of requests also a moment with its zone."),
     "to": (_DAY, "The last UTC day, included; of requests also a moment, not included."),

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,11 +18,11 @@ from schemas.request import Lane
 from schemas.runs import ENDED, NewRun
 from store.errors import StoreError
 from store.ledger.types import Arrival, Ask, CancelAsk
-from store.runs import read, write
+from store.runs import deliveries, read, write
 from streams import requested
 from streams.app import Spine
 from streams.decode import sentence
-from streams.runs import asking, collecting, parts, telling
+from streams.runs import asking, collecting, parts, receivers, telling
 from streams.runs.kinds import BadRun
 from streams.web import cursors, orders, queries
 from streams.web.asking import IDEMPOTENCY_KEY, seconds
@@ -37,7 +37,20 @@ from streams.web.replies import json, tagged
 
 LISTED = ("tenant", "status", "name", "limit", "cursor")
 _LINES = frozenset({"application/x-ndjson", "application/jsonl", "application/x-jsonlines", "application/jsonlines"})
-_UPLOAD = ("kind", "name", "tenant", "priority", "lane", "idempotency_key", "id", "model", "provider", "wait")
+_UPLOAD = (
+    "kind",
+    "name",
+    "tenant",
+    "priority",
+    "lane",
+    "idempotency_key",
+    "id",
+    "model",
+    "provider",
+    "wait",
+    "webhook",
+)
+_SIGNED_WITH = "webhook-secret"
 _LOOK_S = 0.1
 
 
@@ -73,24 +86,30 @@ def _new(body: dict[str, Any], request: Request) -> NewRun:
 
 async def _asked(front: Front, spine: Spine, request: Request, new: NewRun) -> Row[Any]:
     tenant = _tenant(front, request, new.tenant)
+    _may_be_told(spine, new)
     try:
         plan = asking.planned(new, tenant, principal_of(request).key_id)
         lines = asking.items(plan, new, spine.decoder)
         principal_of(request).check(asking.ask(plan.new, lines[0], 0, spine.decoder))
     except BadRun as error:
         raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
-    row, is_new = await _made(spine, plan.new)
-    if is_new or (not row.sealed and row.total == 0):
-        packed = list(parts.packed(0, lines))
-        await _write(spine, lambda conn: write.add(conn, tenant, row.id, packed, sealed=True))
-    return await _row(front, tenant, row.id)
+    row, _ = await _made(spine, plan.new, list(parts.packed(0, lines)))
+    return row
+
+
+def _may_be_told(spine: Spine, new: NewRun) -> None:
+    if new.webhook is not None and (why := receivers.wrong(new.webhook, spine.settings.outbound())):
+        raise Problem(422, why)
 
 
 async def _uploaded(front: Front, spine: Spine, request: Request, told: dict[str, str]) -> Row[Any]:
     """Line by line, never the whole. An upload that breaks off leaves a run that takes no more and is cancelled."""
     options = {name: told.pop(name) for name in ("model", "provider") if name in told}
+    if "webhook" in told:
+        told["webhook"] = {"url": told["webhook"], "secret": request.headers.get(_SIGNED_WITH, "")}  # type: ignore[assignment]
     new = _new({"kind": "workflow", **told, "options": options}, request)
     tenant = _tenant(front, request, new.tenant)
+    _may_be_told(spine, new)
     try:
         plan = asking.planned(new, tenant, principal_of(request).key_id)
     except BadRun as error:
@@ -100,44 +119,62 @@ async def _uploaded(front: Front, spine: Spine, request: Request, told: dict[str
     principal_of(request).check(asking.typical(plan, spine.decoder))
     row, is_new = await _made(spine, plan.new)
     if not is_new:
-        if row.sealed:
-            return row
-        raise Problem(
-            409, f"The run {row.id!r} is being uploaded by somebody else, or its upload broke off; cancel it."
-        )
+        return await _same(row, request)
     try:
-        count = await _take(spine, plan, request)
+        await _take(spine, plan, request)
     except BaseException:
-        await _write(spine, lambda conn: write.cancel(conn, tenant, row.id))
+        await _write(spine, lambda conn: write.break_off(conn, tenant, row.id))
         raise
-    if count == 0:
-        await _write(spine, lambda conn: write.cancel(conn, tenant, row.id))
-        raise Problem(422, "The body holds no line; send one JSON object, or one text between quotes, per line.")
     return await _row(front, tenant, row.id)
 
 
-async def _take(spine: Spine, plan: asking.Plan, request: Request) -> int:
-    most, waiting, count = spine.settings.request_max_bytes, [], 0
-    any_model = principal_of(request).may("models", "*/*")
-    async for number, line in parts.split(request.stream(), most):
+async def _same(row: Row[Any], request: Request) -> Row[Any]:
+    """What was uploaded before, if this is the very same. Raises `Problem` 409."""
+    if row.broken_off:
+        raise Problem(409, f"The upload of the run {row.id!r} broke off and it was cancelled; send it as another one.")
+    if not row.sealed:
+        raise Problem(409, f"The run {row.id!r} is being uploaded by somebody else; wait, or cancel it.")
+    digest = parts.digest()
+    async for chunk in request.stream():
+        digest.update(chunk)
+    if row.content_hash is not None and digest.digest() != bytes(row.content_hash):
+        words = f"The run {row.id!r} was made of other lines; choose another id or key."
+        raise Problem(409, words, error=ErrorType.IDEMPOTENCY_CONFLICT)
+    return row
+
+
+async def _take(spine: Spine, plan: asking.Plan, request: Request) -> None:
+    """As many lines at a time as a part takes, and as many bytes."""
+    most, count, size = spine.settings.request_max_bytes, 0, 0
+    waiting: list[bytes] = []
+    digest, any_model = parts.digest(), principal_of(request).may("models", "*/*")
+    async for number, line in parts.split(parts.digested(request.stream(), digest), most):
         waiting.append(asking.uploaded(plan, number, line, most, any_model=any_model))
-        if len(waiting) == parts.MOST:
-            await _add(spine, plan, count, waiting, sealed=False)
-            count, waiting = count + len(waiting), []
+        size += len(waiting[-1])
+        if len(waiting) == parts.MOST or size > parts.MOST_BYTES:
+            await _add(spine, plan, count, waiting)
+            count, size, waiting = count + len(waiting), 0, []
             spine.runs.look()
-    await _add(spine, plan, count, waiting, sealed=True)
-    return count + len(waiting)
+    await _add(spine, plan, count, waiting)
+    if count + len(waiting) == 0:
+        raise Problem(422, "The body holds no line; send one JSON object, or one text between quotes, per line.")
+    if not await _write(spine, lambda conn: write.seal(conn, plan.new.tenant, plan.new.id, digest.digest())):
+        raise _cancelled(plan)
 
 
-async def _add(spine: Spine, plan: asking.Plan, first: int, lines: Iterable[bytes], *, sealed: bool) -> None:
+async def _add(spine: Spine, plan: asking.Plan, first: int, lines: Iterable[bytes]) -> None:
     packed = list(parts.packed(first, lines))
-    if not await _write(spine, lambda conn: write.add(conn, plan.new.tenant, plan.new.id, packed, sealed=sealed)):
-        raise Problem(409, f"The run {plan.new.id!r} takes no more items: it was cancelled.")
+    if not await _write(spine, lambda conn: write.add(conn, plan.new.tenant, plan.new.id, packed)):
+        raise _cancelled(plan)
 
 
-async def _made(spine: Spine, new: write.New) -> tuple[Row[Any], bool]:
+def _cancelled(plan: asking.Plan) -> Problem:
+    return Problem(409, f"The run {plan.new.id!r} takes no more items: it was cancelled.")
+
+
+async def _made(spine: Spine, new: write.New, items: Sequence[write.Part] | None = None) -> tuple[Row[Any], bool]:
     try:
-        found: tuple[Row[Any], bool] = await _write(spine, lambda conn: write.make(conn, new, spine.worker))
+        found: tuple[Row[Any], bool] = await _write(spine, lambda conn: write.make(conn, new, spine.worker, items))
     except write.Conflict as error:
         raise Problem(409, f"{str(error)[:1].upper()}{str(error)[1:]}.", error=ErrorType.IDEMPOTENCY_CONFLICT) from None
     return found
@@ -188,7 +225,7 @@ async def items(front: Front, request: Request) -> Response:
     page = await look_up(front.parts(), lambda conn: read.items(conn, row.id, row.tenant, after, limit, state))
     more = len(page) == limit
     next_ = cursors.cursor_named(list_, 0.0, str(page[-1].pk)) if more else None
-    return json({"items": [collecting.item(each) for each in page], "next": next_})
+    return json({"items": [collecting.item(each) for each in page if collecting.is_item(each)], "next": next_})
 
 
 async def results(front: Front, request: Request) -> Response:
@@ -262,6 +299,8 @@ async def retry(front: Front, request: Request) -> Response:
     row = await _named(front, request, queries.told(request, ("tenant",)))
     if row.ended_at is None:
         raise Problem(409, f"The run {row.id!r} has not ended ({row.status}); retry it when it has.")
+    if row.broken_off:
+        raise Problem(409, f"The upload of the run {row.id!r} broke off, so its last items never came; send it anew.")
     if row.failed + row.stopped == 0:
         raise Problem(409, f"Every item of the run {row.id!r} has succeeded; there is nothing to run again.")
     await _write(spine, lambda conn: write.allow(conn, row.tenant, row.id))
@@ -300,9 +339,10 @@ async def _again(spine: Spine, page: Iterable[Any], who: Principal) -> int:
 
 async def _told(front: Front, row: Row[Any], status: int = 200) -> Response:
     result = await collecting.result(front.parts().database, row)
-    told = telling.shown(row, None, result).model_dump(mode="json")
+    sent = await look_up(front.parts(), lambda conn: deliveries.of_run(conn, row.tenant, row.id))
+    told = telling.shown(row, result, sent).model_dump(mode="json")
     made = json(told, status)
-    made.headers["Location"] = told["items_url"].removesuffix(f"/items?tenant={row.tenant}")
+    made.headers["Location"] = told["items_url"].rpartition("/items?")[0]
     return made
 
 

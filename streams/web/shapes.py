@@ -14,6 +14,6 @@ Refusal = Callable[[str, str, int, Mapping[str, str] | None, Mapping[str, Any] |
 
 def of(path: str) -> Refusal | None:
     """None: the usual one."""
-    if path in openai.PATHS:
+    if path in openai.PATHS or path.startswith(openai.BELOW):
         return openai.refusal
     return messages.refusal if path in messages.PATHS else None

@@ -56,7 +56,6 @@ def test_what_is_no_length_of_time_is_said(told: str) -> None:
         ({"name": "a", "tenant": "t", "admin": True}, "leave the tenant out"),
         ({"name": "a", "admin": "yes"}, "no boolean"),
         ({"name": "a", "lanes": ["fast"]}, "no lane"),
-        ({"name": "a", "models": ["llama"]}, "provider/model"),
         ({"name": "a", "operations": ["two words"]}, "no pattern"),
         ({"name": "a", "operations": "summarize"}, "no list"),
         ({"name": "a", "operations": ["x"] * 101}, "too many"),

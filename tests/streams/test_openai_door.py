@@ -88,7 +88,7 @@ async def test_an_answer_is_published_only_where_a_setting_says_so(tmp_path: Pat
             await api.post("/v1/embeddings", json={"model": "fake-embed", "input": "x"})
             found.append(await published(spine))
     quiet, loud = found
-    assert quiet.keys() == {"genai.usage"}  # no text, in no topic
+    assert quiet.keys() == {"genai.usage", "genai.prompts"}  # no text, in no topic
     assert (loud["genai.results"], loud["genai.usage"]) == (4, quiet["genai.usage"])
 
 
@@ -238,7 +238,7 @@ async def test_what_a_model_cannot_do_is_named(api: httpx.AsyncClient) -> None:
     picture = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]
     reply = await api.post(CHAT, json=chat(picture, model="fake-embed"))
     error = reply.json()["error"]
-    assert (reply.status_code, error["param"], error["code"]) == (400, "messages", "unsupported_parameter")
+    assert (reply.status_code, error["param"], error["code"]) == (400, "model", "unsupported_parameter")
 
 
 async def test_bad_input_leaves_nothing_behind(api: httpx.AsyncClient, parts: tuple[Front, Spine]) -> None:

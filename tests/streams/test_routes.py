@@ -99,23 +99,26 @@ def test_an_answer_is_shared_by_the_model_that_gives_it_and_not_by_the_name(tmp_
     assert prints[0] == prints[1] != prints[2]
 
 
-CANNOT: list[tuple[dict[str, Any], dict[str, Any], str, list[str]]] = [
-    ({"prompt": "Hi.", "logprobs": 2}, {"model": "plain"}, "`fake/fake`: it cannot do `logprobs`", ["logprobs"]),
-    ({"prompt": "Hi.", "logprobs": 2}, {"model": "fake/fake"}, "`fake` cannot do `logprobs`", ["logprobs"]),
-    ({"prompt": "Hi.", "params": {"top_k": 3}}, {}, "`fake` cannot do `top_k`", ["top_k"]),
+TINY = "local/smollm2-135m"
+CALLS = {"prompt": "Hi.", "tools": [{"type": "function", "function": {"name": "f"}}]}
+WITH_TINY = f"{ROUTES}  tiny: {TINY}\n"
+CANNOT: list[tuple[dict[str, Any], dict[str, Any], str, list[str], str]] = [
+    (CALLS, {"model": "tiny"}, f"`{TINY}`: it cannot do `tools`", ["tools"], TINY),
+    (CALLS, {"model": TINY}, "`smollm2-135m` cannot do `tools`", ["tools"], TINY),
+    ({"prompt": "Hi."}, {"model": "fake/fake-embed"}, "`fake-embed` cannot do `chat`", ["chat"], "fake/fake-embed"),
 ]
 
 
-@pytest.mark.parametrize(("input_", "options", "words", "fields"), CANNOT)
+@pytest.mark.parametrize(("input_", "options", "words", "fields", "model"), CANNOT)
 def test_what_no_model_can_do_is_refused_before_it_is_queued(
-    tmp_path: Path, input_: dict[str, Any], options: dict[str, Any], words: str, fields: list[str]
+    tmp_path: Path, input_: dict[str, Any], options: dict[str, Any], words: str, fields: list[str], model: str
 ) -> None:
-    failure = decoded(using(tmp_path), input=input_, options=options).failure
+    failure = decoded(using(tmp_path, WITH_TINY), input=input_, options=options).failure
     assert failure is not None
     assert (failure.type, failure.details["fields"], failure.details["models"]) == (
         "invalid_request",
         fields,
-        ["fake/fake"],
+        [model],
     )
     assert words in failure.message
 
@@ -344,17 +347,21 @@ async def test_explained_as_it_would_be_decided_and_nothing_is_kept(tmp_path: Pa
 EXPLAINED: list[tuple[dict[str, Any], str | None, str | None]] = [
     ({"prompt": "Hi."}, "fake/fake", None),
     ({"prompt": "Hi.", "options": {"model": "ollama/x"}}, "ollama/x", None),
-    ({"prompt": "Hi.", "logprobs": 1, "options": {"model": "plain"}}, None, "cannot do `logprobs`"),
-    ({"prompt": "Hi.", "logprobs": 1, "options": {"model": "fake/x"}}, None, "`x` cannot do `logprobs`"),
+    ({**CALLS, "options": {"model": "tiny"}}, None, "cannot do `tools`"),
+    ({**CALLS, "options": {"model": TINY}}, None, "`smollm2-135m` cannot do `tools`"),
     ({"prompt": "Hi.", "options": {"provider": "x"}}, None, "provider 'x' is not known"),
     ({"prompt": 5}, None, "`input.prompt`"),
     ({"prompt": "Hi.", "options": []}, None, "`options`"),
-    ({"operation": "embed", "texts": ["a"], "dimensions": 3}, None, "cannot do `dimensions`"),
+    (
+        {"operation": "embed", "texts": ["a"], "dimensions": 3, "options": {"model": "local/all-minilm-l6-v2"}},
+        None,
+        "cannot do `dimensions`",
+    ),
 ]
 
 
 async def test_what_would_be_refused_is_explained_too(tmp_path: Path) -> None:
-    async with opened(using(tmp_path)) as (front, _), client(front) as api:
+    async with opened(using(tmp_path, WITH_TINY)) as (front, _), client(front) as api:
         for body, taken, words in EXPLAINED:
             found = (await api.post("/v1/routes/explain", json=body)).json()
             assert (found["taken"], found["error"] is None) == (taken, words is None), body

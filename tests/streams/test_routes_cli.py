@@ -56,9 +56,12 @@ def test_where_a_request_would_go(file: Path) -> None:
     keyed = [json.loads(run("explain", "ab", "--key", "user-7", "--json")[1])["arm"] for _ in range(3)]
     assert len(set(keyed)) == 1
     code, told = run(
-        "explain", "fake/x", "--body", '{"prompt": "a", "tools": [{"type": "function", "function": {"name": "f"}}]}'
+        "explain",
+        "local/smollm2-135m",
+        "--body",
+        '{"prompt": "a", "tools": [{"type": "function", "function": {"name": "f"}}]}',
     )
-    assert (code, "`x` cannot do `tools`" in told) == (1, True)
+    assert (code, "`smollm2-135m` cannot do `tools`" in told) == (1, True)
 
 
 def test_what_is_asked_wrongly_is_said(file: Path) -> None:

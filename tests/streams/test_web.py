@@ -132,7 +132,12 @@ LARGE = orjson.dumps({"content": "x" * 5000})
         (b'{"content": "  "}', 422, "invalid_request", "blank"),
         (b'{"content": 7}', 422, "invalid_request", "string"),
         (b'{"content": "x", "max_sentences": 0}', 422, "invalid_request", "greater than or equal to 1"),
-        (b'{"content": "x", "options": {"provider": "zz"}}', 422, "invalid_request", "known are fake, local, ollama"),
+        (
+            b'{"content": "x", "options": {"provider": "zz"}}',
+            422,
+            "invalid_request",
+            "known are anthropic, bedrock, fake",
+        ),
         (b'{"content": "x", "options": {"model": "zz"}}', 404, "model_not_found", "fake"),
         (b'{"content": "x", "options": 3}', 422, "invalid_request", "options"),
         (b'{"content": "x", "id": "a\\u0001b"}', 422, "invalid_request", "`id`"),

@@ -1,7 +1,9 @@
 """Prompts and runs behind keys of two tenants, and of one that is for little."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,12 +64,51 @@ async def test_another_tenants_runs_are_unknown(door: Door) -> None:
     assert (seen, orders[0], listed, named.status_code) == ([404] * 8, 404, [], 403)
 
 
-def _rows(conn):
+def _rows(conn: Any) -> Any:
     from sqlalchemy import select
 
     from store.tables import requests
 
     return conn.execute(select(requests.c.key_id)).all()
+
+
+def _line(custom_id: str, model: str) -> str:
+    body = {"model": model, "messages": [{"role": "user", "content": "x"}]}
+    return json.dumps({"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body})
+
+
+async def test_another_tenants_files_and_batches_are_unknown_and_a_key_is_for_its_models(door: Door) -> None:
+    (a, id_), (b, _) = await made(door[1], tenant="a", models=["fake/fake"]), await made(door[1], tenant="b")
+    async with bearing(door[0], a) as one, bearing(door[0], b) as other:
+        lines = f"{_line('mine', 'fake')}\n{_line('not mine', 'fake/other')}".encode()
+        form: dict[str, Any] = {"data": {"purpose": "batch"}, "files": {"file": ("in.jsonl", lines)}}
+        file = (await one.post("/v1/files", **form)).json()["id"]
+        order = {"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+        batch = (await one.post("/v1/batches", json=order)).json()["id"]
+        await one.get(f"/v1/runs/{batch}?wait=20")
+        done = (await one.get(f"/v1/batches/{batch}")).json()
+        errors = (await one.get(f"/v1/files/{done['error_file_id']}/content")).json()
+        seen = [
+            (await other.request(method, path)).status_code
+            for method, path in [
+                *(
+                    ("GET", f"/v1/files/{id_}{rest}")
+                    for id_ in (file, done["output_file_id"])
+                    for rest in ("", "/content")
+                ),
+                ("DELETE", f"/v1/files/{file}"),
+                ("GET", f"/v1/batches/{batch}"),
+                ("POST", f"/v1/batches/{batch}/cancel"),
+            ]
+        ]
+        made_of = (await other.post("/v1/batches", json=order)).status_code
+        listed = [(await other.get(path)).json()["data"] for path in ("/v1/files", "/v1/batches")]
+        named = await other.get("/v1/files", headers={"x-genai-tenant": "a"})
+    assert {row.key_id for row in await door[1].database.read(_rows)} == {id_}
+    assert done["request_counts"] == {"total": 2, "completed": 1, "failed": 1}
+    assert errors["custom_id"] == "not mine"
+    assert "not for the model" in errors["response"]["body"]["error"]["message"]
+    assert (seen, made_of, listed, named.status_code) == ([404] * 7, 404, [[], []], 403)
 
 
 async def test_a_run_is_held_against_what_its_key_is_for(door: Door) -> None:

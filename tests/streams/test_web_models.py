@@ -49,7 +49,7 @@ async def test_nodes_of_ollama_are_asked_one_by_one(tmp_path: Path) -> None:
         told = (await listed(tmp_path, ollama_url=f"{server.url},{NOBODY}")).json()
     found = {each["id"]: each for each in told["data"] if each["owned_by"] == "ollama"}
     assert {name: (each["kind"], each["loaded"]) for name, each in found.items()} == {
-        "ollama/llama3.2:latest": (None, True),  # the double tells no family
+        "ollama/llama3.2:latest": ("chat", True),
         "ollama/nomic-embed-text:latest": ("embed", True),
     }
     (why,) = [each["why"] for each in told["providers"] if each["name"] == "ollama"]
@@ -83,7 +83,7 @@ async def test_every_id_can_be_named_as_a_model_and_a_route_is_one(tmp_path: Pat
     (route,) = [each for each in data if each["owned_by"] == "route"]  # nobody answers behind the other one
     assert (route["id"], route["targets"]) == ("fake", ["local/smollm2-135m"])
     can = next(each["can"] for each in data if each["id"] == "fake/fake")
-    assert (can["response_format"], can["tools"]) == (True, False)
+    assert (can["response_format"], can["tools"]) == (True, True)
 
 
 class Broken:

@@ -42,7 +42,7 @@ _HELD = {
     "/v1/requests/{request_id:path}/retry",
     "/v1/requests/{request_id:path}/drop",
     "/v1/runs/{run_id:path}/cancel",
-    *(path for path in rules() if "/runs" in path or path.startswith("/v1/prompts")),
+    *(path for path in rules() if "/runs" in path or path.startswith(("/v1/prompts", "/v1/files", "/v1/batches"))),
 }
 """Tried with keys of two tenants in `test_web_keys.py` and `test_web_keys_more.py`; who adds a route tries it there too."""
 
@@ -73,6 +73,8 @@ def _called(path: str) -> Iterator[tuple[str, str]]:
         "request_id:path",
         "run_id:path",
         "run_id",
+        "file_id",
+        "batch_id",
         "prompt",
         "version",
         "label",

@@ -172,3 +172,47 @@ EMBEDDINGS = _described(
     },
     streams=False,
 )
+
+UPLOAD: dict[str, Any] = {
+    "parameters": [_TENANT],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["purpose", "file"],
+                    "properties": {
+                        "purpose": {"type": "string", "enum": ["batch"]},
+                        "file": {"type": "string", "format": "binary", "description": "JSON Lines, a request a line."},
+                    },
+                }
+            }
+        },
+    },
+    "responses": {"200": {"description": "The file."}, "4XX": REFUSAL},
+}
+BATCH: dict[str, Any] = {
+    "parameters": [_TENANT],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["input_file_id", "endpoint", "completion_window"],
+                    "properties": {
+                        "input_file_id": {"type": "string"},
+                        "endpoint": {
+                            "type": "string",
+                            "enum": ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"],
+                        },
+                        "completion_window": {"type": "string", "enum": ["24h"]},
+                        "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
+                    },
+                }
+            }
+        },
+    },
+    "responses": {"200": {"description": "The batch."}, "4XX": REFUSAL},
+}

@@ -32,6 +32,8 @@ from streams.web.problems import Problem, unavailable
 
 LANE, TENANT = "x-genai-lane", "x-genai-tenant"
 REQUEST_ID, COST, CACHE = "x-genai-request-id", "x-genai-cost-usd", "x-genai-cache"
+_PARAMS = {"image_url": "messages", "chat": "model", "embed": "model"}
+"""Where a wish stands in the body."""
 _TRACES = ("traceparent", "tracestate")
 _ONCE = {"x-should-retry": "false"}
 """OpenAI's clients ask again by themselves; what was tried and failed here has been tried as often as it may."""
@@ -233,7 +235,7 @@ def _told(taking: Taking, word: str, words: str, details: Mapping[str, Any]) -> 
     if word == ErrorType.MODEL_NOT_FOUND and "Did you mean" not in words:
         words += naming.near(taking.asked.model, details.get("models", ()))
     if fields := details.get("fields"):
-        named = "messages" if fields[0] == "image_url" else fields[0]
+        named = _PARAMS.get(fields[0], fields[0])
         more = {"param": named, "code": "unsupported_parameter"}
     headers = {REQUEST_ID: taking.id, **_ONCE}
     return Problem(shape.status_of(word), words, error=ErrorType(word), headers=headers, **more)

@@ -8,7 +8,9 @@ from starlette.responses import Response
 
 from schemas.errors import ErrorType
 
-PATHS = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings"})
+PATHS = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/files", "/v1/batches"})
+BELOW = ("/v1/files/", "/v1/batches/")
+"""And all paths below these."""
 
 _BY_WORD: Mapping[str, tuple[int, str, str | None]] = {
     ErrorType.INVALID_REQUEST: (400, "invalid_request_error", None),
