@@ -9,7 +9,7 @@ A test holds the files against what this makes.
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
 from pathlib import Path
 
 from scripts.shipped import ROOT
@@ -36,35 +36,40 @@ SYNC = (
 """From `_async` to `_sync`, in this order."""
 
 
-def files() -> Iterator[tuple[Path, str]]:
+def files() -> dict[Path, str]:
     """Each file that is made, and what it holds."""
+    made = {}
     for source in sorted((ROOT / "schemas").glob("*.py")):
         text = _ROOM.sub(r"\1\2 genai_spine_client.schemas", source.read_text(encoding="utf-8"))
-        yield PACKAGE / "schemas" / source.name, _tidy(_MADE.format(source=f"schemas/{source.name}") + text)
+        made[PACKAGE / "schemas" / source.name] = _MADE.format(source=f"schemas/{source.name}") + text
     for source in sorted((PACKAGE / "_async").glob("*.py")):
         text = source.read_text(encoding="utf-8")
         for pattern, plain in SYNC:
             text = re.sub(pattern, plain, text, flags=re.MULTILINE)
-        yield PACKAGE / "_sync" / source.name, _tidy(_MADE.format(source=f"_async/{source.name}") + text)
+        made[PACKAGE / "_sync" / source.name] = _MADE.format(source=f"_async/{source.name}") + text
+    return _tidy(made)
 
 
-def _tidy(text: str) -> str:
+def _tidy(made: dict[Path, str]) -> dict[Path, str]:
     """As the linter wants it: other names are sorted and wrapped elsewhere."""
-    for command in (["check", "--select", "I", "--fix-only"], ["format"]):
-        text = subprocess.run(  # noqa: S603 - our own linter
-            [sys.executable, "-m", "ruff", *command, "--quiet", "--stdin-filename", PACKAGE / "made.py", "-"],
-            input=text,
-            capture_output=True,
-            text=True,
-            check=True,
-            cwd=ROOT,
-        ).stdout
-    return text
+    config = ROOT / "pyproject.toml"
+    with tempfile.TemporaryDirectory() as folder:
+        there = {path: Path(folder) / path.relative_to(PACKAGE) for path in made}
+        for path, copy in there.items():
+            copy.parent.mkdir(exist_ok=True)
+            copy.write_text(made[path], encoding="utf-8")
+        for command in (["check", "--select", "I", "--fix-only"], ["format"]):
+            subprocess.run(  # noqa: S603 - our own linter
+                [sys.executable, "-m", "ruff", *command, "--quiet", "--no-cache", "--config", config, folder],
+                check=True,
+                cwd=ROOT,
+            )
+        return {path: copy.read_text(encoding="utf-8") for path, copy in there.items()}
 
 
 def main() -> None:
     """Write what differs, and take away what nothing makes any more."""
-    made = dict(files())
+    made = files()
     for folder in {path.parent for path in made}:
         folder.mkdir(exist_ok=True)
         for path in set(folder.glob("*.py")) - made.keys():

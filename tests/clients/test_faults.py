@@ -1,6 +1,5 @@
 """What a caller meets on the way: full doors, servers that are away, answers that break off. And the table of decisions."""
 
-import asyncio
 import json
 import math
 from collections.abc import AsyncIterator, Callable
@@ -10,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from genai_spine_client import AsyncGenAIClient, Retries, errors, sse
+from genai_spine_client import AsyncGenAIClient, Retries, errors, kafka, sse
 from genai_spine_client.errors import Refusal, TooManyRequests, Unavailable, Unreachable
 from genai_spine_client.retries import Again
 from streams.app import Spine
@@ -100,6 +99,32 @@ def test_a_refusal_keeps_the_servers_words(status: int, body: Any, kind: str, ty
         "r1",
         status,
     )
+
+
+async def test_an_error_type_of_a_newer_server_is_told_as_it_came() -> None:
+    error = {"type": "moon_phase", "message": "Full.", "details": {"phase": 4}}
+    times = {"requested_at": "2026-11-21T10:00:00Z", "completed_at": "2026-11-21T10:00:01Z"}
+    told = {
+        "id": "a",
+        "operation": "summarize",
+        "tenant": "t",
+        "status": "failed",
+        "error": error,
+        "usage": {},
+        **times,
+    }
+    item = {"index": 0, "id": "r/0", "status": "failed", "error": error}
+    transport, _ = scripted(
+        lambda _: httpx.Response(500, json=told), lambda _: httpx.Response(200, json={"items": [item], "next": None})
+    )
+    async with AsyncGenAIClient("http://spine", transport=transport) as client:
+        with pytest.raises(errors.Failed, match="Full") as raised:
+            await client.summarize(TEXT)
+        (found,) = [each async for each in client.runs.iter_items("r")]
+    assert (raised.value.type, raised.value.details["phase"]) == ("moon_phase", 4)
+    assert found.error is not None and found.error.details["newer_type"] == "moon_phase"
+    read = kafka._result(json.dumps(told).encode())
+    assert read is not None and read.error == raised.value.result.error
 
 
 Reply = Callable[[httpx.Request], httpx.Response]
@@ -239,11 +264,10 @@ async def test_a_run_whose_answer_breaks_off_is_one_run(breaking: Callable[[str,
 
 async def test_a_stream_of_events_that_breaks_off_is_gone_on_with(breaking: Callable[[str, int], Any]) -> None:
     client = await breaking("/v1/requests/slow/events", 1)
-    asked = asyncio.create_task(client.summarize(f"{TEXT} [fake:sleep:0.5]", id="slow"))
-    await asyncio.sleep(0.2)
+    with pytest.raises(errors.TimedOut):
+        await client.summarize(f"{TEXT} [fake:sleep:0.5]", id="slow", timeout=0.1)
     kinds = [event.event async for event in client.requests.events("slow")]
     assert kinds[-1] == "result"
-    await asked
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ TEXT = "The ferry Aurora was late on Friday. Fog lay over Bergen."
 
 def test_what_is_shared_is_as_it_is_made() -> None:
     """The models are those of `schemas/`, and what does not await is made from what does."""
-    files = dict(made.files())
+    files = made.files()
     kept = {path: path.read_text(encoding="utf-8") for path in files if path.exists()}
     strays = {path for folder in {path.parent for path in files} for path in folder.glob("*.py")} - files.keys()
     assert (kept, strays) == (files, set()), "run `python -m scripts.client`"

@@ -1,5 +1,6 @@
 """What an operation comes back with: its output, typed, and all that the server says about it."""
 
+import json
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -52,11 +53,6 @@ def result_or_standing(reply: httpx.Response) -> Result | Standing:
     return _model(body, Standing) if unfinished else _model(body, Result)
 
 
-def reads(model: type[M]) -> "Reader[M]":
-    """A reader of one model."""
-    return Reader(model)
-
-
 @dataclass(frozen=True, slots=True)
 class Reader(Generic[M]):
     """Reads an answer's body as a model. Raises `Unreadable`."""
@@ -70,8 +66,8 @@ class Reader(Generic[M]):
 def line(text: str, model: type[M]) -> M:
     """One line of JSON Lines, or one event's data. Raises `Unreadable`."""
     try:
-        return model.model_validate_json(text)
-    except ValidationError as error:
+        return model.model_validate(errors.known(json.loads(text)))
+    except ValueError as error:
         raise errors.Unreadable(f"A line is no {model.__name__}: {error}") from error
 
 
@@ -84,6 +80,6 @@ def _json(reply: httpx.Response) -> Any:
 
 def _model(body: Any, model: type[M]) -> M:
     try:
-        return model.model_validate(body)
+        return model.model_validate(errors.known(body))
     except ValidationError as error:
         raise errors.Unreadable(f"The answer is no {model.__name__}; is the server newer? {error}") from error

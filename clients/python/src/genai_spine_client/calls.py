@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel
 
-from genai_spine_client.answers import reads, result_or_standing
+from genai_spine_client.answers import Reader, result_or_standing
 from genai_spine_client.retries import Again
 from genai_spine_client.schemas import answers as told
 from genai_spine_client.schemas.request import Options
@@ -120,47 +120,47 @@ def one_request(id_: str, tenant: str | None, operation: str | None) -> Call[Res
 
 def requests(**filters: Any) -> Call[told.RequestPage]:
     """A page of requests, newest first."""
-    return Call("GET", "/v1/requests", reads(told.RequestPage), given(filters))
+    return Call("GET", "/v1/requests", Reader(told.RequestPage), given(filters))
 
 
 def cancel_request(id_: str, tenant: str | None, operation: str | None) -> Call[told.Cancelled]:
     """Asking again is harmless."""
     query = given({"tenant": tenant, "operation": operation})
-    return Call("POST", f"/v1/requests/{quoted(id_)}/cancel", reads(told.Cancelled), query)
+    return Call("POST", f"/v1/requests/{quoted(id_)}/cancel", Reader(told.Cancelled), query)
 
 
 def new_run(body: Mapping[str, Any], wait_s: float) -> Call[Run]:
     """Submitted once, however often: its idempotency key sees to that."""
     made = given(body)
     made.setdefault("idempotency_key", f"client-{newquoted()}")
-    return Call("POST", "/v1/runs", reads(Run), {"wait": wait_s} if wait_s else {}, made, wait_s=wait_s)
+    return Call("POST", "/v1/runs", Reader(Run), {"wait": wait_s} if wait_s else {}, made, wait_s=wait_s)
 
 
 def one_run(id_: str, tenant: str | None, wait_s: float = 0.0) -> Call[Run]:
     """How it stands, after so many seconds at most."""
     query = given({"tenant": tenant, "wait": round(wait_s, 3) or None})
-    return Call("GET", f"/v1/runs/{quoted(id_)}", reads(Run), query, wait_s=wait_s)
+    return Call("GET", f"/v1/runs/{quoted(id_)}", Reader(Run), query, wait_s=wait_s)
 
 
 def runs(**filters: Any) -> Call[told.RunPage]:
     """A page of runs, newest first."""
-    return Call("GET", "/v1/runs", reads(told.RunPage), given(filters))
+    return Call("GET", "/v1/runs", Reader(told.RunPage), given(filters))
 
 
 def items(id_: str, **filters: Any) -> Call[told.ItemPage]:
     """A page of its items, in the order of the input."""
-    return Call("GET", f"/v1/runs/{quoted(id_)}/items", reads(told.ItemPage), given(filters))
+    return Call("GET", f"/v1/runs/{quoted(id_)}/items", Reader(told.ItemPage), given(filters))
 
 
 def cancel_run(id_: str, tenant: str | None) -> Call[told.RunCancelled]:
     """One flag; asking again is harmless."""
-    return Call("POST", f"/v1/runs/{quoted(id_)}/cancel", reads(told.RunCancelled), given({"tenant": tenant}))
+    return Call("POST", f"/v1/runs/{quoted(id_)}/cancel", Reader(told.RunCancelled), given({"tenant": tenant}))
 
 
 def retry_run(id_: str, tenant: str | None) -> Call[told.RunRetried]:
     """Only what did not succeed. Asked twice, the second is told that it has not ended."""
     return Call(
-        "POST", f"/v1/runs/{quoted(id_)}/retry", reads(told.RunRetried), given({"tenant": tenant}), again=Again.UNTAKEN
+        "POST", f"/v1/runs/{quoted(id_)}/retry", Reader(told.RunRetried), given({"tenant": tenant}), again=Again.UNTAKEN
     )
 
 
@@ -182,7 +182,7 @@ def prompt(
     return Call(
         method,
         path,
-        reads(model),
+        Reader(model),
         given(query or {}),
         None if body is None else given(body),
         headers,
@@ -192,17 +192,17 @@ def prompt(
 
 def usage(**filters: Any) -> Call[told.Usage]:
     """Every call that ended, grouped."""
-    return Call("GET", "/v1/usage", reads(told.Usage), given(filters))
+    return Call("GET", "/v1/usage", Reader(told.Usage), given(filters))
 
 
 def costs(**filters: Any) -> Call[told.Costs]:
     """The days' costs."""
-    return Call("GET", "/v1/costs", reads(told.Costs), given(filters))
+    return Call("GET", "/v1/costs", Reader(told.Costs), given(filters))
 
 
 def models() -> Call[told.ModelList]:
     """What can be called now."""
-    return Call("GET", "/v1/models", reads(told.ModelList))
+    return Call("GET", "/v1/models", Reader(told.ModelList))
 
 
 def quoted(id_: str) -> str:

@@ -31,7 +31,10 @@ from typing import Any
 import httpx
 from pydantic import ValidationError
 
+from genai_spine_client.schemas.errors import ErrorType
 from genai_spine_client.schemas.result import Result, Status
+
+NEWER = "newer_type"
 
 
 class GenAIError(Exception):
@@ -139,9 +142,9 @@ class NoAnswer(GenAIError):
         error = result.error
         super().__init__(f"{result.status}: {error.message}" if error is not None else str(result.status.value))
         self.result = result
-        self.type: str = result.status.value if error is None else error.type.value
         self.message = "" if error is None else error.message
         self.details: Mapping[str, Any] = {} if error is None else error.details
+        self.type: str = result.status.value if error is None else self.details.get(NEWER, error.type.value)
         self.request_id = result.id
 
 
@@ -179,6 +182,17 @@ _ENDS: Mapping[Status, type[NoAnswer]] = {
 }
 
 
+def known(body: Any) -> Any:
+    """Error types may be added: one of a newer server is read as `internal`, and stands in `details` as it came."""
+    if not isinstance(body, dict):
+        return body
+    error, items = body.get("error"), body.get("items")
+    if isinstance(error, dict) and isinstance(error.get("type"), str) and error["type"] not in set(ErrorType):
+        details = {**(error.get("details") or {}), NEWER: error["type"]}
+        body = body | {"error": error | {"type": ErrorType.INTERNAL.value, "details": details}}
+    return body | {"items": [known(item) for item in items]} if isinstance(items, list) else body
+
+
 def of_result(result: Result) -> NoAnswer | None:
     """What a result without an answer raises; None: it has one."""
     kind = _ENDS.get(result.status)
@@ -190,7 +204,7 @@ def of_reply(reply: httpx.Response) -> GenAIError:
     body = _object(reply)
     if {"operation", "requested_at", "usage"} <= body.keys():
         try:
-            ended = of_result(Result.model_validate(body))
+            ended = of_result(Result.model_validate(known(body)))
         except ValidationError:
             ended = None
         if ended is not None:

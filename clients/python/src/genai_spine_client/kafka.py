@@ -14,7 +14,6 @@ from typing import Any, Self, Unpack
 
 import aiokafka
 from aiokafka.errors import CommitFailedError, KafkaError
-from pydantic import ValidationError
 
 from genai_spine_client import calls, errors
 from genai_spine_client.calls import Asking
@@ -273,6 +272,6 @@ def _looked_at(future: asyncio.Future[Result]) -> None:
 def _result(value: bytes | None) -> Result | None:
     """None: no result; a newer server may write what this client cannot read."""
     try:
-        return Result.model_validate_json(value or b"")
-    except ValidationError:
+        return Result.model_validate(errors.known(json.loads(value or b"")))
+    except ValueError:
         return None

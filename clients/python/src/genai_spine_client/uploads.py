@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 Item = str | Mapping[str, Any]
 """A text, or an object of input fields."""
@@ -18,8 +18,8 @@ def chunks(source: Source) -> Iterator[bytes]:
     if isinstance(source, Path):
         with source.open("rb") as file:
             yield from _read(file)
-    elif isinstance(source, IO) or hasattr(source, "read"):
-        yield from _read(source)  # type: ignore[arg-type]
+    elif hasattr(source, "read"):
+        yield from _read(cast(IO[bytes], source))
     else:
         waiting = bytearray()
         for item in source:

@@ -61,7 +61,9 @@ class AsyncGenAIClient(AsyncOperations):
         reading stops the call. Raises `BrokenOff` where it ends early.
         """
         body = calls.given({"messages": list(messages), "model": model, "stream": True, **wishes})
-        call = calls.Call("POST", "/v1/chat/completions", answers.reads(told.ChatChunk), body=body, again=Again.UNTAKEN)
+        call = calls.Call(
+            "POST", "/v1/chat/completions", answers.Reader(told.ChatChunk), body=body, again=Again.UNTAKEN
+        )
         reader = sse.Reader()
         async with aclosing(self._transport.lines(call)) as lines:
             async for line in lines:

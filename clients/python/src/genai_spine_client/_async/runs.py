@@ -76,7 +76,7 @@ class AsyncRuns:
         """
         query = {"name": name, "kind": "workflow", "priority": priority, "lane": lane, "tenant": tenant, "id": id}
         query |= {"idempotency_key": idempotency_key, "model": model, "provider": provider}
-        call = calls.Call("POST", "/v1/runs", answers.reads(Run), calls.given(query))
+        call = calls.Call("POST", "/v1/runs", answers.Reader(Run), calls.given(query))
         return await self._transport.send(call, chunks_async(source))
 
     async def get(self, run_id: str, *, tenant: str | None = None) -> Run:
@@ -129,7 +129,10 @@ class AsyncRuns:
     async def results(self, run_id: str, *, tenant: str | None = None) -> AsyncGenerator[told.Item, None]:
         """All items in one stream, in the order of the input."""
         call = calls.Call(
-            "GET", f"/v1/runs/{calls.quoted(run_id)}/results", answers.reads(told.Item), calls.given({"tenant": tenant})
+            "GET",
+            f"/v1/runs/{calls.quoted(run_id)}/results",
+            answers.Reader(told.Item),
+            calls.given({"tenant": tenant}),
         )
         async with aclosing(self._transport.lines(call)) as lines:
             async for line in lines:
@@ -139,7 +142,7 @@ class AsyncRuns:
     async def events(self, run_id: str, *, tenant: str | None = None) -> AsyncGenerator[Run, None]:
         """How it stands whenever that changes, until it has ended."""
         call = calls.Call(
-            "GET", f"/v1/runs/{calls.quoted(run_id)}/events", answers.reads(Run), calls.given({"tenant": tenant})
+            "GET", f"/v1/runs/{calls.quoted(run_id)}/events", answers.Reader(Run), calls.given({"tenant": tenant})
         )
         async with aclosing(self._transport.events(call, "end")) as events:
             async for event in events:

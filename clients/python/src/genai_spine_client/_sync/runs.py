@@ -76,7 +76,7 @@ class Runs:
         """
         query = {"name": name, "kind": "workflow", "priority": priority, "lane": lane, "tenant": tenant, "id": id}
         query |= {"idempotency_key": idempotency_key, "model": model, "provider": provider}
-        call = calls.Call("POST", "/v1/runs", answers.reads(Run), calls.given(query))
+        call = calls.Call("POST", "/v1/runs", answers.Reader(Run), calls.given(query))
         return self._transport.send(call, chunks(source))
 
     def get(self, run_id: str, *, tenant: str | None = None) -> Run:
@@ -125,7 +125,10 @@ class Runs:
     def results(self, run_id: str, *, tenant: str | None = None) -> Generator[told.Item, None, None]:
         """All items in one stream, in the order of the input."""
         call = calls.Call(
-            "GET", f"/v1/runs/{calls.quoted(run_id)}/results", answers.reads(told.Item), calls.given({"tenant": tenant})
+            "GET",
+            f"/v1/runs/{calls.quoted(run_id)}/results",
+            answers.Reader(told.Item),
+            calls.given({"tenant": tenant}),
         )
         with closing(self._transport.lines(call)) as lines:
             for line in lines:
@@ -135,7 +138,7 @@ class Runs:
     def events(self, run_id: str, *, tenant: str | None = None) -> Generator[Run, None, None]:
         """How it stands whenever that changes, until it has ended."""
         call = calls.Call(
-            "GET", f"/v1/runs/{calls.quoted(run_id)}/events", answers.reads(Run), calls.given({"tenant": tenant})
+            "GET", f"/v1/runs/{calls.quoted(run_id)}/events", answers.Reader(Run), calls.given({"tenant": tenant})
         )
         with closing(self._transport.events(call, "end")) as events:
             for event in events:
