@@ -14,7 +14,7 @@ import aiohttp
 from rich.console import Console
 
 from bench import ground, report
-from bench.doors import DIRECT, LITELLM, PATH, STREAMS, UPSTREAM, Door, installed, opened
+from bench.doors import CHAT, DIRECT, LITELLM, Door, installed, opened
 from bench.ground import Ground
 from bench.ledger import servers
 from bench.report import Line, Report, at_least, at_most, percentile, ratios
@@ -138,25 +138,21 @@ async def measure(where: Ground, databases: Sequence[str], *, rounds: int, secon
     found: Figures = defaultdict(list)
     arguments = ["-m", "bench.openai_double", str(LATENCY_S), str(TOKENS_PER_S)]
     with ground.process(arguments, where.environment(), where.folder / "openai.log") as (_, double):
-        with ground.double(where, LATENCY_S) as ollama:
-            for side in sides * rounds:
-                database = await ground.fresh_database(where, side) if side in databases else None
-                ours = double if UPSTREAM == "openai" else ollama
-                with opened(side, where.folder, double, ours, database) as door:
-                    for work in _works(door, seconds):
-                        await work(found)
-    return Report("door", f"{PATH} against {LATENCY_S * 1000:.0f} ms", _lines(sides, databases, found), _notes(sides))
+        for side in sides * rounds:
+            database = await ground.fresh_database(where, side) if side in databases else None
+            with opened(side, where.folder, double, database) as door:
+                for work in _works(door, seconds):
+                    await work(found)
+    return Report("door", f"{CHAT} against {LATENCY_S * 1000:.0f} ms", _lines(sides, databases, found), _notes(sides))
 
 
 def _works(door: Door, seconds: float) -> list[Callable[[Figures], Awaitable[None]]]:
-    works: list[Callable[[Figures], Awaitable[None]]] = [
+    return [
         lambda found: steady(door, seconds, found),
         lambda found: closed(door, seconds, found),
+        lambda found: first(door, int(4 * seconds), found),
+        lambda found: streams(door, min(STREAM_S, seconds), found),
     ]
-    if STREAMS or door.path != PATH:
-        works.append(lambda found: first(door, int(4 * seconds), found))
-        works.append(lambda found: streams(door, min(STREAM_S, seconds), found))
-    return works
 
 
 def _lines(sides: Sequence[str], databases: Sequence[str], found: Figures) -> list[Line]:
@@ -189,11 +185,9 @@ def _added(side: str, figure: str, found: Figures, name: str, goal: float, *, ou
 
 
 def _notes(sides: Sequence[str]) -> list[str]:
-    notes = ["Ours keeps its ledger and asks for a key; the peers keep none."]
-    if not STREAMS:
-        notes.append(f"{PATH} does not stream: those rows are the peers' only.")
-    return notes + [
-        f"{name} is not installed: see bench/peers/README.md." for name in (LITELLM, "portkey") if name not in sides
+    return [
+        "Ours keeps its ledger, asks for a key and reserves of a budget; the peers do none of that.",
+        *(f"{name} is not installed: see bench/peers/README.md." for name in (LITELLM, "portkey") if name not in sides),
     ]
 
 

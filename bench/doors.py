@@ -21,17 +21,12 @@ import orjson
 import psutil
 
 from bench.openai_double import MODEL
-from providers import PROVIDERS
 
-PATH = "/v1/complete"
-"""Ours. `/v1/chat/completions` streams as well."""
 DIRECT, LITELLM, PORTKEY = "direct", "litellm", "portkey"
 PEERS = Path(__file__).parent / "peers"
 KEY = "bench-key"
 CHAT = "/v1/chat/completions"
-STREAMS = PATH == CHAT
-UPSTREAM = "openai" if "openai" in PROVIDERS else "fake"
-"""Our provider; the double speaks both of their formats, as two processes."""
+TENANT = "bench"
 SLOTS = 512
 _START_S = 90.0
 
@@ -54,10 +49,8 @@ class Door:
     def body(self, content: str, *, tokens: int = 8, stream: bool = False) -> bytes:
         """A chat of one message; every door is asked for the same."""
         messages = [{"role": "user", "content": content}]
-        if self.path == CHAT:
-            streamed = {"stream": True} if stream else {}
-            return orjson.dumps({"model": MODEL, "messages": messages, "max_tokens": tokens} | streamed)
-        return orjson.dumps({"messages": messages, "options": {"max_tokens": tokens}})
+        streamed = {"stream": True} if stream else {}
+        return orjson.dumps({"model": MODEL, "messages": messages, "max_tokens": tokens} | streamed)
 
     def _tree(self) -> list[psutil.Process]:
         return [] if self.process is None else [self.process, *self.process.children(recursive=True)]
@@ -85,8 +78,8 @@ def _portkey() -> Path:
 
 
 @contextlib.contextmanager
-def opened(name: str, folder: Path, double: str, ours: str, database: str | None) -> Iterator[Door]:
-    """A fresh door of this name. `ours`: the double as our provider is told of it; `database`: of ours."""
+def opened(name: str, folder: Path, double: str, database: str | None) -> Iterator[Door]:
+    """A fresh door of this name. `database`: of ours, with a key and a budget."""
     if name == DIRECT:
         yield Door(name, double)
     elif name == LITELLM:
@@ -103,8 +96,9 @@ def opened(name: str, folder: Path, double: str, ours: str, database: str | None
             yield Door(name, base, headers=headers, process=process)
     else:
         assert database is not None
-        with _serving(*_spine_side(folder, ours, database)) as (process, base):
-            yield Door(name, base, PATH, {"authorization": f"Bearer {KEY}"}, process)
+        side, key = _spine_side(folder, double, database)
+        with _serving(*side) as (process, base):
+            yield Door(name, base, headers={"authorization": f"Bearer {key}"}, process=process)
 
 
 _Command = tuple[list[str], dict[str, str], int, str, Path]
@@ -126,7 +120,8 @@ def _litellm_side(folder: Path, double: str) -> _Command:
     return [*command, "--num_workers", "1"], environment, port, "/health/liveliness", folder
 
 
-def _spine_side(folder: Path, ours: str, database: str) -> _Command:
+def _spine_side(folder: Path, double: str, database: str) -> tuple[_Command, str]:
+    """And the key of the tenant whose budget is asked for each call."""
     port = _free()
     environment = _plain() | {
         "GENAI_DATABASE_URL": database,
@@ -135,17 +130,25 @@ def _spine_side(folder: Path, ours: str, database: str) -> _Command:
         "GENAI_API_KEY": KEY,
         "GENAI_LOG_LEVEL": "warning",
         "GENAI_CACHE_TTL_S": "0",  # equal texts, and every one a call
-        "GENAI_DEFAULT_PROVIDER": UPSTREAM,
-        "GENAI_FAKE_URL": ours,
-        "GENAI_FAKE_SLOTS": str(SLOTS),
-        "GENAI_OPENAI_BASE_URL": f"{ours}/v1",
+        "GENAI_DEFAULT_PROVIDER": "openai",
+        "GENAI_DEFAULT_MODEL": MODEL,
+        "GENAI_OPENAI_BASE_URL": f"{double}/v1",
         "GENAI_OPENAI_API_KEY": "x",
+        "GENAI_OPENAI_SLOTS": str(SLOTS),
+        "GENAI_PRICES": orjson.dumps({"openai/*": {"input_per_million": "1", "output_per_million": "1"}}).decode(),
     }
-    if UPSTREAM == "openai":
-        environment |= {"GENAI_DEFAULT_MODEL": MODEL}
     cli = [sys.executable, "-m", "streams.cli"]
-    subprocess.run([*cli, "migrate"], env=environment, check=True, stdout=subprocess.DEVNULL, timeout=_START_S)
-    return [*cli, "web"], environment, port, "/ready", folder
+
+    def done(*words: str) -> str:
+        found = subprocess.run(
+            [*cli, *words], env=environment, check=True, capture_output=True, text=True, timeout=_START_S
+        )
+        return found.stdout
+
+    done("migrate")
+    key = orjson.loads(done("keys", "create", "bench", "--tenant", TENANT, "--json"))["key"]
+    done("budgets", "set", "--tenant", TENANT, "--limit", "1000000", "--per", "total")
+    return ([*cli, "web"], environment, port, "/ready", folder), key
 
 
 def _plain() -> dict[str, str]:

@@ -14,6 +14,7 @@ from agents.engine.metrics import Metrics
 from schemas.errors import ErrorType
 from streams import cli, topics
 from streams.errors import Exit
+from streams.runs.metering import Meters
 from streams.settings import Settings
 from streams.web.problems import STATUS
 
@@ -96,11 +97,11 @@ def test_every_command_shows_an_example_of_itself(name: str, command: Any) -> No
 
 
 def metric_names() -> set[str]:
-    """Those that the engine counts, and those that are looked up when they are asked for."""
-    counted = {
-        f"{metric.name}_total" if metric.type == "counter" else metric.name
-        for metric in Metrics(CollectorRegistry()).registry.collect()
-    }
+    """Those that the engine and the runs count, and those that are looked up when they are asked for."""
+    registry = CollectorRegistry()
+    Metrics(registry)
+    Meters(registry)
+    counted = {f"{found.name}_total" if found.type == "counter" else found.name for found in registry.collect()}
     looked_up = set(re.findall(r'"(genai_[a-z_]+)"', (ROOT / "streams/web/metrics.py").read_text(encoding="utf-8")))
     return counted | looked_up
 
