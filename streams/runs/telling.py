@@ -74,7 +74,7 @@ def progress(conn: Connection, routes: Routes, row: Row[Any] | None) -> None:
     if row is None:
         return
     key = row.id.encode()
-    value = shown(row).model_dump_json(exclude={"result"}).encode()
+    value = shown(row).model_dump_json(exclude={"result", "deliveries"}).encode()
     record = {
         "topic": topics.RUNS,
         "partition": routes.partition(topics.RUNS, key),

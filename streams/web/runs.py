@@ -205,7 +205,7 @@ async def listed(front: Front, request: Request) -> Response:
     tenant = _tenant(front, request, told.get("tenant"))
     rows, end = await look_up(front.parts(), lambda conn: read.page(conn, tenant, status, name, after, limit))
     next_ = None if end is None else cursors.cursor_named(list_, *end)
-    shown = [telling.shown(row).model_dump(mode="json", exclude={"result"}) for row in rows]
+    shown = [telling.shown(row).model_dump(mode="json", exclude={"result", "deliveries"}) for row in rows]
     return tagged(request, orjson.dumps({"items": shown, "next": next_}))
 
 
@@ -256,7 +256,7 @@ async def _events(front: Front, row: Row[Any], had: str) -> AsyncIterator[bytes]
     while True:
         if (mark := _mark(row)) != had:
             kind = b"end" if row.ended_at is not None else b"progress"
-            told = telling.shown(row).model_dump_json(exclude={"result"}).encode()
+            told = telling.shown(row).model_dump_json(exclude={"result", "deliveries"}).encode()
             yield b"event: %b\nid: %b\ndata: %b\n\n" % (kind, mark.encode(), told)
             had, said_at = mark, time.monotonic()
         elif time.monotonic() - said_at > HEARTBEAT_S:

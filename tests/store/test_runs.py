@@ -178,3 +178,21 @@ async def test_what_is_old_of_runs_goes_and_what_goes_on_stays(database: Databas
 
 def _ids(conn: Connection) -> list[str]:
     return list(conn.execute(select(messages.c.id).order_by(messages.c.id)).scalars())
+
+
+async def test_a_try_belongs_to_one_process_and_is_due_again_if_it_dies(database: Database) -> None:
+    def work(conn: Connection) -> list[object]:
+        row, _ = write.make(conn, NEW, "w", [])
+        deliveries.put(conn, "m", row, "https://x", "s", b"{}")
+        (seen,) = deliveries.due(conn, 10)
+        won = [deliveries.take(conn, seen, 60.0) for _ in range(2)]
+        meanwhile = deliveries.due(conn, 10)
+        conn.execute(update(messages).values(due_at=5.0))  # it died, and a minute has passed
+        (again,) = deliveries.due(conn, 10)
+        won.append(deliveries.take(conn, again, 60.0))
+        deliveries.settle(conn, "m", "410 Gone", None)
+        (told,) = deliveries.of_run(conn, "t", "r")
+        return [won, list(meanwhile), told.tries, told.due_at, told.secret, told.said, deliveries.take(conn, told, 1.0)]
+
+    assert await database.write(work) == [[True, False, True], [], 2, None, None, "410 Gone", False]
+    await database.aclose()

@@ -68,11 +68,6 @@ def batch(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-def is_in(item: Mapping[str, Any], what: str) -> bool:
-    """Whether a line of this file is made of the item."""
-    return ("output" in item) == (what == OUTPUT)
-
-
 def line(item: Mapping[str, Any], result: Mapping[str, Any], endpoint: str) -> dict[str, Any]:
     """Of an item that ended. `result`: the whole of it, as it was recorded."""
     response: dict[str, Any] | None = None
