@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, func, select, tuple_
+from sqlalchemy import Connection, Row, Select, exists, func, select, tuple_
 
 from store import rows
 from store.runs.tables import BAD, IN_A_RUN, OPEN, UNFINISHED, run_parts, runs
@@ -91,6 +91,11 @@ def counts(conn: Connection, id_: str, tenant: str) -> Counts:
     found = conn.execute(select(_R.state, func.count()).where(BAD, *mine).group_by(_R.state)).all()
     bad = {state: count for state, count in found}  # noqa: C416 - rows are no pairs to mypy
     return Counts(open_, bad.get("failed", 0), bad.get("cancelled", 0) + bad.get("expired", 0))
+
+
+def waiting_items(id_: str, tenant: str) -> Select[Any]:
+    """Rows of items that nobody has begun."""
+    return select(_R.pk).where(UNFINISHED, *_mine(id_, tenant), _R.state == "waiting").order_by(_R.pk)
 
 
 def spent(conn: Connection, id_: str, tenant: str) -> tuple[int, int]:

@@ -6,11 +6,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
+from schemas.result import Status
+from store import rows
 from store.database import now
+from store.ledger.end import CLAIMED, end_rows
+from store.ledger.types import Routes
 from store.rows import upsert
-from store.runs.read import UNOWNED
+from store.runs.read import UNOWNED, waiting_items
 from store.runs.tables import OPEN, run_parts, runs
-from store.tables import run_cancels
+from store.tables import requests, run_cancels
 
 _R, _P, _C = runs.c, run_parts.c, run_cancels.c
 
@@ -148,6 +152,15 @@ def seal(conn: Connection, tenant: str, id_: str, content_hash: bytes) -> bool:
     """All items are there; False: it takes none any more."""
     where: list[Any] = [_R.tenant == tenant, _R.id == id_, ~_R.sealed, OPEN]
     return conn.execute(update(runs).where(*where).values(sealed=True, content_hash=content_hash)).rowcount > 0
+
+
+def stop_waiting(conn: Connection, routes: Routes, tenant: str, id_: str, most: int) -> int:
+    """Items of a cancelled run that nobody has begun end at once: claims would come to them a few at a time."""
+    found = list(conn.execute(waiting_items(id_, tenant).limit(most)).scalars())
+    if found:
+        these = CLAIMED.where(requests.c.pk.in_(rows.padded(found)), requests.c.state == "waiting")
+        end_rows(conn, routes, these, Status.CANCELLED, None, now(conn))
+    return len(found)
 
 
 def counted(conn: Connection, tenant: str, id_: str, values: Mapping[str, Any]) -> bool:
