@@ -4,6 +4,7 @@ A crash between publishing and marking repeats records; readers fold by (tenant,
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 
@@ -117,11 +118,13 @@ class Relay:
             self._producer = made
 
     async def _rest(self) -> None:
-        """Until something was committed, or a poll's time."""
-        try:
-            await asyncio.wait_for(self._wake.wait(), self.poll_s)
-        except TimeoutError:
-            return
+        """Until something was committed, or a poll's time.
+
+        No `wait_for`: up to Python 3.11 it swallows a cancel that comes in the moment in which it is woken.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.poll_s):
+                await self._wake.wait()
         self._wake.clear()
 
     async def _round(self) -> bool:

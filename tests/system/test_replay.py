@@ -185,7 +185,11 @@ WRONG = [
     (["--budget", "1"], 2, "--budget goes with --anew"),
     (["--anew", "--budget", "-1"], 2, "write dollars from 0 on"),
     (["--anew", "--budget", "much"], 2, "is no number of dollars"),
-    (["--anew", "--budget", "1", "--provider", "nobody"], 2, "There is no provider 'nobody'; there are fake, local, "),
+    (
+        ["--anew", "--budget", "1", "--provider", "nobody"],
+        2,
+        "There is no provider 'nobody'; there are anthropic, bedrock, ",
+    ),
     (["--anew", "--budget", "1", "--model", "gpt-9"], 2, "fake has no model 'gpt-9'; it has fake"),
     (["--anew", "--budget", "1", "--prompt", "headline@99"], 2, "--prompt headline@99"),
     (["--recorded"], 2, "add --yes"),
