@@ -1,6 +1,6 @@
 # Everything runs from .venv, made by `make setup`; `make PYTHON=python3.12 setup` chooses another interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check chaos bench sbom clean
+.PHONY: help setup run test lint check chaos bench sbom clean
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -19,11 +19,13 @@ run: setup ## the whole thing on this machine: a real Kafka, a real (tiny) model
 test: setup ## all tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
-check: setup ## lint, types, import rules and the tests that need nothing
+lint: setup ## lint, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check: lint ## lint, and the tests that need nothing
 	$(BIN)/pytest -m fast -n $(WORKERS) -q
 
 # one seed again: make chaos SEED=7 GROUND=files|kafka DATABASE=sqlite|postgres KILLS=40

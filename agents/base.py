@@ -92,6 +92,10 @@ class Operation:
     pin: Callable[[Any, Library, Whose], str] | None = None
     prefers: Callable[[str, Library], Preferences] | None = None
     """What a request that does not say gets, by what was pinned."""
+    early: bool = True
+    """It may be begun before its request is accepted, and be forgotten and begun anew: nothing that it does before its first
+    call is seen by anybody.
+    """
     own_wording: bool = False
     """The caller words the question, and may put it again for another version of the answer."""
     wants: Callable[[Any], Sequence[str]] = lambda _: ()

@@ -13,7 +13,7 @@ from typing import Any
 
 from agents.engine.caller import Commit, LedgerCaller
 from agents.engine.seat import Seat
-from store.ledger.types import Accepted, Arrival, Ask, Claimed, First, Pool, Step, Stepped
+from store.ledger.types import Accepted, Arrival, Ask, Claimed, First, Step, Stepped
 from store.ledger.writer import Writer
 
 _FIELDS = tuple(field.name for field in fields(Claimed))
@@ -60,10 +60,10 @@ def _unleased(arrival: Arrival, ask: Ask) -> Claimed:
 
 
 class Earlies:
-    """Those of one process that are not taken yet. `room`: for how many of a pool a slot may be there; `begin`: runs one."""
+    """Those of one process that are not taken yet. `room`: for how many of a request's pool a slot may be there; `begin`: runs one."""
 
     def __init__(
-        self, writer: Writer, room: Callable[[Pool], int], begin: Callable[[Early], "asyncio.Task[None]"]
+        self, writer: Writer, room: Callable[[Ask], int], begin: Callable[[Early], "asyncio.Task[None]"]
     ) -> None:
         self._writer, self._room, self._begin = writer, room, begin
         self._all: set[Early] = set()
@@ -84,7 +84,7 @@ class Earlies:
         if not isinstance(what, Ask) or what.failure is not None:
             return None
         pool = (what.provider, what.model)
-        if self._room(pool) <= sum(1 for early in self._all if early.pool == pool):
+        if self._room(what) <= sum(1 for early in self._all if early.pool == pool):
             return None
         early = Early(arrival, what, self._writer.step)
         self._all.add(early)

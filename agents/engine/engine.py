@@ -37,6 +37,7 @@ from store.ledger.quotas import Lent, Most, borrow
 from store.ledger.types import (
     Accepted,
     Arrival,
+    Ask,
     Call,
     Claimed,
     End,
@@ -161,8 +162,12 @@ class Engine:
         """Into the ledger, as the writer takes it; what may find a slot at once begins meanwhile."""
         return await self.earlies.accept(arrivals)
 
-    def _room(self, pool: Pool) -> int:
-        """How many of a pool may begin as they come: no more than its slots, and none that would wait for its calls in a minute."""
+    def _room(self, what: Ask) -> int:
+        """How many of its pool may begin as they come: no more than its slots, and none that would wait for its calls in a minute."""
+        pool = (what.provider, what.model)
+        operation = self.tools.operations.get(what.operation)
+        if operation is None or not operation.early:
+            return 0
         shelf = self.shelves.get(pool)
         bounded = self._bounds.of(pool).most() is not None
         return 0 if shelf is None or self.draining or bounded else shelf.spare()

@@ -29,7 +29,7 @@ def _with(operation: Operation, chosen: tuple[Rule, ...], counted: Counted) -> O
     async def run(asked: Any, caller: Caller) -> BaseModel:
         return await operation.run(asked, Guarded(caller, chosen, counted))
 
-    return replace(operation, run=run)
+    return replace(operation, run=run, early=False)  # a verdict is counted once
 
 
 __all__ = ["guarded"]

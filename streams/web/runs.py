@@ -275,10 +275,8 @@ def _mark(row: Row[Any]) -> str:
 async def cancel(front: Front, request: Request) -> Response:
     """Cancel a run: one flag, which every claim looks at; what is being called is aborted. 409: it has ended."""
     spine = spine_of(front, request)
-    tenant, id_ = (
-        _tenant(front, request, queries.told(request, ("tenant",)).get("tenant")),
-        request.path_params["run_id"],
-    )
+    id_ = request.path_params["run_id"]
+    tenant = _visible(front, request, queries.told(request, ("tenant",)).get("tenant"), id_)
     row = await look_up(spine, lambda conn: read.one(conn, tenant, id_))
     if row is None:  # requests may name a run of their own, which nobody submitted as one
         return await orders.cancel_run(front, request)
@@ -358,14 +356,26 @@ async def _until_end(front: Front, row: Row[Any], wait: float) -> Row[Any]:
 
 
 async def _named(front: Front, request: Request, told: dict[str, str]) -> Row[Any]:
-    return await _row(front, _tenant(front, request, told.get("tenant")), request.path_params["run_id"])
+    id_ = request.path_params["run_id"]
+    return await _row(front, _visible(front, request, told.get("tenant"), id_), id_)
+
+
+def _visible(front: Front, request: Request, given: str | None, id_: str) -> str:
+    """Whose run is meant; another tenant's is as unknown as one that there is not. Raises `Problem`: 404, 422."""
+    if given is not None and not principal_of(request).sees(given):
+        raise _unknown(id_)
+    return _tenant(front, request, given)
+
+
+def _unknown(id_: str) -> Problem:
+    return Problem(404, f"There is no run {id_[:200]!r}; if it is another tenant's, add ?tenant=.")
 
 
 async def _row(front: Front, tenant: str, id_: str) -> Row[Any]:
     """Raises `Problem`: 404, 503."""
     found: Row[Any] | None = await look_up(front.parts(), lambda conn: read.one(conn, tenant, id_))
     if found is None:
-        raise Problem(404, f"There is no run {id_[:200]!r}; if it is another tenant's, add ?tenant=.")
+        raise _unknown(id_)
     return found
 
 

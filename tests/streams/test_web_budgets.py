@@ -127,6 +127,7 @@ async def test_what_is_feared_at_the_door_is_never_less_than_what_its_first_call
         return await step(each)
 
     object.__setattr__(spine.engine.tools, "commit", listening)
+    spine.engine.earlies._room = lambda _: 0  # those intents stand with their acceptance, and pass by here
     for name, body in bodies.items():
         reply = await http.post(f"/v1/{name}", json={**body, "tenant": "t"})
         assert reply.status_code == 200, (name, reply.text)

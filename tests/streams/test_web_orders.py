@@ -7,11 +7,15 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from providers.double.faults import Behaviour
 from providers.fake_server import FakeServer, start
+from store.database import Database, parse_url
+from store.tables import executions, requests
 from streams.app import Spine
 from streams.web.front import Front
+from streams.where import ledger_url
 from tests.streams.webs import client, opened, web_settings
 
 pytestmark = pytest.mark.fast
@@ -254,10 +258,11 @@ async def test_a_call_that_is_cut_off_by_the_end_of_its_process_goes_on_as_its_r
         await api.post("/v1/summarize?wait=0", json=body)
         await until(lambda: double.counts.in_flight == 1)
     assert spine.metrics.registry.get_sample_value("genai_ambiguous_calls_total") == float(paid)
-    async with opened(settings) as (front, spine), client(front) as api:
-        spine.engine.draining = True
-        told = (await api.get("/v1/requests/a")).json()
-    assert (told.get("state", told["status"]), [call["outcome"] for call in told["calls"]]) == (state, [outcome])
+    database = Database(parse_url(ledger_url(settings)))
+    of_both = select(requests.c.state, executions.c.outcome).join(executions, executions.c.request_pk == requests.c.pk)
+    found = await database.read(lambda conn: [tuple(row) for row in conn.execute(of_both)])
+    await database.aclose()
+    assert found == [(state, outcome)]
 
 
 async def test_a_deadline_that_has_passed_costs_nothing(api: httpx.AsyncClient) -> None:
