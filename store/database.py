@@ -31,6 +31,10 @@ Work = Callable[[Connection], T]
 
 _EPOCH = "extract(epoch FROM statement_timestamp())::double precision"  # stable: an index can be asked for it
 _DB_NOW = text(f"SELECT {_EPOCH}")
+IDLE_S = 10.0
+"""How long a transaction may wait for its own process on PostgreSQL. A process that is stopped in the middle of one would else
+hold its rows for as long as it stands, and nobody could take over from it.
+"""
 
 
 def parse_url(url: str) -> URL:
@@ -218,7 +222,11 @@ def pg_args(url: URL) -> dict[str, Any]:
     args: dict[str, Any] = {
         "timeout": 5,
         "command_timeout": 60,
-        "server_settings": {"jit": "off", "application_name": "genai-spine"},
+        "server_settings": {
+            "jit": "off",
+            "application_name": "genai-spine",
+            "idle_in_transaction_session_timeout": f"{IDLE_S * 1000:.0f}",
+        },
     }
     if "host" in url.query:
         args["host"] = url.query["host"]
