@@ -109,18 +109,21 @@ def _told(answer: ChatAnswer, parsed: Any) -> Choice:
 def wants(asked: Input) -> list[str]:
     """As its call will say it."""
     more = _more(asked)
-    turns = tuple(messages(asked))
-    call = ChatCall(
-        "",
-        turns,
-        0.0,
+    return able.wants(replace(prompt(asked, "", 0.0), tool_choice=None, logprobs=more.logprobs, params=more.params))
+
+
+def prompt(asked: Input, model: str, timeout_s: float) -> ChatCall:
+    """What a model would read of it: the chat, the tools, the schema."""
+    more = _more(asked)
+    return ChatCall(
+        model,
+        tuple(messages(asked)),
+        timeout_s,
         schema=asked.output_schema,
         json_mode=more.json_mode,
         tools=more.tools,
-        logprobs=more.logprobs,
-        params=more.params,
+        tool_choice=more.tool_choice,
     )
-    return able.wants(call)
 
 
 def length(asked: Input) -> int:

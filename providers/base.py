@@ -115,7 +115,7 @@ class ChatCall:
     params: Mapping[str, Any] = field(default_factory=dict)
     """Further wishes under OpenAI's names: those of `schemas.chat.Params` that were set."""
     tag: str = ""
-    """The request's id, sent as the header `x-genai-request` so that a test server can count calls by request."""
+    """The request's id, sent as a header to servers of the operator's own, so that they can count calls by request."""
     on_tokens: Callable[[int], None] | None = field(default=None, compare=False, repr=False)
     """Told, now and then while the answer is made, about how many tokens it has so far; perhaps from another thread, so it
     must return at once and raise nothing. The answer is the same with it and without."""
@@ -234,6 +234,14 @@ class Capable(Protocol):
     """A provider that knows what its models can do, without asking anybody."""
 
     def able(self, model: str) -> Able: ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A provider whose server counts a prompt's tokens, for nothing and without an answer."""
+
+    async def count(self, call: ChatCall, node: str) -> int:
+        """Raises ProviderError. Nothing of it is journalled, as nothing of it is paid."""
 
 
 @dataclass(frozen=True, slots=True)

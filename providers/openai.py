@@ -32,6 +32,7 @@ from providers.base import (
 from providers.config import Config, Server
 from providers.openai_stream import Reading
 from providers.outbound import NOTHING, Guard, Listed
+from providers.tagging import HERE, Tags
 from schemas.chat import Params
 
 _BIG = 1 << 18
@@ -62,13 +63,14 @@ CANNOT = _ALL | {
 class OpenAIProvider:
     """The servers of one name. Without its key it is there, says what is missing and refuses every call."""
 
-    def __init__(self, server: Server, outbound: Listed = NOTHING) -> None:
+    def __init__(self, server: Server, outbound: Listed = NOTHING, tags: Tags = HERE) -> None:
         self.name = server.name
         self.missing = server.missing
         self.traits = Traits(paid=server.paid, context_tokens=server.context_tokens)
         self._server = server
         self._nodes = _nodes(server.urls)
         self._headers = _headers(server)
+        self._tags = tags
         self._max_name = "max_tokens" if server.style == "compatible" else "max_completion_tokens"
         self._able = _able(server)
         self._http = http.client(Guard("operator", outbound))
@@ -192,9 +194,8 @@ class OpenAIProvider:
         if self.missing:
             raise Refused(self.missing)
         at = self._nodes[node]
-        headers = {"content-type": "application/json", **self._headers, **at.headers}
-        if call.tag:
-            headers["x-genai-request"] = call.tag.encode("ascii", "backslashreplace").decode().strip()
+        tagged = self._tags.headers(at.base, call.tag)
+        headers = {"content-type": "application/json", **self._headers, **at.headers, **tagged}
         heard = None if reading is None else reading.feed
         reply = await http.send(
             self._http,
@@ -283,4 +284,4 @@ def _able(server: Server) -> Able:
 
 
 def make(config: Config) -> OpenAIProvider:
-    return OpenAIProvider(config.openai, config.outbound)
+    return OpenAIProvider(config.openai, config.outbound, config.tags)

@@ -31,6 +31,7 @@ from providers.openai import OpenAIProvider
 from providers.outbound import Guard, listed
 from providers.prices import PriceTable
 from providers.prices import table as price_table
+from providers.tagging import Tags
 from store.database import Database, parse_url
 from store.ledger import cache
 from store.ledger.order import Rules
@@ -104,6 +105,7 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
         fake_slots=settings.fake_slots,
         fake_paid=settings.fake_paid,
         outbound=listed(settings.outbound()),
+        tags=Tags(listed(settings.told_hosts())),
         fake=Behaviour(
             seed=settings.fake_seed,
             latency_s=settings.fake_latency_s,
@@ -112,7 +114,9 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
         ),
         openai=remote.openai(settings),
     )
-    servers = {server.name: OpenAIProvider(server, config.outbound) for server in remote.compatible(settings)}
+    servers = {
+        server.name: OpenAIProvider(server, config.outbound, config.tags) for server in remote.compatible(settings)
+    }
     return {name: make(config) for name, make in PROVIDERS.items()} | servers
 
 

@@ -110,7 +110,8 @@ def _others(error: Exception) -> str:
     from store.errors import BadUrl, StoreError
 
     if isinstance(error, ValidationError):
-        found = [f"{_place(e['loc'])}: {e['msg']}" if e["loc"] else e["msg"] for e in error.errors()]
+        each = [(e["loc"], e["msg"].removeprefix("Value error, ")) for e in error.errors()]
+        found = [f"{_place(loc)}: {words}" if loc else words for loc, words in each]
         return f"A setting is wrong: {'; '.join(found)}. Mend it in the environment or in .env."
     if isinstance(error, SettingsError | BadUrl):
         return f"A setting is wrong: {error}. Mend it in the environment or in .env."

@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from streams import addresses
 from streams.compatible import BaseUrl, Servers
 
 _LOOPBACK = re.compile(r"http://(127\.\d+\.\d+\.\d+|localhost|\[::1\])[:/]")
@@ -108,6 +109,7 @@ class Settings(BaseSettings):
     prices_version: str = "settings"
     limits: dict[str, LimitEntry] = {}  # "provider/model" or "provider/*"; JSON
     outbound_allow: str = ""  # networks and hosts that may be reached although they are private, link-local or special
+    request_id_hosts: str = ""  # hosts and networks of your own that are told our requests' ids, beside loopback
     guards: dict[str, list[str]] = {}  # operation, or "*", to rules such as "pii:mask", "secrets:refuse:both"; JSON
     routes: str = ""  # a YAML file of names for models: targets, weights, fallbacks; read again when it changes
     prompts_dir: str = ""  # a folder of prompt files of your own, beside the shipped ones
@@ -196,7 +198,7 @@ class Settings(BaseSettings):
             guarded(OPERATIONS, told, lambda *_: None)
         return told
 
-    @field_validator("outbound_allow")
+    @field_validator("outbound_allow", "request_id_hosts")
     @classmethod
     def _are_addresses(cls, told: str) -> str:
         if told:
@@ -204,6 +206,11 @@ class Settings(BaseSettings):
 
             listed(_parts(told))
         return told
+
+    @field_validator("kafka_brokers")
+    @classmethod
+    def _are_brokers(cls, told: str) -> str:
+        return addresses.brokers(told)
 
     @field_validator("cors_origins")
     @classmethod
@@ -245,6 +252,10 @@ class Settings(BaseSettings):
     def outbound(self) -> tuple[str, ...]:
         """The networks and hosts that are listed, as they were written."""
         return _parts(self.outbound_allow)
+
+    def told_hosts(self) -> tuple[str, ...]:
+        """The networks and hosts that are told our requests' ids, as they were written."""
+        return _parts(self.request_id_hosts)
 
     def ollama_nodes(self) -> tuple[str, ...]:
         """The base URLs, without a trailing slash."""

@@ -22,7 +22,7 @@ from store.ledger.types import Arrival, Routes
 from store.ledger.writer import Writer
 from store.runs import read, write
 from streams.decode import Decoder
-from streams.runs import asking, delivering, parts, telling
+from streams.runs import asking, delivering, pacing, parts, telling
 from streams.runs.metering import Meters
 from streams.runs.pace import Pace
 from streams.runs.states import ended_as
@@ -54,6 +54,7 @@ class Runner:
         self.database, self.writer, self.engine, self.decoder = database, writer, engine, decoder
         self.routes, self.worker, self.poll_s = routes, worker, poll_s
         self.meters, self._told = meters, told
+        self.turns = pacing.Turns(database)
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
@@ -152,11 +153,26 @@ class Runner:
             known = await self.database.read(partial(read.known, tenant=row.tenant, operation=row.operation, ids=ids))
             if cancelled and not known:
                 return fed
-            await self._accept(row, part.first, parts.lines_of(part.body), known)
+            lines = parts.lines_of(part.body)
+            count = len(lines) if cancelled else await self._allowed(row, part.first, lines, known)
+            if count == 0:
+                return fed
+            await self._accept(row, part.first, lines[:count], known)
             killpoint.passing("fed")
-            await self.database.write(partial(write.fed, tenant=row.tenant, id_=row.id, part=part))
-            self.meters.fed.inc(part.size - len(known))
-            fed, room = True, room - part.size
+            rest = list(parts.packed(part.first + count, lines[count:], pacing.AT_ONCE))
+            await self.database.write(partial(write.fed, tenant=row.tenant, id_=row.id, part=part, rest=rest))
+            self.meters.fed.inc(count - len(known.intersection(ids[:count])))
+            fed, room = True, room - count
+
+    async def _allowed(self, row: Row[Any], first: int, lines: list[bytes], known: set[str]) -> int:
+        """How many of these may become requests now, by what its key may ask in a minute."""
+        said = orjson.loads(row.said)
+        if self.turns.are_free(row, said):
+            return len(lines)
+        asks = [
+            asking.ask(row, line, number, self.decoder) for number, line in enumerate(lines[: pacing.AT_ONCE], first)
+        ]
+        return await self.turns.taken(row, said, asks, known)
 
     async def _stop(self, row: Row[Any]) -> int:
         """What waits of a cancelled run, some hundred at a time."""
@@ -197,6 +213,8 @@ class Runner:
             return False  # a pace alone is no news
         changed = await self.database.write(lambda conn: _tell(conn, self.routes, row, values))
         care.told = values
+        if whole:
+            self.turns.forget(row)
         if whole and changed:
             self.meters.ended.labels(values["status"]).inc()
             self._told()

@@ -3,8 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import orjson
@@ -14,24 +12,23 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from schemas.errors import ErrorType
-from schemas.request import Lane
 from schemas.runs import ENDED, NewRun
 from store.errors import StoreError
-from store.ledger.types import Arrival, Ask, CancelAsk
+from store.ledger.types import Arrival, CancelAsk
 from store.runs import deliveries, read, write
 from streams import requested
 from streams.app import Spine
 from streams.decode import sentence
 from streams.runs import asking, collecting, parts, receivers, telling
 from streams.runs.kinds import BadRun
-from streams.web import cursors, orders, queries
+from streams.web import cursors, orders, queries, rerunning
 from streams.web.asking import IDEMPOTENCY_KEY, seconds
 from streams.web.bodies import read_object
 from streams.web.events import HEARTBEAT_S
 from streams.web.front import Front
 from streams.web.looking import read as look_up
 from streams.web.orders import spine_of
-from streams.web.principal import Principal, principal_of
+from streams.web.principal import principal_of
 from streams.web.problems import Problem, unavailable
 from streams.web.replies import json, tagged
 
@@ -88,7 +85,7 @@ async def _asked(front: Front, spine: Spine, request: Request, new: NewRun) -> R
     tenant = _tenant(front, request, new.tenant)
     _may_be_told(spine, new)
     try:
-        plan = asking.planned(new, tenant, principal_of(request).key_id)
+        plan = asking.planned(new, tenant, principal_of(request).key_id, principal_of(request).limits.minute())
         lines = asking.items(plan, new, spine.decoder)
         principal_of(request).check(asking.ask(plan.new, lines[0], 0, spine.decoder))
     except BadRun as error:
@@ -111,7 +108,7 @@ async def _uploaded(front: Front, spine: Spine, request: Request, told: dict[str
     tenant = _tenant(front, request, new.tenant)
     _may_be_told(spine, new)
     try:
-        plan = asking.planned(new, tenant, principal_of(request).key_id)
+        plan = asking.planned(new, tenant, principal_of(request).key_id, principal_of(request).limits.minute())
     except BadRun as error:
         raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
     if plan.kind.many is None:
@@ -303,39 +300,14 @@ async def retry(front: Front, request: Request) -> Response:
         raise Problem(409, f"Every item of the run {row.id!r} has succeeded; there is nothing to run again.")
     if row.fed < row.total and await look_up(spine, lambda conn: read.next_part(conn, row.tenant, row.id)) is None:
         raise Problem(409, f"The last items of the run {row.id!r} are no longer kept (GENAI_KEEP_BODIES_DAYS).")
-    await _write(spine, lambda conn: write.allow(conn, row.tenant, row.id))
-    quiet = orjson.loads(row.said).get("quiet", False)
-    after, count = read.FIRST, 0
-    while True:
-        page = await look_up(
-            spine, partial(read.failed_bodies, id_=row.id, tenant=row.tenant, after=after, limit=parts.MOST)
-        )
-        if not page:
-            break
-        count += await _again(spine, page, principal_of(request), quiet=quiet)
-        after = page[-1].pk
+    count, later_s = await rerunning.failed_items(spine, row, principal_of(request))
     # last: whoever counts it must find what runs again
     await _write(spine, lambda conn: write.reopen(conn, row.tenant, row.id, spine.worker))
     spine.runs.look()
     told = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
-    return json(told | {"retried": count}, 202)
-
-
-async def _again(spine: Spine, page: Iterable[Any], who: Principal, *, quiet: bool) -> int:
-    arrivals = []
-    for each in page:
-        value = bytes(each.value)
-        what = spine.decoder.ask(each.operation, Lane(each.lane), value, (), place=each.id, tenant="")
-        if isinstance(what, Ask) and what.failure is None:
-            who.check(what)
-            await spine.engine.ensure_pool((what.provider, what.model))
-            arrivals.append(Arrival(replace(what, key_id=who.key_id, quiet=quiet), None, None, value, b"[]"))
-    try:
-        if arrivals:
-            await spine.writer.accept(arrivals)
-    except StoreError as error:
-        raise unavailable(f"The database is away ({error}); retry again, it does nothing twice.") from error
-    return len(arrivals)
+    made = json(told | {"retried": count}, 202)
+    made.headers.update({} if later_s is None else rerunning.header(later_s))
+    return made
 
 
 async def _told(front: Front, row: Row[Any], status: int = 200) -> Response:

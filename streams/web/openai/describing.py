@@ -63,6 +63,8 @@ REFUSAL: dict[str, Any] = {
 }
 
 _TEXT = {"type": "string", "minLength": 1}
+_TOKENS = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
+_OF_TOKENS = {"type": "array", "items": _TOKENS, "minItems": 1}
 MODEL = {**_TEXT, "description": "`provider/model`, or a model of the default provider."}
 _USAGE = {"prompt_tokens": 12, "completion_tokens": 9, "total_tokens": 21}
 _WISHES = Params.model_json_schema()["properties"]
@@ -99,7 +101,7 @@ _CHAT: dict[str, Any] = {
 }
 _OLD: dict[str, Any] = {
     **{name: schema for name, schema in _COMMON.items() if name in completions.FIELDS},
-    "prompt": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]},
+    "prompt": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}, _TOKENS, _OF_TOKENS]},
     "logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": 20},
     "best_of": {"type": ["integer", "null"]},
     "echo": {"type": ["boolean", "null"]},
@@ -107,7 +109,14 @@ _OLD: dict[str, Any] = {
 }
 _EMBEDDINGS: dict[str, Any] = {
     "model": _COMMON["model"],
-    "input": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": MAX_TEXTS}]},
+    "input": {
+        "anyOf": [
+            _TEXT,
+            {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": MAX_TEXTS},
+            _TOKENS,
+            {**_OF_TOKENS, "maxItems": MAX_TEXTS},
+        ]
+    },
     "encoding_format": {"enum": ["float", "base64", None]},
     "dimensions": {"type": ["integer", "null"], "minimum": 1, "maximum": 65_536},
     "user": {"type": ["string", "null"]},

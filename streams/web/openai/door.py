@@ -16,16 +16,17 @@ from starlette.responses import Response
 from starlette.types import Send
 
 from providers.base import Able, Capable, Provider
-from schemas.errors import ErrorType
+from providers.vocabulary import encoding_of
+from schemas.errors import ErrorType, Failure
 from schemas.request import MAX_NAME, Lane
 from store.ledger import queries
 from store.ledger.types import Accepted, Ask
 from streams.decode import Headers
-from streams.web import asking, leaving
+from streams.web import again, asking, leaving
 from streams.web.bodies import read_object
 from streams.web.front import Front
 from streams.web.looking import read
-from streams.web.openai import answers, chat, completions, embeddings, naming, shape, sse
+from streams.web.openai import answers, chat, completions, embeddings, naming, shape, sse, token_ids
 from streams.web.openai.fields import Asked, refused, wrong
 from streams.web.principal import principal_of
 from streams.web.problems import Problem, unavailable
@@ -68,6 +69,7 @@ async def chat_completions(front: Front, request: Request) -> Response:
 async def old_completions(front: Front, request: Request) -> Response:
     """A bare prompt, as OpenAI's old clients ask for it."""
     body = await body_of(front, request)
+    await token_ids.ready(body, "prompt", encoding_of(str(body.get("model"))))
     each = completions.read(body)
     first = taking_of(front, request, body, each[0], "complete", "cmpl")
     if first.asked.stream:
@@ -80,6 +82,7 @@ async def old_completions(front: Front, request: Request) -> Response:
 async def embed(front: Front, request: Request) -> Response:
     """Embeddings, as OpenAI's clients ask for them."""
     body = await body_of(front, request)
+    await token_ids.ready(body, "input", embeddings.vocabulary_of(str(body.get("model"))))
     asked, packed = embeddings.read(body)
     taking = taking_of(front, request, body, asked, "embed", "embd")
     result = await result_of(taking)
@@ -136,10 +139,8 @@ async def _accept(taking: Taking) -> tuple[Ask, Accepted]:
     record = {**taking.asked.record, "options": options, "id": taking.id, "tenant": taking.tenant}
 
     def settled(what: Ask) -> Ask:
-        if (failure := what.failure) is not None:
-            if failure.type == ErrorType.INVALID_REQUEST and not failure.details:
-                raise refused(failure.message, taking.body)
-            raise _told(taking, failure.type, failure.message, failure.details or {})
+        if what.failure is not None:
+            raise refusal(taking, what.failure)
         _fits(spine.providers[what.provider], what.model, options.get("max_tokens"), taking.body)
         quiet = not spine.settings.chat_results
         return replace(what, alone=taking.alone, quiet=quiet, streamed=taking.asked.stream)
@@ -147,6 +148,13 @@ async def _accept(taking: Taking) -> tuple[Ask, Accepted]:
     return await asking.accept(
         taking.front, taking.request, taking.operation, taking.lane, record, _trace(taking.request), settle=settled
     )
+
+
+def refusal(taking: Taking, failure: Failure) -> Problem:
+    """Why what was sent cannot be run."""
+    if failure.type == ErrorType.INVALID_REQUEST and not failure.details:
+        return refused(failure.message, taking.body)
+    return _told(taking, failure.type, failure.message, failure.details or {})
 
 
 def _trace(request: Request) -> Headers:
@@ -237,7 +245,7 @@ def _told(taking: Taking, word: str, words: str, details: Mapping[str, Any]) -> 
     if fields := details.get("fields"):
         named = _PARAMS.get(fields[0], fields[0])
         more = {"param": named, "code": "unsupported_parameter"}
-    headers = {REQUEST_ID: taking.id, **_ONCE}
+    headers = {REQUEST_ID: taking.id, **_ONCE, **again.header({"type": word, "details": details}, time.time())}
     return Problem(shape.status_of(word), words, error=ErrorType(word), headers=headers, **more)
 
 
