@@ -168,6 +168,7 @@ class Decoder:
             estimate_nano=feared(self.prices, provider.name, model, request, value, embeds=embeds)
             if self.prices
             else 0,
+            read=(request, input_),
         )
 
     def _fingerprint(

@@ -41,6 +41,9 @@ Answer = ChatAnswer | EmbedAnswer
 Commit = Callable[[Step], Awaitable[Stepped]]
 
 
+SHORT = 64
+"""Tokens: so short an answer is there before anybody is told how far it is, and is asked for whole, which costs a server and us less."""
+
 Reads = Callable[[tuple[int, int], Delta], None]
 """Told the pieces of answers: (attempt, number of the call), the piece. At once, in the loop's thread or another one."""
 
@@ -137,13 +140,14 @@ class LedgerCaller:
         more: More = NO_MORE,
     ) -> ChatAnswer:
         """One completion; see `agents.base.Caller`."""
+        most = longest(self.options.max_tokens, max_tokens, self._able())
         call = ChatCall(
             model=self.claim.model,
             messages=tuple(messages),
             timeout_s=self.timeout_s,
             schema=schema,
             temperature=more.temperature if self.options.temperature is None else self.options.temperature,
-            max_tokens=longest(self.options.max_tokens, max_tokens, self._able()),
+            max_tokens=most,
             stop=more.stop,
             seed=more.seed,
             json_mode=more.json_mode,
@@ -153,7 +157,7 @@ class LedgerCaller:
             logprobs=more.logprobs,
             params=more.params,
             tag=self.claim.id,
-            on_tokens=self._told,
+            on_tokens=None if most is not None and most <= SHORT else self._told,
             on_delta=self._reader(),
         )
         answer = await self._once(call, prompt, lambda node: self.provider.chat(call, node))

@@ -362,7 +362,7 @@ class Engine:
         if early is None:
             self.teller.callers[claim.pk] = holder
         try:
-            return await task.run(claim, seat, past, tools, holder)
+            return await task.run(claim, seat, past, tools, holder, None if early is None else early.read)
         except asyncio.CancelledError:
             if early is not None and not early.taken:
                 raise

@@ -62,11 +62,17 @@ def ids(claim: Claimed) -> dict[str, Any]:
 
 
 async def run(
-    claim: Claimed, seat: Seat, past: list[PastCall], tools: Tools, holder: list[LedgerCaller]
+    claim: Claimed,
+    seat: Seat,
+    past: list[PastCall],
+    tools: Tools,
+    holder: list[LedgerCaller],
+    read: tuple[Request, Any] | None = None,
 ) -> Step | None:
     """The step that ends this lease; None: the row is not ours any more.
 
-    `holder` gets the caller, so that whoever cancels this task can still book what its open call cost.
+    `holder` gets the caller, so that whoever cancels this task can still book what its open call cost. `read`: the request and
+    its input, where its door has read them just now.
     """
     operation = tools.operations.get(claim.operation)
     provider = tools.providers.get(claim.provider)
@@ -74,8 +80,7 @@ async def run(
         missing = f"operation {claim.operation!r}" if operation is None else f"provider {claim.provider!r}"
         return _unrunnable(claim, f"this worker does not know the {missing}; is it an older version?")
     try:
-        request = Request.model_validate_json(claim.value)
-        input_ = operation.input.model_validate(request.input)
+        request, input_ = read or _read(claim, operation)
     except ValidationError as error:
         return _unrunnable(claim, str(error))
     caller = LedgerCaller(
@@ -102,6 +107,11 @@ async def run(
     holder.append(caller)
     _warn(caller, request, operation)
     return await _attempt(operation, input_, request, caller, tools)
+
+
+def _read(claim: Claimed, operation: Operation) -> tuple[Request, Any]:
+    request = Request.model_validate_json(claim.value)
+    return request, operation.input.model_validate(request.input)
 
 
 async def _attempt(  # noqa: PLR0911 - one per way to end

@@ -5,7 +5,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Double, Row, bindparam, exists, func, select, update
+from sqlalchemy import (
+    Connection,
+    Double,
+    Integer,
+    Row,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    select,
+    type_coerce,
+    union_all,
+    update,
+)
 
 from store import rows
 from store.database import clock
@@ -60,10 +73,22 @@ _LEASE = (
 _DUE = select(_R.pk).where(DELAYED, _R.not_before <= bindparam("the_time")).with_for_update(skip_locked=True)
 _WAKE = update(requests).where(_R.pk.in_(_DUE)).values(not_before=0)
 _FREE = (
-    select(slots)
+    select(_S.provider, _S.model, _S.node, _S.number, type_coerce(_S.reserved, Integer).label("reserved"))
     .where(_S.provider == bindparam("p"), _S.model == bindparam("m"), _S.owner.is_(None), _S.open)
     .order_by(_S.reserved.desc(), _S.number, _S.node)
     .with_for_update(skip_locked=True)
+)
+ENOUGH = 32
+"""Free slots of each kind that one claim looks at: a pool may have thousands, and each that is looked at is read and locked."""
+_SOME = union_all(
+    *(
+        select(
+            _FREE.where(_S.reserved if reserved else ~_S.reserved)
+            .limit(literal_column(str(ENOUGH), Integer()))
+            .subquery()
+        )
+        for reserved in (True, False)
+    )
 )
 _TIME = func.coalesce(clock(), bindparam("the_time", type_=Double()))
 _STATE = (
@@ -91,7 +116,7 @@ _TAKE = (
 )
 
 
-quick(_LEASE, _WAKE, _FREE, _STATE, _TAKE)
+quick(_LEASE, _WAKE, _FREE, _SOME, _STATE, _TAKE)
 
 
 def known_pools(conn: Connection) -> list[Pool]:
@@ -201,15 +226,12 @@ def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) 
 
 
 def _usable(conn: Connection, want: Want, known: Limits | None) -> tuple[list[Row[Any]], int]:
-    """The free slots that may be taken, and how many of them."""
-    free = _free(conn, want.pool)
+    """The free slots that may be taken, and how many of them. All are looked at where it matters at which node they are."""
+    asked = _SOME if known is None and not want.first else _FREE
+    free = list(conn.execute(asked, {"p": want.pool[0], "m": want.pool[1]}))
     if want.first:
         free.sort(key=lambda row: (not row.reserved, row.node not in want.first))
     return (free, len(free)) if known is None else limits.fitting(conn, known, want.pool, free)
-
-
-def _free(conn: Connection, pool: Pool) -> list[Row[Any]]:
-    return list(conn.execute(_FREE, {"p": pool[0], "m": pool[1]}))
 
 
 def _lease(conn: Connection, worker: str, pks: Sequence[int], at: float) -> list[Claimed]:
@@ -238,6 +260,6 @@ def _take(
             batch -= 1
         else:
             continue
-        taken.append(Slot(row.provider, row.model, row.node, row.number, row.reserved))
+        taken.append(Slot(row.provider, row.model, row.node, row.number, bool(row.reserved)))
     rows.many(conn, _TAKE, ({"p": s.provider, "m": s.model, "n": s.node, "k": s.number, "w": worker} for s in taken))
     return taken

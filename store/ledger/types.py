@@ -92,6 +92,8 @@ class Ask:
     failure: Failure | None = None
     unreadable: bool = False
     """The bytes are no request at all: they also go to the dead letters."""
+    read: Any = field(default=None, compare=False, repr=False)
+    """The request and its input as the door has read them, for whoever begins it in this process; the ledger does not keep it."""
 
 
 @dataclass(frozen=True, slots=True)

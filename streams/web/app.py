@@ -1,10 +1,11 @@
 """The two HTTP doors: the API, and the worker's own small one. Routes derive from `OPERATIONS`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -50,6 +51,14 @@ Handler = Callable[[Request], Awaitable[Response]]
 Look = Callable[[Front, Request], Awaitable[Response]]
 
 
+class Plain(APIRoute):
+    """Our handlers take the request as it is: nothing is looked up for them, and nothing is made of what they answer."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return handler
+
+
 def make_api(front: Front) -> FastAPI:
     """Everything over HTTP; works from the first moment, and says 503 until the parts are there."""
     app = FastAPI(
@@ -61,6 +70,7 @@ def make_api(front: Front) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    app.router.route_class = Plain
     for path, handler in _common(front).items():
         described = answered(path) if path in examples.ANSWERS else {}
         app.add_api_route(
