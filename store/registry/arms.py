@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, case, func, or_, select
 
 from schemas.pin import pins
+from schemas.request import REPLAYS
 from store import rows
 from store.tables import executions, requests
 
@@ -46,13 +47,14 @@ class Wanted:
 
 def did(conn: Connection, wanted: Wanted) -> tuple[list[Did], bool]:
     """The newest, and whether there are more. A request counts for the version that it was accepted with, whatever its label
-    stands for now; one that named its version counts for none, since nobody drew for it.
+    stands for now; one that named its version counts for none, since nobody drew for it, nor does one that a replay asked.
     """
     asked = (
         select(_R.pk, _R.generation, _R.state, _R.error_type, _R.pinned)
         .join_from(executions, requests, (_R.pk == _E.request_pk) & (_R.generation == _E.generation))
         .where(_E.prompt == wanted.slug, _E.opened_at >= wanted.since, _E.opened_at < wanted.until)
         .where(_R.tenant == wanted.tenant, _R.pinned.is_not(None))
+        .where(or_(_R.run_id.is_(None), _R.run_id.not_like(f"{REPLAYS}%")))
         .order_by(_E.opened_at.desc())
         .limit(MOST + 1)
     )

@@ -1,6 +1,7 @@
 """`prompts versions|diff|labels|label|rollback|edit|archive|restore|executions|import|export|try`: the registry, in the database."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -269,34 +270,40 @@ def try_(
         str, typer.Option(metavar="USD", help="Dollars it may cost at most; 0: only models that cost nothing.")
     ],
     on: Annotated[
-        int, typer.Option("--on", min=1, max=100_000, help="On how many of the last recorded requests.")
-    ] = 100,
+        str,
+        typer.Option("--on", metavar="NUMBER", help="On how many of the last recorded requests: 100, or 'last 100'."),
+    ] = "last 100",
     tenant: _Tenant = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: _Json = False,
 ) -> None:
     """Ask the last recorded requests of a prompt again with another version, beside, and print how the answers differ.
 
-    Nothing moves by it: `prompts label` does that when you have seen the difference.
+    Of a prompt by which operations ask, such as summarize, these are their requests. Nothing moves by it: `prompts label` does
+    that when you have seen the difference.
 
     Example: genai-spine prompts try headline --candidate 2 --on 100 --budget 0.50
     """
-    from store.ledger import recorded_prompts
     from streams.commands import replay
-    from streams.prompting import looking
+    from streams.prompting import trying
 
     owner = registered.owner_of(tenant)
-    prompt = registered.seen(
-        slug, tenant, lambda conn, found: (found.id, looking.one_version(conn, found, candidate), found.slug)
-    )
-    ids = registered.looked(lambda conn: recorded_prompts.last(conn, owner, prompt[0], on))
-    if not ids:
+    look = partial(trying.chosen, tenant=owner, candidate=candidate, number=_last(on))
+    slug_, pks = registered.seen(slug, tenant, look)
+    if not pks:
         raise registered.wrong(
-            f"No request of the prompt '{prompt[2]}' has ended with its record kept, so there is nothing to try it on."
+            f"No request of the prompt '{slug_}' has ended with its record kept, so there is nothing to try it on."
         )
     if as_json and not yes:
         raise registered.wrong("--json asks no question: add --yes.")
-    replay.try_prompt(ids, owner, f"{prompt[2]}@{candidate}", budget, yes=yes, as_json=as_json)
+    replay.try_prompt(pks, owner, f"{slug_}@{candidate}", budget, yes=yes, as_json=as_json)
+
+
+def _last(told: str) -> int:
+    number = told.strip().removeprefix("last").strip()
+    if not (number.isdecimal() and 1 <= int(number) <= 100_000):
+        raise registered.wrong(f"--on {told!r} is no number of requests; write 100, or 'last 100'.")
+    return int(number)
 
 
 def _move(name: str, version: str, why: str) -> Any:

@@ -13,7 +13,7 @@ from store.registry import arms as ledger
 from store.registry import read
 from store.registry.arms import Did
 from store.registry.errors import Missing
-from streams.prompting import chance
+from streams.prompting import chance, fitting
 from streams.prompting.chance import Against, Between
 from streams.prompting.looking import moment
 
@@ -49,7 +49,10 @@ def seen(
         raise Missing(f"the prompt '{prompt.slug}' has no label '{label}'; it has {listed}")
     wanted = ledger.Wanted(prompt.id, prompt.slug, label, tenant, since, until)
     did, more = ledger.did(conn, wanted)
-    formed = (row.version for row in read.versions(conn, prompt.id) if orjson.loads(row.body).get("output_schema"))
+    own = prompt.is_system and prompt.slug in fitting.own()
+    formed = (
+        row.version for row in read.versions(conn, prompt.id) if own or orjson.loads(row.body).get("output_schema")
+    )
     now_ = dict(orjson.loads(stands[label])) if label in stands else {}
     return Seen(prompt.slug, label, since, until, now_, frozenset(formed), did, more)
 
