@@ -44,10 +44,10 @@ class Caller(Protocol):
     traits: Traits
     library: Library
     pinned: str | None
-    """What this operation's `pin` said when the request was accepted."""
+    """The wordings that the request was accepted with, as `schemas.pin` writes them; what this operation's `pin` said goes first."""
 
     def render(self, slug: str, **variables: Any) -> Rendered:
-        """A library prompt with its variables filled in."""
+        """A library prompt with its variables filled in; in the words that were pinned, where an operator has his own."""
 
     async def chat(
         self,
@@ -68,7 +68,9 @@ class Caller(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Whose:
-    """Of whom a request is, and what keeps its choices: the same `sticky` is always given the same arm of an experiment."""
+    """Of whom a request is, and what keeps its choices: the same `sticky` is always given the same arm of an experiment. It is the
+    record's key, else the request's id.
+    """
 
     tenant: str = ""
     sticky: str = ""
@@ -92,6 +94,8 @@ class Operation:
     pin: Callable[[Any, Library, Whose], str] | None = None
     prefers: Callable[[str, Library], Preferences] | None = None
     """What a request that does not say gets, by what was pinned."""
+    wordings: tuple[str, ...] = ()
+    """The library's prompts by which it asks. Where an operator has put a label on another version of one, that one is pinned."""
     early: bool = True
     """It may be begun before its request is accepted, and be forgotten and begun anew: nothing that it does before its first
     call is seen by anybody.

@@ -131,4 +131,14 @@ def length(asked: Input) -> int:
     return sum(tokens.estimate(turn.content) for turn in messages(asked))
 
 
-OPERATION = Operation("complete", Input, Output, complete, check=check, own_wording=True, wants=wants, tokens=length)
+OPERATION = Operation(
+    "complete",
+    Input,
+    Output,
+    complete,
+    check=check,
+    own_wording=True,
+    wants=wants,
+    tokens=length,
+    wordings=(structured.REPAIR,),
+)

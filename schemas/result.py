@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel
 
 from schemas.errors import Failure
+from schemas.pin import Prompted
 from schemas.routes import Routed
 
 
@@ -65,6 +66,7 @@ class Result(BaseModel):
     replayed: bool = False
     cached: Cached | None = None
     route: Routed | None = None
+    prompts: list[Prompted] = []
     tenant: str
     run_id: str | None = None
     metadata: dict[str, Any] = {}

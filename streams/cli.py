@@ -8,6 +8,7 @@ import typer
 
 from streams import terminal
 from streams.broker import commands as broker
+from streams.commands import arms as _arms  # noqa: F401 - more commands of `prompts`
 from streams.commands import (
     bench,
     books,

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import uuid_utils
 
+from agents import wording
 from agents.base import NO_MORE, More
 from agents.engine.room import longest
 from agents.engine.seat import Seat
@@ -31,6 +32,7 @@ from providers.base import (
 from providers.prices import OUTPUT_LIMIT, PriceTable, upper_estimate
 from schemas.errors import Failure
 from schemas.money import to_usd
+from schemas.pin import pins
 from schemas.request import Options
 from schemas.result import Totals
 from store import killpoint
@@ -122,8 +124,15 @@ class LedgerCaller:
         self.running: Running | None = None
 
     def render(self, slug: str, **variables: Any) -> Rendered:
-        """A library prompt with its variables filled in."""
-        return self.library.render(slug, **variables)
+        """A library prompt with its variables filled in; in the words that were pinned, where an operator has his own."""
+        if self.pinned is None:
+            return self.library.render(slug, **variables)
+        pin = next((each for each in pins(self.pinned) if each.name == slug), None)
+        return (
+            self.library.render(slug, **variables)
+            if pin is None
+            else wording.pinned(self.library, pin).render(variables)
+        )
 
     def warn(self, text: str) -> None:
         """A sentence for the result's `warnings`; each once."""

@@ -102,7 +102,7 @@ async def run(
         if (why := gpus.refusal(claim.provider, nodes)) is not None:
             return _unrunnable(claim, why)
         caller.fits = gpus.fitting(nodes)
-    if operation.pin is not None and claim.pinned is not None:
+    if claim.pinned is not None:
         await tools.ensure(claim.pinned)
     holder.append(caller)
     _warn(caller, request, operation)

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from agents import OPERATIONS
-from schemas.prompts import Edit, Move, NewPrompt, Render, Rollback
+from schemas.prompts import Edit, Move, NewPrompt, Render, Rollback, Stand
 from schemas.runs import NewRun
 from streams import queueing
 from streams.web import (
@@ -172,6 +172,8 @@ _REGISTRY: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
     ("GET", f"{_PROMPT}/diff"): ("prompts", prompts.diff, query("tenant", "from", "to")),
     ("GET", f"{_PROMPT}/labels"): ("prompts", prompts.labels, query("tenant", "at")),
     ("POST", f"{_PROMPT}/labels"): ("prompts", prompts.move, written(Move)),
+    ("PUT", f"{_PROMPT}/labels/{{label}}"): ("prompts", prompts.stand, written(Stand)),
+    ("GET", f"{_PROMPT}/labels/{{label}}/arms"): ("prompts", prompts.arms, query("tenant", "from", "to")),
     ("DELETE", f"{_PROMPT}/labels/{{label}}"): ("prompts", prompts.unlabel, query("tenant")),
     ("POST", f"{_PROMPT}/rollback"): ("prompts", prompts.rollback, written(Rollback)),
     ("POST", f"{_PROMPT}/render"): ("prompts", prompts.render, written(Render)),

@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from agents.base import Operation
-from schemas.prompts import Edit, Move, NewPrompt, Render, Rollback
+from schemas.prompts import Edit, Move, NewPrompt, Render, Rollback, Stand
 from schemas.request import MAX_NAME, Lane, Options
 from schemas.result import Result
 from schemas.runs import NewRun
@@ -21,7 +21,7 @@ from streams.web.messages import shape as messages_shape
 from streams.web.openai import describing as openai
 from streams.web.openai import shape as openai_shape
 
-BODIES: tuple[type[BaseModel], ...] = (NewPrompt, Edit, Move, Rollback, Render, NewRun)
+BODIES: tuple[type[BaseModel], ...] = (NewPrompt, Edit, Move, Stand, Rollback, Render, NewRun)
 """What is written besides requests."""
 _BRACED = re.compile(r"{(\w+)}")
 _REF = "#/components/schemas/{model}"

@@ -414,6 +414,7 @@ BODIES: Mapping[str, dict[str, Any]] = {
     },
     "Edit": {"template": "{{ content }}\nFor {{ port }}, in one sentence:", "notes": "Shorter question."},
     "Move": {"label": "production", "version": 2, "why": "Better on the last 100."},
+    "Stand": {"versions": {"3": 90, "4": 10}, "why": "Try the shorter question on a tenth."},
     "Rollback": {"label": "production", "why": "Too long answers."},
     "Render": {"variables": {"content": _TEXT, "port": "Bergen"}},
     "/v1/budgets": {"tenant": "feedspine", "model": "openai/*", "limit_usd": "25", "per": "month"},
