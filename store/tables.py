@@ -265,7 +265,7 @@ pieces = Table(
         "kept", Integer, comment="the generation, of those that stay for whoever comes back; null: taken away when read"
     ),
     Index("pieces_at", "at"),
-    comment="of answers that a caller of another process reads along, or may come back to; may be lost",
+    comment="of answers that a caller of another process reads along; taken away when they are read; may be lost",
 )
 
 daily_costs = Table(

@@ -57,7 +57,8 @@ async def _background(taking: Taking, *, stream: bool) -> Response:
     if stream:
         chunks = events.Chunks(standing.opened, queued=True)
         return sse.Streaming(lambda send: telling.tell(front, taking.request, standing, chunks, send))
-    return json(standing.told())
+    new = found.body is None and found.decision != "duplicate"
+    return json(standing.opened.told("queued") if new else standing.told())
 
 
 async def _before(front: Front, tenant: str, previous: str) -> Sequence[Turn]:

@@ -197,10 +197,10 @@ class Chunks:
     def _part(self, what: str, item: _Item) -> Event:
         return self._of(item, f"content_part.{what}", content_index=0, part=item.part())
 
-    def _of(self, item: _Item, name: str, **told: Any) -> Event:
+    def _of(self, item: _Item, name: str, /, **told: Any) -> Event:
         return self._event(name, item_id=item.id, output_index=item.index, **told)
 
-    def _event(self, name: str, **told: Any) -> Event:
+    def _event(self, name: str, /, **told: Any) -> Event:
         return self._numbered({"type": f"response.{name}", **told})
 
     def _numbered(self, told: Event) -> Event:

@@ -232,6 +232,8 @@ def _tools(told: Mapping[str, Any]) -> dict[str, Any]:
         found["tools"] = [_tool(tool, f"tools[{i}]") for i, tool in enumerate(tools)]
     if (choice := told.get("tool_choice")) is not None and (tools or choice != "auto"):
         found["tool_choice"] = _choice(choice)
+        if not tools and choice != "none":
+            raise wrong("tool_choice", "`tool_choice` needs `tools`.")
     if "parallel_tool_calls" in told:
         found["parallel_tool_calls"] = flag(told, "parallel_tool_calls")
     return found
