@@ -94,6 +94,9 @@ requests = Table(
     Column("streamed", Boolean, nullable=False, server_default=text("false"), comment="its caller reads along"),
     Column("route", Text, comment="JSON: its route's name, arm and targets that are left"),
     Column("move_at", Double, comment="then it goes to its next target"),
+    Column(
+        "response", Text, comment="of /v1/responses: stored, resumable, deleted; null: it cannot be asked for there"
+    ),
 )
 
 # words and not bound values: PostgreSQL's generic plans use a partial index only for the very words of its condition
@@ -258,6 +261,10 @@ pieces = Table(
     Column("number", Integer, primary_key=True, autoincrement=False, comment="from 0, without a gap"),
     Column("body", LargeBinary, nullable=False, comment="JSON: what came since the number before"),
     Column("at", Double, nullable=False),
+    Column(
+        "kept", Integer, comment="the generation, of those that stay for whoever comes back; null: taken away when read"
+    ),
+    Index("pieces_at", "at"),
     comment="of answers that a caller of another process reads along; taken away when they are read; may be lost",
 )
 

@@ -35,6 +35,7 @@ from store.ledger.opening import never_made
 from store.ledger.order import Rules
 from store.ledger.quotas import Lent, Most, borrow
 from store.ledger.types import (
+    RESUMABLE,
     Accepted,
     Arrival,
     Ask,
@@ -166,7 +167,7 @@ class Engine:
         """How many of its pool may begin as they come: no more than its slots, and none that would wait for its calls in a minute."""
         pool = (what.provider, what.model)
         operation = self.tools.operations.get(what.operation)
-        if operation is None or not operation.early:
+        if operation is None or not operation.early or what.response == RESUMABLE:  # its pieces are told of its row
             return 0
         shelf = self.shelves.get(pool)
         bounded = self._bounds.of(pool).most() is not None
@@ -207,6 +208,8 @@ class Engine:
         return await self.placer.asked_gpus(claim.provider)
 
     def _reads(self, claim: Claimed) -> Reads | None:
+        if claim.response == RESUMABLE:  # told out of the ledger only, so that it is the same each time
+            return self.poster.reads(claim)
         reader = self.readers.get((claim.tenant, claim.operation, claim.id))
         return self.poster.reads(claim) if reader is None and claim.streamed else reader
 
@@ -335,13 +338,15 @@ class Engine:
             self.metrics.queue_seconds.labels(LANE_NAMES[claim.lane]).observe(
                 max(0.0, claim.leased_at - claim.accepted_at)
             )
+            if claim.response == RESUMABLE:
+                await self.poster.settle(claim)
             await self._record(claim, step, freed)
         finally:
             if self.tasks.get(claim.pk) is asyncio.current_task():  # a quick retry may have begun anew already
                 del self.tasks[claim.pk]
             self.stopping.discard(claim.pk)
             self.returning.discard(claim.pk)
-            if claim.streamed:
+            if claim.streamed or claim.response == RESUMABLE:
                 self.poster.forget(claim)
 
     async def _record(self, claim: Claimed, step: Step | None, freed: Slot | None) -> None:

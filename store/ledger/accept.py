@@ -441,6 +441,7 @@ class _Batch:
             "weight": ask.weight,
             "quiet": ask.quiet,
             "streamed": ask.streamed,
+            "response": ask.response,
             "route": ask.route,
             "move_at": patience.until(self.at, ask.wait_s, ask.deadline),
             "superseded_by": None,

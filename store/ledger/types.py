@@ -14,6 +14,10 @@ Pool = tuple[str, str]
 
 UNFINISHED = frozenset({"waiting", "leased", "calling", "held"})
 
+Kept = Literal["stored", "resumable"]
+"""Of a response: it can be asked for again; and so can its stream, whose pieces stay."""
+RESUMABLE: Kept = "resumable"
+
 
 @dataclass(frozen=True, slots=True)
 class Routes:
@@ -85,6 +89,8 @@ class Ask:
     """Only its caller is told its answer: neither a result nor a dead letter is published."""
     streamed: bool = False
     """Its caller reads along, so whoever runs it sends the pieces across."""
+    response: "Kept | None" = None
+    """As `/v1/responses` asked for it; None: it cannot be asked for there again."""
     route: str | None = None
     """The route that it came by, as `schemas.routes.Pinned`; None: it named its model."""
     wait_s: float | None = None
@@ -235,6 +241,7 @@ class Claimed:
     budget_nano: int | None
     quiet: bool
     streamed: bool
+    response: str | None
     route: str | None
     value: bytes
     headers: bytes

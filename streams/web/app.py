@@ -46,6 +46,9 @@ from streams.web.page import Page
 from streams.web.problems import Problem, on_defect, on_http, on_problem
 from streams.web.reference import page_of
 from streams.web.rendering import FILES, asset
+from streams.web.responses import describing as told_of_responses
+from streams.web.responses import door as responses
+from streams.web.responses import stored as kept_responses
 
 Handler = Callable[[Request], Awaitable[Response]]
 Look = Callable[[Front, Request], Awaitable[Response]]
@@ -88,7 +91,7 @@ def make_api(front: Front) -> FastAPI:
     for path, (tag, look, described) in _LOOKS.items():
         handler = _get(front, look)
         app.add_api_route(path, handler, methods=["GET"], tags=[tag], summary=look.__doc__, openapi_extra=described)
-    for (method, path), (tag, change, described) in {**_REGISTRY, **_RUNS, **_BATCHES}.items():
+    for (method, path), (tag, change, described) in {**_REGISTRY, **_RUNS, **_BATCHES, **_RESPONSES}.items():
         handler = _get(front, change)
         if tag == "runs":
             app.add_api_route(path.removeprefix("/v1"), handler, methods=[method], include_in_schema=False)
@@ -205,6 +208,14 @@ _BATCHES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
     ("POST", "/v1/batches/{batch_id}/cancel"): ("openai", batches.cancel, {}),
 }
 """Runs: method and path; each also without `/v1`."""
+_RESPONSE = "/v1/responses/{response_id}"
+_RESPONSES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
+    ("POST", "/v1/responses"): ("openai", responses.create, told_of_responses.CREATE),
+    ("POST", f"{_RESPONSE}/cancel"): ("openai", kept_responses.cancel, told_of_responses.CHANGED),
+    ("GET", f"{_RESPONSE}/input_items"): ("openai", kept_responses.input_items, told_of_responses.ITEMS),
+    ("GET", _RESPONSE): ("openai", kept_responses.one, told_of_responses.ONE),
+    ("DELETE", _RESPONSE): ("openai", kept_responses.delete, told_of_responses.CHANGED),
+}
 
 """The registry of prompts: method and path. Ids of prompts that come with the program have a slash: those go by slug."""
 _BUDGETS: tuple[tuple[str, str, Look, dict[str, Any]], ...] = (
