@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, BaseModel
 
 from schemas.errors import Failure
 from schemas.routes import Routed
+from schemas.tiers import Tiered
 
 
 class Status(StrEnum):
@@ -65,6 +66,7 @@ class Result(BaseModel):
     replayed: bool = False
     cached: Cached | None = None
     route: Routed | None = None
+    tier: Tiered | None = None
     tenant: str
     run_id: str | None = None
     metadata: dict[str, Any] = {}
