@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from agents.base import Operation
-from agents.engine import routed, task, tiers
+from agents.engine import routed, task
 from agents.engine.caller import LedgerCaller, Reads
 from agents.engine.early import Earlies, Early
 from agents.engine.gates import Gates
@@ -22,6 +22,7 @@ from agents.engine.seat import Seat
 from agents.engine.shelf import Shelf
 from agents.engine.teller import Teller
 from agents.engine.tiering import Landed
+from agents.engine.tiers import Rules as TierRules
 from prompts import Library
 from providers.base import Provider, ProviderError, Spent
 from providers.prices import PriceTable
@@ -74,7 +75,7 @@ class Limits:
     bounds: Bounds = field(default_factory=Bounds)
     """What a pool may be asked for in a minute, and at a time."""
     rules: Rules = field(default_factory=Rules)
-    tiers: tiers.Rules = field(default_factory=tiers.Rules)
+    tiers: TierRules = field(default_factory=TierRules)
 
 
 async def _is_here(_: str) -> None:
