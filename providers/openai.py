@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import httpx
 
-from providers import able, http, images, openai_errors, openai_models, openai_wire, tokens
+from providers import able, http, images, openai_batches, openai_errors, openai_models, openai_wire, tokens
 from providers.base import (
     Able,
     ChatAnswer,
@@ -75,6 +75,18 @@ class OpenAIProvider:
         self._able = _able(server)
         self._http = http.client(Guard("operator", outbound))
         self._images = images.Fetcher(outbound)
+        at = openai_batches.At(
+            self._http, self._nodes, self._headers, self._max_name, self.able, self._asked, server.key
+        )
+        has_batches = server.style == "openai" and not server.missing
+        self._batches = openai_batches.OpenAIBatches(at) if has_batches else None
+
+    def batches(self) -> openai_batches.OpenAIBatches | None:
+        """At OpenAI itself: what others call so differs in more than its address."""
+        return self._batches
+
+    def has_flex(self, model: str) -> bool:
+        return self._server.style == "openai" and openai_models.has_flex(model)
 
     def nodes(self) -> tuple[str, ...]:
         return tuple(self._nodes)

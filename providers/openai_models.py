@@ -9,6 +9,8 @@ Facts and their sources, looked up in November 2026:
 - Schemas since gpt-4o (not its first version); images since gpt-4-turbo, not for o1-mini and o3-mini: "Structured outputs", "Images".
 - What is thought counts against the longest answer: the guide "Reasoning", which leaves 25,000 tokens for it; a third of that does for
   tasks as small as ours.
+- The flex tier: o3, o4-mini, and gpt-5 and later but their chat and codex models: OpenAI's guide "Flex processing" and the prices of
+  that tier in genai-prices 0.2.3.
 - Contexts: genai-prices 0.2.3, `context_window`; longest answers: the models' own pages. Not said here: not known for sure.
 """
 
@@ -82,3 +84,15 @@ def able(model: str, effort: str | None = None) -> Able:
     if _MAY_NOT_THINK.fullmatch(name):
         return _THINKS_NOT if effort in (None, "none") else _THINKS_NOW
     return next((able for pattern, able in _TABLE if pattern.fullmatch(name)), UNKNOWN)
+
+
+_FLEX = re.compile(
+    r"(o3|o4-mini)(-20.*)?|gpt-(5|[5-9]\.\d|[6-9])(-(?!chat|codex|audio|image|realtime|live|transcribe|tts).*)?"
+)
+
+
+@functools.cache
+def has_flex(model: str) -> bool:
+    """Whether OpenAI has its cheaper tier for it. A name of no known family is tried: what is wished may be refused."""
+    name = model.split(":", maxsplit=1)[0]
+    return _FLEX.fullmatch(name) is not None or able(model) is UNKNOWN

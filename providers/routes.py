@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from schemas.routes import USUAL_CAUSES, Cause, Fallback, File, When
 from schemas.routes import Route as Written
 from schemas.routes import Target as WrittenTarget
+from schemas.tiers import Tier
 
 MAX_BYTES = 1_000_000
 _DEPTH, _NODES = 16, 50_000
@@ -74,6 +75,7 @@ class Route:
     causes: tuple[Cause, ...] = USUAL_CAUSES
     rate_limited_after_s: float = 5.0
     max_waiting: int | None = None
+    tier: Tier | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +260,7 @@ def _route(name: str, told: str | Written, file: File, providers: Collection[str
         tuple(written.fall_back_on),
         written.rate_limited_after_s,
         written.max_waiting,
+        written.tier,
     )
 
 

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel
 from schemas.errors import Failure
 from schemas.pin import Prompted
 from schemas.routes import Routed
+from schemas.tiers import Tiered
 
 
 class Status(StrEnum):
@@ -67,6 +68,7 @@ class Result(BaseModel):
     cached: Cached | None = None
     route: Routed | None = None
     prompts: list[Prompted] = []
+    tier: Tiered | None = None
     tenant: str
     run_id: str | None = None
     metadata: dict[str, Any] = {}

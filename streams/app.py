@@ -15,7 +15,8 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from agents import OPERATIONS
-from agents.engine import Engine, Limits
+from agents.engine import Engine, Limits, tiers
+from agents.engine.batcher import Batcher, Pace
 from agents.engine.keeper import Keeper
 from agents.engine.metrics import Metrics
 from agents.engine.policy import Patience
@@ -137,6 +138,22 @@ def make_bounds(settings: Settings) -> Bounds:
     return Bounds({name: Bound(entry.rpm, entry.tpm, entry.concurrency) for name, entry in settings.limits.items()})
 
 
+def make_tiers(settings: Settings) -> tiers.Rules:
+    """When a call may wait for a lower price."""
+    return tiers.Rules(
+        settings.tier,
+        settings.batch_least_s,
+        settings.flex_least_s,
+        settings.flex_timeout_s,
+        settings.batch_reserve_s,
+    )
+
+
+def make_pace(settings: Settings) -> Pace:
+    """Of batches at providers."""
+    return Pace(settings.batch_gather_s, settings.batch_most, settings.batch_poll_s, settings.batch_settle_s)
+
+
 @contextlib.asynccontextmanager
 async def running(
     settings: Settings, *, bootstrap: str | None, widths: dict[str, int] | None = None
@@ -196,6 +213,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
             rules=Rules(
                 aging_s=(math.inf, settings.aging_normal_s, settings.aging_batch_s), lend_after_s=settings.lend_after_s
             ),
+            tiers=make_tiers(settings),
         ),
         near=decoder.router.near,
     )
@@ -204,6 +222,9 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     await keeper.start()
     stack.push_async_callback(keeper.aclose)
     stack.push_async_callback(_drain, engine, keeper, settings.drain_s)
+    batcher = Batcher(engine, database, routes, worker, make_pace(settings))
+    batcher.start()
+    stack.push_async_callback(batcher.aclose)
     meters = Meters(metrics.registry)
     deliverer = Deliverer(
         database, Guard("stranger", listed(settings.outbound())), meters, max(_DELIVER_S, settings.poll_s)

@@ -181,6 +181,7 @@ class Router:
             causes=list(route.causes),
             rate_limited_after_s=route.rate_limited_after_s,
             patient=patient,
+            tier=route.tier,
         )
         return pinned.model_dump_json(exclude_defaults=True)
 

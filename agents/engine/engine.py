@@ -21,6 +21,8 @@ from agents.engine.quotas import Bounds, Quotas, spread
 from agents.engine.seat import Seat
 from agents.engine.shelf import Shelf
 from agents.engine.teller import Teller
+from agents.engine.tiering import Landed
+from agents.engine.tiers import Rules as TierRules
 from prompts import Library
 from providers.base import Provider, ProviderError, Spent
 from providers.prices import PriceTable
@@ -74,6 +76,7 @@ class Limits:
     bounds: Bounds = field(default_factory=Bounds)
     """What a pool may be asked for in a minute, and at a time."""
     rules: Rules = field(default_factory=Rules)
+    tiers: TierRules = field(default_factory=TierRules)
 
 
 async def _is_here(_: str) -> None:
@@ -118,6 +121,7 @@ class Engine:
             ensure,
             self._reads,
             near,
+            limits.tiers,
         )
         self.rules = limits.rules
         self.quotas = Quotas(limits.bounds, self._borrow)
@@ -384,6 +388,20 @@ class Engine:
                 del self.teller.callers[claim.pk]
             if holder and seat.slot is not None:
                 self.shelves[claim.provider, claim.model].settle(claim, holder[0].used())
+
+    async def land(self, claim: Claimed, landed: Landed) -> None:
+        """Run a request with the answer that came back of the batch in which its call lay; it needs no slot for that."""
+        past = await self.database.read(lambda conn: queries.past_calls(conn, claim))
+        holder: list[LedgerCaller] = []
+        try:
+            step = await task.run(claim, Seat.none(), past, self.tools, holder, landed)
+        except StoreError as error:
+            step = _refused(claim, error)
+        await self._record(claim, step, None)
+
+    async def give_up(self, step: Step) -> None:
+        """A call that lay in a batch has ended otherwise."""
+        await self._record(step.claim, step, None)
 
     def _interrupted(self, caller: LedgerCaller) -> Step:
         """We are leaving and the grace is over: a free call is given back. A paid one has broken off by our own hand, which is

@@ -58,6 +58,7 @@ def finished(claim: Claimed, end: End, at: float) -> Result:
         model=end.model or claim.model or None,
         route=None if claim.route is None else routed(claim.route, claim.provider, claim.model, end.saved_nano),
         prompts=prompted(claim.pinned),
+        tier=end.tier,
         usage=end.totals,
         latency_ms=end.latency_ms,
         queue_ms=max(0, round((claim.leased_at - claim.accepted_at) * 1000)),

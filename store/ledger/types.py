@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from schemas.errors import Failure
 from schemas.result import Status, Totals
+from schemas.tiers import Tiered
 from store.ledger.order import Order, Pair, Queues, Waiting
 
 Pool = tuple[str, str]
@@ -271,7 +272,7 @@ class Call:
 
     id: str
     number: int
-    kind: Literal["chat", "embed"]
+    kind: Literal["chat", "embed", "batch"]
     node: str
     input_hash: bytes
     estimate_tokens: int
@@ -337,6 +338,9 @@ class End:
     model: str | None = None
     saved_nano: int | None = None
     """By how much it cost less than its route's next target would have, for which it did not have to wait."""
+    tier: Tiered | None = None
+    tier_saved_nano: int | None = None
+    """By how much it cost less than on the standard tier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,13 +372,27 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Park:
+    """The call that opens goes into a provider's batch: the row stays `calling`, its owner is the batch, and it holds no slot.
+
+    `due_at`: then it must be asked for elsewhere. `bucket`: calls whose deadlines are about as far away go together.
+    """
+
+    kind: Literal["chat", "embed"]
+    node: str
+    body: bytes
+    due_at: float | None = None
+    bucket: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One thing that happened to a leased row: calls that ended, and what comes next. `free` gives slots back."""
 
     claim: Claimed
     closings: tuple[Closing, ...] = ()
     opens: Call | None = None
-    then: End | Retry | Move | Hold | None = None
+    then: End | Retry | Move | Hold | Park | None = None
     free: Slot | None = None
 
 
@@ -422,6 +440,8 @@ class PastCall:
     cost_nano: int | None
     event: bool
     here: bool = True
+    kind: str = "chat"
+    tier: str = ""
 
 
 @dataclass(frozen=True, slots=True)

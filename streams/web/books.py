@@ -42,7 +42,10 @@ async def costs(front: Front, request: Request) -> Response:
     found = await read(front.parts(), lambda conn: queries.days(conn, str(first), str(last), tenant))
     less = [] if tenant else await read(front.parts(), lambda conn: savings.between(conn, str(first), str(last)))
     names = ("date", "provider", "model", "tenant", *_COUNTED, "unpriced_calls", "cost_usd")
-    body = bookkeeping.daily(found, first, last) | {"savings": bookkeeping.saved(less)}
+    cheaper = (
+        [] if tenant else await read(front.parts(), lambda conn: savings.tiers_between(conn, str(first), str(last)))
+    )
+    body = bookkeeping.daily(found, first, last) | {"savings": bookkeeping.saved(less, cheaper)}
     return _shown(request, given, "costs", body, "days", names)
 
 
