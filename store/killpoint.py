@@ -23,6 +23,8 @@ POINTS: Mapping[str, str] = {
     "recorded": "an answer is committed, the relay has not sent it",
     "published": "the broker has acknowledged records, they are not marked",
     "fed": "items of a run are requests, the run does not know it",
+    "scheduled": "a schedule's run is committed, the process that leads does not know it",
+    "rolled_up": "a day's costs are put right, the run that did it does not know it",
     "taking_over": "in the middle of the transaction that takes over from the dead",
     "migrating": "in the middle of the migration's transaction",
     "draining": "asked to end, running calls have their grace",

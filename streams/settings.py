@@ -110,6 +110,7 @@ class Settings(BaseSettings):
     outbound_allow: str = ""  # networks and hosts that may be reached although they are private, link-local or special
     guards: dict[str, list[str]] = {}  # operation, or "*", to rules such as "pii:mask", "secrets:refuse:both"; JSON
     routes: str = ""  # a YAML file of names for models: targets, weights, fallbacks; read again when it changes
+    schedules_file: str = ""  # a YAML file of runs that are submitted by the clock; read again when it changes
     prompts_dir: str = ""  # a folder of prompt files of your own, beside the shipped ones
 
     # the ledger

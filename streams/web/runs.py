@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import orjson
 from pydantic import ValidationError
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -18,11 +18,11 @@ from schemas.request import Lane
 from schemas.runs import ENDED, NewRun
 from store.errors import StoreError
 from store.ledger.types import Arrival, Ask, CancelAsk
-from store.runs import deliveries, read, write
+from store.runs import deliveries, jobs, read, write
 from streams import requested
 from streams.app import Spine
 from streams.decode import sentence
-from streams.runs import asking, collecting, parts, receivers, telling
+from streams.runs import asking, collecting, kinds, making, parts, receivers, telling
 from streams.runs.kinds import BadRun
 from streams.web import cursors, orders, queries
 from streams.web.asking import IDEMPOTENCY_KEY, seconds
@@ -88,12 +88,14 @@ async def _asked(front: Front, spine: Spine, request: Request, new: NewRun) -> R
     tenant = _tenant(front, request, new.tenant)
     _may_be_told(spine, new)
     try:
-        plan = asking.planned(new, tenant, principal_of(request).key_id)
-        lines = asking.items(plan, new, spine.decoder)
-        principal_of(request).check(asking.ask(plan.new, lines[0], 0, spine.decoder))
+        ready = making.ready(new, tenant, spine.decoder, principal_of(request).key_id)
     except BadRun as error:
         raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
-    row, _ = await _made(spine, plan.new, list(parts.packed(0, lines)))
+    if ready.first is None:
+        principal_of(request).check_admin()
+    else:
+        principal_of(request).check(ready.first)
+    row, _ = await _made(spine, lambda conn: making.make(conn, ready, spine.worker))
     return row
 
 
@@ -117,7 +119,7 @@ async def _uploaded(front: Front, spine: Spine, request: Request, told: dict[str
     if plan.kind.many is None:
         raise Problem(422, f"A {new.kind} {new.name!r} has one item; send its params as JSON.")
     principal_of(request).check(asking.typical(plan, spine.decoder))
-    row, is_new = await _made(spine, plan.new)
+    row, is_new = await _made(spine, lambda conn: write.make(conn, plan.new, spine.worker))
     if not is_new:
         return await _same(row, request)
     try:
@@ -172,9 +174,9 @@ def _cancelled(plan: asking.Plan) -> Problem:
     return Problem(409, f"The run {plan.new.id!r} takes no more items: it was cancelled.")
 
 
-async def _made(spine: Spine, new: write.New, items: Sequence[write.Part] | None = None) -> tuple[Row[Any], bool]:
+async def _made(spine: Spine, make: Callable[[Connection], tuple[Row[Any], bool]]) -> tuple[Row[Any], bool]:
     try:
-        found: tuple[Row[Any], bool] = await _write(spine, lambda conn: write.make(conn, new, spine.worker, items))
+        found: tuple[Row[Any], bool] = await _write(spine, make)
     except write.Conflict as error:
         raise Problem(409, f"{str(error)[:1].upper()}{str(error)[1:]}.", error=ErrorType.IDEMPOTENCY_CONFLICT) from None
     return found
@@ -301,6 +303,8 @@ async def retry(front: Front, request: Request) -> Response:
         raise Problem(409, f"The upload of the run {row.id!r} broke off, so its last items never came; send it anew.")
     if row.failed + row.stopped == 0:
         raise Problem(409, f"Every item of the run {row.id!r} has succeeded; there is nothing to run again.")
+    if kinds.is_job(row):
+        return await _job_again(front, spine, request, row)
     if row.fed < row.total and await look_up(spine, lambda conn: read.next_part(conn, row.tenant, row.id)) is None:
         raise Problem(409, f"The last items of the run {row.id!r} are no longer kept (GENAI_KEEP_BODIES_DAYS).")
     await _write(spine, lambda conn: write.allow(conn, row.tenant, row.id))
@@ -319,6 +323,20 @@ async def retry(front: Front, request: Request) -> Response:
     spine.runs.look()
     told = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
     return json(told | {"retried": count}, 202)
+
+
+async def _job_again(front: Front, spine: Spine, request: Request, row: Row[Any]) -> Response:
+    principal_of(request).check_admin()
+
+    def work(conn: Connection) -> None:
+        write.allow(conn, row.tenant, row.id)
+        jobs.again(conn, row.tenant, row.id)
+        write.reopen(conn, row.tenant, row.id, spine.worker)
+
+    await _write(spine, work)
+    spine.runs.look()
+    told = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
+    return json(told | {"retried": 1}, 202)
 
 
 async def _again(spine: Spine, page: Iterable[Any], who: Principal, *, quiet: bool) -> int:
