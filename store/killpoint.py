@@ -27,6 +27,8 @@ POINTS: Mapping[str, str] = {
     "handing_over": "a batch is on its way to its provider",
     "handed_over": "a provider has a batch, its name is not written down",
     "returned": "a batch's answers are here, none of them is recorded",
+    "scheduled": "a schedule's run is committed, the process that leads does not know it",
+    "rolled_up": "a day's costs are put right, the run that did it does not know it",
     "taking_over": "in the middle of the transaction that takes over from the dead",
     "migrating": "in the middle of the migration's transaction",
     "draining": "asked to end, running calls have their grace",

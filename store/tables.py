@@ -621,3 +621,32 @@ corrections = Table(
     Index("corrections_at", "at"),
     comment="calls that were priced anew: differences, booked on the day of the correction",
 )
+
+daily_corrections = Table(
+    "daily_corrections",
+    metadata,
+    Column("pk", _PK, primary_key=True, autoincrement=True),
+    Column("date", Text, nullable=False, comment="UTC day, YYYY-MM-DD"),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("calls", BigInteger, nullable=False, comment="here and below: what was added; may be below zero"),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("cost_nano", BigInteger, nullable=False),
+    Column("unpriced_calls", BigInteger, nullable=False),
+    Column("run_id", Text, nullable=False, comment="which has found it"),
+    Column("at", Double, nullable=False),
+    Index("daily_corrections_date", "date"),
+    comment="sums of days that were not those of their calls",
+)
+
+leaders = Table(
+    "leaders",
+    metadata,
+    Column("role", Text, primary_key=True),
+    Column("owner", Text, comment="a worker, who leads as long as it lives"),
+    Column("since", Double, nullable=False),
+    comment="what one process at a time does",
+)

@@ -41,6 +41,8 @@ from store.ledger.writer import Writer
 from streams import keeping, library, remote, topics, where
 from streams.decode import Decoder, Defaults
 from streams.intake import Intake
+from streams.jobs.base import Context
+from streams.jobs.metering import Meters as JobMeters
 from streams.kafka import SpineApp
 from streams.named import Named, make_router
 from streams.planner import Planner
@@ -48,8 +50,12 @@ from streams.prompting.registry import Registry
 from streams.relay import Relay
 from streams.routing import make_routes
 from streams.runs.delivering import Deliverer
+from streams.runs.jobs import Jobs
 from streams.runs.metering import Meters
 from streams.runs.runner import Runner
+from streams.schedules.file import Watched
+from streams.schedules.metering import Meters as ScheduleMeters
+from streams.schedules.scheduler import Scheduler
 from streams.settings import Settings
 from streams.tables import Costs
 
@@ -76,6 +82,7 @@ class Spine:
     registry: Registry
     runs: Runner
     named: Named
+    schedules: Scheduler
     faust: SpineApp | None = None
     intake: Intake | None = None
     relay: Relay | None = None
@@ -231,9 +238,22 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     )
     deliverer.start()
     stack.push_async_callback(deliverer.aclose)
-    runs = Runner(database, writer, engine, decoder, routes, worker, settings.poll_s, meters, deliverer.look)
+    jobs = _make_jobs(settings, database, routes, worker, metrics, meters, deliverer)
+    runs = Runner(database, writer, engine, decoder, routes, worker, settings.poll_s, meters, deliverer.look, jobs)
     runs.start()
     stack.push_async_callback(runs.aclose)
+    schedules = Scheduler(
+        database,
+        decoder,
+        worker,
+        settings.default_tenant,
+        Watched(settings, decoder),
+        ScheduleMeters(metrics.registry),
+        runs.look,
+        settings.poll_s,
+    )
+    schedules.start()
+    stack.push_async_callback(schedules.aclose)
     pruner = Pruner(database, keeping.keep(settings))
     pruner.start()
     stack.push_async_callback(pruner.aclose)
@@ -254,7 +274,26 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
         registry,
         runs,
         named,
+        schedules,
     )
+
+
+def _make_jobs(
+    settings: Settings,
+    database: Database,
+    routes: Routes,
+    worker: str,
+    metrics: Metrics,
+    meters: Meters,
+    deliverer: Deliverer,
+) -> Jobs:
+    patience = Patience(settings.max_attempts, settings.retry_base_s, settings.retry_cap_s)
+    prices, counted = make_prices(settings), JobMeters(metrics.registry)
+
+    def context(run_id: str) -> Context:
+        return Context(settings, database, prices, counted, run_id)
+
+    return Jobs(database, routes, worker, settings.poll_s, patience, context, meters, deliverer.look)
 
 
 async def _drain(engine: Engine, keeper: Keeper, grace_s: float) -> None:

@@ -13,6 +13,7 @@ from providers.base import Able, Capable, Kind, Provider
 from providers.choosing import Decision, Look, Needs, Told, Who
 from providers.routes import Model, Route, Table
 from schemas.errors import ErrorType
+from schemas.marked import near
 from schemas.request import Lane, Request
 from schemas.routes import Next, Pinned
 
@@ -117,15 +118,15 @@ class Router:
         return _able(self.providers[model.provider], model.model)
 
     def _unknown(self, name: str) -> str:
-        meant = routes.near(name, self.providers)
+        meant = near(name, self.providers)
         known = f"did you mean {meant[0]!r}?" if meant else f"known are {', '.join(sorted(self.providers))}"
         return f"provider {name!r} is not known; {known}"
 
     def near(self, named: str) -> list[str]:
         """Routes, and providers' names before a slash, that somebody may have meant."""
         head, slash, rest = named.partition("/")
-        providers = [f"{each}/{rest}" for each in routes.near(head, self.providers)] if slash and rest else []
-        return routes.near(named, self.table.routes) + providers
+        providers = [f"{each}/{rest}" for each in near(head, self.providers)] if slash and rest else []
+        return near(named, self.table.routes) + providers
 
     def _check(self, operation: Operation, input_: Any, request: Request, provider: Provider, model: Model) -> None:
         missing = choosing.cannot(_needs(operation, input_, request, provider), _able(provider, model.model))

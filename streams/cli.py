@@ -27,6 +27,7 @@ from streams.commands import (
     requests,
     routes,
     runs,
+    schedules,
     servers,
     submitting,
     wordings,
@@ -77,6 +78,7 @@ app.add_typer(routes.app, name="routes")
 app.add_typer(letters.app, name="dlq")
 app.add_typer(replay.app, name="replay")
 app.add_typer(runs.app, name="runs")
+app.add_typer(schedules.app, name="schedules")
 app.add_typer(wordings.app, name="prompts")
 app.command()(check.doctor)
 app.add_typer(bench.app, name="bench")

@@ -17,6 +17,7 @@ from agents.engine.metrics import Metrics
 from providers import routes
 from providers.base import Provider
 from providers.routes import Model, Table
+from schemas.marked import Broken
 from store.database import Database
 from store.errors import StoreError
 from store.ledger import queries
@@ -39,7 +40,7 @@ def load(settings: Settings, providers: Collection[str]) -> Table:
         return routes.parse(path.read_bytes(), str(path), providers)
     except OSError as error:
         raise SpineError(f"GENAI_ROUTES={settings.routes} cannot be read ({error.strerror}); mend the path.") from None
-    except routes.Broken as error:
+    except Broken as error:
         raise SpineError(f"The routes of GENAI_ROUTES cannot be used: {error}") from None
 
 

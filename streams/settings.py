@@ -113,6 +113,7 @@ class Settings(BaseSettings):
     request_id_hosts: str = ""  # hosts and networks of your own that are told our requests' ids, beside loopback
     guards: dict[str, list[str]] = {}  # operation, or "*", to rules such as "pii:mask", "secrets:refuse:both"; JSON
     routes: str = ""  # a YAML file of names for models: targets, weights, fallbacks; read again when it changes
+    schedules_file: str = ""  # a YAML file of runs that are submitted by the clock; read again when it changes
     prompts_dir: str = ""  # a folder of prompt files of your own, beside the shipped ones
 
     # when it may wait for a lower price

@@ -394,7 +394,7 @@ class Engine:
         past = await self.database.read(lambda conn: queries.past_calls(conn, claim))
         holder: list[LedgerCaller] = []
         try:
-            step = await task.run(claim, Seat.none(), past, self.tools, holder, landed)
+            step = await task.run(claim, Seat.none(), past, self.tools, holder, landed=landed)
         except StoreError as error:
             step = _refused(claim, error)
         await self._record(claim, step, None)

@@ -11,7 +11,7 @@ import uuid_utils
 from schemas.errors import ErrorType, Failure
 from schemas.request import Lane, epoch
 from schemas.runs import NewRun
-from store.ledger.quotas import Most
+from store.ledger.quotas import UNBOUND, Most
 from store.ledger.types import Ask
 from store.runs import write
 from streams.decode import Decoder
@@ -29,7 +29,7 @@ class Plan:
     """Of every item: options, tenant, run, deadline."""
 
 
-def planned(asked: NewRun, tenant: str, key_id: str | None = None, minute: Most = Most(None, None)) -> Plan:  # noqa: B008 - frozen
+def planned(asked: NewRun, tenant: str, key_id: str | None = None, minute: Most = UNBOUND) -> Plan:
     """Raises `BadRun`. `key_id`: whose key brought it; `minute`: what that one may ask in one."""
     name, kind = kinds.of(asked)
     lane = kinds.lane_of(asked)

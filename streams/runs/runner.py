@@ -22,7 +22,8 @@ from store.ledger.types import Arrival, Routes
 from store.ledger.writer import Writer
 from store.runs import read, write
 from streams.decode import Decoder
-from streams.runs import asking, delivering, pacing, parts, telling
+from streams.runs import asking, delivering, kinds, pacing, parts, telling
+from streams.runs.jobs import Jobs
 from streams.runs.metering import Meters
 from streams.runs.pace import Pace
 from streams.runs.states import ended_as
@@ -50,10 +51,11 @@ class Runner:
         poll_s: float,
         meters: Meters,
         told: Callable[[], None],
+        jobs: Jobs,
     ) -> None:
         self.database, self.writer, self.engine, self.decoder = database, writer, engine, decoder
         self.routes, self.worker, self.poll_s = routes, worker, poll_s
-        self.meters, self._told = meters, told
+        self.meters, self._told, self._jobs = meters, told, jobs
         self.turns = pacing.Turns(database)
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -95,7 +97,8 @@ class Runner:
         for row in await self.database.read(lambda conn: read.owned(conn, self.worker)):
             key = (row.tenant, row.id)
             if key not in self._tasks or self._tasks[key].done():
-                self._tasks[key] = asyncio.create_task(self._care(*key), name=f"run-{row.id}")
+                care = self._jobs.care if kinds.is_job(row) else self._care
+                self._tasks[key] = asyncio.create_task(care(*key), name=f"run-{row.id}")
         for key in [key for key, task in self._tasks.items() if task.done()]:
             del self._tasks[key]
         self.meters.cared.set(len(self._tasks))

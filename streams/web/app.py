@@ -33,6 +33,7 @@ from streams.web import (
     queue,
     routing,
     runs,
+    schedules,
 )
 from streams.web.describing import answered, asked, describer, given, ordered, query, stored, streamed, wished, written
 from streams.web.front import Front
@@ -91,7 +92,13 @@ def make_api(front: Front) -> FastAPI:
     for path, (tag, look, described) in _LOOKS.items():
         handler = _get(front, look)
         app.add_api_route(path, handler, methods=["GET"], tags=[tag], summary=look.__doc__, openapi_extra=described)
-    for (method, path), (tag, change, described) in {**_REGISTRY, **_RUNS, **_BATCHES, **_RESPONSES}.items():
+    for (method, path), (tag, change, described) in {
+        **_REGISTRY,
+        **_RUNS,
+        **_BATCHES,
+        **_RESPONSES,
+        **_SCHEDULES,
+    }.items():
         handler = _get(front, change)
         if tag == "runs":
             app.add_api_route(path.removeprefix("/v1"), handler, methods=[method], include_in_schema=False)
@@ -116,6 +123,7 @@ def make_api(front: Front) -> FastAPI:
 _LOOKS: dict[str, tuple[str, Look, dict[str, Any]]] = {
     "/v1/usage": ("books", books.usage, answered("/v1/usage", *books.PARAMETERS, csv=True)),
     "/v1/costs": ("books", books.costs, answered("/v1/costs", *books.PARAMETERS, csv=True)),
+    "/v1/costs/corrections": ("books", books.corrections, answered("/v1/costs/corrections", "from", "to")),
     "/v1/models": ("models", models.models, answered("/v1/models")),
     "/v1/models/{model:path}": ("models", models.one_model, {}),
     "/v1/routes": ("models", routing.routes, answered("/v1/routes")),
@@ -216,6 +224,17 @@ _RESPONSES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
     ("GET", _RESPONSE): ("openai", kept_responses.one, told_of_responses.ONE),
     ("DELETE", _RESPONSE): ("openai", kept_responses.delete, told_of_responses.CHANGED),
 }
+_SCHEDULE = "/v1/schedules/{schedule}"
+_SCHEDULES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
+    ("GET", "/v1/schedules"): ("schedules", schedules.listed, answered("/v1/schedules")),
+    ("GET", _SCHEDULE): ("schedules", schedules.one, answered(_SCHEDULE, "next")),
+    ("PUT", _SCHEDULE): ("schedules", schedules.put, stored("/v1/schedules", "NewSchedule")),
+    ("DELETE", _SCHEDULE): ("schedules", schedules.remove, {}),
+    ("POST", f"{_SCHEDULE}/pause"): ("schedules", schedules.pause, {}),
+    ("POST", f"{_SCHEDULE}/resume"): ("schedules", schedules.resume, {}),
+    ("POST", f"{_SCHEDULE}/run"): ("schedules", schedules.run, {}),
+}
+"""Schedules: method and path."""
 
 """The registry of prompts: method and path. Ids of prompts that come with the program have a slash: those go by slug."""
 _BUDGETS: tuple[tuple[str, str, Look, dict[str, Any]], ...] = (

@@ -192,7 +192,60 @@ _RUN = {
     "ended_at": None,
 }
 
+_SCHEDULED: dict[str, Any] = {
+    "cron": "10 0 * * *",
+    "timezone": "UTC",
+    "overlap": "skip",
+    "run": {
+        "kind": "task",
+        "name": "aggregate_costs",
+        "params": {"period": "daily", "date": "${yesterday}"},
+        "idempotency_key": "cost_rollup_${yesterday}",
+    },
+}
+_SCHEDULE: dict[str, Any] = _SCHEDULED | {
+    "name": "cost_rollup",
+    "source": "api",
+    "catch_up": True,
+    "paused": False,
+    "description": "",
+    "next_at": "2026-11-22T00:10:00Z",
+    "next": ["2026-11-22T00:10:00Z", "2026-11-23T00:10:00Z"],
+    "queued_at": None,
+    "last": {
+        "planned_at": "2026-11-21T00:10:00Z",
+        "fired_at": "2026-11-21T00:10:00.412Z",
+        "run_id": "run_01a2000a7d73707c8c17fa17d94a7891",
+        "kind": "task",
+        "status": "succeeded",
+    },
+    "fired": 3,
+    "skipped": 0,
+    "missed": 0,
+    "failed": 0,
+    "error": None,
+    "made_at": "2026-11-18T16:02:11Z",
+    "changed_at": "2026-11-18T16:02:11Z",
+}
+_RIGHTED: dict[str, Any] = {
+    "date": "2026-11-20",
+    "provider": "ollama",
+    "model": "llama3.2:latest",
+    "tenant": "feedspine",
+    "difference_usd": "-0.002500",
+    "more": {"calls": -1, "input_tokens": -61},
+    "run_id": "run_01a2000a7d73707c8c17fa17d94a7891",
+    "at": "2026-11-21T00:10:00.633Z",
+}
+
 ANSWERS: Mapping[str, dict[str, Any]] = {
+    "/v1/schedules": {
+        "items": [_SCHEDULE],
+        "leader": {"worker": "host-17-9c1d2e3f4a5b", "since": "2026-11-20T08:00:00Z"},
+        "file": {"ok": True, "why": ""},
+    },
+    "/v1/schedules/{schedule}": _SCHEDULE,
+    "/v1/costs/corrections": {"from": "2026-11-20", "to": "2026-11-20", "items": [_RIGHTED]},
     "/v1/runs": {"items": [_RUN], "next": None},
     "/v1/prompts": {
         "items": [
@@ -417,6 +470,7 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "Stand": {"versions": {"3": 90, "4": 10}, "why": "Try the shorter question on a tenth."},
     "Rollback": {"label": "production", "why": "Too long answers."},
     "Render": {"variables": {"content": _TEXT, "port": "Bergen"}},
+    "/v1/schedules": _SCHEDULED,
     "/v1/budgets": {"tenant": "feedspine", "model": "openai/*", "limit_usd": "25", "per": "month"},
     "/v1/keys": {
         "name": "feedspine",

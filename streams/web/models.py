@@ -6,8 +6,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from providers import routes
 from schemas.errors import ErrorType
+from schemas.marked import near
 from streams import catalogue
 from streams.app import make_prices
 from streams.web.front import Front
@@ -33,7 +33,7 @@ async def one_model(front: Front, request: Request) -> Response:
             return json(model)
     away = "".join(f" {each['why']}" for each in listed["providers"] if each["why"])
     ids = [model["id"] for model in listed["data"]]
-    meant = routes.near(name, ids)
+    meant = near(name, ids)
     known = f"did you mean {' or '.join(meant)}?" if meant else f"there are {', '.join(ids[:50])}."
     raise Problem(404, f"There is no model {name!r}; {known}{away}", error=ErrorType.MODEL_NOT_FOUND)
 

@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import orjson
 from pydantic import ValidationError
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -15,11 +15,11 @@ from schemas.errors import ErrorType
 from schemas.runs import ENDED, NewRun
 from store.errors import StoreError
 from store.ledger.types import Arrival, CancelAsk
-from store.runs import deliveries, read, write
+from store.runs import deliveries, jobs, read, write
 from streams import requested
 from streams.app import Spine
 from streams.decode import sentence
-from streams.runs import asking, collecting, parts, receivers, telling
+from streams.runs import asking, collecting, kinds, making, parts, receivers, telling
 from streams.runs.kinds import BadRun
 from streams.web import cursors, orders, queries, rerunning
 from streams.web.asking import IDEMPOTENCY_KEY, seconds
@@ -85,12 +85,15 @@ async def _asked(front: Front, spine: Spine, request: Request, new: NewRun) -> R
     tenant = _tenant(front, request, new.tenant)
     _may_be_told(spine, new)
     try:
-        plan = asking.planned(new, tenant, principal_of(request).key_id, principal_of(request).limits.minute())
-        lines = asking.items(plan, new, spine.decoder)
-        principal_of(request).check(asking.ask(plan.new, lines[0], 0, spine.decoder))
+        minute = principal_of(request).limits.minute()
+        ready = making.ready(new, tenant, spine.decoder, principal_of(request).key_id, minute)
     except BadRun as error:
         raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
-    row, _ = await _made(spine, plan.new, list(parts.packed(0, lines)))
+    if ready.first is None:
+        principal_of(request).check_admin()
+    else:
+        principal_of(request).check(ready.first)
+    row, _ = await _made(spine, lambda conn: making.make(conn, ready, spine.worker))
     return row
 
 
@@ -114,7 +117,7 @@ async def _uploaded(front: Front, spine: Spine, request: Request, told: dict[str
     if plan.kind.many is None:
         raise Problem(422, f"A {new.kind} {new.name!r} has one item; send its params as JSON.")
     principal_of(request).check(asking.typical(plan, spine.decoder))
-    row, is_new = await _made(spine, plan.new)
+    row, is_new = await _made(spine, lambda conn: write.make(conn, plan.new, spine.worker))
     if not is_new:
         return await _same(row, request)
     try:
@@ -169,9 +172,9 @@ def _cancelled(plan: asking.Plan) -> Problem:
     return Problem(409, f"The run {plan.new.id!r} takes no more items: it was cancelled.")
 
 
-async def _made(spine: Spine, new: write.New, items: Sequence[write.Part] | None = None) -> tuple[Row[Any], bool]:
+async def _made(spine: Spine, make: Callable[[Connection], tuple[Row[Any], bool]]) -> tuple[Row[Any], bool]:
     try:
-        found: tuple[Row[Any], bool] = await _write(spine, lambda conn: write.make(conn, new, spine.worker, items))
+        found: tuple[Row[Any], bool] = await _write(spine, make)
     except write.Conflict as error:
         raise Problem(409, f"{str(error)[:1].upper()}{str(error)[1:]}.", error=ErrorType.IDEMPOTENCY_CONFLICT) from None
     return found
@@ -298,6 +301,8 @@ async def retry(front: Front, request: Request) -> Response:
         raise Problem(409, f"The upload of the run {row.id!r} broke off, so its last items never came; send it anew.")
     if row.failed + row.stopped == 0:
         raise Problem(409, f"Every item of the run {row.id!r} has succeeded; there is nothing to run again.")
+    if kinds.is_job(row):
+        return await _job_again(front, spine, request, row)
     if row.fed < row.total and await look_up(spine, lambda conn: read.next_part(conn, row.tenant, row.id)) is None:
         raise Problem(409, f"The last items of the run {row.id!r} are no longer kept (GENAI_KEEP_BODIES_DAYS).")
     count, later_s = await rerunning.failed_items(spine, row, principal_of(request))
@@ -308,6 +313,20 @@ async def retry(front: Front, request: Request) -> Response:
     made = json(told | {"retried": count}, 202)
     made.headers.update({} if later_s is None else rerunning.header(later_s))
     return made
+
+
+async def _job_again(front: Front, spine: Spine, request: Request, row: Row[Any]) -> Response:
+    principal_of(request).check_admin()
+
+    def work(conn: Connection) -> None:
+        write.allow(conn, row.tenant, row.id)
+        jobs.again(conn, row.tenant, row.id)
+        write.reopen(conn, row.tenant, row.id, spine.worker)
+
+    await _write(spine, work)
+    spine.runs.look()
+    told = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
+    return json(told | {"retried": 1}, 202)
 
 
 async def _told(front: Front, row: Row[Any], status: int = 200) -> Response:

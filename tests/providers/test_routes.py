@@ -2,7 +2,8 @@
 
 import pytest
 
-from providers.routes import MAX_BYTES, Broken, Model, Route, Table, near, parse, resolve
+from providers.routes import Model, Route, Table, parse, resolve
+from schemas.marked import MAX_BYTES, Broken, near
 
 pytestmark = pytest.mark.fast
 
