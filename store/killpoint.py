@@ -23,6 +23,7 @@ POINTS: Mapping[str, str] = {
     "recorded": "an answer is committed, the relay has not sent it",
     "published": "the broker has acknowledged records, they are not marked",
     "fed": "items of a run are requests, the run does not know it",
+    "computed": "a function of a pipeline's step has given its output, nobody keeps it yet",
     "taking_over": "in the middle of the transaction that takes over from the dead",
     "migrating": "in the middle of the migration's transaction",
     "draining": "asked to end, running calls have their grace",

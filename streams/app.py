@@ -22,6 +22,7 @@ from agents.engine.policy import Patience
 from agents.engine.pruner import Pruner
 from agents.engine.quotas import Bound, Bounds
 from agents.guards import guarded
+from agents.pipelines.defining import Shelf
 from prompts import Library
 from providers import PROVIDERS, Provider
 from providers import Config as ProviderConfig
@@ -36,7 +37,7 @@ from store.ledger import cache
 from store.ledger.order import Rules
 from store.ledger.types import Routes
 from store.ledger.writer import Writer
-from streams import keeping, library, remote, topics, where
+from streams import keeping, library, remote, shelves, topics, where
 from streams.decode import Decoder, Defaults
 from streams.intake import Intake
 from streams.kafka import SpineApp
@@ -48,6 +49,8 @@ from streams.routing import make_routes
 from streams.runs.delivering import Deliverer
 from streams.runs.metering import Meters
 from streams.runs.runner import Runner
+from streams.runs.stepping import Stepper
+from streams.runs.walking import Parts
 from streams.settings import Settings
 from streams.tables import Costs
 
@@ -74,6 +77,7 @@ class Spine:
     registry: Registry
     runs: Runner
     named: Named
+    pipelines: Shelf
     faust: SpineApp | None = None
     intake: Intake | None = None
     relay: Relay | None = None
@@ -206,7 +210,12 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     )
     deliverer.start()
     stack.push_async_callback(deliverer.aclose)
-    runs = Runner(database, writer, engine, decoder, routes, worker, settings.poll_s, meters, deliverer.look)
+    pipelines = shelves.load(settings)
+    own = Parts(database, writer, engine, decoder, routes, worker, pipelines.known, settings.run_max_bytes)
+    stepper = Stepper(own, settings.poll_s, meters, deliverer.look)
+    runs = Runner(
+        database, writer, engine, decoder, routes, worker, settings.poll_s, meters, deliverer.look, stepper.care
+    )
     runs.start()
     stack.push_async_callback(runs.aclose)
     pruner = Pruner(database, keeping.keep(settings))
@@ -229,6 +238,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
         registry,
         runs,
         named,
+        pipelines,
     )
 
 

@@ -20,6 +20,7 @@ from streams.commands import (
     ledger,
     letters,
     models,
+    pipelines,
     queue,
     records,
     replay,
@@ -76,6 +77,7 @@ app.add_typer(routes.app, name="routes")
 app.add_typer(letters.app, name="dlq")
 app.add_typer(replay.app, name="replay")
 app.add_typer(runs.app, name="runs")
+app.add_typer(pipelines.app, name="pipelines")
 app.add_typer(wordings.app, name="prompts")
 app.command()(check.doctor)
 app.add_typer(bench.app, name="bench")

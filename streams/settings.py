@@ -111,6 +111,8 @@ class Settings(BaseSettings):
     guards: dict[str, list[str]] = {}  # operation, or "*", to rules such as "pii:mask", "secrets:refuse:both"; JSON
     routes: str = ""  # a YAML file of names for models: targets, weights, fallbacks; read again when it changes
     prompts_dir: str = ""  # a folder of prompt files of your own, beside the shipped ones
+    pipelines_dir: str = ""  # a folder of pipelines of your own, YAML files, beside the shipped ones
+    pipelines_modules: str = ""  # Python modules, comma-separated, with PIPELINES and FUNCTIONS of your own
 
     # the ledger
     database_url: str = ""  # empty: SQLite in the data directory; `embedded`: the packaged PostgreSQL

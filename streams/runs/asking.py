@@ -28,9 +28,9 @@ class Plan:
     """Of every item: options, tenant, run, deadline."""
 
 
-def planned(asked: NewRun, tenant: str, key_id: str | None = None) -> Plan:
-    """Raises `BadRun`. `key_id`: whose key brought it."""
-    name, kind = kinds.of(asked)
+def planned(asked: NewRun, tenant: str, key_id: str | None = None, of: Kind | None = None) -> Plan:
+    """Raises `BadRun`. `key_id`: whose key brought it; `of`: what it is, where that stands not in the table of runs."""
+    name, kind = kinds.of(asked) if of is None else (asked.name, of)
     lane = kinds.lane_of(asked)
     id_ = asked.id or f"run_{uuid_utils.uuid7().hex}"
     told = asked.model_dump(mode="json", exclude={"idempotency_key", "id", "tenant"}, exclude_unset=True)

@@ -28,6 +28,7 @@ from streams.web import (
     metrics,
     models,
     orders,
+    pipelines,
     prompts,
     queue,
     routing,
@@ -78,7 +79,7 @@ def make_api(front: Front) -> FastAPI:
     for path, (tag, look, described) in _LOOKS.items():
         handler = _get(front, look)
         app.add_api_route(path, handler, methods=["GET"], tags=[tag], summary=look.__doc__, openapi_extra=described)
-    for (method, path), (tag, change, described) in {**_REGISTRY, **_RUNS, **_BATCHES}.items():
+    for (method, path), (tag, change, described) in {**_REGISTRY, **_RUNS, **_PIPELINES, **_BATCHES}.items():
         handler = _get(front, change)
         if tag == "runs":
             app.add_api_route(path.removeprefix("/v1"), handler, methods=[method], include_in_schema=False)
@@ -180,6 +181,10 @@ _RUNS: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
     ("GET", f"{_RUN}/events"): ("runs", runs.events, streamed("tenant")),
     ("POST", f"{_RUN}/retry"): ("runs", runs.retry, query("tenant")),
     ("GET", _RUN): ("runs", runs.one, query("tenant", "wait")),
+}
+_PIPELINES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
+    ("GET", "/v1/pipelines"): ("pipelines", pipelines.listed, {}),
+    ("GET", "/v1/pipelines/{pipeline}"): ("pipelines", pipelines.one, {}),
 }
 _BATCHES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
     ("POST", "/v1/files"): ("openai", files.upload, describing.UPLOAD),

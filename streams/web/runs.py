@@ -2,29 +2,32 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import orjson
 from pydantic import ValidationError
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from schemas.errors import ErrorType
 from schemas.request import Lane
 from schemas.runs import ENDED, NewRun
+from store.database import Work
+from store.database import now as clock
 from store.errors import StoreError
 from store.ledger.types import Arrival, Ask, CancelAsk
-from store.runs import deliveries, read, write
+from store.runs import deliveries, read, steps, write
 from streams import requested
 from streams.app import Spine
 from streams.decode import sentence
 from streams.runs import asking, collecting, parts, receivers, telling
 from streams.runs.kinds import BadRun
-from streams.web import cursors, orders, queries
+from streams.runs.pipelines import KIND, make
+from streams.web import cursors, orders, pipelines, queries
 from streams.web.asking import IDEMPOTENCY_KEY, seconds
 from streams.web.bodies import read_object
 from streams.web.events import HEARTBEAT_S
@@ -87,14 +90,17 @@ def _new(body: dict[str, Any], request: Request) -> NewRun:
 async def _asked(front: Front, spine: Spine, request: Request, new: NewRun) -> Row[Any]:
     tenant = _tenant(front, request, new.tenant)
     _may_be_told(spine, new)
+    if new.kind == KIND:
+        made = pipelines.planned(spine, new, tenant, principal_of(request))
+        return (await _made(spine, lambda conn: make(conn, made, spine.worker)))[0]
     try:
         plan = asking.planned(new, tenant, principal_of(request).key_id)
         lines = asking.items(plan, new, spine.decoder)
         principal_of(request).check(asking.ask(plan.new, lines[0], 0, spine.decoder))
     except BadRun as error:
         raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
-    row, _ = await _made(spine, plan.new, list(parts.packed(0, lines)))
-    return row
+    found = list(parts.packed(0, lines))
+    return (await _made(spine, lambda conn: write.make(conn, plan.new, spine.worker, found)))[0]
 
 
 def _may_be_told(spine: Spine, new: NewRun) -> None:
@@ -117,7 +123,7 @@ async def _uploaded(front: Front, spine: Spine, request: Request, told: dict[str
     if plan.kind.many is None:
         raise Problem(422, f"A {new.kind} {new.name!r} has one item; send its params as JSON.")
     principal_of(request).check(asking.typical(plan, spine.decoder))
-    row, is_new = await _made(spine, plan.new)
+    row, is_new = await _made(spine, lambda conn: write.make(conn, plan.new, spine.worker))
     if not is_new:
         return await _same(row, request)
     try:
@@ -172,9 +178,9 @@ def _cancelled(plan: asking.Plan) -> Problem:
     return Problem(409, f"The run {plan.new.id!r} takes no more items: it was cancelled.")
 
 
-async def _made(spine: Spine, new: write.New, items: Sequence[write.Part] | None = None) -> tuple[Row[Any], bool]:
+async def _made(spine: Spine, work: Work[tuple[Row[Any], bool]]) -> tuple[Row[Any], bool]:
     try:
-        found: tuple[Row[Any], bool] = await _write(spine, lambda conn: write.make(conn, new, spine.worker, items))
+        found: tuple[Row[Any], bool] = await _write(spine, work)
     except write.Conflict as error:
         raise Problem(409, f"{str(error)[:1].upper()}{str(error)[1:]}.", error=ErrorType.IDEMPOTENCY_CONFLICT) from None
     return found
@@ -205,7 +211,7 @@ async def listed(front: Front, request: Request) -> Response:
     tenant = _tenant(front, request, told.get("tenant"))
     rows, end = await look_up(front.parts(), lambda conn: read.page(conn, tenant, status, name, after, limit))
     next_ = None if end is None else cursors.cursor_named(list_, *end)
-    shown = [telling.shown(row).model_dump(mode="json", exclude={"result", "deliveries"}) for row in rows]
+    shown = [telling.shown(row).model_dump(mode="json", exclude=telling.BRIEF) for row in rows]
     return tagged(request, orjson.dumps({"items": shown, "next": next_}))
 
 
@@ -256,7 +262,7 @@ async def _events(front: Front, row: Row[Any], had: str) -> AsyncIterator[bytes]
     while True:
         if (mark := _mark(row)) != had:
             kind = b"end" if row.ended_at is not None else b"progress"
-            told = telling.shown(row).model_dump_json(exclude={"result", "deliveries"}).encode()
+            told = telling.shown(row).model_dump_json(exclude=telling.BRIEF).encode()
             yield b"event: %b\nid: %b\ndata: %b\n\n" % (kind, mark.encode(), told)
             had, said_at = mark, time.monotonic()
         elif time.monotonic() - said_at > HEARTBEAT_S:
@@ -292,7 +298,7 @@ async def cancel(front: Front, request: Request) -> Response:
 
 
 async def retry(front: Front, request: Request) -> Response:
-    """Run again the items that did not succeed, and only those."""
+    """Run again the items that did not succeed, and only those; of a pipeline, the steps."""
     spine = spine_of(front, request)
     row = await _named(front, request, queries.told(request, ("tenant",)))
     if row.ended_at is None:
@@ -303,22 +309,31 @@ async def retry(front: Front, request: Request) -> Response:
         raise Problem(409, f"Every item of the run {row.id!r} has succeeded; there is nothing to run again.")
     if row.fed < row.total and await look_up(spine, lambda conn: read.next_part(conn, row.tenant, row.id)) is None:
         raise Problem(409, f"The last items of the run {row.id!r} are no longer kept (GENAI_KEEP_BODIES_DAYS).")
+    names = await pipelines.failed_steps(front, row) if row.kind == KIND else []
     await _write(spine, lambda conn: write.allow(conn, row.tenant, row.id))
-    quiet = orjson.loads(row.said).get("quiet", False)
-    after, count = read.FIRST, 0
-    while True:
-        page = await look_up(
-            spine, partial(read.failed_bodies, id_=row.id, tenant=row.tenant, after=after, limit=parts.MOST)
-        )
-        if not page:
-            break
-        count += await _again(spine, page, principal_of(request), quiet=quiet)
-        after = page[-1].pk
+    count = 0
+    for below in [f"{name}/" for name in names] or [""]:
+        count += await _failed_again(spine, row, below, principal_of(request))
     # last: whoever counts it must find what runs again
-    await _write(spine, lambda conn: write.reopen(conn, row.tenant, row.id, spine.worker))
+    await _write(spine, lambda conn: _reopen(conn, row, spine.worker))
     spine.runs.look()
     told = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
-    return json(told | {"retried": count}, 202)
+    return json(told | {"retried": count or len(names)}, 202)
+
+
+def _reopen(conn: Connection, row: Row[Any], owner: str) -> None:
+    write.reopen(conn, row.tenant, row.id, owner)
+    if row.kind == KIND:
+        steps.again(conn, row.tenant, row.id)
+
+
+async def _failed_again(spine: Spine, row: Row[Any], below: str, who: Principal) -> int:
+    quiet, after, count = orjson.loads(row.said).get("quiet", False), read.FIRST, 0
+    asked = partial(read.failed_bodies, id_=row.id, tenant=row.tenant, limit=parts.MOST, below=below)
+    while page := await look_up(spine, partial(asked, after=after)):
+        count += await _again(spine, page, who, quiet=quiet)
+        after = page[-1].pk
+    return count
 
 
 async def _again(spine: Spine, page: Iterable[Any], who: Principal, *, quiet: bool) -> int:
@@ -340,8 +355,15 @@ async def _again(spine: Spine, page: Iterable[Any], who: Principal, *, quiet: bo
 
 async def _told(front: Front, row: Row[Any], status: int = 200) -> Response:
     result = await collecting.result(front.parts().database, row)
-    sent = await look_up(front.parts(), lambda conn: deliveries.of_run(conn, row.tenant, row.id))
-    told = telling.shown(row, result, sent).model_dump(mode="json")
+    sent, found, at = await look_up(
+        front.parts(),
+        lambda conn: (
+            deliveries.of_run(conn, row.tenant, row.id),
+            steps.of_run(conn, row.tenant, row.id) if row.kind == KIND else (),
+            clock(conn),
+        ),
+    )
+    told = telling.shown(row, result, sent, found, at).model_dump(mode="json")
     made = json(told, status)
     made.headers["Location"] = told["items_url"].rpartition("/items?")[0]
     return made
