@@ -114,9 +114,9 @@ def _options(at: Path, step: Step) -> Iterator[Flaw]:
 
 
 def _operation(pipeline: Pipeline, at: Path, step: Step, operation: Operation, known: Known) -> Iterator[Flaw]:
-    whole = Shape(schema := operation.input.model_json_schema(mode="validation"), schema.get("$defs", {}))
-    fields = {name: Shape(each, whole.defs) for name, each in schema.get("properties", {}).items()}
-    yield from _given(pipeline, at, step, fields, schema.get("required", ()), known)
+    whole = shapes.taken(operation.input)
+    fields = {name: Shape(each, whole.defs) for name, each in whole.schema.get("properties", {}).items()}
+    yield from _given(pipeline, at, step, fields, whole.schema.get("required", ()), known)
 
 
 def _function(pipeline: Pipeline, at: Path, step: Step, function: Function, known: Known) -> Iterator[Flaw]:
@@ -234,8 +234,7 @@ def _of_step(pipeline: Pipeline, found: Reference, known: Known) -> Shape:
 def output_of(use: str, known: Known) -> Shape:
     """What an operation or a function gives."""
     if use in known.operations:
-        schema = known.operations[use].output.model_json_schema(mode="serialization")
-        return Shape(schema, schema.get("$defs", {}))
+        return shapes.given(known.operations[use].output)
     return known.functions[use].output if use in known.functions else ANYTHING
 
 

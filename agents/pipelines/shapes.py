@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
+
+from pydantic import BaseModel
 
 _OF: Mapping[type, str] = {
     str: "string",
@@ -98,6 +101,20 @@ class Shape:
 ANYTHING = Shape({})
 
 
+@cache
+def taken(model: type[BaseModel]) -> Shape:
+    """What a model is made of."""
+    schema = model.model_json_schema(mode="validation")
+    return Shape(schema, schema.get("$defs", {}))
+
+
+@cache
+def given(model: type[BaseModel]) -> Shape:
+    """What becomes of it as JSON."""
+    schema = model.model_json_schema(mode="serialization")
+    return Shape(schema, schema.get("$defs", {}))
+
+
 def listed(of: Shape) -> Shape:
     """A list of these."""
     return Shape({"type": "array", "items": of.schema}, of.defs)
@@ -115,9 +132,9 @@ def of_value(value: Any) -> Shape:
     return ANYTHING if value is None else Shape({"type": _OF.get(type(value), "string")})
 
 
-def fits(given: Shape, wanted: Shape) -> bool:
+def fits(source: Shape, wanted: Shape) -> bool:
     """Whether any value of the one can be a value of the other; whatever is not known fits."""
-    has, wants = given.types(), wanted.types()
+    has, wants = source.types(), wanted.types()
     if not has or not wants:
         return True
     numbers = {"integer", "number"}
@@ -126,7 +143,7 @@ def fits(given: Shape, wanted: Shape) -> bool:
         return False
     if both != {"array"}:
         return True
-    inner, wished = given.item(), wanted.item()
+    inner, wished = source.item(), wanted.item()
     return inner is None or wished is None or fits(inner, wished)
 
 
