@@ -30,7 +30,7 @@ _SLACK_S = 300.0
 class At:
     """What the provider knows of its server."""
 
-    using: httpx.AsyncClient
+    using: http.Client
     base: str
     headers: Mapping[str, str]
     known: Callable[[str], Claude]

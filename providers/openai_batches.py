@@ -44,7 +44,7 @@ _SLACK_S = 3600.0
 class At:
     """What the provider knows of its servers. `able`: what a model can do; `asked`: for the words of a refusal."""
 
-    using: httpx.AsyncClient
+    using: http.Client
     nodes: Mapping[str, http.Address]
     headers: Mapping[str, str]
     max_name: str

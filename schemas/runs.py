@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+from schemas.errors import ErrorType
 from schemas.request import Name, Options
 
 Kind = Literal["task", "workflow", "pipeline"]
@@ -69,8 +70,31 @@ class Counted(BaseModel):
     share: float | None
 
 
+class RunStep(BaseModel):
+    """A step of a pipeline's run. `total` is null before it begins; `passed`: items for which there was nothing to do."""
+
+    name: str
+    use: str
+    status: Literal["waiting", "running", "succeeded", "skipped", "defaulted", "failed", "cancelled"]
+    total: int | None
+    done: int
+    succeeded: int
+    failed: int
+    passed: int
+    cost_usd: str
+    tokens: int
+    took_s: float | None
+    error: str | None
+    error_type: ErrorType | None
+    started_at: AwareDatetime | None
+    ended_at: AwareDatetime | None
+
+
 class Run(BaseModel):
-    """A run as it stands. `result` is there once it has ended, unless it is too large: then `result_url` has it as JSON Lines."""
+    """A run as it stands. `result` is there once it has ended, unless it is too large: then `result_url` has it as JSON Lines.
+
+    Of a pipeline, `progress` counts steps, and `steps` tells of each.
+    """
 
     run_id: str
     kind: RunKind
@@ -85,6 +109,7 @@ class Run(BaseModel):
     result_url: str
     items_url: str
     deliveries: list[Delivery] = []
+    steps: list[RunStep] = []
     metadata: dict[str, Any]
     created_at: AwareDatetime
     started_at: AwareDatetime | None

@@ -29,6 +29,7 @@ POINTS: Mapping[str, str] = {
     "returned": "a batch's answers are here, none of them is recorded",
     "scheduled": "a schedule's run is committed, the process that leads does not know it",
     "rolled_up": "a day's costs are put right, the run that did it does not know it",
+    "computed": "a function of a pipeline's step has given its output, nobody keeps it yet",
     "taking_over": "in the middle of the transaction that takes over from the dead",
     "migrating": "in the middle of the migration's transaction",
     "draining": "asked to end, running calls have their grace",

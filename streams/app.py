@@ -23,6 +23,7 @@ from agents.engine.policy import Patience
 from agents.engine.pruner import Pruner
 from agents.engine.quotas import Bound, Bounds
 from agents.guards import guarded
+from agents.pipelines.defining import Shelf
 from prompts import Library
 from providers import PROVIDERS, Provider
 from providers import Config as ProviderConfig
@@ -38,7 +39,7 @@ from store.ledger import cache
 from store.ledger.order import Rules
 from store.ledger.types import Routes
 from store.ledger.writer import Writer
-from streams import keeping, library, remote, topics, where
+from streams import keeping, library, remote, shelves, topics, where
 from streams.decode import Decoder, Defaults
 from streams.intake import Intake
 from streams.jobs.base import Context
@@ -52,7 +53,9 @@ from streams.routing import make_routes
 from streams.runs.delivering import Deliverer
 from streams.runs.jobs import Jobs
 from streams.runs.metering import Meters
-from streams.runs.runner import Runner
+from streams.runs.runner import Others, Runner
+from streams.runs.stepping import Stepper
+from streams.runs.walking import Parts
 from streams.schedules.file import Watched
 from streams.schedules.metering import Meters as ScheduleMeters
 from streams.schedules.scheduler import Scheduler
@@ -83,6 +86,7 @@ class Spine:
     runs: Runner
     named: Named
     schedules: Scheduler
+    pipelines: Shelf
     faust: SpineApp | None = None
     intake: Intake | None = None
     relay: Relay | None = None
@@ -239,15 +243,20 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     deliverer.start()
     stack.push_async_callback(deliverer.aclose)
     jobs = _make_jobs(settings, database, routes, worker, metrics, meters, deliverer)
-    runs = Runner(database, writer, engine, decoder, routes, worker, settings.poll_s, meters, deliverer.look, jobs)
+    pipelines = shelves.load(settings)
+    own = Parts(database, writer, engine, decoder, routes, worker, pipelines.known, settings.run_max_bytes)
+    stepper = Stepper(own, settings.poll_s, meters, deliverer.look)
+    others = Others(jobs.care, stepper.care)
+    runs = Runner(database, writer, engine, decoder, routes, worker, settings.poll_s, meters, deliverer.look, others)
     runs.start()
     stack.push_async_callback(runs.aclose)
     schedules = Scheduler(
         database,
         decoder,
+        pipelines,
         worker,
         settings.default_tenant,
-        Watched(settings, decoder),
+        Watched(settings, decoder, pipelines),
         ScheduleMeters(metrics.registry),
         runs.look,
         settings.poll_s,
@@ -275,6 +284,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
         runs,
         named,
         schedules,
+        pipelines,
     )
 
 

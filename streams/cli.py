@@ -21,6 +21,7 @@ from streams.commands import (
     ledger,
     letters,
     models,
+    pipelines,
     queue,
     records,
     replay,
@@ -79,6 +80,7 @@ app.add_typer(letters.app, name="dlq")
 app.add_typer(replay.app, name="replay")
 app.add_typer(runs.app, name="runs")
 app.add_typer(schedules.app, name="schedules")
+app.add_typer(pipelines.app, name="pipelines")
 app.add_typer(wordings.app, name="prompts")
 app.command()(check.doctor)
 app.add_typer(bench.app, name="bench")

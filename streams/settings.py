@@ -115,6 +115,8 @@ class Settings(BaseSettings):
     routes: str = ""  # a YAML file of names for models: targets, weights, fallbacks; read again when it changes
     schedules_file: str = ""  # a YAML file of runs that are submitted by the clock; read again when it changes
     prompts_dir: str = ""  # a folder of prompt files of your own, beside the shipped ones
+    pipelines_dir: str = ""  # a folder of pipelines of your own, YAML files, beside the shipped ones
+    pipelines_modules: str = ""  # Python modules, comma-separated, with PIPELINES and FUNCTIONS of your own
 
     # when it may wait for a lower price
     tier: Tier = "standard"  # of requests whose options and route say none: auto, standard, flex, batch

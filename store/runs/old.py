@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, or_, select, tuple_, update
 from store import rows
 from store.database import now
 from store.files import DELETED, UPLOADING
+from store.runs import steps
 from store.runs.tables import deliveries, file_parts, files, run_parts, runs
 
 _R, _P, _D, _F, _FP = runs.c, run_parts.c, deliveries.c, files.c, file_parts.c
@@ -16,7 +17,12 @@ _A_DAY = 86_400.0
 
 def drop(conn: Connection, before: float, most: int) -> int:
     """One batch; how many rows have gone."""
-    return _parts(conn, before, most) or _told(conn, before, most) or _files(conn, before)
+    return (
+        _parts(conn, before, most)
+        or steps.drop(conn, before, most)
+        or _told(conn, before, most)
+        or _files(conn, before)
+    )
 
 
 def _parts(conn: Connection, before: float, most: int) -> int:

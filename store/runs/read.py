@@ -133,12 +133,12 @@ def items(
     return conn.execute(asked).all()
 
 
-def failed_bodies(conn: Connection, id_: str, tenant: str, after: int, limit: int) -> Sequence[Any]:
-    """Items that have failed, as they were sent."""
+def failed_bodies(conn: Connection, id_: str, tenant: str, after: int, limit: int, below: str = "") -> Sequence[Any]:
+    """Items that have failed, as they were sent; `below`: those of a step, named with a slash."""
     asked = (
         select(_R.pk, _R.id, _R.operation, _R.lane, bodies.c.value)
         .join(bodies, bodies.c.request_pk == _R.pk)
-        .where(IN_A_RUN, *_mine(id_, tenant), _R.pk > after, _R.state.in_(_AGAIN))
+        .where(IN_A_RUN, *_mine(id_, tenant, below), _R.pk > after, _R.state.in_(_AGAIN))
         .order_by(_R.run_id, _R.pk)
         .limit(limit)
     )
@@ -150,9 +150,9 @@ UNOWNED = ~exists().where(workers.c.id == _U.owner)
 """Workers whose row stands live: those that died were swept away."""
 
 
-def _mine(id_: str, tenant: str) -> list[Any]:
+def _mine(id_: str, tenant: str, below: str = "") -> list[Any]:
     """A run's own items: any request may name a run, and one that nobody submitted with it is none of them."""
-    return [_R.run_id == id_, _R.tenant == tenant, _R.id.startswith(f"{id_}/", autoescape=True)]
+    return [_R.run_id == id_, _R.tenant == tenant, _R.id.startswith(f"{id_}/{below}", autoescape=True)]
 
 
 FIRST = -1

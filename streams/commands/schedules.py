@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streams.commands.runs import _door, _said
+from streams.commands.runs import door_of, said
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -23,8 +23,8 @@ def list_(url: _Url = None, as_json: _Json = False) -> None:
 
     Example: genai-spine schedules list
     """
-    with _door(url) as client:
-        found = _said(client.get("/v1/schedules"))
+    with door_of(url) as client:
+        found = said(client.get("/v1/schedules"))
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -137,8 +137,8 @@ def run(name: _Name, url: _Url = None, as_json: _Json = False) -> None:
 def _asked(method: str, name: str, path: str = "", *, url: str | None, params: Any = None) -> dict[str, Any]:
     from urllib.parse import quote
 
-    with _door(url) as client:
-        return _said(client.request(method.upper(), f"/v1/schedules/{quote(name, safe='')}{path}", params=params))
+    with door_of(url) as client:
+        return said(client.request(method.upper(), f"/v1/schedules/{quote(name, safe='')}{path}", params=params))
 
 
 async def _checked(settings: "Settings") -> int:

@@ -29,9 +29,13 @@ class Plan:
     """Of every item: options, tenant, run, deadline."""
 
 
-def planned(asked: NewRun, tenant: str, key_id: str | None = None, minute: Most = UNBOUND) -> Plan:
-    """Raises `BadRun`. `key_id`: whose key brought it; `minute`: what that one may ask in one."""
-    name, kind = kinds.of(asked)
+def planned(
+    asked: NewRun, tenant: str, key_id: str | None = None, minute: Most = UNBOUND, of: Kind | None = None
+) -> Plan:
+    """Raises `BadRun`. `key_id`: whose key brought it; `minute`: what that one may ask in one; `of`: what it is, where that
+    stands not in the table of runs.
+    """
+    name, kind = kinds.of(asked) if of is None else (asked.name, of)
     lane = kinds.lane_of(asked)
     id_ = asked.id or f"run_{uuid_utils.uuid7().hex}"
     told = asked.model_dump(mode="json", exclude={"idempotency_key", "id", "tenant"}, exclude_unset=True)

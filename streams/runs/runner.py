@@ -5,7 +5,7 @@ and their end is told. Whoever owned a run and died is followed by another, whic
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -22,8 +22,7 @@ from store.ledger.types import Arrival, Routes
 from store.ledger.writer import Writer
 from store.runs import read, write
 from streams.decode import Decoder
-from streams.runs import asking, delivering, kinds, pacing, parts, telling
-from streams.runs.jobs import Jobs
+from streams.runs import asking, kinds, owning, pacing, parts, pipelines
 from streams.runs.metering import Meters
 from streams.runs.pace import Pace
 from streams.runs.states import ended_as
@@ -35,6 +34,24 @@ WINDOW = 4_000
 _DUTY = 20
 """Counting may take one part in so many of the time: the larger a run, the rarer it is counted."""
 _ADOPT_EVERY_S = 5.0
+
+
+Caring = Callable[[str, str], Coroutine[Any, Any, None]]
+"""Brings the run of a tenant and an id on until it has ended, or is another's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """Who brings on runs that are no list of items."""
+
+    jobs: Caring
+    pipelines: Caring
+
+    def of(self, row: Row[Any]) -> Caring | None:
+        """None: the runner itself."""
+        if row.kind == pipelines.KIND:
+            return self.pipelines
+        return self.jobs if kinds.is_job(row) else None
 
 
 class Runner:
@@ -51,11 +68,11 @@ class Runner:
         poll_s: float,
         meters: Meters,
         told: Callable[[], None],
-        jobs: Jobs,
+        others: Others,
     ) -> None:
         self.database, self.writer, self.engine, self.decoder = database, writer, engine, decoder
         self.routes, self.worker, self.poll_s = routes, worker, poll_s
-        self.meters, self._told, self._jobs = meters, told, jobs
+        self.meters, self._told, self._others = meters, told, others
         self.turns = pacing.Turns(database)
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -97,7 +114,7 @@ class Runner:
         for row in await self.database.read(lambda conn: read.owned(conn, self.worker)):
             key = (row.tenant, row.id)
             if key not in self._tasks or self._tasks[key].done():
-                care = self._jobs.care if kinds.is_job(row) else self._care
+                care = self._others.of(row) or self._care
                 self._tasks[key] = asyncio.create_task(care(*key), name=f"run-{row.id}")
         for key in [key for key, task in self._tasks.items() if task.done()]:
             del self._tasks[key]
@@ -109,7 +126,7 @@ class Runner:
         while True:
             wait_s, fed = self.poll_s / 4, False
             try:
-                row = await self._looked(tenant, id_)
+                row = await owning.looked(self.database, self.worker, tenant, id_)
                 if row is None:
                     return
                 began = time.monotonic()
@@ -130,18 +147,6 @@ class Runner:
                 log.exception("a run could not be gone on with; it is tried again", run=id_)
                 wait_s = 10 * self.poll_s
             await asyncio.sleep(max(wait_s, care.rest_s))
-
-    async def _looked(self, tenant: str, id_: str) -> Row[Any] | None:
-        """The run, if it is ours and goes on. Who cancels by its name alone cancels the run too."""
-        row, called_off = await self.database.read(
-            lambda conn: (read.one(conn, tenant, id_), read.is_called_off(conn, tenant, id_))
-        )
-        if row is None or row.ended_at is not None or row.owner != self.worker:
-            return None
-        if called_off and not row.cancelled:
-            await self.database.write(lambda conn: write.cancel(conn, tenant, id_))
-            return await self.database.read(lambda conn: read.one(conn, tenant, id_))
-        return row
 
     async def _feed(self, row: Row[Any], room: int) -> bool:
         """Parts, as long as there is room; whether there were any. What of a part its owner had made requests before it died
@@ -214,7 +219,7 @@ class Runner:
             values["per_s"] = round(per_s, 3)
         if care.told is not None and values | {"per_s": 0} == care.told | {"per_s": 0}:
             return False  # a pace alone is no news
-        changed = await self.database.write(lambda conn: _tell(conn, self.routes, row, values))
+        changed = await self.database.write(lambda conn: owning.tell(conn, self.routes, row, values))
         care.told = values
         if whole:
             self.turns.forget(row)
@@ -276,13 +281,3 @@ def _fresh(conn: Connection, tenant: str, id_: str) -> _Now:
     assert row is not None  # a run is never taken away while somebody owns it
     begun = row.started_at is not None or read.has_begun(conn, id_, tenant)
     return _Now(row.total, begun, now(conn))
-
-
-def _tell(conn: Connection, routes: Routes, row: Row[Any], values: dict[str, Any]) -> bool:
-    changed = write.counted(conn, row.tenant, row.id, values)
-    if changed:
-        now_ = read.one(conn, row.tenant, row.id)
-        telling.progress(conn, routes, now_)
-        if "ended_at" in values:
-            delivering.put(conn, now_)
-    return changed

@@ -9,18 +9,23 @@ import orjson
 from sqlalchemy import Connection, Row, insert
 
 from schemas.money import to_usd
-from schemas.runs import Counted, Delivery, Run
+from schemas.runs import Counted, Delivery, Run, RunStep
 from store.ledger.types import Routes
 from store.tables import outbox
 from streams import topics
 from streams.runs.pace import left_s
 
+BRIEF = {"result", "deliveries", "steps"}
+"""What lists and records leave out."""
 
-def shown(row: Row[Any], result: Any = None, told: Sequence[Row[Any]] = ()) -> Run:
-    """A run as it stands."""
+
+def shown(
+    row: Row[Any], result: Any = None, told: Sequence[Row[Any]] = (), steps: Sequence[Row[Any]] = (), at: float = 0.0
+) -> Run:
+    """A run as it stands. `at`: now, for steps that have not ended."""
     progress = counted(row)
     said = orjson.loads(row.said)
-    at = f"/v1/runs/{quote(row.id, safe='')}"
+    url = f"/v1/runs/{quote(row.id, safe='')}"
     tenant = urlencode({"tenant": row.tenant})
     return Run(
         run_id=row.id,
@@ -33,9 +38,10 @@ def shown(row: Row[Any], result: Any = None, told: Sequence[Row[Any]] = ()) -> R
         tokens=row.tokens,
         eta_s=None if row.ended_at is not None else left_s(progress.total, progress.done, row.per_s),
         result=result,
-        result_url=f"{at}/results?{tenant}",
-        items_url=f"{at}/items?{tenant}",
+        result_url=f"{url}/results?{tenant}",
+        items_url=f"{url}/items?{tenant}",
         deliveries=[delivery(each) for each in told],
+        steps=[step(each, at) for each in steps],
         metadata=said["metadata"],
         created_at=_moment(row.created_at),
         started_at=None if row.started_at is None else _moment(row.started_at),
@@ -57,6 +63,28 @@ def counted(row: Row[Any]) -> Counted:
     )
 
 
+def step(row: Row[Any], at: float) -> RunStep:
+    """One step of a pipeline's run, as it stands at that moment."""
+    until = at if row.ended_at is None else row.ended_at
+    return RunStep(
+        name=row.name,
+        use=row.use,
+        status=row.status,
+        total=row.total,
+        done=row.succeeded + row.failed + row.passed,
+        succeeded=row.succeeded,
+        failed=row.failed,
+        passed=row.passed,
+        cost_usd=to_usd(row.cost_nano) or "0.000000",
+        tokens=row.tokens,
+        took_s=None if row.started_at is None else round(max(0.0, until - row.started_at), 3),
+        error=row.error,
+        error_type=row.error_type,
+        started_at=None if row.started_at is None else _moment(row.started_at),
+        ended_at=None if row.ended_at is None else _moment(row.ended_at),
+    )
+
+
 def delivery(row: Row[Any]) -> Delivery:
     """One message about the end of a run; the secret stays here."""
     return Delivery(
@@ -74,7 +102,7 @@ def progress(conn: Connection, routes: Routes, row: Row[Any] | None) -> None:
     if row is None:
         return
     key = row.id.encode()
-    value = shown(row).model_dump_json(exclude={"result", "deliveries"}).encode()
+    value = shown(row).model_dump_json(exclude=BRIEF).encode()
     record = {
         "topic": topics.RUNS,
         "partition": routes.partition(topics.RUNS, key),

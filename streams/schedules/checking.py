@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from agents.pipelines.defining import Shelf
 from schemas.marked import Path
 from schemas.runs import NewRun
 from schemas.schedules import NewSchedule
 from streams.decode import Decoder, sentence
 from streams.runs import kinds, making, receivers
 from streams.runs.kinds import BadRun, Kind
+from streams.runs.pipelines import KIND
 from streams.schedules import cron as crons
 from streams.schedules import filling
 
@@ -25,11 +27,12 @@ class Wrong(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What a run is held against. `decoder` None: there is none yet, so a run's params are not looked at."""
+    """What a run is held against. `decoder` and `shelf` None: there is none yet, so a run's params are not looked at."""
 
     tenant: str
     outbound: Iterable[str]
     decoder: Decoder | None = None
+    shelf: Shelf | None = None
     prompts: bool = True
     """Whether prompts are known by now; else runs of them are not tried."""
 
@@ -50,7 +53,7 @@ def check(name: str, said: NewSchedule, at: float, world: World) -> None:
     except ValidationError as error:
         raise Wrong(("run",), sentence(error)) from None
     try:
-        kind = kinds.of(new)[1]
+        kind = None if new.kind == KIND else kinds.of(new)[1]
         kinds.lane_of(new)
     except BadRun as error:
         raise Wrong(("run", "name"), str(error)) from None
@@ -60,11 +63,13 @@ def check(name: str, said: NewSchedule, at: float, world: World) -> None:
         raise Wrong(("run", "params"), str(error)) from None
 
 
-def _try(new: NewRun, kind: Kind, world: World) -> None:
-    if kind.job is not None:
+def _try(new: NewRun, kind: Kind | None, world: World) -> None:
+    if kind is not None and kind.job is not None:
         making.params_of(new, kind.job)
-    elif world.decoder is not None and (world.prompts or kind.operation != "execute_prompt"):
-        making.ready(new, new.tenant or world.tenant, world.decoder)
+        return
+    needs_prompts = kind is not None and kind.operation == "execute_prompt"
+    if world.decoder is not None and world.shelf is not None and (world.prompts or not needs_prompts):
+        making.ready(new, new.tenant or world.tenant, world.decoder, world.shelf)
 
 
 def _check_run(run: NewRun, world: World) -> None:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import structlog
 from pydantic import ValidationError
 
+from agents.pipelines.defining import Shelf
 from schemas import marked
 from schemas.marked import Broken, Fault
 from schemas.runs import NewRun
@@ -27,7 +28,7 @@ _KNOWN: Mapping[int, tuple[str, ...]] = MappingProxyType(
 )
 
 
-def load(settings: Settings, decoder: Decoder | None = None) -> Wanted:
+def load(settings: Settings, decoder: Decoder | None = None, shelf: Shelf | None = None) -> Wanted:
     """The file's schedules; none without a file. Raises SpineError, which names the file and every place that is wrong."""
     if not settings.schedules_file:
         return NONE
@@ -38,7 +39,7 @@ def load(settings: Settings, decoder: Decoder | None = None) -> Wanted:
         raise SpineError(
             f"GENAI_SCHEDULES_FILE={settings.schedules_file} cannot be read ({error.strerror}); mend the path."
         ) from None
-    world = World(settings.default_tenant, settings.outbound(), decoder, prompts=False)
+    world = World(settings.default_tenant, settings.outbound(), decoder, shelf, prompts=False)
     try:
         return parse(raw, str(path), world)
     except Broken as error:
@@ -67,13 +68,13 @@ def parse(raw: bytes, name: str, world: World) -> Wanted:
 class Watched:
     """The file as it is now. `ok`, `why` and `since` are for whoever asks how it is; the last good one stays in use."""
 
-    def __init__(self, settings: Settings, decoder: Decoder) -> None:
+    def __init__(self, settings: Settings, decoder: Decoder, shelf: Shelf) -> None:
         """Raises SpineError when it cannot be used."""
         self.path = Path(settings.schedules_file).expanduser() if settings.schedules_file else None
-        self._settings, self._decoder = settings, decoder
+        self._settings, self._decoder, self._shelf = settings, decoder, shelf
         self.ok, self.why, self.since = True, "", time.time()
         self._seen = self._look()
-        self.wanted = load(settings, decoder)
+        self.wanted = load(settings, decoder, shelf)
 
     def changed(self) -> bool:
         """Whether it has been written since, and can be used; it is in `wanted` then."""
@@ -82,7 +83,7 @@ class Watched:
             return False
         self._seen = seen
         try:
-            self.wanted = load(self._settings, self._decoder)
+            self.wanted = load(self._settings, self._decoder, self._shelf)
         except SpineError as error:
             log.error("the schedules stay as they were", why=str(error))  # noqa: TRY400 - the sentence says all
             self.says(f"{error} The schedules before it go on.")

@@ -14,6 +14,7 @@ import orjson
 import structlog
 from sqlalchemy import Connection, Row
 
+from agents.pipelines.defining import Shelf
 from schemas.runs import NewRun
 from schemas.schedules import NewSchedule
 from store import killpoint, leading
@@ -51,6 +52,7 @@ class Scheduler:
         self,
         database: Database,
         decoder: Decoder,
+        shelf: Shelf,
         worker: str,
         tenant: str,
         file: Watched,
@@ -59,7 +61,7 @@ class Scheduler:
         poll_s: float,
         clock: Clock = now,
     ) -> None:
-        self.database, self.decoder, self.worker, self.tenant = database, decoder, worker, tenant
+        self.database, self.decoder, self.shelf, self.worker, self.tenant = database, decoder, shelf, worker, tenant
         self.file, self.meters, self._started, self.poll_s, self.clock = file, meters, started, poll_s, clock
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -170,7 +172,7 @@ class Scheduler:
         """The run, or why there is none."""
         try:
             new = NewRun.model_validate(filling.filled(name, said, planned, timing.zone))
-            return making.ready(new, new.tenant or self.tenant, self.decoder), ""
+            return making.ready(new, new.tenant or self.tenant, self.decoder, self.shelf), ""
         except (BadRun, ValueError) as error:
             return None, str(error)
 

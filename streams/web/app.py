@@ -29,6 +29,7 @@ from streams.web import (
     metrics,
     models,
     orders,
+    pipelines,
     prompts,
     queue,
     routing,
@@ -95,6 +96,7 @@ def make_api(front: Front) -> FastAPI:
     for (method, path), (tag, change, described) in {
         **_REGISTRY,
         **_RUNS,
+        **_PIPELINES,
         **_BATCHES,
         **_RESPONSES,
         **_SCHEDULES,
@@ -203,6 +205,10 @@ _RUNS: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
     ("GET", f"{_RUN}/events"): ("runs", runs.events, streamed("tenant")),
     ("POST", f"{_RUN}/retry"): ("runs", runs.retry, query("tenant")),
     ("GET", _RUN): ("runs", runs.one, query("tenant", "wait")),
+}
+_PIPELINES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
+    ("GET", "/v1/pipelines"): ("pipelines", pipelines.listed, {}),
+    ("GET", "/v1/pipelines/{pipeline}"): ("pipelines", pipelines.one, {}),
 }
 _BATCHES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
     ("POST", "/v1/files"): ("openai", files.upload, describing.UPLOAD),

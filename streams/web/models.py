@@ -6,6 +6,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from providers import routes
 from schemas.errors import ErrorType
 from schemas.marked import near
 from streams import catalogue

@@ -1,7 +1,7 @@
 """Items of a run that did not succeed, asked for once more by whoever says so: under their scopes, and out of their minute."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,24 +21,22 @@ from streams.web.principal import Principal
 from streams.web.problems import Problem, unavailable
 
 
-async def failed_items(spine: Spine, row: Row[Any], who: Principal) -> tuple[int, float | None]:
+async def failed_items(
+    spine: Spine, row: Row[Any], who: Principal, steps: Sequence[str] = ()
+) -> tuple[int, float | None]:
     """How many run again; and, where their key may ask for no more of them in this minute, in how many seconds it may.
 
-    Raises `Problem`: 403, 429 when it may ask for none, 503.
+    `steps`: of a pipeline, only what is below these. Raises `Problem`: 403, 429 when it may ask for none, 503.
     """
     quiet = orjson.loads(row.said).get("quiet", False)
-    after, count, later_s = read.FIRST, 0, None
-    while later_s is None:
-        page = await look_up(
-            spine, partial(read.failed_bodies, id_=row.id, tenant=row.tenant, after=after, limit=parts.MOST)
-        )
-        if not page:
-            break
+    count, later_s = 0, None
+    async for page in _pages(spine, row, steps or ("",)):
         asks, later_s = await _allowed(spine, await _asks(spine, page, who), who)
         if later_s is not None and not asks and not count:
             raise _spent(later_s)
         count += await _accept(spine, row, asks, who, quiet=quiet)
-        after = page[-1].pk
+        if later_s is not None:
+            break
     if count == 0:  # what was never sent goes on
         await _write(spine, lambda conn: write.allow(conn, row.tenant, row.id))
     return count, later_s
@@ -47,6 +45,15 @@ async def failed_items(spine: Spine, row: Row[Any], who: Principal) -> tuple[int
 def header(later_s: float) -> dict[str, str]:
     """When to come again."""
     return {"Retry-After": str(math.ceil(later_s))}
+
+
+async def _pages(spine: Spine, row: Row[Any], below: Sequence[str]) -> AsyncIterator[Sequence[Any]]:
+    for each in below:
+        asked = partial(read.failed_bodies, id_=row.id, tenant=row.tenant, limit=parts.MOST, below=each)
+        after = read.FIRST
+        while page := await look_up(spine, partial(asked, after=after)):
+            yield page
+            after = page[-1].pk
 
 
 async def _asks(spine: Spine, page: Iterable[Any], who: Principal) -> list[tuple[Ask, bytes]]:

@@ -89,6 +89,8 @@ RULES: dict[str, Rule] = {
             "executions",
         )
     },
+    "/v1/pipelines": Rule.OWN,
+    "/v1/pipelines/{pipeline}": Rule.OWN,
     "/v1/{operation}": Rule.OWN,
 }
 """By the route's path as it is written in `app`; the operations' own paths are added by `for_operations`."""

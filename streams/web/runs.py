@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import orjson
@@ -13,15 +13,18 @@ from starlette.responses import Response, StreamingResponse
 
 from schemas.errors import ErrorType
 from schemas.runs import ENDED, NewRun
+from store.database import Work
+from store.database import now as clock
 from store.errors import StoreError
 from store.ledger.types import Arrival, CancelAsk
-from store.runs import deliveries, jobs, read, write
+from store.runs import deliveries, jobs, read, steps, write
 from streams import requested
 from streams.app import Spine
 from streams.decode import sentence
 from streams.runs import asking, collecting, kinds, making, parts, receivers, telling
 from streams.runs.kinds import BadRun
-from streams.web import cursors, orders, queries, rerunning
+from streams.runs.pipelines import KIND
+from streams.web import cursors, orders, pipelines, queries, rerunning
 from streams.web.asking import IDEMPOTENCY_KEY, seconds
 from streams.web.bodies import read_object
 from streams.web.events import HEARTBEAT_S
@@ -86,13 +89,15 @@ async def _asked(front: Front, spine: Spine, request: Request, new: NewRun) -> R
     _may_be_told(spine, new)
     try:
         minute = principal_of(request).limits.minute()
-        ready = making.ready(new, tenant, spine.decoder, principal_of(request).key_id, minute)
+        ready = making.ready(new, tenant, spine.decoder, spine.pipelines, principal_of(request).key_id, minute)
     except BadRun as error:
         raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
-    if ready.first is None:
-        principal_of(request).check_admin()
-    else:
+    if ready.pipeline is not None:
+        pipelines.check(spine, ready.pipeline, principal_of(request))
+    elif ready.first is not None:
         principal_of(request).check(ready.first)
+    else:
+        principal_of(request).check_admin()
     row, _ = await _made(spine, lambda conn: making.make(conn, ready, spine.worker))
     return row
 
@@ -172,9 +177,9 @@ def _cancelled(plan: asking.Plan) -> Problem:
     return Problem(409, f"The run {plan.new.id!r} takes no more items: it was cancelled.")
 
 
-async def _made(spine: Spine, make: Callable[[Connection], tuple[Row[Any], bool]]) -> tuple[Row[Any], bool]:
+async def _made(spine: Spine, work: Work[tuple[Row[Any], bool]]) -> tuple[Row[Any], bool]:
     try:
-        found: tuple[Row[Any], bool] = await _write(spine, make)
+        found: tuple[Row[Any], bool] = await _write(spine, work)
     except write.Conflict as error:
         raise Problem(409, f"{str(error)[:1].upper()}{str(error)[1:]}.", error=ErrorType.IDEMPOTENCY_CONFLICT) from None
     return found
@@ -205,7 +210,7 @@ async def listed(front: Front, request: Request) -> Response:
     tenant = _tenant(front, request, told.get("tenant"))
     rows, end = await look_up(front.parts(), lambda conn: read.page(conn, tenant, status, name, after, limit))
     next_ = None if end is None else cursors.cursor_named(list_, *end)
-    shown = [telling.shown(row).model_dump(mode="json", exclude={"result", "deliveries"}) for row in rows]
+    shown = [telling.shown(row).model_dump(mode="json", exclude=telling.BRIEF) for row in rows]
     return tagged(request, orjson.dumps({"items": shown, "next": next_}))
 
 
@@ -256,7 +261,7 @@ async def _events(front: Front, row: Row[Any], had: str) -> AsyncIterator[bytes]
     while True:
         if (mark := _mark(row)) != had:
             kind = b"end" if row.ended_at is not None else b"progress"
-            told = telling.shown(row).model_dump_json(exclude={"result", "deliveries"}).encode()
+            told = telling.shown(row).model_dump_json(exclude=telling.BRIEF).encode()
             yield b"event: %b\nid: %b\ndata: %b\n\n" % (kind, mark.encode(), told)
             had, said_at = mark, time.monotonic()
         elif time.monotonic() - said_at > HEARTBEAT_S:
@@ -292,7 +297,7 @@ async def cancel(front: Front, request: Request) -> Response:
 
 
 async def retry(front: Front, request: Request) -> Response:
-    """Run again the items that did not succeed, and only those."""
+    """Run again the items that did not succeed, and only those; of a pipeline, the steps."""
     spine = spine_of(front, request)
     row = await _named(front, request, queries.told(request, ("tenant",)))
     if row.ended_at is None:
@@ -305,14 +310,21 @@ async def retry(front: Front, request: Request) -> Response:
         return await _job_again(front, spine, request, row)
     if row.fed < row.total and await look_up(spine, lambda conn: read.next_part(conn, row.tenant, row.id)) is None:
         raise Problem(409, f"The last items of the run {row.id!r} are no longer kept (GENAI_KEEP_BODIES_DAYS).")
-    count, later_s = await rerunning.failed_items(spine, row, principal_of(request))
+    names = await pipelines.failed_steps(front, row) if row.kind == KIND else []
+    count, later_s = await rerunning.failed_items(spine, row, principal_of(request), [f"{name}/" for name in names])
     # last: whoever counts it must find what runs again
-    await _write(spine, lambda conn: write.reopen(conn, row.tenant, row.id, spine.worker))
+    await _write(spine, lambda conn: _reopen(conn, row, spine.worker))
     spine.runs.look()
     told = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
-    made = json(told | {"retried": count}, 202)
+    made = json(told | {"retried": count or len(names)}, 202)
     made.headers.update({} if later_s is None else rerunning.header(later_s))
     return made
+
+
+def _reopen(conn: Connection, row: Row[Any], owner: str) -> None:
+    write.reopen(conn, row.tenant, row.id, owner)
+    if row.kind == KIND:
+        steps.again(conn, row.tenant, row.id)
 
 
 async def _job_again(front: Front, spine: Spine, request: Request, row: Row[Any]) -> Response:
@@ -331,8 +343,15 @@ async def _job_again(front: Front, spine: Spine, request: Request, row: Row[Any]
 
 async def _told(front: Front, row: Row[Any], status: int = 200) -> Response:
     result = await collecting.result(front.parts().database, row)
-    sent = await look_up(front.parts(), lambda conn: deliveries.of_run(conn, row.tenant, row.id))
-    told = telling.shown(row, result, sent).model_dump(mode="json")
+    sent, found, at = await look_up(
+        front.parts(),
+        lambda conn: (
+            deliveries.of_run(conn, row.tenant, row.id),
+            steps.of_run(conn, row.tenant, row.id) if row.kind == KIND else (),
+            clock(conn),
+        ),
+    )
+    told = telling.shown(row, result, sent, found, at).model_dump(mode="json")
     made = json(told, status)
     made.headers["Location"] = told["items_url"].rpartition("/items?")[0]
     return made

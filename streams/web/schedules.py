@@ -63,7 +63,7 @@ async def put(front: Front, request: Request) -> Response:
         said = NewSchedule.model_validate(await read_object(request, spine.settings.run_max_bytes))
     except ValidationError as error:
         raise Problem(422, f"{sentence(error)}.") from None
-    world = World(spine.settings.default_tenant, spine.settings.outbound(), spine.decoder)
+    world = World(spine.settings.default_tenant, spine.settings.outbound(), spine.decoder, spine.pipelines)
     await _done(changing.put(spine.schedules, name, said, world))
     return await _shown(spine, name)
 

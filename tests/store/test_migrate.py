@@ -22,6 +22,7 @@ from store.ledger.step import take_steps
 from store.ledger.types import Step, Want
 from store.migrate import config, migrate
 from store.registry import tables as _registry  # noqa: F401 - its tables are among the metadata
+from store.runs import step_tables as _steps  # noqa: F401
 from store.runs import tables as _runs  # noqa: F401
 from store.schedules import tables as _schedules  # noqa: F401
 from store.schema import head, is_current

@@ -103,10 +103,11 @@ class RunPage(_Told):
 
 
 class Item(_Told):
-    """One of a run's: `output` where it succeeded, `error` where it did not, neither while it is unfinished."""
+    """One of a run's: `output` where it succeeded, `error` where it did not, neither while it is unfinished. `step`: of a pipeline."""
 
     index: int
     id: str
+    step: str | None = None
     status: str
     output: dict[str, Any] | None = None
     error: Failure | None = None

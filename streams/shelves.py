@@ -1,0 +1,22 @@
+"""The pipelines of this installation: the shipped ones, those of GENAI_PIPELINES_DIR and of GENAI_PIPELINES_MODULES."""
+
+from pathlib import Path
+
+from agents.pipelines import defining
+from agents.pipelines.defining import BadPipeline, Shelf
+from streams.errors import SpineError
+from streams.settings import Settings
+
+
+def load(settings: Settings) -> Shelf:
+    """Read once, at the start of a process. Raises SpineError that says file, line and column. Blocking."""
+    folder = settings.pipelines_dir
+    modules = [name.strip() for name in settings.pipelines_modules.split(",") if name.strip()]
+    try:
+        return defining.load(Path(folder).expanduser().resolve() if folder else None, modules)
+    except BadPipeline as error:
+        raise SpineError(
+            f"{error}\nMend that, or take it out of GENAI_PIPELINES_DIR or GENAI_PIPELINES_MODULES."
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpineError(f"Cannot read GENAI_PIPELINES_DIR={folder} ({error}). Name a folder of YAML files.") from error
