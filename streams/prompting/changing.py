@@ -58,7 +58,8 @@ def edit(conn: Connection, routes: Routes, by: By, name: str, change: Edit) -> d
         newest = next(row for row in read.versions(conn, prompt.id) if row.version == prompt.latest)
         before = {name: value for name, value in version(newest).items() if name in _WORDING}
         said = before | {field: given[field] for field in _WORDING if field in given}
-        wording = Wording(**{field: value for field, value in said.items() if value is not None})
+        kept = {field: value for field, value in said.items() if value is not None}
+        wording = Wording(**{"template": before["template"], **kept})
         made = draft(conn, prompt.tenant, prompt.slug, wording, given.get("notes") or "Edited.")
         fitting.check(conn, prompt, made)
     write.edit(conn, routes, prompt.id, about, made, by.who, by.expected)

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from agents import OPERATIONS
 from schemas.prompts import Edit, Move, NewPrompt, Render, Rollback, Stand
@@ -36,7 +36,20 @@ from streams.web import (
     runs,
     schedules,
 )
-from streams.web.describing import answered, asked, describer, given, ordered, query, stored, streamed, wished, written
+from streams.web.describing import (
+    also,
+    answered,
+    asked,
+    describer,
+    given,
+    ordered,
+    plain,
+    query,
+    stored,
+    streamed,
+    wished,
+    written,
+)
 from streams.web.front import Front
 from streams.web.health import health_response, ready_response
 from streams.web.ids import Identified
@@ -77,7 +90,7 @@ def make_api(front: Front) -> FastAPI:
     )
     app.router.route_class = Plain
     for path, handler in _common(front).items():
-        described = answered(path) if path in examples.ANSWERS else {}
+        described = answered(path) if path in examples.ANSWERS else plain("text/plain", "As Prometheus reads it.")
         app.add_api_route(
             path, handler, methods=["GET"], tags=["state"], summary=handler.__doc__, openapi_extra=described
         )
@@ -151,7 +164,11 @@ _ORDERS: dict[str, tuple[str, Look, dict[str, Any]]] = {
     "/v1/requests/{request_id:path}/cancel": (
         "requests",
         orders.cancel_request,
-        ordered("/v1/requests/{request_id}/cancel", "tenant", "operation", "wait"),
+        also(
+            ordered("/v1/requests/{request_id}/cancel", "tenant", "operation", "wait"),
+            "202",
+            "Its call is being aborted, or nobody knows the id yet.",
+        ),
     ),
     "/v1/requests/{request_id:path}/retry": (
         "requests",
@@ -199,9 +216,9 @@ _REGISTRY: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
 _RUN = "/v1/runs/{run_id}"
 _RUNS: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
     ("GET", "/v1/runs"): ("runs", runs.listed, answered("/v1/runs", *runs.LISTED)),
-    ("POST", "/v1/runs"): ("runs", runs.create, written(NewRun, 202)),
+    ("POST", "/v1/runs"): ("runs", runs.create, also(written(NewRun, 202), "200", "It was there, and has ended.")),
     ("GET", f"{_RUN}/items"): ("runs", runs.items, query("tenant", "status", "limit", "cursor")),
-    ("GET", f"{_RUN}/results"): ("runs", runs.results, query("tenant")),
+    ("GET", f"{_RUN}/results"): ("runs", runs.results, plain("application/x-ndjson", "An item a line.", "tenant")),
     ("GET", f"{_RUN}/events"): ("runs", runs.events, streamed("tenant")),
     ("POST", f"{_RUN}/retry"): ("runs", runs.retry, query("tenant")),
     ("GET", _RUN): ("runs", runs.one, query("tenant", "wait")),
@@ -212,12 +229,16 @@ _PIPELINES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
 }
 _BATCHES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
     ("POST", "/v1/files"): ("openai", files.upload, describing.UPLOAD),
-    ("GET", "/v1/files"): ("openai", files.listed, query("purpose", "after", "limit")),
+    ("GET", "/v1/files"): ("openai", files.listed, query("purpose", "after", "most")),
     ("GET", "/v1/files/{file_id}"): ("openai", files.one, {}),
     ("DELETE", "/v1/files/{file_id}"): ("openai", files.delete, {}),
-    ("GET", "/v1/files/{file_id}/content"): ("openai", files.content, {}),
+    ("GET", "/v1/files/{file_id}/content"): (
+        "openai",
+        files.content,
+        plain("application/octet-stream", "What is in it."),
+    ),
     ("POST", "/v1/batches"): ("openai", batches.create, describing.BATCH),
-    ("GET", "/v1/batches"): ("openai", batches.listed, query("after", "limit")),
+    ("GET", "/v1/batches"): ("openai", batches.listed, query("after", "few")),
     ("GET", "/v1/batches/{batch_id}"): ("openai", batches.one, {}),
     ("POST", "/v1/batches/{batch_id}/cancel"): ("openai", batches.cancel, {}),
 }
@@ -303,6 +324,9 @@ def _get(front: Front, look: Look) -> Handler:
 
 
 async def _no_such_operation(request: Request) -> Response:
+    """Unless something else is there, which is not asked in this way."""
+    if any(route.matches(request.scope)[0] is Match.PARTIAL for route in request.app.routes):
+        raise HTTPException(405)
     raise asking.unknown(request.path_params["operation"])
 
 
