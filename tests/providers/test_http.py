@@ -99,6 +99,22 @@ async def test_a_body_that_is_heard_in_pieces_is_the_whole_body() -> None:
     assert (b"".join(pieces), reply.content, reply.headers["retry-after"]) == (text, text, "7")
 
 
+@pytest.mark.parametrize(
+    "path", ["/a%2Fb%3A?sig=a%2Fb%3D%3d&x=%7E+z", "/plain", "/"], ids=["what need not be escaped", "plain", "root"]
+)
+async def test_an_address_is_asked_for_as_it_is_written(path: str) -> None:
+    """Whoever signed it, signed its letters."""
+    asked: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(WHOLE)
+
+    async with _server(talk) as url, http.client() as client:
+        await http.send(client, "GET", url + path, timeout_s=2)
+    assert asked[0].split()[1].decode() == path
+
+
 async def test_an_idle_connection_that_the_server_closed_may_have_been_paid_for() -> None:
     """The request goes out while the server's close comes in. It looks as if the server had died while it worked."""
 
