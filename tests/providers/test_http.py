@@ -81,7 +81,7 @@ LOST = [  # what the server does after it read the request, what that means: nev
 async def test_a_connection_that_once_stood_may_have_been_paid_for(
     talk: Talk, meaning: type[ProviderError], heard: Callable[[bytes], None] | None
 ) -> None:
-    """httpx-aiohttp calls several of these `ConnectTimeout`; taken at its word, we would pay twice."""
+    """Several of these look like a connection that was never made; taken for that, we would pay twice."""
     async with _server(talk) as url, http.client() as client:
         with pytest.raises(meaning) as caught:
             await http.send(client, "POST", url, timeout_s=0.2, content=b"{}", heard=heard)
