@@ -21,6 +21,7 @@ import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.http_exceptions import ContentEncodingError
+from yarl import URL
 
 from providers.base import Disconnected, ProviderError, Refused, TimedOut, Unreachable, Unreadable
 from providers.outbound import OPERATOR, Guard
@@ -126,7 +127,7 @@ async def send(
         async with (
             asyncio.timeout(timeout_s),
             using.session.request(
-                method, url, data=content or None, headers=headers, timeout=limits, allow_redirects=False
+                method, _as_written(url), data=content or None, headers=headers, timeout=limits, allow_redirects=False
             ) as reply,
         ):
             body = await (reply.read() if heard is None else _heard(reply.content, heard))
@@ -139,6 +140,21 @@ async def send(
         raise _why(error, origin(url)) from error
 
 
+_PORTS = 65_535
+
+
+@functools.lru_cache(256)
+def _as_written(url: str) -> URL:
+    """Not tidied up, as aiohttp would: a signature may be over each letter of it."""
+    try:
+        parts = httpx.URL(url)
+        if (parts.port or 0) <= _PORTS:
+            return URL(str(parts), encoded=True)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise aiohttp.InvalidURL(url, str(error)) from error
+    raise aiohttp.InvalidURL(url, f"there is no port {parts.port}")
+
+
 _SECRETS = ("authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "x-amz-security-token")
 _LEAST_SECRET, _LEAST_IN_ANSWER = 6, 16
 """Characters. A password may be a word that an answer holds for reasons of its own; a key is not."""
@@ -146,7 +162,9 @@ _LEAST_SECRET, _LEAST_IN_ANSWER = 6, 16
 
 def _answer(reply: aiohttp.ClientResponse, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
     kept = [(name, value) for name, value in reply.raw_headers if name.lower() not in _OF_THE_WIRE]
-    return httpx.Response(reply.status, headers=kept, content=_masked(body, headers, good=reply.ok))
+    return httpx.Response(
+        reply.status, headers=kept, content=_masked(body, headers, good=httpx.codes.is_success(reply.status))
+    )
 
 
 _OF_THE_WIRE = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import (
     Connection,
     Double,
+    Executable,
     Integer,
     Row,
     bindparam,
@@ -23,7 +24,7 @@ from sqlalchemy import (
 from store import rows
 from store.database import clock
 from store.ledger import homes, limits
-from store.ledger.choose import choose
+from store.ledger.choose import Chosen, choose
 from store.ledger.end import CLAIMED_COLUMNS, cancel_runs, claimed, expire_rows
 from store.ledger.limits import Limits
 from store.ledger.order import LANES
@@ -79,7 +80,7 @@ _FREE = (
     .with_for_update(skip_locked=True)
 )
 ENOUGH = 32
-"""Free slots of each kind that one claim looks at: a pool may have thousands, and each that is looked at is read and locked."""
+"""Free slots of each kind that a claim looks at first: a pool may have thousands, and each that is looked at is read and locked."""
 _SOME = union_all(
     *(
         select(
@@ -197,9 +198,7 @@ def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) 
     more: set[Pool] = set()
     seen: dict[Pool, Seen] = {}
     for want in wants:
-        free, room = _usable(conn, want, known)
-        for_batch = min(room, sum(1 for row in free if not row.reserved))
-        chosen = choose(conn, want, room, for_batch, at)
+        free, room, chosen = _looked(conn, want, known, at)
         gone = cancel_runs(conn, routes, at, [pk for pk, run_id in chosen.rows if run_id is not None])
         ended = ended or bool(gone)
         rows_ = _lease(conn, worker, [pk for pk, _ in chosen.rows if pk not in gone], at)
@@ -225,9 +224,26 @@ def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) 
     )
 
 
-def _usable(conn: Connection, want: Want, known: Limits | None) -> tuple[list[Row[Any]], int]:
-    """The free slots that may be taken, and how many of them. All are looked at where it matters at which node they are."""
-    asked = _SOME if known is None and not want.first else _FREE
+def _looked(conn: Connection, want: Want, known: Limits | None, at: float) -> tuple[list[Row[Any]], int, Chosen]:
+    """The free slots that may be taken, how many of them, and the rows. All slots are looked at where it matters at which
+    node they are, and where there is work for more than some.
+    """
+    some = known is None and not want.first
+    free, room, chosen = _seen(conn, want, known, at, _SOME if some else _FREE)
+    if some and len(free) >= ENOUGH and sum(want.ready) + len(chosen.rows) >= ENOUGH:
+        return _seen(conn, want, known, at, _FREE)
+    return free, room, chosen
+
+
+def _seen(
+    conn: Connection, want: Want, known: Limits | None, at: float, asked: Executable
+) -> tuple[list[Row[Any]], int, Chosen]:
+    free, room = _usable(conn, want, known, asked)
+    for_batch = min(room, sum(1 for row in free if not row.reserved))
+    return free, room, choose(conn, want, room, for_batch, at)
+
+
+def _usable(conn: Connection, want: Want, known: Limits | None, asked: Executable) -> tuple[list[Row[Any]], int]:
     free = list(conn.execute(asked, {"p": want.pool[0], "m": want.pool[1]}))
     if want.first:
         free.sort(key=lambda row: (not row.reserved, row.node not in want.first))
