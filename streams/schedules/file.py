@@ -8,8 +8,8 @@ from types import MappingProxyType
 import structlog
 from pydantic import ValidationError
 
-from schemas import marked
-from schemas.marked import Broken, Fault
+from providers import marked
+from providers.marked import Broken, Fault
 from schemas.runs import NewRun
 from schemas.schedules import File, NewSchedule
 from streams.decode import Decoder

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.marked import Broken
+from providers.marked import Broken
 from schemas.schedules import NewSchedule
 from streams.schedules import cron, file, filling
 from streams.schedules.checking import World
