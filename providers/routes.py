@@ -11,8 +11,8 @@ from types import MappingProxyType
 
 from pydantic import ValidationError
 
-from schemas import marked
-from schemas.marked import Broken, Fault, Marks, near
+from providers import marked
+from providers.marked import Broken, Fault, Marks, near
 from schemas.routes import USUAL_CAUSES, Cause, Fallback, File, When
 from schemas.routes import Route as Written
 from schemas.routes import Target as WrittenTarget

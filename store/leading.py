@@ -14,7 +14,7 @@ from store.tables import leaders, workers
 
 _L = leaders.c
 _LEADER = (
-    select(_L.owner, _L.since, workers.c.id.label("living"))
+    select(_L.owner, _L.since, workers.c.heartbeat_at)
     .outerjoin(workers, workers.c.id == _L.owner)
     .where(_L.role == bindparam("role"))
 )
@@ -23,16 +23,17 @@ _FREE = _L.owner.is_(None) | ~select(workers.c.id).where(workers.c.id == _L.owne
 
 @dataclass(frozen=True, slots=True)
 class Leader:
-    """Who leads, and since when."""
+    """Who leads, and since when. `beat`: its last sign of life, for those who cannot tell whether it was taken for dead."""
 
     worker: str
     since: float
+    beat: float
 
 
 def leader(conn: Connection, role: str) -> Leader | None:
     """None: nobody who lives."""
     row = conn.execute(_LEADER, {"role": role}).first()
-    return None if row is None or row.living is None else Leader(row.owner, row.since)
+    return None if row is None or row.heartbeat_at is None else Leader(row.owner, row.since, row.heartbeat_at)
 
 
 def lead(conn: Connection, role: str, worker: str) -> bool:

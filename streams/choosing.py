@@ -11,9 +11,9 @@ from agents.base import Operation
 from providers import choosing, routes
 from providers.base import Able, Capable, Kind, Provider
 from providers.choosing import Decision, Look, Needs, Told, Who
+from providers.marked import near
 from providers.routes import Model, Route, Table
 from schemas.errors import ErrorType
-from schemas.marked import near
 from schemas.request import Lane, Request
 from schemas.routes import Next, Pinned
 

@@ -16,8 +16,8 @@ import structlog
 from agents.engine.metrics import Metrics
 from providers import routes
 from providers.base import Provider
+from providers.marked import Broken
 from providers.routes import Model, Table
-from schemas.marked import Broken
 from store.database import Database
 from store.errors import StoreError
 from store.ledger import queries

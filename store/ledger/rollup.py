@@ -7,7 +7,7 @@ No usage event goes out: those were never wrong.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, case, func, insert, literal, select, text, union_all
@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, case, func, insert, literal, select, tex
 from store import rows
 from store.database import now
 from store.leading import hold
+from store.ledger import room
 from store.ledger.books import COST_ANYTHING, midnight
 from store.ledger.journal import add_to_days
 from store.tables import corrections, daily_corrections, daily_costs, executions
@@ -44,13 +45,30 @@ class Found:
     differences: tuple[Difference, ...]
 
 
-def put_right(conn: Connection, day: date, run_id: str) -> Found:
-    """Compare and correct, in one transaction. Two who do it at once do it one after the other."""
-    hold(conn, "aggregate_costs")
+class Gone(Exception):
+    """Some calls of the day are no longer kept, so that every sum would be wrong; `whole` is the first day of which none has gone."""
+
+    def __init__(self, whole: date) -> None:
+        super().__init__(str(whole))
+        self.whole = whole
+
+
+def compare(conn: Connection, day: date) -> Found:
+    """Changes nothing, so that a day of a million calls that is in order keeps no writer waiting. Raises `Gone`."""
     lines = sorted(conn.execute(_compared(day)).all(), key=lambda row: (row.provider, row.model, row.tenant))
     differences = tuple(each for each in map(_difference, lines) if any(each.more))
-    _correct(conn, day, run_id, differences)
+    mark = room.marks(conn).get("journal")  # after the calls: what was pruned while they were added up is marked by now
+    if mark is not None and midnight(day) < mark:
+        raise Gone(datetime.fromtimestamp(mark, UTC).date())
     return Found(len(lines), sum(int(row.cost_nano) for row in lines), differences)
+
+
+def put_right(conn: Connection, day: date, run_id: str) -> Found:
+    """Compare and correct, in one transaction. Two who do it at once do it one after the other. Raises `Gone`."""
+    hold(conn, "aggregate_costs")
+    found = compare(conn, day)
+    _correct(conn, day, run_id, found.differences)
+    return found
 
 
 def corrected_by(conn: Connection, day: date, run_id: str) -> Sequence[Row[Any]]:

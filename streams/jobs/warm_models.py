@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from providers import http
+from providers.ollama import with_scheme
 from providers.ollama_pool import Done, Pool
 from providers.outbound import listed
 from schemas.request import Name
@@ -42,9 +44,10 @@ async def work(context: Context, params: Params) -> dict[str, Any]:
 
 
 def _chosen(known: tuple[str, ...], only: list[str] | None) -> tuple[str, ...]:
-    if unknown := [each for each in only or () if each not in known]:
+    named = tuple(dict.fromkeys(http.address(with_scheme(each)).name for each in only or known))
+    if unknown := [each for each in named if each not in known]:
         raise Failed(f"{', '.join(unknown)} is not in GENAI_OLLAMA_URL, which names {', '.join(known)}")
-    return tuple(only or known)
+    return named
 
 
 def _words(model: str, done: Done) -> str:

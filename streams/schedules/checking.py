@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from agents.pipelines.defining import Shelf
-from schemas.marked import Path
+from providers.marked import Path
 from schemas.runs import NewRun
 from schemas.schedules import NewSchedule
 from streams.decode import Decoder, sentence

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
 
-from schemas.marked import near
+from providers.marked import near
 
 _FIELDS = 5
 _AROUND = timedelta(hours=4)

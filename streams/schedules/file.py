@@ -9,8 +9,8 @@ import structlog
 from pydantic import ValidationError
 
 from agents.pipelines.defining import Shelf
-from schemas import marked
-from schemas.marked import Broken, Fault
+from providers import marked
+from providers.marked import Broken, Fault
 from schemas.runs import NewRun
 from schemas.schedules import File, NewSchedule
 from streams.decode import Decoder

@@ -12,7 +12,7 @@ _NAMED = re.compile(r"\$\{(date|yesterday|planned)\}")
 
 def key(name: str, planned: float) -> str:
     """The idempotency key of a firing: whoever fires it, and however often, it is one run."""
-    return f"{name}_{moment(planned)}"
+    return f"schedule/{name}/{moment(planned)}"
 
 
 def moment(at: float) -> str:

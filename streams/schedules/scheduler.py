@@ -100,7 +100,9 @@ class Scheduler:
 
     async def step(self) -> float:
         """What is to be done now; how long until there may be more."""
-        if await asyncio.to_thread(self.file.changed) or not self._synced:
+        if await asyncio.to_thread(self.file.changed):
+            self._synced = False  # and it stays so while the ledger is away
+        if not self._synced:
             await self._sync()
         self.meters.file_ok.set(self.file.ok)
         looked = await self.database.read(self._looked)
@@ -202,7 +204,8 @@ class Scheduler:
             return
         killpoint.passing("scheduled")
         self.meters.fired.labels(name).inc()
-        self.meters.late.observe(max(0.0, at - decision.fire))
+        if at > decision.fire:
+            self.meters.late.observe(at - decision.fire)
         self._started()
 
     async def submit_now(self, row: Row[Any], said: NewSchedule) -> str | None:

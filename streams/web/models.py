@@ -7,8 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from providers import routes
+from providers.marked import near
 from schemas.errors import ErrorType
-from schemas.marked import near
 from streams import catalogue
 from streams.app import make_prices
 from streams.web.front import Front

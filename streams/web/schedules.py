@@ -14,7 +14,7 @@ from store.errors import StoreError
 from store.schedules import read
 from streams.app import Spine
 from streams.decode import sentence
-from streams.schedules import changing, telling
+from streams.schedules import changing, filling, telling
 from streams.schedules.changing import Refused, Unknown
 from streams.schedules.checking import World, Wrong
 from streams.schedules.scheduler import ROLE
@@ -36,7 +36,7 @@ async def listed(front: Front, request: Request) -> Response:
     rows, leader, at = await look_up(
         spine, lambda conn: (read.every(conn), leading.leader(conn, ROLE), spine.schedules.clock(conn))
     )
-    led = None if leader is None else {"worker": leader.worker, "since": telling.moment(leader.since)}
+    led = None if leader is None else {"worker": leader.worker, "since": filling.moment(round(leader.since, 3))}
     file = {"ok": spine.schedules.file.ok, "why": spine.schedules.file.why}
     items = [telling.shown(row, at).model_dump(mode="json") for row in rows]
     return json({"items": items, "leader": led, "file": file})

@@ -2,8 +2,8 @@
 
 import pytest
 
+from providers.marked import MAX_BYTES, Broken, near
 from providers.routes import Model, Route, Table, parse, resolve
-from schemas.marked import MAX_BYTES, Broken, near
 
 pytestmark = pytest.mark.fast
 

@@ -33,6 +33,7 @@ _NOBODYS = {
 _HELD = {
     "/v1/usage",
     "/v1/costs",
+    "/v1/costs/corrections",  # in `test_web_schedules.py`
     "/v1/requests",
     "/v1/queue",
     "/v1/requests/{request_id:path}",
