@@ -109,9 +109,9 @@ def _shape(adapter: TypeAdapter[Any], mode: Any) -> Shape:
     return Shape(schema, schema.get("$defs", {}))
 
 
-def join(texts: list[str], separator: str = "\n\n") -> str:
-    """Texts as one."""
-    return separator.join(texts)
+def join(texts: list[str | None], separator: str = "\n\n") -> str:
+    """Texts as one, without what was skipped."""
+    return separator.join(text for text in texts if text is not None)
 
 
 def flatten(lists: list[list[Any]]) -> list[Any]:

@@ -74,7 +74,7 @@ def test_values_without_names_cannot_be_given() -> None:
 @pytest.mark.parametrize(
     ("name", "values", "found"),
     [
-        ("join", {"texts": ["a", "b"]}, "a\n\nb"),
+        ("join", {"texts": ["a", None, "b"]}, "a\n\nb"),
         ("flatten", {"lists": [[1], [], [2, 3]]}, [1, 2, 3]),
         ("first", {"items": [1, 2, 3], "count": 2}, [1, 2]),
         ("unique", {"items": [1, {"a": 1}, 1, {"a": 1}]}, [1, {"a": 1}]),
