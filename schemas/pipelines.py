@@ -15,10 +15,11 @@ class _Words(BaseModel):
 
 
 class Input(_Words):
-    """What a run is given under this name. Without `default` it must be given; `of`: what a list holds."""
+    """What a run is given under this name. Without `default` it must be given; `of`: what a list holds; `among`: all that it may be."""
 
     type: InputType = "text"
     of: InputType = "any"
+    among: tuple[Any, ...] = ()
     default: Any = None
     description: str = ""
 

@@ -76,6 +76,11 @@ class Settings(BaseSettings):
     default_timeout_s: Annotated[float, Field(gt=0)] = 60.0
     file_max_bytes: Annotated[int, Field(ge=1024)] = 200 * 1024 * 1024  # of a file that is uploaded for a batch
     run_max_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024  # of a run as JSON; JSON Lines have no bound
+    document_max_bytes: Annotated[int, Field(ge=1)] = 32 * 1024 * 1024  # of a document that is read for a question
+    document_max_pages: Annotated[int, Field(ge=1)] = 2_000
+    document_max_characters: Annotated[int, Field(ge=1)] = 10_000_000  # of its text
+    document_timeout_s: Annotated[float, Field(gt=0)] = 30.0  # how long a PDF or an HTML page may take to be read
+    document_memory_mb: Annotated[int, Field(ge=128)] = 1024  # and of how much memory, in a process of its own
     default_tenant: str = "default"
     tenants: dict[str, str] = {}  # topic -> tenant, for producers that cannot write the field
     tenants_bind: bool = False  # whether records of those topics may name no other tenant

@@ -59,9 +59,13 @@ def _inputs(pipeline: Pipeline) -> Iterator[Flaw]:
                 path, f"{name!r} is the name of an option, which a run may give beside its inputs; choose another"
             )
         if not given.required and given.default is not None:
-            why = shapes.wrong(given.default, given.type, given.of)
+            why = shapes.wrong_input(given.default, given)
             if why is not None:
                 yield Flaw((*path, "default"), f"the default {why}")
+        for number, value in enumerate(given.among):
+            why = shapes.wrong(value, given.type, given.of)
+            if why is not None:
+                yield Flaw((*path, "among", number), why)
 
 
 def _names(pipeline: Pipeline) -> Iterator[Flaw]:

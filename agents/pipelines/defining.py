@@ -14,6 +14,9 @@ from agents.pipelines import checking, places
 from agents.pipelines.checking import Flaw, Known
 from agents.pipelines.functions import FUNCTIONS, BadFunction, Function
 from agents.pipelines.places import BadYaml, Document, Path
+from agents.retrieval import functions as retrieval
+from agents.retrieval.files import Files
+from agents.retrieval.reading import BOUNDS, Bounds
 from schemas.pipelines import Pipeline
 
 
@@ -33,9 +36,16 @@ class Shelf:
         return Known(OPERATIONS, self.functions)
 
 
-def load(folder: File | None = None, modules: Iterable[str] = ()) -> Shelf:
-    """The shipped ones, then the folder's, then the modules'. A name stands for one. Raises `BadPipeline`, OSError."""
-    functions, made = _from_modules(modules)
+def shipped(bounds: Bounds = BOUNDS, uploaded: Files | None = None) -> Mapping[str, Function]:
+    """What steps may use where nobody adds to it."""
+    return {**FUNCTIONS, **retrieval.table(bounds, uploaded)}
+
+
+def load(folder: File | None = None, modules: Iterable[str] = (), there: Mapping[str, Function] | None = None) -> Shelf:
+    """The shipped ones, then the folder's, then the modules'. A name stands for one. Raises `BadPipeline`, OSError.
+    `there`: functions beside the modules'.
+    """
+    functions, made = _from_modules(modules, shipped() if there is None else there)
     known = Known(OPERATIONS, functions)
     found: dict[str, tuple[str, Pipeline]] = {}
     files = [(f"shipped {each.name}", each.read_text(encoding="utf-8")) for each in _shipped()]
@@ -115,9 +125,11 @@ def _in(folder: File | None) -> list[File]:
     return sorted(path for path in folder.iterdir() if path.suffix in {".yaml", ".yml"})
 
 
-def _from_modules(names: Iterable[str]) -> tuple[Mapping[str, Function], list[tuple[str, Pipeline]]]:
+def _from_modules(
+    names: Iterable[str], there: Mapping[str, Function]
+) -> tuple[Mapping[str, Function], list[tuple[str, Pipeline]]]:
     """Each module's `FUNCTIONS`, names to `Function` or to plain functions, and its `PIPELINES`, a list."""
-    functions, made = dict(FUNCTIONS), list[tuple[str, Pipeline]]()
+    functions, made = dict(there), list[tuple[str, Pipeline]]()
     for name in names:
         try:
             module = importlib.import_module(name)

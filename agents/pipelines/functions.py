@@ -1,7 +1,8 @@
 """Plain Python functions as steps: one table. A function says by its annotations what it takes and gives.
 
 It is deterministic and changes nothing: after a crash it may be run again with the same values. What it gives is kept with
-the run, unless it is `cheap`: then it is run anew wherever its output is needed.
+the run, unless it is `cheap`: then it is run anew wherever its output is needed. A parameter that is annotated with `Run` is
+given by the engine: no definition can name somebody else's.
 """
 
 import asyncio
@@ -13,11 +14,12 @@ from types import MappingProxyType
 from typing import Any
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic_core import ErrorDetails, PydanticSerializationError
 
 from agents.base import OperationError
 from agents.pipelines.shapes import ANYTHING, Shape
 from schemas.errors import ErrorType
+from store.errors import Away
 
 
 class BadFunction(ValueError):
@@ -30,6 +32,14 @@ class FunctionFailed(Exception):
     def __init__(self, message: str, type_: ErrorType = ErrorType.INVALID_REQUEST) -> None:
         super().__init__(message)
         self.type = type_
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """For which run a function works."""
+
+    tenant: str
+    id: str
 
 
 @dataclass(frozen=True)
@@ -46,12 +56,16 @@ class Function:
 
     @cached_property
     def takes(self) -> Mapping[str, inspect.Parameter]:
-        """Its parameters by name. Raises `BadFunction`."""
-        found = inspect.signature(self.run, eval_str=True).parameters
+        """Its parameters by name, without the run. Raises `BadFunction`."""
+        found = {name: each for name, each in self._signature.parameters.items() if each.annotation is not Run}
         odd = [p.name for p in found.values() if p.kind not in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
         if odd:
             raise BadFunction(f"{self.run.__qualname__}: {odd[0]!r} has no name of its own to be given by")
         return found
+
+    @cached_property
+    def _signature(self) -> inspect.Signature:
+        return inspect.signature(self.run, eval_str=True)
 
     @cached_property
     def _adapters(self) -> dict[str, TypeAdapter[Any]]:
@@ -62,7 +76,7 @@ class Function:
 
     @cached_property
     def _gives(self) -> TypeAdapter[Any]:
-        said = inspect.signature(self.run, eval_str=True).return_annotation
+        said = self._signature.return_annotation
         return TypeAdapter(Any if said is inspect.Signature.empty else said)
 
     def input(self, name: str) -> Shape:
@@ -73,9 +87,10 @@ class Function:
     def output(self) -> Shape:
         return _shape(self._gives, "serialization")
 
-    async def call(self, values: Mapping[str, Any]) -> Any:
-        """Its output as JSON knows it. Raises `FunctionFailed`."""
+    async def call(self, values: Mapping[str, Any], run: Run) -> Any:
+        """Its output as JSON knows it. Raises `FunctionFailed`, and `Away` where the ledger does not answer it."""
         given = {name: self._taken(name, value) for name, value in values.items()}
+        given |= {name: run for name, each in self._signature.parameters.items() if each.annotation is Run}
         try:
             if inspect.iscoroutinefunction(self.run):
                 said = await self.run(**given)
@@ -88,6 +103,8 @@ class Function:
             raise FunctionFailed(f"what it gave cannot be kept as JSON ({error})", ErrorType.INTERNAL) from error
         except OperationError as error:
             raise FunctionFailed(str(error), error.type) from error
+        except Away:
+            raise
         except Exception as error:
             words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise FunctionFailed(words, ErrorType.INTERNAL) from error
@@ -96,9 +113,19 @@ class Function:
         try:
             return self._adapters[name].validate_python(value)
         except ValidationError as error:
-            found = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, (name, *found["loc"])))
+            found = min(error.errors(include_url=False, include_input=False), key=_is_of_another_kind)
+            where = ".".join([name, *(str(part) for part in found["loc"] if not _is_a_form(part))])
             raise FunctionFailed(f"`{where}`: {found['msg'].removeprefix('Value error, ')}") from None
+
+
+def _is_of_another_kind(wrong: ErrorDetails) -> bool:
+    """Of a value that may be one of several things it says least that it is not the others."""
+    return wrong["type"].endswith("_type")
+
+
+def _is_a_form(part: int | str) -> bool:
+    """A name of one of several things that a value may be, and no field of it."""
+    return isinstance(part, str) and (part[:1].isupper() or part in {"str", "int", "float", "bool"})
 
 
 def _shape(adapter: TypeAdapter[Any], mode: Any) -> Shape:
@@ -109,9 +136,9 @@ def _shape(adapter: TypeAdapter[Any], mode: Any) -> Shape:
     return Shape(schema, schema.get("$defs", {}))
 
 
-def join(texts: list[str], separator: str = "\n\n") -> str:
-    """Texts as one."""
-    return separator.join(texts)
+def join(texts: list[str | None], separator: str = "\n\n") -> str:
+    """Texts as one, without what was skipped."""
+    return separator.join(text for text in texts if text is not None)
 
 
 def flatten(lists: list[list[Any]]) -> list[Any]:

@@ -1,11 +1,14 @@
 """What a value may be, as far as a JSON Schema says it: what lies below it, and whether it can stand somewhere else. Pure."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
+
+from schemas.pipelines import Input
 
 _OF: Mapping[type, str] = {
     str: "string",
@@ -163,6 +166,14 @@ def wrong(value: Any, type_: str, of: str = "any") -> str | None:
             if (why := wrong(each, of)) is not None:
                 return f"at [{number}] {why}"
     return None
+
+
+def wrong_input(value: Any, told: Input) -> str | None:
+    """Why a value is not this input; None: it is."""
+    why = wrong(value, told.type, told.of)
+    if why is None and told.among and value not in told.among:
+        return f"is {json.dumps(value)[:200]}; it may be {' or '.join(json.dumps(each) for each in told.among)}"
+    return why
 
 
 def _kind(value: Any) -> str:

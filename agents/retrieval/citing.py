@@ -54,14 +54,14 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Cited:
-    """`found` is false where the documents do not hold the answer; there are no sources then.
+    """`found` is false where the documents do not hold the answer; there are no sources then. Both null: nobody was asked.
 
     `invented`: citations of no passage, and quotes that occur in none. `named`: the answer itself says what it rests on; else
     the sources are all that it was given.
     """
 
-    answer: str
-    found: bool
+    answer: str | None
+    found: bool | None
     sources: list[Source]
     named: bool
     invented: int
@@ -87,6 +87,11 @@ def check(given: Sequence[Passage], said: str | Mapping[str, Any]) -> Cited:
     numbers = cited or range(1, len(given) + 1)
     sources = [_source(number, given[number - 1], quotes.get(number, [])) for number in numbers]
     return Cited(answer, True, sources, bool(cited), invented)
+
+
+def unasked(given: Sequence[Passage]) -> Cited:
+    """All passages that were found, and no answer."""
+    return Cited(None, None, [_source(number, each, []) for number, each in enumerate(given, 1)], False, 0)
 
 
 def _read(said: str | Mapping[str, Any]) -> tuple[str, bool, list[tuple[int, str]]]:

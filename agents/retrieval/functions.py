@@ -1,20 +1,22 @@
 """The steps of a question to documents that call no model: plain functions from values to values, by name.
 
-`table` makes them for one service, which says how much a document may take.
+`table` makes them for one service, which says how much a document may take, and where uploaded ones are.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
 from agents.base import InvalidAnswer, InvalidInput
 from agents.embed import BATCH
-from agents.retrieval import citing, passage, reading
+from agents.pipelines.functions import Function, Run
+from agents.retrieval import citing, files, passage, reading
 from agents.retrieval.chunking import OVERLAP, TARGET
 from agents.retrieval.citing import Cited
 from agents.retrieval.document import Document
-from agents.retrieval.nearest import MOST, nearest
+from agents.retrieval.files import Files
+from agents.retrieval.nearest import MOST, Near, best, nearest
 from agents.retrieval.passage import Passage
 from agents.retrieval.reading import BOUNDS, Bounds, Given
 from schemas.documents import NewDocument
@@ -23,22 +25,29 @@ MOST_PASSAGES = 20_000
 """Of one question's documents: each of them is embedded."""
 
 
-def table(bounds: Bounds = BOUNDS) -> Mapping[str, Callable[..., Any]]:
-    """Names to functions, as steps of a pipeline use them."""
+def table(bounds: Bounds = BOUNDS, uploaded: Files | None = None) -> Mapping[str, Function]:
+    """By the names that steps use. `uploaded`: where documents are that are named and not sent."""
 
-    async def read_documents(documents: list[str | NewDocument]) -> list[Document]:
-        """Text, Markdown, HTML or PDF as texts with their pages and headings. A string is a text."""
+    async def read_documents(documents: list[str | NewDocument], run: Run) -> list[Document]:
+        """Text, Markdown, HTML or PDF as texts with their pages and headings. A string is a text, or an uploaded file's name."""
         if not documents:
             raise InvalidInput("there is no document to read; send at least one")
-        return await reading.read([_given(one, number) for number, one in enumerate(documents, 1)], bounds)
+        given = []
+        for number, one in enumerate(documents, 1):
+            if isinstance(one, str) and files.is_name(one):
+                given.append(await files.uploaded(uploaded, run.tenant, one, bounds.bytes))
+            else:
+                given.append(_given(one, number))
+        return await reading.read(given, bounds)
 
     return {
-        "read_documents": read_documents,
-        "cut_documents": cut_documents,
-        "in_batches": in_batches,
-        "nearest_passages": nearest_passages,
-        "as_sources": as_sources,
-        "check_citations": check_citations,
+        "read_documents": Function(read_documents),
+        "cut_documents": Function(cut_documents),
+        "in_batches": Function(in_batches, cheap=True),
+        "nearest_of_batch": Function(nearest_of_batch),
+        "best_passages": Function(best_passages),
+        "as_sources": Function(as_sources, inline=True, cheap=True),
+        "check_citations": Function(check_citations),
     }
 
 
@@ -67,29 +76,28 @@ def cut_documents(
     return found
 
 
-def in_batches(passages: list[Passage], size: int = BATCH) -> list[list[str]]:
+def in_batches(passages: list[Passage]) -> list[list[str]]:
     """Their texts, as `embed` takes them; never two documents in one batch, so that what was embedded before is known again."""
     batches = []
     for _, of_one in groupby(passages, key=lambda each: each.number):
         texts = [each.text for each in of_one]
-        batches += [texts[start : start + size] for start in range(0, len(texts), size)]
+        batches += [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
     return batches
 
 
-def nearest_passages(
-    passages: list[Passage],
-    embeddings: list[list[list[float]]],
-    query: list[float],
-    most: int = MOST,
-    least_score: float = -1.0,
+def nearest_of_batch(embeddings: list[list[float]], query: list[float], most: int = MOST) -> list[Near]:
+    """The nearest to the question of one batch, best first."""
+    return nearest(query, embeddings, max(1, most))
+
+
+def best_passages(
+    passages: list[Passage], found: list[list[Near]], most: int = MOST, least_score: float = -1.0
 ) -> list[Passage]:
-    """The nearest to the question, best first, with their scores. `embeddings`: of each batch, in their order."""
-    vectors = [vector for batch in embeddings for vector in batch]
-    if len(vectors) != len(passages):
-        raise InvalidAnswer(f"there are {len(vectors)} embeddings of {len(passages)} passages")
-    return [
-        replace(passages[number], score=score) for number, score in nearest(query, vectors, max(1, most), least_score)
-    ]
+    """The nearest of all, best first, with their scores. `found`: of each batch, in their order."""
+    sizes = [len(batch) for batch in in_batches(passages)]
+    if len(found) != len(sizes):
+        raise InvalidAnswer(f"there are {len(found)} batches of embeddings, and {len(sizes)} of passages")
+    return [replace(passages[each.place], score=each.score) for each in best(found, sizes, max(1, most), least_score)]
 
 
 def as_sources(passages: list[Passage]) -> list[dict[str, Any]]:
@@ -98,5 +106,9 @@ def as_sources(passages: list[Passage]) -> list[dict[str, Any]]:
 
 
 def check_citations(passages: list[Passage], answer: dict[str, Any] | str | None) -> Cited:
-    """The answer with citations that are real, and the passages that it rests on."""
+    """The answer with citations that are real, and the passages that it rests on. `answer` null: nobody was asked, so all that
+    was found is told; where nothing was, the documents do not say it.
+    """
+    if answer is None and passages:
+        return citing.unasked(passages)
     return citing.check(passages, answer or "")

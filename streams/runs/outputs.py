@@ -10,7 +10,7 @@ from sqlalchemy import Row
 
 from agents.pipelines import references
 from agents.pipelines.checking import Known
-from agents.pipelines.functions import FunctionFailed
+from agents.pipelines.functions import FunctionFailed, Run
 from agents.pipelines.references import EACH, Missing, Node, Reference
 from schemas.pipelines import Pipeline, Step
 from store.database import Database
@@ -168,7 +168,8 @@ class Outputs:
         if step.name not in self._cheap:
             given = references.read(step.with_)
             try:
-                self.keep(step.name, await function.call(references.filled(given, await self.scope([given], rows))))
+                values = references.filled(given, await self.scope([given], rows))
+                self.keep(step.name, await function.call(values, Run(*self.run)))
             except FunctionFailed as error:
                 raise StepFailed(f"the step {step.name!r}: {error}") from error
         return self._cheap[step.name]

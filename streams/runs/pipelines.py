@@ -74,7 +74,7 @@ def _inputs(asked: NewRun, pipeline: Pipeline) -> dict[str, Any]:
             continue
         found[name] = value = asked.params[name]
         optional = value is None and not told.required and told.default is None
-        why = None if optional else shapes.wrong(value, told.type, told.of)
+        why = None if optional else shapes.wrong_input(value, told)
         if why is not None:
             wrong.append(f"`params.{name}` {why}")
     if wrong:

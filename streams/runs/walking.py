@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row
 from agents.engine import Engine
 from agents.pipelines import conditions, references
 from agents.pipelines.checking import Known
-from agents.pipelines.functions import Function, FunctionFailed
+from agents.pipelines.functions import Function, FunctionFailed, Run
 from agents.pipelines.references import Missing, Node
 from schemas.errors import ErrorType, Failure
 from schemas.pipelines import Pipeline, Step
@@ -38,6 +38,8 @@ WINDOW = 4_000
 """Items of one step that wait in the ledger at a time, as of other runs."""
 _DUTY = 20
 """Adding up what a step cost may take one part in so many of the time."""
+_FEW = 16
+"""Items of a function's step that are in memory at a time: each may be an answer of some megabytes."""
 Rows = Mapping[str, Row[Any]]
 
 
@@ -74,6 +76,7 @@ class Walk:
 
     def __init__(self, own: Parts, row: Row[Any], plan: Any) -> None:
         self.own, self.tenant, self.id = own, row.tenant, row.id
+        self._run = Run(row.tenant, row.id)
         self.said = orjson.loads(row.said)
         self.lane = Lane(row.lane)
         self.pipeline = Pipeline.model_validate(plan["definition"])
@@ -305,7 +308,7 @@ class Walk:
                 await self._fail(step, error)
 
     async def _once(self, step: Step, function: Function, ready: Prepared) -> None:
-        value = await function.call(references.filled(ready.given, ready.scope))
+        value = await function.call(references.filled(ready.given, ready.scope), self._run)
         self._bounded(value)
         killpoint.passing("computed")
         if function.cheap:
@@ -319,12 +322,13 @@ class Walk:
         while fed < row.total:
             made: list[Any] = []
             size, until = 0, time.monotonic() + 1.0
-            for number, item in enumerate(await ready.source.page(fed, parts.MOST), fed):
-                scope = ready.scope.at(number, item)
-                value, how = await self._of_item(step, function, ready, scope)
-                figures[how] += 1
-                made.append(value)
-                size += self._bounded(value)
+            while fed + len(made) < row.total and len(made) < parts.MOST:
+                first = fed + len(made)
+                for number, item in enumerate(await ready.source.page(first, min(_FEW, parts.MOST)), first):
+                    value, how = await self._of_item(step, function, ready, ready.scope.at(number, item))
+                    figures[how] += 1
+                    made.append(value)
+                    size += self._bounded(value)
                 if size > parts.MOST_BYTES or time.monotonic() > until:
                     break
             await self._change(step, {"fed": fed + len(made), **figures}, first=fed, outputs=made)
@@ -335,7 +339,7 @@ class Walk:
         if scope.item is None or not conditions.holds(step.when, scope):
             return None, "passed"
         try:
-            return await function.call(references.filled(ready.given, scope)), "succeeded"
+            return await function.call(references.filled(ready.given, scope), self._run), "succeeded"
         except (Missing, FunctionFailed) as error:
             if step.on_error == "fail":
                 raise StepFailed(f"item [{scope.index}]: {error}") from error

@@ -24,6 +24,8 @@ ANSWERS: Mapping[tuple[str, str], tuple[type[BaseModel], ...]] = {
     ("get", f"{_RUN}/items"): (answers.ItemPage,),
     ("post", f"{_RUN}/cancel"): (answers.RunCancelled,),
     ("post", f"{_RUN}/retry"): (answers.RunRetried,),
+    ("get", "/v1/pipelines"): (answers.PipelineList,),
+    ("get", "/v1/pipelines/{pipeline}"): (answers.PipelineItem,),
     ("get", "/v1/prompts"): (answers.PromptPage,),
     ("post", "/v1/prompts"): (answers.Prompt,),
     ("get", _PROMPT): (answers.Prompt,),

@@ -50,7 +50,7 @@ def test_a_definition_is_checked_without_a_process(folder: Path) -> None:
 
 def test_what_there_is_is_listed_and_drawn(folder: Path) -> None:
     assert said(folder, "list").out[0].startswith("digest(texts, [max_sentences], [focus])  3 steps")
-    assert [each["name"] for each in json.loads(said(folder, "list", "--json").out[0])] == ["digest"]
+    assert [each["name"] for each in json.loads(said(folder, "list", "--json").out[0])] == ["digest", "rag_pipeline"]
     assert said(folder, "draw", "shout.yaml").out[-1] == "  said  rewrite  after all"
     assert "    all --> said" in said(folder, "draw", "shout.yaml", "--mermaid").out
     assert said(folder, "draw", "nope").code == 2

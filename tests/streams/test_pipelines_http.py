@@ -238,7 +238,7 @@ async def test_lane_and_options_go_to_every_request(api: httpx.AsyncClient) -> N
 @pytest.mark.parametrize(
     ("name", "params", "words"),
     [
-        ("digset", {}, "There is no pipeline 'digset'; there are digest, either, lenient, slow, wrong_inside"),
+        ("digset", {}, "There is no pipeline 'digset'; there are digest, either, lenient, rag_pipeline, slow, wrong_inside"),
         ("digest", {}, "`params.texts` is missing; the pipeline needs it (list)."),
         ("digest", {"texts": "x"}, "`params.texts` is a text; give a list."),
         ("digest", {"texts": ["a", 1]}, "`params.texts` at [1] is an integer; give a text."),
@@ -266,7 +266,7 @@ async def test_pipelines_are_listed_with_their_inputs_and_drawn(api: httpx.Async
     listed = (await api.get("/v1/pipelines")).json()["items"]
     one = (await api.get("/v1/pipelines/digest")).json()
     none = await api.get("/v1/pipelines/nope")
-    assert [each["name"] for each in listed] == ["digest", "either", "lenient", "slow", "wrong_inside"]
+    assert [each["name"] for each in listed] == ["digest", "either", "lenient", "rag_pipeline", "slow", "wrong_inside"]
     assert (one["inputs"]["texts"]["of"], one["mermaid"].splitlines()[0], none.status_code) == (
         "text",
         "flowchart TD",

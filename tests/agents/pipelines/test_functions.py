@@ -9,10 +9,12 @@ import pytest
 
 from agents import OPERATIONS
 from agents.base import InvalidInput
-from agents.pipelines.functions import FUNCTIONS, BadFunction, Function, FunctionFailed
+from agents.pipelines.functions import FUNCTIONS, BadFunction, Function, FunctionFailed, Run
 from schemas.errors import ErrorType
+from store.errors import Away
 
 pytestmark = pytest.mark.fast
+RUN = Run("default", "run_1")
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def breaks() -> None:
 
 
 async def test_what_it_takes_and_gives_is_json_and_its_own_types_inside() -> None:
-    assert await Function(halves).call({"parts": [{"text": "abcd", "start": 3}]}) == [
+    assert await Function(halves).call({"parts": [{"text": "abcd", "start": 3}]}, RUN) == [
         {"text": "ab", "start": 3},
         {"text": "cd", "start": 3},
     ]
@@ -46,7 +48,7 @@ async def test_a_function_has_a_thread_unless_it_is_quick() -> None:
         return threading.current_thread().name
 
     here = threading.current_thread().name
-    assert (await Function(where).call({}) == here, await Function(where, inline=True).call({}) == here) == (
+    assert (await Function(where).call({}, RUN) == here, await Function(where, inline=True).call({}, RUN) == here) == (
         False,
         True,
     )
@@ -62,7 +64,7 @@ async def test_a_function_has_a_thread_unless_it_is_quick() -> None:
 )
 async def test_what_fails_says_why(function: Any, values: Any, words: str, type_: ErrorType) -> None:
     with pytest.raises(FunctionFailed) as error:
-        await Function(function).call(values)
+        await Function(function).call(values, RUN)
     assert (str(error.value), error.value.type) == (words, type_)
 
 
@@ -74,7 +76,7 @@ def test_values_without_names_cannot_be_given() -> None:
 @pytest.mark.parametrize(
     ("name", "values", "found"),
     [
-        ("join", {"texts": ["a", "b"]}, "a\n\nb"),
+        ("join", {"texts": ["a", None, "b"]}, "a\n\nb"),
         ("flatten", {"lists": [[1], [], [2, 3]]}, [1, 2, 3]),
         ("first", {"items": [1, 2, 3], "count": 2}, [1, 2]),
         ("unique", {"items": [1, {"a": 1}, 1, {"a": 1}]}, [1, {"a": 1}]),
@@ -82,8 +84,25 @@ def test_values_without_names_cannot_be_given() -> None:
     ],
 )
 async def test_the_shipped_ones(name: str, values: Any, found: Any) -> None:
-    assert await FUNCTIONS[name].call(values) == found
+    assert await FUNCTIONS[name].call(values, RUN) == found
 
 
 def test_no_function_has_an_operations_name() -> None:
     assert not FUNCTIONS.keys() & OPERATIONS.keys()
+
+
+def whose(text: str, run: Run) -> str:
+    return f"{text} of {run.tenant}"
+
+
+async def test_whose_run_it_is_is_told_by_the_engine_and_by_no_definition() -> None:
+    assert (list(Function(whose).takes), await Function(whose).call({"text": "a"}, RUN)) == (["text"], "a of default")
+
+
+def unanswered() -> None:
+    raise Away("gone")
+
+
+async def test_a_ledger_that_does_not_answer_is_not_the_functions_failure() -> None:
+    with pytest.raises(Away):
+        await Function(unanswered).call({}, RUN)

@@ -71,3 +71,9 @@ HARD = {"one word": "a" * 200_000, "full stops": "a. " * 50_000, "blanks": "a" +
 @pytest.mark.parametrize("text", HARD.values(), ids=HARD)
 def test_anything_is_cut(text):
     assert "".join("".join(one.text.split()) for one in _chunks(text, 256, 0)) == "".join(text.split())
+
+
+def test_what_is_no_words_is_cut_smaller() -> None:
+    """A model makes a token of every second character of base64."""
+    chunks = _chunks("It is here. " + "QmFzZTY0" * 200, 100, 0)
+    assert max(len(one.text) for one in chunks) <= 200

@@ -3,13 +3,18 @@
 import pytest
 
 from agents.base import InvalidAnswer, InvalidInput
-from agents.retrieval.functions import MOST_PASSAGES, cut_documents, in_batches, nearest_passages, table
-from agents.retrieval.nearest import nearest
+from agents.embed import BATCH
+from agents.pipelines.functions import Run
+from agents.retrieval import functions
+from agents.retrieval.functions import best_passages, cut_documents, in_batches, nearest_of_batch, table
+from agents.retrieval.nearest import Near, best, nearest
 from agents.retrieval.passage import Passage
+from agents.retrieval.reading import Given
 from schemas.documents import NewDocument
 from tests.parts.pdf import pdf
 
 pytestmark = pytest.mark.fast
+RUN = Run("default", "run_1")
 
 
 def _vector(text: str) -> list[float]:
@@ -19,16 +24,17 @@ def _vector(text: str) -> list[float]:
 
 
 async def test_an_answer_from_two_pdfs_names_document_and_page() -> None:
-    steps = table()
+    steps = {name: each.run for name, each in table().items()}
     encoded = [
         _encoded("10k.pdf", "Annual report.", "Revenue was 4.2 billion."),
         _encoded("10q.pdf", "The risk is small."),
     ]
-    documents = await steps["read_documents"](encoded)
+    documents = await steps["read_documents"](encoded, RUN)
     passages = steps["cut_documents"](documents, chunk_tokens=8, overlap_tokens=0)
     batches = steps["in_batches"](passages)
-    vectors = [[_vector(text) for text in batch] for batch in batches]
-    near = steps["nearest_passages"](passages, vectors, _vector("What was the revenue?"), most=2)
+    question = _vector("What was the revenue?")
+    found = [steps["nearest_of_batch"]([_vector(text) for text in batch], question, most=2) for batch in batches]
+    near = steps["best_passages"](passages, found, most=2)
     assert steps["as_sources"](near)[0]["place"] == "10k.pdf, page 2"
     said = {
         "found": True,
@@ -43,6 +49,36 @@ async def test_an_answer_from_two_pdfs_names_document_and_page() -> None:
     )
 
 
+def test_where_nobody_is_asked_all_that_was_found_is_told() -> None:
+    check = table()["check_citations"].run
+    asked, none = check([_passage(0, "a"), _passage(1, "b")], None), check([], None)
+    assert ((asked.answer, asked.found, len(asked.sources)), (none.answer, none.found)) == (
+        (None, None, 2),
+        ("The documents do not say.", False),
+    )
+
+
+class Uploaded:
+    """Two tenants' files."""
+
+    async def named(self, tenant: str, name: str, most_bytes: int) -> Given | None:
+        return Given(name, f"{tenant} owns this."[:most_bytes]) if name == "report.txt" else None
+
+
+async def test_a_file_is_named_and_a_text_is_a_text() -> None:
+    read = table(uploaded=Uploaded())["read_documents"].run
+    documents = await read(["report.txt", "It stands in report.txt, they say", "Line.\nend.pdf"], RUN)
+    assert [each.text for each in documents] == [
+        "default owns this.",
+        "It stands in report.txt, they say",
+        "Line.\nend.pdf",
+    ]
+    with pytest.raises(InvalidInput, match=r"no uploaded file '10k\.pdf'; upload it"):
+        await read(["10k.pdf"], RUN)
+    with pytest.raises(InvalidInput, match=r"no uploaded file 'report\.txt'"):
+        await table()["read_documents"].run(["report.txt"], RUN)
+
+
 def _encoded(name: str, *pages: str) -> NewDocument:
     import base64
 
@@ -54,15 +90,16 @@ def _passage(document: int, text: str) -> Passage:
 
 
 def test_a_batch_is_of_one_document() -> None:
-    passages = [_passage(0, "a"), _passage(0, "b"), _passage(0, "c"), _passage(1, "d")]
-    assert in_batches(passages, 2) == [["a", "b"], ["c"], ["d"]]
+    passages = [_passage(0, str(number)) for number in range(BATCH + 1)] + [_passage(1, "d")]
+    assert [len(batch) for batch in in_batches(passages)] == [BATCH, 1, 1]
 
 
-async def test_documents_are_needed_and_not_too_many() -> None:
+async def test_documents_are_needed_and_not_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(functions, "MOST_PASSAGES", 1_000)
     with pytest.raises(InvalidInput, match="there is no document to read"):
-        await table()["read_documents"]([])
-    (long,) = await table()["read_documents"](["One word. " * (MOST_PASSAGES * 4)])
-    with pytest.raises(InvalidInput, match="20,000 are the most"):
+        await table()["read_documents"].run([], RUN)
+    (long,) = await table()["read_documents"].run(["One word. " * 4_000], RUN)
+    with pytest.raises(InvalidInput, match="1,000 are the most"):
         cut_documents([long], chunk_tokens=8, overlap_tokens=0)
     with pytest.raises(InvalidInput, match="from 8 to 8192"):
         cut_documents([], chunk_tokens=1)
@@ -70,13 +107,18 @@ async def test_documents_are_needed_and_not_too_many() -> None:
 
 def test_the_nearest_come_first_whatever_their_length() -> None:
     vectors = [[0.0, 2.0], [1.0, 0.0], [5.0, 5.0], [0.0, 0.0], [2.0, 0.0]]
-    assert nearest([3.0, 0.0], vectors, 3) == [(1, 1.0), (4, 1.0), (2, 0.707107)]
-    assert nearest([3.0, 0.0], vectors, 9, least=0.5) == [(1, 1.0), (4, 1.0), (2, 0.707107)]
+    assert nearest([3.0, 0.0], vectors, 3) == [Near(1, 1.0), Near(4, 1.0), Near(2, 0.707107)]
     assert nearest([1.0], [], 3) == []
+
+
+def test_the_best_of_all_batches_are_told_by_their_place_among_all() -> None:
+    found = [[Near(1, 0.5), Near(0, 0.1)], [Near(2, 0.9), Near(0, 0.5)]]
+    assert best(found, [2, 3], 3) == [Near(4, 0.9), Near(1, 0.5), Near(2, 0.5)]
+    assert best(found, [2, 3], 9, least=0.6) == [Near(4, 0.9)]
 
 
 def test_vectors_of_another_model_are_refused() -> None:
     with pytest.raises(InvalidAnswer, match="has 2 numbers and the question's 3"):
-        nearest([1.0, 0.0, 0.0], [[1.0, 0.0]], 1)
-    with pytest.raises(InvalidAnswer, match="1 embeddings of 2 passages"):
-        nearest_passages([_passage(0, "a"), _passage(0, "b")], [[[1.0]]], [1.0])
+        nearest_of_batch([[1.0, 0.0]], [1.0, 0.0, 0.0])
+    with pytest.raises(InvalidAnswer, match="0 batches of embeddings, and 1 of passages"):
+        best_passages([_passage(0, "a"), _passage(0, "b")], [])

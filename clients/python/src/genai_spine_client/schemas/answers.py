@@ -123,6 +123,23 @@ class ItemPage(_Told):
     next: str | None
 
 
+class PipelineItem(_Told):
+    """A pipeline's definition. `mermaid`, a drawing, is there where one is asked for by its name."""
+
+    name: str
+    description: str
+    inputs: dict[str, dict[str, Any]] = {}
+    steps: list[dict[str, Any]]
+    collect: Any = None
+    mermaid: str | None = None
+
+
+class PipelineList(_Told):
+    """All that can be run here, by name."""
+
+    items: list[PipelineItem]
+
+
 class PromptItem(_Told):
     """A prompt in a list. `tenant` is null for those that come with the program."""
 

@@ -1,0 +1,94 @@
+"""Where embeddings of passages are kept and the nearest are looked for: a port, and the ledger's database behind it."""
+
+import asyncio
+import heapq
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Protocol
+
+from agents.retrieval import blocks
+from store.database import Database
+from store.passages import kept
+from store.passages.kept import Batch
+
+Found = tuple[bytes, int, float]
+"""A batch's key, the number of the passage in it, and the cosine."""
+PAGE = 256
+"""Batches that are read at a time."""
+_PUT = 16
+
+
+class Index(Protocol):
+    """Batches of passages by the digest of what they are of (`store.passages.kept.key`). Raises `StoreError`.
+
+    What was put may be gone after months in which nobody looked for it: ask `known` before `nearest`.
+    """
+
+    async def known(self, keys: Sequence[bytes]) -> Mapping[bytes, int]:
+        """Those of these that are kept, with the number of dimensions."""
+
+    async def put(self, tenant: str, model: str, batches: Mapping[bytes, Sequence[Sequence[float]]]) -> None:
+        """What is kept already stays as it is."""
+
+    async def nearest(self, keys: Sequence[bytes], query: Sequence[float], most: int) -> list[Found]:
+        """Best first. All of them have as many dimensions as the query."""
+
+
+class _InDatabase:
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    async def known(self, keys: Sequence[bytes]) -> Mapping[bytes, int]:
+        found: dict[bytes, int] = {}
+        for start in range(0, len(keys), PAGE):
+            page = keys[start : start + PAGE]
+            found |= await self.database.read(partial(kept.known, keys=page))
+            if await self.database.read(partial(kept.stale, keys=page)):
+                await self.database.write(partial(kept.touch, keys=page))
+        return found
+
+    async def put(self, tenant: str, model: str, batches: Mapping[bytes, Sequence[Sequence[float]]]) -> None:
+        made = [
+            Batch(key, tenant, model, len(vectors), len(vectors[0]), self._written(vectors))
+            for key, vectors in batches.items()
+        ]
+        for start in range(0, len(made), _PUT):
+            await self.database.write(partial(kept.put, batches=made[start : start + _PUT]))
+
+    def _written(self, vectors: Sequence[Sequence[float]]) -> Sequence[Sequence[float]] | bytes:
+        return blocks.packed(vectors)
+
+
+class InProcess(_InDatabase):
+    """The database keeps the bytes, and this process compares them: all of them, a page at a time."""
+
+    async def nearest(self, keys: Sequence[bytes], query: Sequence[float], most: int) -> list[Found]:
+        best: list[Found] = []
+        for start in range(0, len(keys), PAGE):
+            page = await self.database.read(partial(kept.blocks, keys=keys[start : start + PAGE]))
+            if page:
+                found = await asyncio.to_thread(_best, page, query, most)
+                best = heapq.nlargest(most, [*best, *found], key=lambda each: each[2])
+        return best
+
+
+def _best(page: Sequence[tuple[bytes, int, int, bytes]], query: Sequence[float], most: int) -> list[Found]:
+    cosines = blocks.cosines([(size, data) for _, size, _, data in page], query)
+    places = [(key, number) for key, size, _, _ in page for number in range(size)]
+    best = heapq.nlargest(most, range(len(cosines)), key=cosines.__getitem__)
+    return [(*places[each], cosines[each]) for each in best]
+
+
+class ByPgvector(_InDatabase):
+    """The database compares: all of them too, so nothing is missed."""
+
+    async def nearest(self, keys: Sequence[bytes], query: Sequence[float], most: int) -> list[Found]:
+        return await self.database.read(partial(kept.nearest, keys=keys, query=query, most=most))
+
+    def _written(self, vectors: Sequence[Sequence[float]]) -> Sequence[Sequence[float]] | bytes:
+        return vectors
+
+
+async def opened(database: Database) -> Index:
+    """By pgvector where the database has it."""
+    return ByPgvector(database) if await database.read(kept.has_vectors) else InProcess(database)
