@@ -61,6 +61,7 @@ from streams.schedules.metering import Meters as ScheduleMeters
 from streams.schedules.scheduler import Scheduler
 from streams.settings import Settings
 from streams.tables import Costs
+from streams.uploaded import Uploaded
 
 log = structlog.get_logger(__name__)
 
@@ -243,7 +244,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     deliverer.start()
     stack.push_async_callback(deliverer.aclose)
     jobs = _make_jobs(settings, database, routes, worker, metrics, meters, deliverer)
-    pipelines = shelves.load(settings)
+    pipelines = shelves.load(settings, Uploaded(database))
     own = Parts(database, writer, engine, decoder, routes, worker, pipelines.known, settings.run_max_bytes)
     stepper = Stepper(own, settings.poll_s, meters, deliverer.look)
     others = Others(jobs.care, stepper.care)
