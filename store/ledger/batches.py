@@ -390,6 +390,15 @@ def _never(each: Landing) -> Closing:
     return Closing(each.call, "error", event=False, error="nobody wanted it any more before it was handed over")
 
 
+def standing(conn: Connection) -> list[tuple[str, bool, int]]:
+    """How many calls of each provider wait for a batch, or (True) lie in one."""
+    of = (_I.provider, _I.batch_id.is_not(None))
+    return [
+        (str(row[0]), bool(row[1]), int(row[2]))
+        for row in conn.execute(select(*of, func.count()).group_by(*of).order_by(*of))
+    ]
+
+
 def wanted(conn: Connection, batch: Batch) -> int:
     """How many of its calls somebody still waits for."""
     joined = select(func.count()).select_from(batch_items).join(requests, _R.pk == _I.request_pk)
