@@ -15,7 +15,7 @@ import structlog
 
 from agents.engine import policy, tiering
 from agents.engine.engine import Engine
-from providers.base import Broken, NotRun, ProviderError, Rejected
+from providers.base import Broken, NotRun, Overloaded, ProviderError, RateLimited, Unreachable
 from providers.batches import Batches, Forgotten, Parcel, Returned, Standing
 from schemas.errors import ErrorType
 from store import killpoint
@@ -32,6 +32,10 @@ AT_ONCE = 64
 _TICK_S = 5.0
 _AGAIN = policy.Patience(base_s=5.0, cap_s=600.0)
 """How long a provider is left alone that could not be asked."""
+_PASSES = (Unreachable, Overloaded, RateLimited)
+"""Refusals of a batch after which it is worth another try; any other would be the same again."""
+_TRIES = 8
+"""So often one after the other; with the pauses between them, about half an hour."""
 _SHARE = 20
 """Of the time to its deadline a call waits at most one in so many before it is asked for again."""
 T = TypeVar("T")
@@ -169,7 +173,7 @@ class Batcher:
             why = str(error)
             await self.database.write(lambda conn: batches.not_sent(conn, batch, why))
             self._count(batch, "refused")
-            if isinstance(error, Rejected):
+            if not isinstance(error, _PASSES) or self._failed.get(batch.id, 0) >= _TRIES:
                 await self._return_all(batch, f"the provider refused its batch: {error}")
                 return 0.0
             raise

@@ -254,8 +254,9 @@ def parcel_of(conn: Connection, batch: Batch) -> list[tuple[str, bytes]]:
 
 
 def not_sent(conn: Connection, batch: Batch, why: str) -> bool:
-    """The provider has refused it as a whole, surely."""
-    return _change(conn, batch, sent_at=None, first_sent_at=None, said=rows.plain(why[:500]))
+    """The provider has refused it as a whole, surely; what is known of earlier tries stands."""
+    before = {"sent_at": batch.sent_at, "first_sent_at": batch.first_sent_at}
+    return _change(conn, batch, **before, said=rows.plain(why[:500]))
 
 
 def sent(conn: Connection, batch: Batch, remote_id: str, *, proven: bool) -> bool:

@@ -25,7 +25,6 @@ from streams.settings import Settings
 from tests.streams.commands import served
 from tests.streams.webs import client, opened, web_settings
 
-ON_BOTH = pytest.mark.parametrize("on", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 PRICE = {"input_per_million": "10", "output_per_million": "20"}
 HALF = {"input_per_million": "5", "output_per_million": "10"}
 
@@ -226,6 +225,32 @@ async def test_what_was_not_run_goes_into_another_batch_and_what_was_refused_fai
     assert float(late["usage"]["cost_usd"]) > 1.9 * float(good["usage"]["cost_usd"])
 
 
+async def test_calls_of_a_batch_that_fails_as_a_whole_go_into_another_one(
+    settings: Settings, double: FakeServer
+) -> None:
+    double.batches.takes_s = None
+    async with opened(settings) as (front, spine), client(front) as api:
+        await taken(api, ask("a"), ask("b"))
+        await until(lambda: bool(double.batches.shown()))
+        double.batches.takes_s = 0.0
+        double.batches.finish("failed")
+        found = [await result(api, id_) for id_ in "ab"]
+        calls = await rows(spine, executions)
+    assert [(each["status"], each["tier"]["name"]) for each in found] == [("succeeded", "batch")] * 2
+    assert sorted((each.outcome, each.cost_nano > 0) for each in calls) == [("error", False)] * 2 + [("ok", True)] * 2
+
+
+async def test_where_a_provider_takes_no_batches_calls_are_made_as_usual(
+    settings: Settings, double: FakeServer
+) -> None:
+    double.batches.refuses = True
+    async with opened(settings) as (front, _), client(front) as api:
+        await taken(api, ask("a"))
+        found = await result(api, "a")
+    assert (found["status"], found["tier"]["name"]) == ("succeeded", "standard")
+    assert double.batches.shown() == []
+
+
 async def test_a_call_leaves_its_batch_in_time_for_its_deadline(settings: Settings, double: FakeServer) -> None:
     double.batches.takes_s, double.batches.run_share = None, 0.5
     near = (datetime.now(UTC) + timedelta(seconds=12)).isoformat()
@@ -311,14 +336,14 @@ def environment(double: FakeServer, url: str, kill: str) -> dict[str, str]:
     return plain | four | {"GENAI_DATABASE_URL": url, "GENAI_POLL_S": "0.1", "GENAI_KILL_AT": kill}
 
 
-@ON_BOTH
 @pytest.mark.parametrize(
-    ("provider", "kill", "ack_s"),
+    ("on", "provider", "kill", "ack_s"),
     [
-        ("openai", "gathered:1", 0.0),  # nothing had left
-        ("openai", "handed_over:1", 0.0),  # the provider has it, nobody wrote down its name
-        ("anthropic", "handing_over:1", 0.3),  # and here it does not even know that the provider has it
-        ("openai", "returned:1", 0.0),  # its answers were here
+        ("sqlite", "openai", "gathered:1", 0.0),  # nothing had left
+        # the provider has it, nobody wrote down its name
+        pytest.param("postgres", "openai", "handed_over:1", 0.0, marks=pytest.mark.postgres),
+        ("sqlite", "anthropic", "handing_over:1", 0.3),  # and here it does not even know that the provider has it
+        ("sqlite", "openai", "returned:1", 0.0),  # its answers were here
     ],
 )
 async def test_a_process_that_dies_between_handing_over_and_knowing_it_hands_nothing_over_twice(
