@@ -107,6 +107,9 @@ class FakeServer:
         if (request.method, request.path) == ("POST", "/api/pull"):
             self._pull(connection, request)
             return
+        if self.batches.refuses and (request.method, request.path[-8:]) == ("POST", "/batches"):
+            connection.answer(Response(orjson.dumps({"error": {"message": "no batches for this key"}}), 403))
+            return
         for page in (openai_batches.page, anthropic_batches.page):
             if (told := page(request, self.batches)) is not None:
                 self._acknowledge(connection, request, told)

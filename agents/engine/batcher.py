@@ -15,7 +15,7 @@ import structlog
 
 from agents.engine import policy, tiering
 from agents.engine.engine import Engine
-from providers.base import Broken, NotRun, ProviderError, Rejected
+from providers.base import Broken, NotRun, Overloaded, ProviderError, RateLimited, Unreachable
 from providers.batches import Batches, Forgotten, Parcel, Returned, Standing
 from schemas.errors import ErrorType
 from store import killpoint
@@ -32,6 +32,10 @@ AT_ONCE = 64
 _TICK_S = 5.0
 _AGAIN = policy.Patience(base_s=5.0, cap_s=600.0)
 """How long a provider is left alone that could not be asked."""
+_PASSES = (Unreachable, Overloaded, RateLimited)
+"""Refusals of a batch after which it is worth another try; any other would be the same again."""
+_TRIES = 8
+"""So often one after the other; with the pauses between them, about half an hour."""
 _SHARE = 20
 """Of the time to its deadline a call waits at most one in so many before it is asked for again."""
 T = TypeVar("T")
@@ -136,6 +140,7 @@ class Batcher:
         there = self._there[batch.provider]
         if batch.first_sent_at is not None:
             if (found := await self._find(batch, there)) is not None:
+                self._count(batch, "found")
                 await self._sent(batch, found)
                 return self.pace.poll_s
             waited = await self.database.read(now) - (batch.sent_at or batch.first_sent_at)
@@ -146,23 +151,29 @@ class Batcher:
             return 0.0
         if batch.first_sent_at is None:
             killpoint.passing("gathered")
+        until = asyncio.get_running_loop().time() + self.pace.settle_s / 2
         items = await self.database.write(lambda conn: batches.sending(conn, self.routes, batch))
         if items is None:
             return 0.0
         if not items:
             await self.database.write(lambda conn: batches.ended(conn, batch, "nobody wanted it any more"))
             return 0.0
-        return await self._submit(batch, there, _parcel(batch, items))
+        return await self._submit(batch, there, _parcel(batch, items), until)
 
-    async def _submit(self, batch: Batch, there: Batches, parcel: Parcel) -> float:
+    async def _submit(self, batch: Batch, there: Batches, parcel: Parcel, until: float) -> float:
+        """`until`, of the loop's clock: a process that stood still may find the batch in other hands."""
+        if asyncio.get_running_loop().time() >= until:
+            log.warning("this process stood still; a batch is looked for before it is handed over", **_named(batch))
+            return min(self.pace.poll_s, self.pace.settle_s)
         killpoint.soon("handing_over")
         try:
-            async with asyncio.timeout(self.pace.settle_s / 2):
+            async with asyncio.timeout_at(until):
                 standing = await there.submit(parcel, batch.node, self.pace.settle_s / 2)
         except NotRun as error:  # surely not there: neither does anybody look for it
             why = str(error)
             await self.database.write(lambda conn: batches.not_sent(conn, batch, why))
-            if isinstance(error, Rejected):
+            self._count(batch, "refused")
+            if not isinstance(error, _PASSES) or self._failed.get(batch.id, 0) >= _TRIES:
                 await self._return_all(batch, f"the provider refused its batch: {error}")
                 return 0.0
             raise
@@ -170,6 +181,7 @@ class Batcher:
             log.warning("a batch may have been handed over; it is looked for", **_named(batch), error=str(error))
             return min(self.pace.poll_s, self.pace.settle_s)
         killpoint.passing("handed_over")
+        self._count(batch, "sent")
         await self._sent(batch, standing)
         return self.pace.poll_s
 
@@ -216,6 +228,7 @@ class Batcher:
         if is_late or not await self.database.read(lambda conn: batches.wanted(conn, batch)):
             await there.stop(batch.remote_id or "", batch.node)
             await self.database.write(lambda conn: batches.stopped(conn, batch))
+            self._count(batch, "stopped")
             log.info("a batch was stopped", **_named(batch), late=is_late)
 
     async def _is_late(self, batch: Batch) -> bool:
@@ -251,6 +264,7 @@ class Batcher:
 
     async def _lost(self, batch: Batch) -> None:
         """Nobody knows what became of it: each call may have been paid, and each request says what follows."""
+        self._count(batch, "lost")
         ids = await self.database.read(lambda conn: batches.open_calls(conn, batch))
         for part in _parts(ids):
             found = await self.database.read(lambda conn: batches.landing(conn, part))  # noqa: B023 - awaited here
@@ -301,7 +315,11 @@ class Batcher:
             log.warning("calls of a batch are still open; it is looked at again", **_named(batch), calls=len(left))
             return False
         log.info("a batch has ended", **_named(batch), why=why or None)
+        self._count(batch, "ended")
         return await self.database.write(lambda conn: batches.ended(conn, batch, why))
+
+    def _count(self, batch: Batch, event: str) -> None:
+        self.engine.metrics.batches.labels(batch.provider, event).inc()
 
 
 def _parcel(batch: Batch, items: Sequence[tuple[str, bytes]]) -> Parcel:

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from agents.base import Operation
-from agents.engine import routed, task
+from agents.engine import routed, task, tiering
 from agents.engine.caller import LedgerCaller, Reads
 from agents.engine.early import Earlies, Early
 from agents.engine.gates import Gates
@@ -21,7 +21,6 @@ from agents.engine.quotas import Bounds, Quotas, spread
 from agents.engine.seat import Seat
 from agents.engine.shelf import Shelf
 from agents.engine.teller import Teller
-from agents.engine.tiering import Landed
 from agents.engine.tiers import Rules as TierRules
 from prompts import Library
 from providers.base import Provider, ProviderError, Spent
@@ -389,7 +388,7 @@ class Engine:
             if holder and seat.slot is not None:
                 self.shelves[claim.provider, claim.model].settle(claim, holder[0].used())
 
-    async def land(self, claim: Claimed, landed: Landed) -> None:
+    async def land(self, claim: Claimed, landed: tiering.Landed) -> None:
         """Run a request with the answer that came back of the batch in which its call lay; it needs no slot for that."""
         past = await self.database.read(lambda conn: queries.past_calls(conn, claim))
         holder: list[LedgerCaller] = []
@@ -483,6 +482,7 @@ class Engine:
             m.retries.labels(claim.operation).inc()
         if stepped.held:
             routed.count(m, step)
+            tiering.count(m, step)
         for closing in step.closings:
             m.calls.labels(claim.provider, claim.model, closing.outcome).inc()
             m.call_seconds.labels(claim.provider, claim.model).observe(closing.latency_ms / 1000)

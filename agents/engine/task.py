@@ -241,6 +241,8 @@ def _step(
             caller.warn(words)
         saved = fallback.saved(pinned, totals, caller.prices) if status is Status.SUCCEEDED else None
     tier, tier_saved = caller.tiered() if status is Status.SUCCEEDED else (None, None)
+    if saved is not None and tier_saved is not None:  # nothing is saved twice
+        saved -= tier_saved
     end = End(
         status=status,
         output=output,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from agents.engine import tiers
+from agents.engine.metrics import Metrics
 from agents.engine.tiers import HOUR_S, Choice, Facts, Prices, Rules
 from providers.base import (
     Broken,
@@ -26,7 +27,7 @@ from providers.prices import PriceTable
 from schemas.money import to_usd
 from schemas.routes import Pinned
 from schemas.tiers import Tier, Tiered
-from store.ledger.types import Call, Claimed, Closing, Park, PastCall
+from store.ledger.types import Call, Claimed, Closing, End, Park, PastCall, Step
 
 CHEAPER = frozenset({"flex", "batch"})
 WOULD_BE_SO_AGAIN = (Unreachable, Refused, ModelNotFound, ContextTooLong)
@@ -101,6 +102,15 @@ def _wasted(landed: Landed, spent: Spent, nano: int | None, words: str, latency_
 def bucket(left_s: float | None) -> int:
     """Calls whose deadlines are about as far away share a batch, since a batch is stopped as a whole."""
     return 0 if left_s is None else 1 + int(math.log2(max(1.0, left_s / HOUR_S)))
+
+
+def count(metrics: Metrics, step: Step) -> None:
+    """A request has ended that wished for something cheaper."""
+    claim, then = step.claim, step.then
+    if isinstance(then, End) and then.tier is not None:
+        labels = (claim.provider, claim.model, then.tier.name)
+        metrics.tiers.labels(*labels).inc()
+        metrics.tier_saved.labels(*labels).inc(max(0, then.tier_saved_nano or 0) / 1e9)
 
 
 class Tiering:

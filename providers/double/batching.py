@@ -52,6 +52,8 @@ class Room:
     def __init__(self, run: Run) -> None:
         self.takes_s: float | None = 0.0
         self.ack_s = 0.0
+        self.refuses = False
+        """Nothing is taken."""
         self.run_share = 1.0
         """Of its calls so many are run before a batch expires or is stopped."""
         self.batches: dict[str, Batch] = {}

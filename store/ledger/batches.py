@@ -254,8 +254,9 @@ def parcel_of(conn: Connection, batch: Batch) -> list[tuple[str, bytes]]:
 
 
 def not_sent(conn: Connection, batch: Batch, why: str) -> bool:
-    """The provider has refused it as a whole, surely."""
-    return _change(conn, batch, sent_at=None, first_sent_at=None, said=rows.plain(why[:500]))
+    """The provider has refused it as a whole, surely; what is known of earlier tries stands."""
+    before = {"sent_at": batch.sent_at, "first_sent_at": batch.first_sent_at}
+    return _change(conn, batch, **before, said=rows.plain(why[:500]))
 
 
 def sent(conn: Connection, batch: Batch, remote_id: str, *, proven: bool) -> bool:
@@ -388,6 +389,15 @@ def _of(each: Landing) -> tuple[str, str]:
 
 def _never(each: Landing) -> Closing:
     return Closing(each.call, "error", event=False, error="nobody wanted it any more before it was handed over")
+
+
+def standing(conn: Connection) -> list[tuple[str, bool, int]]:
+    """How many calls of each provider wait for a batch, or (True) lie in one."""
+    of = (_I.provider, _I.batch_id.is_not(None))
+    return [
+        (str(row[0]), bool(row[1]), int(row[2]))
+        for row in conn.execute(select(*of, func.count()).group_by(*of).order_by(*of))
+    ]
 
 
 def wanted(conn: Connection, batch: Batch) -> int:

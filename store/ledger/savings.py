@@ -67,13 +67,15 @@ def _row(date: str, route: str, tenant: str, requests: int, nano: int) -> dict[s
     return {"date": date, "route": route, "tenant": tenant, "requests": requests, "saved_nano": nano}
 
 
-def between(conn: Connection, first: str, last: str) -> list[Row[Any]]:
-    """From one UTC day to another, both included."""
+def between(conn: Connection, first: str, last: str, tenant: str | None = None) -> list[Row[Any]]:
+    """From one UTC day to another, both included; of all tenants, unless one is named."""
     wanted = select(daily_savings).where(_D.date >= first, _D.date <= last)
+    wanted = wanted if tenant is None else wanted.where(_D.tenant == tenant)
     return list(conn.execute(wanted.order_by(_D.date, _D.route, _D.tenant)))
 
 
-def tiers_between(conn: Connection, first: str, last: str) -> list[Row[Any]]:
+def tiers_between(conn: Connection, first: str, last: str, tenant: str | None = None) -> list[Row[Any]]:
     """The same, of cheaper tiers."""
     wanted = select(daily_tiers).where(_T.date >= first, _T.date <= last)
+    wanted = wanted if tenant is None else wanted.where(_T.tenant == tenant)
     return list(conn.execute(wanted.order_by(_T.date, _T.tier, _T.provider, _T.model, _T.tenant)))

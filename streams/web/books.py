@@ -41,11 +41,9 @@ async def costs(front: Front, request: Request) -> Response:
     first, last = _days(given)
     tenant = principal_of(request).tenant
     found = await read(front.parts(), lambda conn: queries.days(conn, str(first), str(last), tenant))
-    less = [] if tenant else await read(front.parts(), lambda conn: savings.between(conn, str(first), str(last)))
+    less = await read(front.parts(), lambda conn: savings.between(conn, str(first), str(last), tenant))
+    cheaper = await read(front.parts(), lambda conn: savings.tiers_between(conn, str(first), str(last), tenant))
     names = ("date", "provider", "model", "tenant", *_COUNTED, "unpriced_calls", "cost_usd")
-    cheaper = (
-        [] if tenant else await read(front.parts(), lambda conn: savings.tiers_between(conn, str(first), str(last)))
-    )
     body = bookkeeping.daily(found, first, last) | {"savings": bookkeeping.saved(less, cheaper)}
     return _shown(request, given, "costs", body, "days", names)
 

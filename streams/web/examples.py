@@ -329,7 +329,13 @@ ANSWERS: Mapping[str, dict[str, Any]] = {
             }
         ],
         "totals": {**_SUMS, **_MONEY},
-        "savings": {"routes": [{"route": "nightly", "requests": 3, "saved_usd": "0.001200"}], "saved_usd": "0.001200"},
+        "savings": {
+            "routes": [{"route": "nightly", "requests": 3, "saved_usd": "0.001200"}],
+            "tiers": [
+                {"tier": "batch", "provider": "openai", "model": "gpt-5-mini", "requests": 2, "saved_usd": "0.000825"}
+            ],
+            "saved_usd": "0.002025",
+        },
     },
     "/v1/models": {
         "object": "list",

@@ -41,6 +41,12 @@ FAULTS: Sequence[Fault] = (
     ),
     Fault("kill -9 in the middle of the migration", "nothing is left of it, the next start does it whole", _STAGE),
     Fault("kill -9 in the middle of a takeover", "nothing of it is done, the next one does it whole", _STAGE),
+    Fault(
+        "kill -9 around the handing over of a batch to its provider",
+        "the provider is asked for it first; it is handed over once, its answers are recorded once",
+        "tests/streams/test_provider_batches.py"
+        "::test_a_process_that_dies_between_handing_over_and_knowing_it_hands_nothing_over_twice",
+    ),
     Fault("SIGTERM", "running calls have their grace, results are flushed, exit code 0", _STAGE),
     Fault(
         "SIGSTOP beyond a lease",

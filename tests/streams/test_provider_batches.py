@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import select
 
 from providers import fake_server
+from providers.double.faults import Behaviour
 from providers.fake_server import FakeServer
 from store.database import Database, parse_url
 from store.migrate import migrate
@@ -24,7 +25,6 @@ from streams.settings import Settings
 from tests.streams.commands import served
 from tests.streams.webs import client, opened, web_settings
 
-ON_BOTH = pytest.mark.parametrize("on", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 PRICE = {"input_per_million": "10", "output_per_million": "20"}
 HALF = {"input_per_million": "5", "output_per_million": "10"}
 
@@ -110,12 +110,62 @@ async def until(found: Any, within_s: float = 30) -> None:
     raise AssertionError("it did not come")
 
 
+def told_by(metrics: str, name: str) -> dict[str, float]:
+    """Label sets of a metric that is not zero."""
+    lines = [line.rpartition(" ") for line in metrics.splitlines() if line.startswith(name + "{")]
+    return {labels.removeprefix(name): float(value) for labels, _, value in lines if float(value)}
+
+
+async def test_the_flex_tier_costs_less_and_a_full_one_is_passed_by(settings: Settings, double: FakeServer) -> None:
+    async with opened(settings) as (front, _), client(front) as api:
+        flexed = (await api.post("/v1/summarize", json=ask("a", tier="flex"))).json()
+        passed = (await api.post("/v1/summarize", json=ask("b", "[fake:rate_limited*1]", tier="flex"))).json()
+        metrics, costs = (await api.get("/metrics")).text, (await api.get("/v1/costs")).json()
+    assert (flexed["tier"]["name"], passed["tier"]["name"]) == ("flex", "standard")
+    assert flexed["tier"]["saved_usd"] == flexed["usage"]["cost_usd"] != "0.000000"
+    assert passed["tier"] == {
+        "name": "standard",
+        "why": "the flex tier refused it (rate_limited)",
+        "saved_usd": None,
+    }
+    assert [(each["tier"], each["requests"]) for each in costs["savings"]["tiers"]] == [("flex", 1)]
+    assert costs["savings"]["saved_usd"] == flexed["tier"]["saved_usd"]
+    labels = '{model="fake:latest",provider="openai",tier="%s"}'
+    assert told_by(metrics, "genai_tier_requests_total") == {labels % "flex": 1.0, labels % "standard": 1.0}
+    saved = told_by(metrics, "genai_tier_saved_usd_total")[labels % "flex"]
+    assert saved == pytest.approx(float(flexed["tier"]["saved_usd"]))
+
+
+ROUTES = """
+routes:
+  nightly:
+    tier: batch
+    targets: [{model: ollama/llama3.2, wait_s: 0.2}]
+    fallbacks: [openai/fake:latest]
+"""
+
+
+async def test_who_has_waited_in_vain_for_a_gpu_of_ours_goes_into_a_batch(
+    settings: Settings, double: FakeServer, tmp_path: Path
+) -> None:
+    (tmp_path / "routes.yaml").write_text(ROUTES)
+    async with await fake_server.start(how=Behaviour(latency_s=30.0)) as ours:
+        changes = {"routes": str(tmp_path / "routes.yaml"), "ollama_url": ours.url, "drain_s": 0.0}
+        patient = settings.model_copy(update=changes)
+        async with opened(patient) as (front, _), client(front) as api:
+            await taken(api, *(ask(f"r{n}", tier=None, model="ollama/llama3.2") for n in range(2)))
+            await taken(api, ask("a", tier=None, model="nightly"))
+            found = await result(api, "a")
+    assert (found["status"], found["provider"], found["tier"]["name"]) == ("succeeded", "openai", "batch")
+    assert [each["waited"] for each in found["route"]["fallbacks"]] == [True]
+
+
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
 async def test_it_costs_half_and_says_so_everywhere(settings: Settings, double: FakeServer, provider: str) -> None:
     async with opened(settings) as (front, spine), client(front) as api:
         await taken(api, *(ask(f"r{n}", provider=provider, model="fake:latest") for n in range(3)))
         found = [await result(api, f"r{n}") for n in range(3)]
-        costs = (await api.get("/v1/costs")).json()
+        costs, metrics = (await api.get("/v1/costs")).json(), (await api.get("/metrics")).text
         calls, batch, left = [await rows(spine, table) for table in (executions, batches, batch_items)]
     assert [each["status"] for each in found] == ["succeeded"] * 3
     assert found[0]["tier"]["name"] == "batch"
@@ -130,6 +180,7 @@ async def test_it_costs_half_and_says_so_everywhere(settings: Settings, double: 
     assert left == []
     assert double.counts.total.started == 3
     assert double.batches.files == {}
+    assert told_by(metrics, "genai_batches_total").keys() >= {f'{{event="sent",provider="{provider}"}}'}
 
 
 async def test_while_it_waits_it_holds_no_slot_and_is_not_claimed(settings: Settings, double: FakeServer) -> None:
@@ -143,6 +194,9 @@ async def test_while_it_waits_it_holds_no_slot_and_is_not_claimed(settings: Sett
         assert (here["status"], here["tier"], row.state, row.owner) == ("succeeded", None, "calling", "batches")
         assert spine.engine.holds()[0] == set()
         assert held == [] or all(slot in spine.engine.holds()[1] for slot in held)
+        metrics, place = (await api.get("/metrics")).text, (await api.get("/v1/requests/a/queue")).json()
+        assert told_by(metrics, "genai_batch_calls") == {'{provider="openai",state="in_batch"}': 1.0}
+        assert (place["position"], "provider's batch" in place["why"]) == (None, True)
         double.batches.finish()
         assert (await result(api, "a"))["status"] == "succeeded"
 
@@ -169,6 +223,32 @@ async def test_what_was_not_run_goes_into_another_batch_and_what_was_refused_fai
     assert "came back from 3 batches" in late["tier"]["why"]
     assert double.counts.total.started == 3
     assert float(late["usage"]["cost_usd"]) > 1.9 * float(good["usage"]["cost_usd"])
+
+
+async def test_calls_of_a_batch_that_fails_as_a_whole_go_into_another_one(
+    settings: Settings, double: FakeServer
+) -> None:
+    double.batches.takes_s = None
+    async with opened(settings) as (front, spine), client(front) as api:
+        await taken(api, ask("a"), ask("b"))
+        await until(lambda: bool(double.batches.shown()))
+        double.batches.takes_s = 0.0
+        double.batches.finish("failed")
+        found = [await result(api, id_) for id_ in "ab"]
+        calls = await rows(spine, executions)
+    assert [(each["status"], each["tier"]["name"]) for each in found] == [("succeeded", "batch")] * 2
+    assert sorted((each.outcome, each.cost_nano > 0) for each in calls) == [("error", False)] * 2 + [("ok", True)] * 2
+
+
+async def test_where_a_provider_takes_no_batches_calls_are_made_as_usual(
+    settings: Settings, double: FakeServer
+) -> None:
+    double.batches.refuses = True
+    async with opened(settings) as (front, _), client(front) as api:
+        await taken(api, ask("a"))
+        found = await result(api, "a")
+    assert (found["status"], found["tier"]["name"]) == ("succeeded", "standard")
+    assert double.batches.shown() == []
 
 
 async def test_a_call_leaves_its_batch_in_time_for_its_deadline(settings: Settings, double: FakeServer) -> None:
@@ -256,14 +336,14 @@ def environment(double: FakeServer, url: str, kill: str) -> dict[str, str]:
     return plain | four | {"GENAI_DATABASE_URL": url, "GENAI_POLL_S": "0.1", "GENAI_KILL_AT": kill}
 
 
-@ON_BOTH
 @pytest.mark.parametrize(
-    ("provider", "kill", "ack_s"),
+    ("on", "provider", "kill", "ack_s"),
     [
-        ("openai", "gathered:1", 0.0),  # nothing had left
-        ("openai", "handed_over:1", 0.0),  # the provider has it, nobody wrote down its name
-        ("anthropic", "handing_over:1", 0.3),  # and here it does not even know that the provider has it
-        ("openai", "returned:1", 0.0),  # its answers were here
+        ("sqlite", "openai", "gathered:1", 0.0),  # nothing had left
+        # the provider has it, nobody wrote down its name
+        pytest.param("postgres", "openai", "handed_over:1", 0.0, marks=pytest.mark.postgres),
+        ("sqlite", "anthropic", "handing_over:1", 0.3),  # and here it does not even know that the provider has it
+        ("sqlite", "openai", "returned:1", 0.0),  # its answers were here
     ],
 )
 async def test_a_process_that_dies_between_handing_over_and_knowing_it_hands_nothing_over_twice(

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
+from genai_spine_client.schemas.tiers import Tier
+
 MAX_NAME = 512
 REPLAYS = "replay:"
 """How the runs of `genai-spine replay --anew` are named; no producer may name one so."""
@@ -43,6 +45,7 @@ class Options(BaseModel):
     resource: Literal["any", "gpu"] = "any"
     ordered: bool = False
     on_ambiguous: Literal["retry", "fail", "hold"] = "retry"
+    tier: Tier | None = None
 
 
 CHANGE_THE_ANSWER = ("provider", "model", "temperature", "max_tokens")

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel
 
 from genai_spine_client.schemas.errors import Failure
 from genai_spine_client.schemas.routes import Routed
+from genai_spine_client.schemas.tiers import Tiered
 
 
 class Status(StrEnum):
@@ -66,6 +67,7 @@ class Result(BaseModel):
     replayed: bool = False
     cached: Cached | None = None
     route: Routed | None = None
+    tier: Tiered | None = None
     tenant: str
     run_id: str | None = None
     metadata: dict[str, Any] = {}
