@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import uuid_utils
@@ -22,7 +22,11 @@ from providers.base import (
     Delta,
     EmbedAnswer,
     EmbedCall,
+    Judged,
     Message,
+    ModerateAnswer,
+    ModerateCall,
+    Moderating,
     Provider,
     ProviderError,
     Spent,
@@ -37,7 +41,8 @@ from store import killpoint
 from store.ledger.order import OUTPUT_WEIGHS
 from store.ledger.types import Call, Claimed, Closing, PastCall, Step, Stepped
 
-Answer = ChatAnswer | EmbedAnswer
+Answer = ChatAnswer | EmbedAnswer | ModerateAnswer
+AnyCall = ChatCall | EmbedCall | ModerateCall
 Commit = Callable[[Step], Awaitable[Stepped]]
 
 
@@ -187,9 +192,17 @@ class LedgerCaller:
         assert isinstance(answer, EmbedAnswer)
         return answer
 
-    async def _once(
-        self, call: ChatCall | EmbedCall, prompt: Rendered | None, make: Callable[[str], Awaitable[Answer]]
-    ) -> Answer:
+    async def moderate(self, texts: Sequence[str]) -> ModerateAnswer | None:
+        """What the model finds in each text; None: it is not made for that."""
+        provider, able = self.provider, self._able()
+        if able is None or not able.moderates or not isinstance(provider, Moderating):
+            return None
+        call = ModerateCall(self.claim.model, tuple(texts), self.timeout_s, tag=self.claim.id)
+        answer = await self._once(call, None, lambda node: provider.moderate(call, node))
+        assert isinstance(answer, ModerateAnswer)
+        return answer
+
+    async def _once(self, call: AnyCall, prompt: Rendered | None, make: Callable[[str], Awaitable[Answer]]) -> Answer:
         self.number += 1
         digest = _digest(call)
         taken = self._taken_over(digest)
@@ -259,13 +272,13 @@ class LedgerCaller:
         if deadline is not None and not self.closed and not self.past and self.claim.now() >= deadline:
             raise Expired
 
-    def _journalled(self, call: ChatCall | EmbedCall, digest: bytes, prompt: Rendered | None) -> Call:
+    def _journalled(self, call: AnyCall, digest: bytes, prompt: Rendered | None) -> Call:
         estimate = upper_estimate(call, _longest(self.provider, self.claim.model))
         priced = self.prices.of(self.claim.provider, self.claim.model, estimate)
         return Call(
             id=str(uuid_utils.uuid7()),
             number=self.number,
-            kind="chat" if isinstance(call, ChatCall) else "embed",
+            kind=_KINDS[type(call)],
             node=self.seat.node,
             input_hash=digest,
             estimate_tokens=estimate.input_tokens,
@@ -409,7 +422,7 @@ def _since(started: float) -> int:
     return round((time.perf_counter() - started) * 1000)
 
 
-def _digest(call: ChatCall | EmbedCall) -> bytes:
+def _digest(call: AnyCall) -> bytes:
     """What makes two calls the same; not the tag, not the time-out, not who is told."""
     told = {name: getattr(call, name) for name in _TOLD[type(call)]}
     packed = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
@@ -418,13 +431,20 @@ def _digest(call: ChatCall | EmbedCall) -> bytes:
 
 _TOLD = {
     kind: tuple(f.name for f in fields(kind) if f.name not in {"tag", "timeout_s", "on_tokens", "on_delta"})
-    for kind in (ChatCall, EmbedCall)
+    for kind in (ChatCall, EmbedCall, ModerateCall)
+}
+_KINDS: dict[type, Literal["chat", "embed", "moderate"]] = {
+    ChatCall: "chat",
+    ChatAnswer: "chat",
+    EmbedCall: "embed",
+    EmbedAnswer: "embed",
+    ModerateCall: "moderate",
+    ModerateAnswer: "moderate",
 }
 
 
 def _pack(answer: Answer) -> bytes:
-    kind = "chat" if isinstance(answer, ChatAnswer) else "embed"
-    return orjson.dumps({"kind": kind, **asdict(answer)})
+    return orjson.dumps({"kind": _KINDS[type(answer)], **asdict(answer)})
 
 
 def _unpack(packed: bytes) -> Answer:
@@ -435,4 +455,6 @@ def _unpack(packed: bytes) -> Answer:
         logprobs = None if told["logprobs"] is None else tuple(told["logprobs"])
         kept = {name: told[name] for name in ("text", "finish_reason", "refusal", "reasoning", "model")}
         return ChatAnswer(**kept, spent=spent, tool_calls=calls, logprobs=logprobs)
+    if told["kind"] == "moderate":
+        return ModerateAnswer(tuple(Judged(**verdict) for verdict in told["verdicts"]), spent)
     return EmbedAnswer(tuple(tuple(vector) for vector in told["vectors"]), spent)

@@ -269,7 +269,7 @@ class Call:
 
     id: str
     number: int
-    kind: Literal["chat", "embed"]
+    kind: Literal["chat", "embed", "moderate"]
     node: str
     input_hash: bytes
     estimate_tokens: int

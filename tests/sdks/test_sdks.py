@@ -109,6 +109,7 @@ PATHS = {
     "/v1/chat/completions": "fake",
     "/v1/completions": "fake",
     "/v1/embeddings": "fake-embed",
+    "/v1/moderations": "fake",
     "/v1/responses": "fake",
     "/v1/messages": "fake",
     "/v1/messages/count_tokens": "",

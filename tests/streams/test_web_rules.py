@@ -23,6 +23,7 @@ _NOBODYS = {
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/embeddings",
+    "/v1/moderations",
     "/v1/messages",
     "/v1/messages/count_tokens",
     "/v1/models",
