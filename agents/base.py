@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel
 
 from prompts import Library, Preferences, Rendered
-from providers.base import ChatAnswer, EmbedAnswer, Forced, Kind, Message, Tool, Traits
+from providers.base import ChatAnswer, EmbedAnswer, Forced, Kind, Message, ModerateAnswer, Tool, Traits
 from schemas.errors import ErrorType, Failure
 
 
@@ -62,6 +62,9 @@ class Caller(Protocol):
 
     async def embed(self, texts: Sequence[str], *, dimensions: int | None = None) -> EmbedAnswer: ...
 
+    async def moderate(self, texts: Sequence[str]) -> ModerateAnswer | None:
+        """What the model finds in each text; None, and no call: it is not made for that, so it can only be asked by a prompt."""
+
     def warn(self, text: str) -> None:
         """A sentence for the result's `warnings`."""
 
@@ -104,6 +107,8 @@ class Operation:
     """The caller words the question, and may put it again for another version of the answer."""
     wants: Callable[[Any], Sequence[str]] = lambda _: ()
     """What its calls ask of a model beyond words, in the words of `providers.able`, as far as the input says."""
+    moderates: bool = False
+    """A model that is made for moderation can do it, whatever else it cannot."""
     tokens: Callable[[Any], int | None] = lambda _: None
     """What its one call reads, guessed; None: what is too long is read in parts."""
 

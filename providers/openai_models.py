@@ -38,6 +38,7 @@ _THINKS = Able(
     thinks=8192,
 )
 _EMBEDS = Able(chat=False, embed=True, schema=False, tools=False, images=False, logprobs=False, context_tokens=8192)
+_MODERATES = replace(_EMBEDS, embed=False, context_tokens=None, moderates=True)
 _DIMENSIONS = replace(_EMBEDS, params=frozenset({"dimensions", "user"}))
 
 
@@ -64,6 +65,7 @@ _NAMED: tuple[tuple[str, Able], ...] = (
     (r"gpt-[5-9]\.?.*-(audio|image|realtime|transcribe|tts|live)(-.*)?", UNKNOWN),
     (r"gpt-5-.*|gpt-[6-9].*", replace(_THINKS, params=_THINKING | {"verbosity"})),
     (r"text-embedding-3-(small|large)", _DIMENSIONS),
+    (r"(omni|text)-moderation(-.*)?", _MODERATES),
     (r"text-embedding-ada-002", replace(_EMBEDS, params=frozenset({"user"}))),
 )
 """A pattern of the whole name, and what such models can do; the first that fits says it."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from agents.base import Operation
 from providers import choosing, routes
-from providers.base import Able, Capable, Kind, Provider
+from providers.base import Able, Capable, Kind, Moderating, Provider
 from providers.choosing import Decision, Look, Needs, Told, Who
 from providers.marked import near
 from providers.routes import Model, Route, Table
@@ -56,6 +56,7 @@ class Router:
     table: Table = field(default_factory=Table)
     unwell: Callable[[Model, int | None], str] = _healthy
     skipped: Callable[[str, Told], None] = lambda _route, _told: None
+    moderation_model: str | None = None
 
     def choose(
         self,
@@ -95,7 +96,11 @@ class Router:
         if named is None:
             kind = operation.kind_with(of.traits)
             ours = self.default_embed_model if kind == "embed" else self.default_model
+            if operation.moderates and name is None and self.moderation_model is not None:
+                ours = self.moderation_model
             named = ours if name in {None, self.default_provider} else None
+            if named is None and operation.moderates and isinstance(of, Moderating) and of.moderation_model:
+                return Model(of.name, of.moderation_model)
             if named is None:
                 return Model(of.name, of.default_model(kind))
         if name is not None:
@@ -195,7 +200,7 @@ def _needs(operation: Operation, input_: Any, request: Request, provider: Provid
     kind = operation.kind_with(provider.traits)
     fields = () if kind != operation.kind else tuple(operation.wants(input_))
     options = request.options
-    return Needs(kind, fields, options.max_tokens, gpu=options.resource == "gpu")
+    return Needs(kind, fields, options.max_tokens, gpu=options.resource == "gpu", moderates=operation.moderates)
 
 
 def _none(route: str, decision: Decision) -> Refusal:

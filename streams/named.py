@@ -52,6 +52,7 @@ def make_router(settings: Settings, providers: Mapping[str, Provider]) -> Router
         settings.default_model,
         settings.default_embed_model,
         load(settings, providers),
+        moderation_model=settings.moderation_model,
     )
 
 

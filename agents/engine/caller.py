@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import uuid_utils
@@ -17,6 +17,7 @@ from agents.engine.seat import Seat
 from prompts import Library, Rendered
 from providers.base import (
     Able,
+    AnyCall,
     Broken,
     Capable,
     ChatAnswer,
@@ -24,7 +25,11 @@ from providers.base import (
     Delta,
     EmbedAnswer,
     EmbedCall,
+    Judged,
     Message,
+    ModerateAnswer,
+    ModerateCall,
+    Moderating,
     NotRun,
     Provider,
     ProviderError,
@@ -42,7 +47,7 @@ from store import killpoint
 from store.ledger.order import OUTPUT_WEIGHS
 from store.ledger.types import Call, Claimed, Closing, Park, PastCall, Step, Stepped
 
-Answer = ChatAnswer | EmbedAnswer
+Answer = ChatAnswer | EmbedAnswer | ModerateAnswer
 Commit = Callable[[Step], Awaitable[Stepped]]
 
 
@@ -221,7 +226,16 @@ class LedgerCaller:
         assert isinstance(answer, EmbedAnswer)
         return answer
 
-    async def _once(self, call: ChatCall | EmbedCall, prompt: Rendered | None) -> Answer:
+    async def moderate(self, texts: Sequence[str]) -> ModerateAnswer | None:
+        """What the model finds in each text; None: it is not made for that."""
+        able = self._able()
+        if able is None or not able.moderates or not isinstance(self.provider, Moderating):
+            return None
+        answer = await self._once(ModerateCall(self.claim.model, tuple(texts), self.timeout_s, tag=self.claim.id), None)
+        assert isinstance(answer, ModerateAnswer)
+        return answer
+
+    async def _once(self, call: AnyCall, prompt: Rendered | None) -> Answer:
         self.number += 1
         digest = _digest(call)
         taken = self._taken_over(digest)
@@ -249,8 +263,8 @@ class LedgerCaller:
                 self.flexing = False
         return await self._call(call, digest, prompt)
 
-    def _choose(self, call: ChatCall | EmbedCall) -> tiers.Choice:
-        if self.tier.wish == "standard":
+    def _choose(self, call: AnyCall) -> tiers.Choice:
+        if self.tier.wish == "standard" or isinstance(call, ModerateCall):
             return tiers.STANDARD
         return self.tier.choose(call, self.number, upper_estimate(call, _longest(self.provider, self.claim.model)))
 
@@ -258,7 +272,7 @@ class LedgerCaller:
         self.landed = None
         self._close(tiering.unwanted(landed, self.provider, self.prices, self.claim))
 
-    async def _park(self, call: ChatCall | EmbedCall, digest: bytes, prompt: Rendered | None) -> None:
+    async def _park(self, call: AnyCall, digest: bytes, prompt: Rendered | None) -> None:
         """Into a provider's batch: its answer comes when this is long forgotten, and the request is run again with it."""
         if self.seat.sure and not self.begun:  # not accepted yet: it is run like any other once it is
             raise Lost
@@ -267,7 +281,7 @@ class LedgerCaller:
         await self._open(made, then)
         raise Parked
 
-    def _landed(self, call: ChatCall | EmbedCall, landed: tiering.Landed) -> Answer:
+    def _landed(self, call: AnyCall, landed: tiering.Landed) -> Answer:
         """The answer that came back in a batch."""
         self.landed = None
         self.tier.came_back(landed.opened_at)
@@ -279,7 +293,7 @@ class LedgerCaller:
         self._close(self._booked(landed.call, "ok", answer.spent, landed.started), answer)
         return answer
 
-    async def _call(self, call: ChatCall | EmbedCall, digest: bytes, prompt: Rendered | None) -> Answer:
+    async def _call(self, call: AnyCall, digest: bytes, prompt: Rendered | None) -> Answer:
         journalled = await self._begun(self._journalled(call, digest, prompt))
         started = time.perf_counter()
         self.running = Running(time.time())
@@ -302,10 +316,13 @@ class LedgerCaller:
         self.heard(journalled.node, answer.spent, time.perf_counter() - started)
         return answer
 
-    async def _asked(self, call: ChatCall | EmbedCall, node: str) -> Answer:
+    async def _asked(self, call: AnyCall, node: str) -> Answer:
         if isinstance(call, ChatCall):
             return await self.provider.chat(call, node)
-        return await self.provider.embed(call, node)
+        if isinstance(call, EmbedCall):
+            return await self.provider.embed(call, node)
+        assert isinstance(self.provider, Moderating)
+        return await self.provider.moderate(call, node)
 
     async def _begun(self, call: Call) -> Call:
         """The slot is here and the intent stands. For a free model the intent comes first: nothing but a kill can come
@@ -349,7 +366,7 @@ class LedgerCaller:
         if deadline is not None and not self.closed and not self.past and self.claim.now() >= deadline:
             raise Expired
 
-    def _journalled(self, call: ChatCall | EmbedCall, digest: bytes, prompt: Rendered | None, tier: str = "") -> Call:
+    def _journalled(self, call: AnyCall, digest: bytes, prompt: Rendered | None, tier: str = "") -> Call:
         estimate = upper_estimate(call, _longest(self.provider, self.claim.model))
         if tier:
             estimate = replace(estimate, tier=tier)
@@ -359,7 +376,7 @@ class LedgerCaller:
         return Call(
             id=str(uuid_utils.uuid7()),
             number=self.number,
-            kind="chat" if isinstance(call, ChatCall) else "embed",
+            kind=_KINDS[type(call)],
             node=self.seat.node,
             input_hash=digest,
             estimate_tokens=estimate.input_tokens,
@@ -509,7 +526,7 @@ def _since(started: float) -> int:
     return round((time.perf_counter() - started) * 1000)
 
 
-def _digest(call: ChatCall | EmbedCall) -> bytes:
+def _digest(call: AnyCall) -> bytes:
     """What makes two calls the same; not the tag, not the time-out, not who is told."""
     told = {name: getattr(call, name) for name in _TOLD[type(call)]}
     packed = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
@@ -518,13 +535,20 @@ def _digest(call: ChatCall | EmbedCall) -> bytes:
 
 _TOLD = {
     kind: tuple(f.name for f in fields(kind) if f.name not in {"tag", "timeout_s", "on_tokens", "on_delta"})
-    for kind in (ChatCall, EmbedCall)
+    for kind in (ChatCall, EmbedCall, ModerateCall)
+}
+_KINDS: dict[type, Literal["chat", "embed", "moderate"]] = {
+    ChatCall: "chat",
+    ChatAnswer: "chat",
+    EmbedCall: "embed",
+    EmbedAnswer: "embed",
+    ModerateCall: "moderate",
+    ModerateAnswer: "moderate",
 }
 
 
 def _pack(answer: Answer) -> bytes:
-    kind = "chat" if isinstance(answer, ChatAnswer) else "embed"
-    return orjson.dumps({"kind": kind, **asdict(answer)})
+    return orjson.dumps({"kind": _KINDS[type(answer)], **asdict(answer)})
 
 
 def _unpack(packed: bytes) -> Answer:
@@ -535,4 +559,6 @@ def _unpack(packed: bytes) -> Answer:
         logprobs = None if told["logprobs"] is None else tuple(told["logprobs"])
         kept = {name: told[name] for name in ("text", "finish_reason", "refusal", "reasoning", "model")}
         return ChatAnswer(**kept, spent=spent, tool_calls=calls, logprobs=logprobs)
+    if told["kind"] == "moderate":
+        return ModerateAnswer(tuple(Judged(**verdict) for verdict in told["verdicts"]), spent)
     return EmbedAnswer(tuple(tuple(vector) for vector in told["vectors"]), spent)

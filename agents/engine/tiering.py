@@ -9,6 +9,7 @@ from agents.engine import tiers
 from agents.engine.metrics import Metrics
 from agents.engine.tiers import HOUR_S, Choice, Facts, Prices, Rules
 from providers.base import (
+    AnyCall,
     Broken,
     ChatAnswer,
     ChatCall,
@@ -16,6 +17,7 @@ from providers.base import (
     EmbedAnswer,
     EmbedCall,
     ModelNotFound,
+    ModerateCall,
     Provider,
     ProviderError,
     Refused,
@@ -45,11 +47,12 @@ class Landed:
     started: float
     """When it was opened, by `time.perf_counter`."""
 
-    def read(self, provider: Provider, call: ChatCall | EmbedCall) -> ChatAnswer | EmbedAnswer:
+    def read(self, provider: Provider, call: AnyCall) -> ChatAnswer | EmbedAnswer:
         """Raises ProviderError."""
         there = batches_of(provider)
         if self.body is None or there is None:
             raise Broken(_FORGOTTEN)
+        assert not isinstance(call, ModerateCall)
         return there.read(self.body, call, self.call.node)
 
 
@@ -168,7 +171,7 @@ class Tiering:
         nano = {tier: self._prices.of(*name, replace(estimate, tier=tier)).nano for tier in ("", "flex", "batch")}
         return Prices(nano[""], nano["flex"], nano["batch"])
 
-    def flexed(self, call: ChatCall | EmbedCall) -> ChatCall:
+    def flexed(self, call: AnyCall) -> ChatCall:
         """The same on the flex tier, which takes its time."""
         assert isinstance(call, ChatCall)
         timeout_s = tiers.flex_timeout_s(call.timeout_s, self._left_s(self._claim.now()), self._rules)
@@ -182,10 +185,11 @@ class Tiering:
         """A call has come back in a batch, for which it was opened then."""
         self.last = Choice("batch", tiers.why(self.wish, self._left_s(opened_at)))
 
-    def parcel(self, call: ChatCall | EmbedCall) -> Park:
+    def parcel(self, call: AnyCall) -> Park:
         """As it goes into a batch. Raises ProviderError, as the call would before it is sent."""
         there = batches_of(self._provider)
         assert there is not None
+        assert not isinstance(call, ModerateCall)
         left_s = self._left_s(self._claim.now())
         return Park(
             "chat" if isinstance(call, ChatCall) else "embed",

@@ -272,7 +272,7 @@ class Call:
 
     id: str
     number: int
-    kind: Literal["chat", "embed", "batch"]
+    kind: Literal["chat", "embed", "moderate", "batch"]
     node: str
     input_hash: bytes
     estimate_tokens: int

@@ -274,6 +274,7 @@ _OPENAI: dict[str, tuple[str, Look, dict[str, Any]]] = {
     "/v1/chat/completions": ("openai", door.chat_completions, describing.CHAT),
     "/v1/completions": ("openai", door.old_completions, describing.OLD),
     "/v1/embeddings": ("openai", door.embed, describing.EMBEDDINGS),
+    "/v1/moderations": ("openai", door.moderate, describing.MODERATIONS),
     "/v1/messages": ("anthropic", messages.messages, told_of_messages.MESSAGES),
     "/v1/messages/count_tokens": ("anthropic", messages.count_tokens, told_of_messages.COUNT),
 }

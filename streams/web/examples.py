@@ -14,6 +14,7 @@ INPUTS: Mapping[str, dict[str, Any]] = {
     "complete": {"messages": [{"role": "user", "content": "Name three Norwegian ports."}]},
     "embed": {"texts": ["fog in Bergen", "a late ferry"]},
     "execute_prompt": {"prompt": "summarize", "variables": {"content": _TEXT, "max_sentences": 1}},
+    "moderate": {"content": _TEXT},
 }
 
 OUTPUTS: Mapping[str, dict[str, Any]] = {
@@ -43,6 +44,9 @@ OUTPUTS: Mapping[str, dict[str, Any]] = {
     "execute_prompt": {
         "content": "Fog delayed the ferry Aurora by four hours.",
         "prompt": {"id": "summarize", "slug": "summarize", "version": 1},
+    },
+    "moderate": {
+        "results": [{"flagged": False, "categories": {"violence": False}, "scores": {"violence": 0.0004}}],
     },
 }
 

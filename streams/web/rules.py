@@ -48,6 +48,7 @@ RULES: dict[str, Rule] = {
     "/v1/chat/completions": Rule.OWN,
     "/v1/completions": Rule.OWN,
     "/v1/embeddings": Rule.OWN,
+    "/v1/moderations": Rule.OWN,
     "/v1/files": Rule.OWN,
     "/v1/files/{file_id}": Rule.OWN,
     "/v1/files/{file_id}/content": Rule.OWN,

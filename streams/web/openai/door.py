@@ -26,7 +26,7 @@ from streams.web import again, asking, leaving
 from streams.web.bodies import read_object
 from streams.web.front import Front
 from streams.web.looking import read
-from streams.web.openai import answers, chat, completions, embeddings, naming, shape, sse, token_ids
+from streams.web.openai import answers, chat, completions, embeddings, moderations, naming, shape, sse, token_ids
 from streams.web.openai.fields import Asked, refused, wrong
 from streams.web.principal import principal_of
 from streams.web.problems import Problem, unavailable
@@ -90,6 +90,14 @@ async def embed(front: Front, request: Request) -> Response:
     return reply(embeddings.answered(result, model_of(taking, result), packed=packed), [result])
 
 
+async def moderate(front: Front, request: Request) -> Response:
+    """Whether texts hold what should not be said, as OpenAI's clients ask it."""
+    body = await body_of(front, request)
+    taking = taking_of(front, request, body, moderations.read(body), "moderate", "modr-")
+    result = await result_of(taking)
+    return reply(moderations.answered(result, taking.id, model_of(taking, result)), [result])
+
+
 async def body_of(front: Front, request: Request) -> dict[str, Any]:
     """What was sent. Raises `Problem`: 400, 413, 415, 503."""
     spine = front.parts()
@@ -144,7 +152,7 @@ def _lane(request: Request, asked: Asked) -> Lane:
 async def accept(taking: Taking) -> tuple[Ask, Accepted]:
     """Into the ledger. Raises `Problem`."""
     spine, asked = taking.front.parts(), taking.asked
-    options = {**taking.asked.record["options"], "model": taking.asked.model}
+    options = {**taking.asked.record["options"], "model": taking.asked.model or None}
     options["timeout_s"] = spine.settings.chat_timeout_s
     record = {**taking.asked.record, "options": options, "id": taking.id, "tenant": taking.tenant}
 

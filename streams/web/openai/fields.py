@@ -21,7 +21,7 @@ _OURS = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One call of this door: its model as it was named, and the record that it becomes. `usage`: told in a last chunk.
+    """One call of this door: its model as it was named (empty: it was not), and the record that it becomes. `usage`: told in a last chunk.
 
     `names`: ours of what its body says under another name. `kept`: whether it can be asked for again. `background`: nobody waits
     for it.
