@@ -5,7 +5,7 @@ and their end is told. Whoever owned a run and died is followed by another, whic
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -20,9 +20,9 @@ from store.database import Database, now
 from store.errors import StoreError
 from store.ledger.types import Arrival, Routes
 from store.ledger.writer import Writer
-from store.runs import read, write
+from store.runs import money, read, write
 from streams.decode import Decoder
-from streams.runs import asking, delivering, parts, telling
+from streams.runs import asking, delivering, parts, telling, thrift
 from streams.runs.metering import Meters
 from streams.runs.pace import Pace
 from streams.runs.states import ended_as
@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 
 WINDOW = 4_000
 """Items of one run that wait in the ledger at a time: more would only make other people's requests wait for the claim."""
+_REFUSED = 100
+"""Items that a run's budget refused which are looked at together."""
 _DUTY = 20
 """Counting may take one part in so many of the time: the larger a run, the rarer it is counted."""
 _ADOPT_EVERY_S = 5.0
@@ -116,8 +118,9 @@ class Runner:
                     wait_s = 0.02 if fed else wait_s
                 if row.cancelled and counts.open and await self._stop(row):
                     wait_s = 0.02
+                held = row.budget_nano is not None and await self._fitted(row, care)
                 # what was fed into a cancelled run stands in no count yet
-                if not (fed and row.cancelled) and await self._count(row, counts, care):
+                if not (fed and row.cancelled) and await self._count(row, counts, care, held=held):
                     return
             except StoreError as error:
                 log.debug("the ledger does not answer", error=str(error), run=id_)
@@ -152,11 +155,16 @@ class Runner:
             known = await self.database.read(partial(read.known, tenant=row.tenant, operation=row.operation, ids=ids))
             if cancelled and not known:
                 return fed
-            await self._accept(row, part.first, parts.lines_of(part.body), known)
+            lines = parts.lines_of(part.body)
+            taken = await self._accept(row, part.first, lines, known)
             killpoint.passing("fed")
-            await self.database.write(partial(write.fed, tenant=row.tenant, id_=row.id, part=part))
-            self.meters.fed.inc(part.size - len(known))
-            fed, room = True, room - part.size
+            rest = next(parts.packed(part.first + taken, lines[taken:]), None)
+            if taken:
+                await self.database.write(partial(write.fed, tenant=row.tenant, id_=row.id, part=part, rest=rest))
+            self.meters.fed.inc(max(0, taken - len(known)))
+            fed, room = fed or taken > 0, room - taken
+            if rest is not None:  # until others have ended and leave it room under the run's budget
+                return fed
 
     async def _stop(self, row: Row[Any]) -> int:
         """What waits of a cancelled run, some hundred at a time."""
@@ -164,27 +172,67 @@ class Runner:
             partial(write.stop_waiting, routes=self.routes, tenant=row.tenant, id_=row.id, most=parts.MOST)
         )
 
-    async def _accept(self, row: Row[Any], first: int, lines: list[bytes], known: set[str]) -> None:
-        arrivals, said = [], orjson.loads(row.said)
+    async def _accept(self, row: Row[Any], first: int, lines: list[bytes], known: set[str]) -> int:
+        """How many of these items are requests now: all of them, unless the run's budget has no room at the moment."""
+        arrivals, said, taken = [], orjson.loads(row.said), 0
         key_id, quiet = said.get("key_id"), said.get("quiet", False)
+        room = None if row.cancelled else await self._room(row)
         for number, line, value in asking.values(row, lines, first):
-            if f"{row.id}/{number}" in known:
-                continue
-            what = asking.ask(row, line, number, self.decoder)
-            arrivals.append(Arrival(replace(what, run_id=row.id, key_id=key_id, quiet=quiet), None, None, value, b"[]"))
+            if f"{row.id}/{number}" not in known:
+                what = asking.ask(row, line, number, self.decoder)
+                if room is not None and not room.take(what.estimate_nano):
+                    break
+                own = replace(what, run_id=row.id, key_id=key_id, quiet=quiet)
+                arrivals.append(Arrival(own, None, None, value, b"[]"))
+            taken += 1
             if number % 50 == 0:
                 await asyncio.sleep(0)
+        await self._ask(arrivals)
+        return taken
+
+    async def _room(self, row: Row[Any]) -> thrift.Room | None:
+        """Under the run's own budget; None: it has none."""
+        if row.budget_nano is None:
+            return None
+        state = await self.database.read(partial(money.standing, tenant=row.tenant, id_=row.id))
+        return None if state is None else thrift.Room(state.limit_nano - state.spent_nano, state.reserved_nano)
+
+    async def _fitted(self, row: Row[Any], care: "_Care") -> bool:
+        """Items that the run's budget refused and has room for by now are asked again; whether there are any that it has room for,
+        or will have once others have ended.
+        """
+        room = None if row.fed < row.total or row.cancelled else await self._room(row)
+        while room is not None and care.behind is not None:
+            found, behind = await self.database.read(
+                partial(money.refused, tenant=row.tenant, id_=row.id, after=care.behind, limit=_REFUSED)
+            )
+            again = [each for each in self._again(row, found) if room.ever(each.what.estimate_nano)]  # type: ignore[union-attr]
+            if again:
+                await self._ask([each for each in again if room.take(each.what.estimate_nano)])  # type: ignore[union-attr]
+                return True
+            care.behind = behind
+        return False
+
+    def _again(self, row: Row[Any], found: Sequence[Row[Any]]) -> list[Arrival]:
+        said, made = orjson.loads(row.said), []
+        for each in found:
+            if (what := asking.again(each, self.decoder)) is not None:
+                own = replace(what, key_id=said.get("key_id"), quiet=said.get("quiet", False))
+                made.append(Arrival(own, None, None, bytes(each.value), b"[]"))
+        return made
+
+    async def _ask(self, arrivals: Sequence[Arrival]) -> None:
         pools = {(a.what.provider, a.what.model) for a in arrivals if a.what.failure is None}  # type: ignore[union-attr]
         for pool in pools:
             await self.engine.ensure_pool(pool)
         if arrivals:
             await self.writer.accept(arrivals)
 
-    async def _count(self, row: Row[Any], counts: read.Counts, care: "_Care") -> bool:
-        """Tell what is new of it; whether it has ended."""
+    async def _count(self, row: Row[Any], counts: read.Counts, care: "_Care", *, held: bool = False) -> bool:
+        """Tell what is new of it; whether it has ended. `held`: some of its items are asked again."""
         now_ = await self.database.read(lambda conn: _fresh(conn, row.tenant, row.id))
         # by what was known before the items were counted: what was fed since stands in no count
-        whole = row.sealed and counts.open == 0 and (row.fed == now_.total or row.cancelled)
+        whole = row.sealed and counts.open == 0 and (row.fed == now_.total or row.cancelled) and not held
         if whole or time.monotonic() >= care.spent_due:
             began = time.monotonic()
             care.spent = await self.database.read(lambda conn: read.spent(conn, row.id, row.tenant))
@@ -211,6 +259,8 @@ class _Care:
     spent: tuple[int, int] = (0, 0)
     spent_due: float = 0.0
     rest_s: float = 0.0
+    behind: int | None = read.FIRST
+    """Behind which items that the run's budget refused may fit by now; None: none of them ever will."""
     pace: Pace = field(default_factory=Pace)
 
     def took(self, seconds: float) -> None:
@@ -258,7 +308,11 @@ def _fresh(conn: Connection, tenant: str, id_: str) -> _Now:
 
 
 def _tell(conn: Connection, routes: Routes, row: Row[Any], values: dict[str, Any]) -> bool:
+    if "ended_at" in values:
+        values = values | {"over_budget": money.over(conn, row.tenant, row.id) if values["failed"] else 0}
     changed = write.counted(conn, row.tenant, row.id, values)
+    if changed and "ended_at" in values and row.budget_nano is not None:
+        money.unbound(conn, row.tenant, row.id)
     if changed:
         now_ = read.one(conn, row.tenant, row.id)
         telling.progress(conn, routes, now_)

@@ -14,17 +14,17 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from schemas.errors import ErrorType
-from schemas.request import Lane
 from schemas.runs import ENDED, NewRun
 from store.errors import StoreError
-from store.ledger.types import Arrival, Ask, CancelAsk
-from store.runs import deliveries, read, write
+from store.ledger.types import Arrival, CancelAsk
+from store.runs import deliveries, money, read, write
 from streams import requested
 from streams.app import Spine
+from streams.budgets import patiently
 from streams.decode import sentence
 from streams.runs import asking, collecting, parts, receivers, telling
 from streams.runs.kinds import BadRun
-from streams.web import cursors, orders, queries
+from streams.web import cursors, orders, queries, retried
 from streams.web.asking import IDEMPOTENCY_KEY, seconds
 from streams.web.bodies import read_object
 from streams.web.events import HEARTBEAT_S
@@ -49,6 +49,7 @@ _UPLOAD = (
     "provider",
     "wait",
     "webhook",
+    "budget_usd",
 )
 _SIGNED_WITH = "webhook-secret"
 _LOOK_S = 0.1
@@ -292,9 +293,9 @@ async def cancel(front: Front, request: Request) -> Response:
 
 
 async def retry(front: Front, request: Request) -> Response:
-    """Run again the items that did not succeed, and only those."""
-    spine = spine_of(front, request)
-    row = await _named(front, request, queries.told(request, ("tenant",)))
+    """Run again the items that did not succeed, and only those; `?budget_usd=` is what the whole run may cost from now on."""
+    spine, told = spine_of(front, request), queries.told(request, ("tenant", "budget_usd"))
+    row = await _named(front, request, told)
     if row.ended_at is None:
         raise Problem(409, f"The run {row.id!r} has not ended ({row.status}); retry it when it has.")
     if row.broken_off:
@@ -303,7 +304,8 @@ async def retry(front: Front, request: Request) -> Response:
         raise Problem(409, f"Every item of the run {row.id!r} has succeeded; there is nothing to run again.")
     if row.fed < row.total and await look_up(spine, lambda conn: read.next_part(conn, row.tenant, row.id)) is None:
         raise Problem(409, f"The last items of the run {row.id!r} are no longer kept (GENAI_KEEP_BODIES_DAYS).")
-    await _write(spine, lambda conn: write.allow(conn, row.tenant, row.id))
+    limit = retried.limit(row, told.get("budget_usd"))
+    await _write(spine, lambda conn: retried.allow(conn, row, limit))
     quiet = orjson.loads(row.said).get("quiet", False)
     after, count = read.FIRST, 0
     while True:
@@ -312,24 +314,26 @@ async def retry(front: Front, request: Request) -> Response:
         )
         if not page:
             break
-        count += await _again(spine, page, principal_of(request), quiet=quiet)
+        waiting = await look_up(spine, partial(retried.waiting, row=row, after=after, limit=limit))
+        asked = [each for each in page if each.pk not in waiting]
+        count += len(page) - len(asked) + await _again(spine, asked, principal_of(request), quiet=quiet)
         after = page[-1].pk
     # last: whoever counts it must find what runs again
     await _write(spine, lambda conn: write.reopen(conn, row.tenant, row.id, spine.worker))
     spine.runs.look()
-    told = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
-    return json(told | {"retried": count}, 202)
+    shown = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
+    return json(shown | {"retried": count}, 202)
 
 
 async def _again(spine: Spine, page: Iterable[Any], who: Principal, *, quiet: bool) -> int:
     arrivals = []
     for each in page:
-        value = bytes(each.value)
-        what = spine.decoder.ask(each.operation, Lane(each.lane), value, (), place=each.id, tenant="")
-        if isinstance(what, Ask) and what.failure is None:
+        what = asking.again(each, spine.decoder)
+        if what is not None:
             who.check(what)
             await spine.engine.ensure_pool((what.provider, what.model))
-            arrivals.append(Arrival(replace(what, key_id=who.key_id, quiet=quiet), None, None, value, b"[]"))
+            own = replace(what, key_id=who.key_id, quiet=quiet)
+            arrivals.append(Arrival(own, None, None, bytes(each.value), b"[]"))
     try:
         if arrivals:
             await spine.writer.accept(arrivals)
@@ -341,7 +345,10 @@ async def _again(spine: Spine, page: Iterable[Any], who: Principal, *, quiet: bo
 async def _told(front: Front, row: Row[Any], status: int = 200) -> Response:
     result = await collecting.result(front.parts().database, row)
     sent = await look_up(front.parts(), lambda conn: deliveries.of_run(conn, row.tenant, row.id))
-    told = telling.shown(row, result, sent).model_dump(mode="json")
+    state = None
+    if row.budget_nano is not None and row.ended_at is None:
+        state = await look_up(front.parts(), lambda conn: money.standing(conn, row.tenant, row.id))
+    told = telling.shown(row, result, sent, state).model_dump(mode="json")
     made = json(told, status)
     made.headers["Location"] = told["items_url"].rpartition("/items?")[0]
     return made
@@ -381,7 +388,7 @@ async def _row(front: Front, tenant: str, id_: str) -> Row[Any]:
 
 async def _write(spine: Spine, work: Any) -> Any:
     try:
-        return await spine.database.write(work)
+        return await patiently(spine.database, work)
     except StoreError as error:
         raise unavailable(f"The database is away ({error}); ask again.") from error
 

@@ -4,6 +4,7 @@
 from enum import StrEnum
 from typing import Any
 
+from genai_spine_client.schemas.pin import Prompted
 from pydantic import AwareDatetime, BaseModel
 
 from genai_spine_client.schemas.errors import Failure
@@ -66,6 +67,7 @@ class Result(BaseModel):
     replayed: bool = False
     cached: Cached | None = None
     route: Routed | None = None
+    prompts: list[Prompted] = []
     tenant: str
     run_id: str | None = None
     metadata: dict[str, Any] = {}
