@@ -111,6 +111,9 @@ class Settings(BaseSettings):
     guards: dict[str, list[str]] = {}  # operation, or "*", to rules such as "pii:mask", "secrets:refuse:both"; JSON
     routes: str = ""  # a YAML file of names for models: targets, weights, fallbacks; read again when it changes
     prompts_dir: str = ""  # a folder of prompt files of your own, beside the shipped ones
+    prompts_max_bytes: Annotated[int, Field(ge=0)] = (
+        32 * 1024 * 1024
+    )  # of prompts' versions that a process keeps in memory
 
     # the ledger
     database_url: str = ""  # empty: SQLite in the data directory; `embedded`: the packaged PostgreSQL

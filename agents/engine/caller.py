@@ -111,6 +111,8 @@ class LedgerCaller:
         self.timeout_s = timeout_s
         self.traits, self.pinned = provider.traits, claim.pinned
         self.past = past
+        self.held: object = None
+        """What keeps the pinned wordings in memory."""
         self.fits: frozenset[str] | None = None
         """The nodes that can run this request; None: each can."""
         self.number = 0

@@ -22,6 +22,7 @@ from store.ledger.types import Arrival, Routes
 from store.ledger.writer import Writer
 from store.runs import money, read, write
 from streams.decode import Decoder
+from streams.prompting.registry import Registry
 from streams.runs import asking, delivering, parts, telling, thrift
 from streams.runs.metering import Meters
 from streams.runs.pace import Pace
@@ -47,6 +48,7 @@ class Runner:
         writer: Writer,
         engine: Engine,
         decoder: Decoder,
+        registry: Registry,
         routes: Routes,
         worker: str,
         poll_s: float,
@@ -54,6 +56,7 @@ class Runner:
         told: Callable[[], None],
     ) -> None:
         self.database, self.writer, self.engine, self.decoder = database, writer, engine, decoder
+        self.registry = registry
         self.routes, self.worker, self.poll_s = routes, worker, poll_s
         self.meters, self._told = meters, told
         self._wake = asyncio.Event()
@@ -180,6 +183,8 @@ class Runner:
         for number, line, value in asking.values(row, lines, first):
             if f"{row.id}/{number}" not in known:
                 what = asking.ask(row, line, number, self.decoder)
+                if self.registry.missed():
+                    what = await self.registry.decoded(partial(asking.ask, row, line, number, self.decoder))
                 if room is not None and not room.take(what.estimate_nano):
                     break
                 own = replace(what, run_id=row.id, key_id=key_id, quiet=quiet)
@@ -206,17 +211,17 @@ class Runner:
             found, behind = await self.database.read(
                 partial(money.refused, tenant=row.tenant, id_=row.id, after=care.behind, limit=_REFUSED)
             )
-            again = [each for each in self._again(row, found) if room.ever(each.what.estimate_nano)]  # type: ignore[union-attr]
+            again = [each for each in await self._again(row, found) if room.ever(each.what.estimate_nano)]  # type: ignore[union-attr]
             if again:
                 await self._ask([each for each in again if room.take(each.what.estimate_nano)])  # type: ignore[union-attr]
                 return True
             care.behind = behind
         return False
 
-    def _again(self, row: Row[Any], found: Sequence[Row[Any]]) -> list[Arrival]:
+    async def _again(self, row: Row[Any], found: Sequence[Row[Any]]) -> list[Arrival]:
         said, made = orjson.loads(row.said), []
         for each in found:
-            if (what := asking.again(each, self.decoder)) is not None:
+            if (what := await self.registry.decoded(partial(asking.again, each, self.decoder))) is not None:
                 own = replace(what, key_id=said.get("key_id"), quiet=said.get("quiet", False))
                 made.append(Arrival(own, None, None, bytes(each.value), b"[]"))
         return made

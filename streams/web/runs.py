@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from pydantic import ValidationError
@@ -51,6 +51,7 @@ _UPLOAD = (
     "webhook",
     "budget_usd",
 )
+T = TypeVar("T")
 _SIGNED_WITH = "webhook-secret"
 _LOOK_S = 0.1
 
@@ -90,8 +91,8 @@ async def _asked(front: Front, spine: Spine, request: Request, new: NewRun) -> R
     _may_be_told(spine, new)
     try:
         plan = asking.planned(new, tenant, principal_of(request).key_id)
-        lines = asking.items(plan, new, spine.decoder)
-        principal_of(request).check(asking.ask(plan.new, lines[0], 0, spine.decoder))
+        lines = await _decoded(spine, partial(asking.items, plan, new, spine.decoder))
+        principal_of(request).check(await _decoded(spine, partial(asking.ask, plan.new, lines[0], 0, spine.decoder)))
     except BadRun as error:
         raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
     row, _ = await _made(spine, plan.new, list(parts.packed(0, lines)))
@@ -117,7 +118,7 @@ async def _uploaded(front: Front, spine: Spine, request: Request, told: dict[str
         raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
     if plan.kind.many is None:
         raise Problem(422, f"A {new.kind} {new.name!r} has one item; send its params as JSON.")
-    principal_of(request).check(asking.typical(plan, spine.decoder))
+    principal_of(request).check(await _decoded(spine, partial(asking.typical, plan, spine.decoder)))
     row, is_new = await _made(spine, plan.new)
     if not is_new:
         return await _same(row, request)
@@ -328,7 +329,7 @@ async def retry(front: Front, request: Request) -> Response:
 async def _again(spine: Spine, page: Iterable[Any], who: Principal, *, quiet: bool) -> int:
     arrivals = []
     for each in page:
-        what = asking.again(each, spine.decoder)
+        what = await _decoded(spine, partial(asking.again, each, spine.decoder))
         if what is not None:
             who.check(what)
             await spine.engine.ensure_pool((what.provider, what.model))
@@ -384,6 +385,13 @@ async def _row(front: Front, tenant: str, id_: str) -> Row[Any]:
     if found is None:
         raise _unknown(id_)
     return found
+
+
+async def _decoded(spine: Spine, decode: Callable[[], T]) -> T:
+    try:
+        return await spine.registry.decoded(decode)
+    except StoreError as error:
+        raise unavailable(f"The database is away ({error}); ask again.") from error
 
 
 async def _write(spine: Spine, work: Any) -> Any:
