@@ -14,7 +14,7 @@ def packed(vectors: Sequence[Sequence[float]]) -> bytes:
     largest = np.abs(matrix).max(axis=1, keepdims=True)
     small = np.rint(matrix * np.divide(127.0, largest, out=np.zeros_like(largest), where=largest > 0)).astype(np.int8)
     lengths = np.linalg.norm(small.astype(np.float32), axis=1).astype("<f4")
-    return lengths.tobytes() + small.tobytes()
+    return bytes(lengths.tobytes() + small.tobytes())
 
 
 def cosines(blocks: Sequence[tuple[int, bytes]], query: Sequence[float]) -> list[float]:
