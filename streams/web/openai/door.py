@@ -15,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Send
 
-from providers.base import Able, Capable, Provider
 from providers.vocabulary import encoding_of
 from schemas.errors import ErrorType, Failure
 from schemas.request import MAX_NAME, Lane
@@ -141,7 +140,6 @@ async def _accept(taking: Taking) -> tuple[Ask, Accepted]:
     def settled(what: Ask) -> Ask:
         if what.failure is not None:
             raise refusal(taking, what.failure)
-        _fits(spine.providers[what.provider], what.model, options.get("max_tokens"), taking.body)
         quiet = not spine.settings.chat_results
         return replace(what, alone=taking.alone, quiet=quiet, streamed=taking.asked.stream)
 
@@ -159,15 +157,6 @@ def refusal(taking: Taking, failure: Failure) -> Problem:
 
 def _trace(request: Request) -> Headers:
     return [(name, request.headers[name].encode("latin-1")) for name in _TRACES if name in request.headers]
-
-
-def _fits(provider: Provider, model: str, asked: Any, body: Mapping[str, Any]) -> None:
-    """What a model surely cannot write is refused before it is called."""
-    able = provider.able(model) if isinstance(provider, Capable) else Able()
-    known = [most for most in (able.output_tokens, able.context_tokens, provider.traits.context_tokens) if most]
-    if isinstance(asked, int) and known and asked > min(known):
-        name = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
-        raise wrong(name, f"`{name}` is {asked}; `{model}` holds at most {min(known)} tokens.")
 
 
 async def _results(several: list[Taking]) -> list[dict[str, Any]]:
@@ -240,8 +229,6 @@ def _told(taking: Taking, word: str, words: str, details: Mapping[str, Any]) -> 
     more: dict[str, Any] = {}
     if word == ErrorType.IDEMPOTENCY_CONFLICT:
         words = "This Idempotency-Key was used before with another body; send this one under a key of its own."
-    if word == ErrorType.MODEL_NOT_FOUND and "Did you mean" not in words:
-        words += naming.near(taking.asked.model, details.get("models", ()))
     if fields := details.get("fields"):
         named = _PARAMS.get(fields[0], fields[0])
         more = {"param": named, "code": "unsupported_parameter"}
