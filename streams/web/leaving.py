@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar
 
 import structlog
 from starlette.requests import Request
@@ -11,8 +12,10 @@ from store.errors import StoreError
 from store.ledger import leaving
 from store.ledger.types import Accepted, Ask
 from streams.web.front import Front
+from streams.web.problems import unavailable
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 
 @contextlib.asynccontextmanager
@@ -28,10 +31,27 @@ async def watched(front: Front, request: Request, what: Ask, found: Accepted) ->
         watch.cancel()
 
 
+async def while_here(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What is asked for the caller only, and stands in no ledger: it ends when they leave."""
+    asking, gone = asyncio.ensure_future(work), asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait((asking, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not asking.done():
+            raise unavailable("The caller has left.")
+        return asking.result()
+    finally:
+        asking.cancel()
+        gone.cancel()
+
+
 async def _watch(front: Front, request: Request, pk: int, generation: int) -> None:
+    await _left(request)
+    await give_up(front, pk, generation)
+
+
+async def _left(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-    await give_up(front, pk, generation)
 
 
 async def give_up(front: Front, pk: int, generation: int) -> None:
