@@ -19,7 +19,7 @@ from providers.base import Provider
 from providers.prices import PriceTable
 from schemas.control import Cancel
 from schemas.errors import ErrorType, Failure
-from schemas.request import CHANGE_THE_ANSWER, REPLAYS, Lane, Name, Request, epoch
+from schemas.request import CHANGE_THE_ANSWER, PRINTABLE, REPLAYS, Lane, Name, Request, epoch
 from store.ledger.order import guess
 from store.ledger.types import Ask, CancelAsk, Position, Unreadable
 from streams.choosing import Refusal, Router
@@ -313,5 +313,7 @@ def sentence(error: ValidationError, *prefix: str) -> str:
     for found in error.errors(include_url=False, include_input=False)[:5]:
         where = ".".join(str(part) for part in (*prefix, *found["loc"]))
         words = found["msg"].removeprefix("Value error, ")
+        if found.get("ctx", {}).get("pattern") == PRINTABLE:
+            words = "has a control character; leave that out"
         told.append(f"`{where}`: {words}" if where else words)
     return "; ".join(told)
