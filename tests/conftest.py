@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.parts.shared", "tests.parts.kafka", "tests.parts.postgres"]
+pytest_plugins = ["tests.parts.shared", "tests.parts.kafka", "tests.parts.postgres", "tests.parts.ledgers"]
 
 # a shell starts what runs in the background with Ctrl-C ignored, and children inherit that: theirs would never arrive
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
