@@ -244,7 +244,7 @@ def sync(conn: Connection, wanted: Wanted, at: float) -> list[str]:
             clashes.append(name)
         elif row is None or bytes(row.said) != told:
             write.put(conn, name, "file", told, state(said, at))
-    for name in known.keys() - wanted.keys():
+    for name in sorted(known.keys() - wanted.keys()):  # two processes take rows in one order
         write.remove(conn, name, "file")
     return clashes
 

@@ -244,9 +244,16 @@ async def test_prices_that_are_missing_or_changed_are_told(parts: tuple[Front, S
 
 async def test_prune_takes_away_what_it_is_told_to(api: httpx.AsyncClient) -> None:
     told = (await api.post("/v1/summarize", json={"content": "The ferry is late.", "id": "old"})).json()
+    bad = await job(api, "warm_models", models=["a"], nodes=["http://nobody:1"])
     await asyncio.sleep(0.1)  # more than those days
     run = await job(api, "prune", bodies_days=0.000001)
     asked = await api.get("/v1/requests/old")
+    retried = await api.post(f"/v1/runs/{bad['run_id']}/retry")
+    await asyncio.sleep(0.1)
+    again = await job(api, "prune", bodies_days=0.000001)
+    first = await api.get(f"/v1/runs/{run['run_id']}")
+    assert (bad["status"], retried.status_code, "no longer kept" in retried.json()["detail"]) == ("failed", 409, True)
+    assert (again["result"]["gone"]["bodies"], first.json()["status"], first.json()["result"]) == (1, "succeeded", None)
     assert (run["status"], run["result"]["gone"]["bodies"] >= 1) == ("succeeded", True)
     assert (told["status"], "output" in asked.json() and asked.json()["output"] is not None) == ("succeeded", False)
 
