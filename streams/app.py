@@ -210,7 +210,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     )
     deliverer.start()
     stack.push_async_callback(deliverer.aclose)
-    pipelines = shelves.load(settings)
+    pipelines = shelves.load(settings, database=database)
     own = Parts(database, writer, engine, decoder, routes, worker, pipelines.known, settings.run_max_bytes)
     stepper = Stepper(own, settings.poll_s, meters, deliverer.look)
     runs = Runner(

@@ -14,7 +14,17 @@ def packed(vectors: Sequence[Sequence[float]]) -> bytes:
     largest = np.abs(matrix).max(axis=1, keepdims=True)
     small = np.rint(matrix * np.divide(127.0, largest, out=np.zeros_like(largest), where=largest > 0)).astype(np.int8)
     lengths = np.linalg.norm(small.astype(np.float32), axis=1).astype("<f4")
-    return lengths.tobytes() + small.tobytes()
+    return bytes(lengths.tobytes() + small.tobytes())
+
+
+def units(vectors: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Each of length 1; zeros stay zeros."""
+    import numpy as np
+
+    matrix = np.asarray(vectors, np.float32)
+    lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
+    found: list[list[float]] = np.divide(matrix, lengths, out=np.zeros_like(matrix), where=lengths > 0).tolist()
+    return found
 
 
 def cosines(blocks: Sequence[tuple[int, bytes]], query: Sequence[float]) -> list[float]:

@@ -24,8 +24,8 @@ class Index(Protocol):
     What was put may be gone after months in which nobody looked for it: ask `known` before `nearest`.
     """
 
-    async def known(self, keys: Sequence[bytes]) -> Mapping[bytes, int]:
-        """Those of these that are kept, with the number of dimensions."""
+    async def known(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Those of these that are kept."""
 
     async def put(self, tenant: str, model: str, batches: Mapping[bytes, Sequence[Sequence[float]]]) -> None:
         """What is kept already stays as it is."""
@@ -38,8 +38,8 @@ class _InDatabase:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    async def known(self, keys: Sequence[bytes]) -> Mapping[bytes, int]:
-        found: dict[bytes, int] = {}
+    async def known(self, keys: Sequence[bytes]) -> set[bytes]:
+        found: set[bytes] = set()
         for start in range(0, len(keys), PAGE):
             page = keys[start : start + PAGE]
             found |= await self.database.read(partial(kept.known, keys=page))
@@ -72,9 +72,9 @@ class InProcess(_InDatabase):
         return best
 
 
-def _best(page: Sequence[tuple[bytes, int, int, bytes]], query: Sequence[float], most: int) -> list[Found]:
-    cosines = blocks.cosines([(size, data) for _, size, _, data in page], query)
-    places = [(key, number) for key, size, _, _ in page for number in range(size)]
+def _best(page: Sequence[tuple[bytes, int, bytes]], query: Sequence[float], most: int) -> list[Found]:
+    cosines = blocks.cosines([(size, data) for _, size, data in page], query)
+    places = [(key, number) for key, size, _ in page for number in range(size)]
     best = heapq.nlargest(most, range(len(cosines)), key=cosines.__getitem__)
     return [(*places[each], cosines[each]) for each in best]
 
@@ -86,7 +86,7 @@ class ByPgvector(_InDatabase):
         return await self.database.read(partial(kept.nearest, keys=keys, query=query, most=most))
 
     def _written(self, vectors: Sequence[Sequence[float]]) -> Sequence[Sequence[float]] | bytes:
-        return vectors
+        return blocks.units(vectors)  # two bytes hold nothing above 65,504
 
 
 async def opened(database: Database) -> Index:
