@@ -53,6 +53,7 @@ from streams.runs.stepping import Stepper
 from streams.runs.walking import Parts
 from streams.settings import Settings
 from streams.tables import Costs
+from streams.uploaded import Uploaded
 
 log = structlog.get_logger(__name__)
 
@@ -210,7 +211,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     )
     deliverer.start()
     stack.push_async_callback(deliverer.aclose)
-    pipelines = shelves.load(settings, database=database)
+    pipelines = shelves.load(settings, Uploaded(database), database)
     own = Parts(database, writer, engine, decoder, routes, worker, pipelines.known, settings.run_max_bytes)
     stepper = Stepper(own, settings.poll_s, meters, deliverer.look)
     runs = Runner(

@@ -6,7 +6,9 @@ from typing import Protocol
 from agents.base import InvalidInput
 from agents.retrieval.reading import Given
 
-_NAMED = re.compile(r"(?:file-[A-Za-z0-9_-]+|[^\n]{1,250}\.(?:pdf|txt|text|md|markdown|html?|xhtml))", re.IGNORECASE)
+_NAMED = re.compile(
+    r"(?:file-[A-Za-z0-9_-]+|[^\n]{1,250}\.(?:pdf|txt|text|log|csv|md|markdown|html?|xhtml))", re.IGNORECASE
+)
 
 
 class Files(Protocol):

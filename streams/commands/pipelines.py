@@ -73,6 +73,10 @@ def run(
         typer.Option("--param", "-p", metavar="NAME=VALUE", help="JSON, or else a text; NAME=@FILE: the file's text."),
     ] = None,
     params: Annotated[str, typer.Option(metavar="JSON", help="All params at once; --param goes before them.")] = "{}",
+    document: Annotated[
+        list[Path] | None,
+        typer.Option("--document", "-d", metavar="FILE", help="Sent in the param `documents`; again for more."),
+    ] = None,
     lane: Annotated[str | None, typer.Option(help="realtime, normal, batch or gpu.")] = None,
     model: Annotated[str | None, typer.Option(help="Another model than the default one.")] = None,
     provider: Annotated[str | None, typer.Option(help="Another provider than the default one.")] = None,
@@ -89,6 +93,8 @@ def run(
     Example: genai-spine pipelines run digest --param 'texts=["One text.", "Another one."]' --param max_sentences=2
     """
     given = _object(params) | dict(map(_pair, param or []))
+    if document:
+        given["documents"] = list(map(_sent, document))
     options = {option: value for option, value in (("model", model), ("provider", provider)) if value is not None}
     more = {"lane": lane, "tenant": tenant, "idempotency_key": key}
     body = {"kind": "pipeline", "name": name, "params": given, "options": options}
@@ -149,6 +155,15 @@ def _object(text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise SpineError('--params is no JSON object; write {"name": value}.', exit_code=Exit.USAGE)
     return found
+
+
+def _sent(file: Path) -> dict[str, str]:
+    import base64
+
+    try:
+        return {"name": file.name, "base64": base64.b64encode(file.read_bytes()).decode()}
+    except OSError as error:
+        raise SpineError(f"Cannot read {file} ({error}).", exit_code=Exit.USAGE) from None
 
 
 def _pair(told: str) -> tuple[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from streams.cli import app
+from tests.parts.pdf import pdf
 from tests.streams.commands import served
 from tests.streams.test_cancel_cli import Ended, invoke
 
@@ -63,12 +64,25 @@ def test_a_pipeline_is_run_with_params_and_prints_its_result(folder: Path, web: 
     assert (failed.code, json.loads(failed.out[0])["result"]["error"]["step"]) == (1, "said")
 
 
+def test_documents_are_sent_as_files(folder: Path, web: str) -> None:
+    (folder / "report.pdf").write_bytes(pdf(["Revenue was 4.2 billion."]))
+    asked = ["run", "rag_pipeline", "-p", "query=What was the revenue?", "-d", "report.pdf", "--url", web]
+    ran = said(folder, *asked)
+    result = json.loads("\n".join(ran.out))
+    assert (ran.code, "answer" in result, {each["document"] for each in result["sources"]} <= {"report.pdf"}) == (
+        0,
+        True,
+        True,
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         (["run", "shout", "-p", "texts"], 2, "--param 'texts' is no NAME=VALUE"),
         (["run", "shout", "-p", "texts=@missing.txt"], 2, "Cannot read missing.txt"),
         (["run", "shout", "--params", "[]"], 2, "--params is no JSON object"),
+        (["run", "rag_pipeline", "-d", "missing.pdf"], 2, "Cannot read missing.pdf"),
         (["run", "shout", "-p", "texts=x"], 1, "`params.texts` is a text; give a list."),
         (["run", "nope"], 1, "There is no pipeline 'nope'"),
         (["check", "missing.yaml"], 2, "Cannot read missing.yaml"),

@@ -130,6 +130,31 @@ async def test_a_document_that_cannot_be_read_ends_the_run_in_one_sentence_and_c
     assert await calls(api) == before
 
 
+async def upload(api: httpx.AsyncClient, name: str, pages: tuple[str, ...], tenant: str = "default") -> dict[str, Any]:
+    sent_ = {"data": {"purpose": "user_data"}, "files": {"file": (name, pdf(pages))}}
+    told: dict[str, Any] = (await api.post("/v1/files", headers={"x-genai-tenant": tenant}, **sent_)).json()
+    return told
+
+
+async def test_uploaded_files_are_named_by_the_tenant_that_has_them(api: httpx.AsyncClient) -> None:
+    old = await upload(api, "named.pdf", ("An older text.",))
+    await upload(api, "named.pdf", ANNUAL)
+    await upload(api, "theirs.pdf", QUARTER, tenant="other")
+    run = await asked(api, QUESTION, documents=["named.pdf", old["id"]], steps=["embed", "retrieve"])
+    texts = {each["document"] + each["text"] for each in run["result"]["sources"]}
+    refused = await asked(api, QUESTION, documents=["theirs.pdf"])
+    assert (old["purpose"], run["status"], "named.pdfAn older text." in texts) == ("user_data", "succeeded", True)
+    assert any(ANNUAL[1] in each for each in texts)
+    assert "no uploaded file 'theirs.pdf'" in refused["result"]["error"]["message"]
+
+
+async def test_a_document_is_no_batch(api: httpx.AsyncClient) -> None:
+    file = await upload(api, "long.pdf", ("x" * 80,) * 100)
+    body = {"input_file_id": file["id"], "endpoint": "/v1/embeddings", "completion_window": "24h"}
+    error = (await api.post("/v1/batches", json=body)).json()["error"]
+    assert (error["param"], "uploaded with purpose=user_data" in error["message"]) == ("input_file_id", True)
+
+
 async def test_steps_are_those_of_the_seed_or_without_an_answer(api: httpx.AsyncClient) -> None:
     body = {
         "kind": "pipeline",

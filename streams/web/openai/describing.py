@@ -183,8 +183,12 @@ UPLOAD: dict[str, Any] = {
                     "type": "object",
                     "required": ["purpose", "file"],
                     "properties": {
-                        "purpose": {"type": "string", "enum": ["batch"]},
-                        "file": {"type": "string", "format": "binary", "description": "JSON Lines, a request a line."},
+                        "purpose": {"type": "string", "enum": ["batch", "user_data"]},
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "Requests as JSON Lines, or a document.",
+                        },
                     },
                 }
             }
