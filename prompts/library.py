@@ -1,7 +1,8 @@
 """The prompts that come from files: those shipped inside this package, and those of a folder of the user's."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,10 @@ from prompts import files
 from prompts.errors import BadPromptFile, ChangedPrompt, UnknownPrompt
 from prompts.files import ORIGIN, Prompt, Version
 from prompts.naming import near, some
-from prompts.pin import Pin
-from prompts.registered import NO_WISH, Entry, Registry, Wish
+from prompts.registered import NO_WISH, PRODUCTION, Entry, Found, Registry, Wish
 from prompts.render import Rendered
 from prompts.wording import Wording
+from schemas.pin import Pin
 
 
 class Library:
@@ -24,6 +25,7 @@ class Library:
         self._wordings: dict[tuple[str, int], Wording] = {}
         self._digest = ""
         self._registry = Registry()
+        self._own: Mapping[str, Entry] = {}
 
     @classmethod
     def load(cls, path: Path | None = None, *, beside: Path | None = None) -> "Library":
@@ -71,23 +73,39 @@ class Library:
     def register(self, entries: Iterable[Entry]) -> None:
         """What the registry holds now, all of it; it goes before the files, from whose prompts it was begun."""
         self._registry = Registry(entries)
+        self._own = self._registry.own(self._prompts)
 
-    def chosen(self, name: str, wish: Wish = NO_WISH) -> tuple[Wording, str]:
-        """The wording that a request means, and by which label; the label is empty where it is named by its number, or newest.
+    def chosen(self, name: str, wish: Wish = NO_WISH) -> tuple[Wording, Found]:
+        """The wording that a request means, and how it was found.
 
         Raises `UnknownPrompt` for a prompt, version or label that is not there; the message names those that are.
         """
         entry = self._registry.find(name, wish.tenant)
         if entry is not None:
-            version, label = entry.choose(wish)
-            return entry.wording(version), label
+            found = entry.choose(wish)
+            return entry.wording(found.version), found
         if wish.label is not None:
             self.get(name)
             raise UnknownPrompt(f"the prompt '{name}' has no label '{wish.label}'; it has none")
         if name.removeprefix(ORIGIN) not in self._prompts:
             listed = self.names(wish.tenant)
             raise UnknownPrompt(f"there is no prompt '{name}'; there are {some(listed)}{near(name, listed)}")
-        return self.wording(name, wish.version), ""
+        wording = self.wording(name, wish.version)
+        return wording, Found(wording.version.version)
+
+    def own(self, slugs: Iterable[str], sticky: str) -> str | None:
+        """Which of these prompts an operator has put `production` on, pinned; None, at no cost, where that is none of them. The
+        others are asked in the words of their files.
+        """
+        if not self._own:
+            return None
+        found = []
+        for slug in slugs:
+            if (entry := self._own.get(slug)) is not None:
+                chosen = entry.arm(PRODUCTION, sticky)
+                pin = entry.wording(chosen.version).pin
+                found.append(str(replace(pin, label=chosen.label, weight=chosen.weight, of=chosen.of)))
+        return "\n".join(found) or None
 
     def names(self, tenant: str) -> tuple[str, ...]:
         """The slugs that a tenant may call."""

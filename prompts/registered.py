@@ -36,6 +36,18 @@ class Wish:
 NO_WISH = Wish()
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Which version, and by which label; empty where it was named by its number, or is the newest. `weight`, `of`: its part of a
+    label that stands for several.
+    """
+
+    version: int
+    label: str = ""
+    weight: int = 0
+    of: int = 0
+
+
 class RegisteredPrompt(Prompt):
     """One version, as a prompt of its own: in the registry each has variables of its own."""
 
@@ -60,22 +72,30 @@ class Entry:
     labels: Mapping[str, Arms] = field(default_factory=dict)
     _read: dict[int, Wording] = field(default_factory=dict, compare=False, repr=False)
 
-    def choose(self, wish: Wish) -> tuple[int, str]:
-        """The version and the label that stands for it. Raises `UnknownPrompt`."""
+    def choose(self, wish: Wish) -> Found:
+        """The version, and the label that stands for it. Raises `UnknownPrompt`."""
         if self.archived:
             raise UnknownPrompt(f"the prompt '{self.slug}' is archived; restore it, or name another one")
         if wish.version is not None:
             if wish.version not in self.versions:
                 raise UnknownPrompt(f"the prompt '{self.slug}' has no version {wish.version}; it has {self._numbers()}")
-            return wish.version, ""
+            return Found(wish.version)
         label = wish.label or (PRODUCTION if PRODUCTION in self.labels else NEWEST)
         if label == NEWEST:
-            return max(self.versions), wish.label or ""
+            return Found(max(self.versions), wish.label or "")
         if label not in self.labels:
             raise UnknownPrompt(
                 f"the prompt '{self.slug}' has no label '{label}'; it has {some([*sorted(self.labels), NEWEST])}"
             )
-        return arm(self.labels[label], f"{self.id} {label} {wish.sticky}"), label
+        return self.arm(label, wish.sticky)
+
+    def arm(self, label: str, sticky: str) -> Found:
+        """Of a label that there is: its one version, or the one that `sticky` gets."""
+        arms = self.labels[label]
+        version = arm(arms, f"{self.id} {label} {sticky}")
+        if len(arms) == 1:
+            return Found(version, label)
+        return Found(version, label, dict(arms)[version], sum(weight for _, weight in arms))
 
     def wording(self, version: int) -> Wording:
         """That version. Raises `UnknownPrompt`, and `ChangedPrompt` where the database holds what is no prompt."""
@@ -132,6 +152,11 @@ class Registry:
         if entry is not None and (entry.tenant in {tenant, SYSTEM} or entry.is_public):
             return entry
         return self._by_slug.get((tenant, name)) or self._by_slug.get((SYSTEM, name))
+
+    def own(self, slugs: Iterable[str]) -> dict[str, Entry]:
+        """Of the program's prompts those that `production` stands on."""
+        found = ((slug, self._by_slug.get((SYSTEM, slug))) for slug in slugs)
+        return {slug: e for slug, e in found if e is not None and PRODUCTION in e.labels and not e.archived}
 
     def slugs(self, tenant: str) -> tuple[str, ...]:
         """Those that a tenant may call by slug."""

@@ -8,8 +8,8 @@ from prompts import checks
 from prompts.errors import BadVariables
 from prompts.files import Prompt, Variable, Version
 from prompts.naming import near, some
-from prompts.pin import Pin
 from prompts.render import Rendered, render
+from schemas.pin import Pin
 
 
 @dataclass(frozen=True, slots=True)

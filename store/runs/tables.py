@@ -105,3 +105,15 @@ file_parts = Table(
     Column("body", LargeBinary, nullable=False, comment="zlib"),
 )
 Index("files_created", files.c.tenant, files.c.created_at, files.c.id)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("run_id", Text, primary_key=True),
+    Column("params", LargeBinary, nullable=False, comment="JSON"),
+    Column("tries", Integer, nullable=False),
+    Column("not_before", Double, nullable=False),
+    Column("result", LargeBinary, comment="JSON, once it has ended"),
+    comment="runs that are no requests: the program's own work",
+)

@@ -98,18 +98,23 @@ def add(conn: Connection, tenant: str, id_: str, parts: Sequence[Part], *, seale
     count = sum(part.size for part in parts)
     if not conn.execute(update(runs).where(*where).values(total=_R.total + count, sealed=sealed)).rowcount:
         return False
+    _put(conn, tenant, id_, parts)
+    return True
+
+
+def _put(conn: Connection, tenant: str, id_: str, parts: Sequence[Part]) -> None:
     if parts:
         conn.execute(
             insert(run_parts),
             [{"tenant": tenant, "run_id": id_, "first": p.first, "size": p.size, "body": p.body} for p in parts],
         )
-    return True
 
 
-def fed(conn: Connection, tenant: str, id_: str, part: Row[Any]) -> None:
-    """The items of a part are requests now."""
+def fed(conn: Connection, tenant: str, id_: str, part: Row[Any], rest: Sequence[Part] = ()) -> None:
+    """The items of a part are requests now, but for its `rest`."""
     conn.execute(delete(run_parts).where(_P.tenant == tenant, _P.run_id == id_, _P.first == part.first))
-    reached = part.first + part.size
+    _put(conn, tenant, id_, rest)
+    reached = rest[0].first if rest else part.first + part.size
     conn.execute(update(runs).where(_R.tenant == tenant, _R.id == id_, _R.fed < reached).values(fed=reached))
 
 

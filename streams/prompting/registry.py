@@ -14,10 +14,11 @@ import structlog
 from pydantic import ValidationError
 from sqlalchemy import Connection
 
-from prompts import Library, Pin, PromptError, UnknownPrompt
+from prompts import Library, PromptError, UnknownPrompt
 from prompts.files import Prompt, Variable
 from prompts.includes import Source, expanded
 from prompts.registered import Entry, wording
+from schemas.pin import pins
 from schemas.prompts import Wording
 from store.database import Database
 from store.errors import StoreError
@@ -73,7 +74,8 @@ class Registry:
     async def ensure(self, pinned: str) -> None:
         """Look once more where a request was accepted with a version that this process has not seen."""
         try:
-            self._library.pinned(Pin.read(pinned))
+            for pin in pins(pinned):
+                self._library.pinned(pin)
         except PromptError:
             await self.refreshed()
 

@@ -11,10 +11,11 @@ import uuid_utils
 from schemas.errors import ErrorType, Failure
 from schemas.request import Lane, epoch
 from schemas.runs import NewRun
+from store.ledger.quotas import UNBOUND, Most
 from store.ledger.types import Ask
 from store.runs import write
 from streams.decode import Decoder
-from streams.runs import kinds, parts
+from streams.runs import kinds, pacing, parts
 from streams.runs.kinds import BadRun, Kind
 
 
@@ -28,8 +29,12 @@ class Plan:
     """Of every item: options, tenant, run, deadline."""
 
 
-def planned(asked: NewRun, tenant: str, key_id: str | None = None, of: Kind | None = None) -> Plan:
-    """Raises `BadRun`. `key_id`: whose key brought it; `of`: what it is, where that stands not in the table of runs."""
+def planned(
+    asked: NewRun, tenant: str, key_id: str | None = None, minute: Most = UNBOUND, of: Kind | None = None
+) -> Plan:
+    """Raises `BadRun`. `key_id`: whose key brought it; `minute`: what that one may ask in one; `of`: what it is, where that
+    stands not in the table of runs.
+    """
     name, kind = kinds.of(asked) if of is None else (asked.name, of)
     lane = kinds.lane_of(asked)
     id_ = asked.id or f"run_{uuid_utils.uuid7().hex}"
@@ -39,6 +44,7 @@ def planned(asked: NewRun, tenant: str, key_id: str | None = None, of: Kind | No
         "key_id": key_id,
         "webhook": None if asked.webhook is None else asked.webhook.model_dump(),
         "options": kinds.options_of(asked),
+        **pacing.said(minute),
     }
     new = write.New(
         tenant,

@@ -22,7 +22,7 @@ from store.ledger.types import Arrival, Routes
 from store.ledger.writer import Writer
 from store.runs import read, write
 from streams.decode import Decoder
-from streams.runs import asking, owning, parts, pipelines
+from streams.runs import asking, kinds, owning, pacing, parts, pipelines
 from streams.runs.metering import Meters
 from streams.runs.pace import Pace
 from streams.runs.states import ended_as
@@ -34,6 +34,24 @@ WINDOW = 4_000
 _DUTY = 20
 """Counting may take one part in so many of the time: the larger a run, the rarer it is counted."""
 _ADOPT_EVERY_S = 5.0
+
+
+Caring = Callable[[str, str], Coroutine[Any, Any, None]]
+"""Brings the run of a tenant and an id on until it has ended, or is another's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """Who brings on runs that are no list of items."""
+
+    jobs: Caring
+    pipelines: Caring
+
+    def of(self, row: Row[Any]) -> Caring | None:
+        """None: the runner itself."""
+        if row.kind == pipelines.KIND:
+            return self.pipelines
+        return self.jobs if kinds.is_job(row) else None
 
 
 class Runner:
@@ -50,12 +68,12 @@ class Runner:
         poll_s: float,
         meters: Meters,
         told: Callable[[], None],
-        pipelines_: Callable[[str, str], Coroutine[Any, Any, None]],
+        others: Others,
     ) -> None:
         self.database, self.writer, self.engine, self.decoder = database, writer, engine, decoder
         self.routes, self.worker, self.poll_s = routes, worker, poll_s
-        self.meters, self._told = meters, told
-        self._pipelines = pipelines_
+        self.meters, self._told, self._others = meters, told, others
+        self.turns = pacing.Turns(database)
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
@@ -96,7 +114,7 @@ class Runner:
         for row in await self.database.read(lambda conn: read.owned(conn, self.worker)):
             key = (row.tenant, row.id)
             if key not in self._tasks or self._tasks[key].done():
-                care = self._pipelines if row.kind == pipelines.KIND else self._care
+                care = self._others.of(row) or self._care
                 self._tasks[key] = asyncio.create_task(care(*key), name=f"run-{row.id}")
         for key in [key for key, task in self._tasks.items() if task.done()]:
             del self._tasks[key]
@@ -143,11 +161,26 @@ class Runner:
             known = await self.database.read(partial(read.known, tenant=row.tenant, operation=row.operation, ids=ids))
             if cancelled and not known:
                 return fed
-            await self._accept(row, part.first, parts.lines_of(part.body), known)
+            lines = parts.lines_of(part.body)
+            count = len(lines) if cancelled else await self._allowed(row, part.first, lines, known)
+            if count == 0:
+                return fed
+            await self._accept(row, part.first, lines[:count], known)
             killpoint.passing("fed")
-            await self.database.write(partial(write.fed, tenant=row.tenant, id_=row.id, part=part))
-            self.meters.fed.inc(part.size - len(known))
-            fed, room = True, room - part.size
+            rest = list(parts.packed(part.first + count, lines[count:], pacing.AT_ONCE))
+            await self.database.write(partial(write.fed, tenant=row.tenant, id_=row.id, part=part, rest=rest))
+            self.meters.fed.inc(count - len(known.intersection(ids[:count])))
+            fed, room = True, room - count
+
+    async def _allowed(self, row: Row[Any], first: int, lines: list[bytes], known: set[str]) -> int:
+        """How many of these may become requests now, by what its key may ask in a minute."""
+        said = orjson.loads(row.said)
+        if self.turns.are_free(row, said):
+            return len(lines)
+        asks = [
+            asking.ask(row, line, number, self.decoder) for number, line in enumerate(lines[: pacing.AT_ONCE], first)
+        ]
+        return await self.turns.taken(row, said, asks, known)
 
     async def _stop(self, row: Row[Any]) -> int:
         """What waits of a cancelled run, some hundred at a time."""
@@ -188,6 +221,8 @@ class Runner:
             return False  # a pace alone is no news
         changed = await self.database.write(lambda conn: owning.tell(conn, self.routes, row, values))
         care.told = values
+        if whole:
+            self.turns.forget(row)
         if whole and changed:
             self.meters.ended.labels(values["status"]).inc()
             self._told()

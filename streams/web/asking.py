@@ -1,6 +1,7 @@
 """`POST /v1/<operation>`: into the ledger, and the answer when it is there in time."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from store.errors import StoreError
 from store.ledger.types import Accepted, Arrival, Ask
 from store.rows import pack_headers
 from streams.decode import TOO_DEEP, Headers, envelope
-from streams.web import admitting, leaving
+from streams.web import admitting, again, leaving
 from streams.web.bodies import read_object
 from streams.web.front import Front
 from streams.web.principal import principal_of
@@ -184,4 +185,5 @@ def status_url(tenant: str, operation: str, id_: str) -> str:
 
 def result(body: bytes) -> Response:
     """A terminal result under the status that its end stands for."""
-    return Response(body, status_of(orjson.loads(body)), media_type="application/json")
+    told = orjson.loads(body)
+    return Response(body, status_of(told), again.header(told.get("error"), time.time()), media_type="application/json")

@@ -3,8 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import orjson
@@ -14,27 +12,26 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from schemas.errors import ErrorType
-from schemas.request import Lane
 from schemas.runs import ENDED, NewRun
 from store.database import Work
 from store.database import now as clock
 from store.errors import StoreError
-from store.ledger.types import Arrival, Ask, CancelAsk
-from store.runs import deliveries, read, steps, write
+from store.ledger.types import Arrival, CancelAsk
+from store.runs import deliveries, jobs, read, steps, write
 from streams import requested
 from streams.app import Spine
 from streams.decode import sentence
-from streams.runs import asking, collecting, parts, receivers, telling
+from streams.runs import asking, collecting, kinds, making, parts, receivers, telling
 from streams.runs.kinds import BadRun
-from streams.runs.pipelines import KIND, make
-from streams.web import cursors, orders, pipelines, queries
+from streams.runs.pipelines import KIND
+from streams.web import cursors, orders, pipelines, queries, rerunning
 from streams.web.asking import IDEMPOTENCY_KEY, seconds
 from streams.web.bodies import read_object
 from streams.web.events import HEARTBEAT_S
 from streams.web.front import Front
 from streams.web.looking import read as look_up
 from streams.web.orders import spine_of
-from streams.web.principal import Principal, principal_of
+from streams.web.principal import principal_of
 from streams.web.problems import Problem, unavailable
 from streams.web.replies import json, tagged
 
@@ -90,17 +87,19 @@ def _new(body: dict[str, Any], request: Request) -> NewRun:
 async def _asked(front: Front, spine: Spine, request: Request, new: NewRun) -> Row[Any]:
     tenant = _tenant(front, request, new.tenant)
     _may_be_told(spine, new)
-    if new.kind == KIND:
-        made = pipelines.planned(spine, new, tenant, principal_of(request))
-        return (await _made(spine, lambda conn: make(conn, made, spine.worker)))[0]
     try:
-        plan = asking.planned(new, tenant, principal_of(request).key_id)
-        lines = asking.items(plan, new, spine.decoder)
-        principal_of(request).check(asking.ask(plan.new, lines[0], 0, spine.decoder))
+        minute = principal_of(request).limits.minute()
+        ready = making.ready(new, tenant, spine.decoder, spine.pipelines, principal_of(request).key_id, minute)
     except BadRun as error:
         raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
-    found = list(parts.packed(0, lines))
-    return (await _made(spine, lambda conn: write.make(conn, plan.new, spine.worker, found)))[0]
+    if ready.pipeline is not None:
+        pipelines.check(spine, ready.pipeline, principal_of(request))
+    elif ready.first is not None:
+        principal_of(request).check(ready.first)
+    else:
+        principal_of(request).check_admin()
+    row, _ = await _made(spine, lambda conn: making.make(conn, ready, spine.worker))
+    return row
 
 
 def _may_be_told(spine: Spine, new: NewRun) -> None:
@@ -117,7 +116,7 @@ async def _uploaded(front: Front, spine: Spine, request: Request, told: dict[str
     tenant = _tenant(front, request, new.tenant)
     _may_be_told(spine, new)
     try:
-        plan = asking.planned(new, tenant, principal_of(request).key_id)
+        plan = asking.planned(new, tenant, principal_of(request).key_id, principal_of(request).limits.minute())
     except BadRun as error:
         raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
     if plan.kind.many is None:
@@ -307,18 +306,19 @@ async def retry(front: Front, request: Request) -> Response:
         raise Problem(409, f"The upload of the run {row.id!r} broke off, so its last items never came; send it anew.")
     if row.failed + row.stopped == 0:
         raise Problem(409, f"Every item of the run {row.id!r} has succeeded; there is nothing to run again.")
+    if kinds.is_job(row):
+        return await _job_again(front, spine, request, row)
     if row.fed < row.total and await look_up(spine, lambda conn: read.next_part(conn, row.tenant, row.id)) is None:
         raise Problem(409, f"The last items of the run {row.id!r} are no longer kept (GENAI_KEEP_BODIES_DAYS).")
     names = await pipelines.failed_steps(front, row) if row.kind == KIND else []
-    await _write(spine, lambda conn: write.allow(conn, row.tenant, row.id))
-    count = 0
-    for below in [f"{name}/" for name in names] or [""]:
-        count += await _failed_again(spine, row, below, principal_of(request))
+    count, later_s = await rerunning.failed_items(spine, row, principal_of(request), [f"{name}/" for name in names])
     # last: whoever counts it must find what runs again
     await _write(spine, lambda conn: _reopen(conn, row, spine.worker))
     spine.runs.look()
     told = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
-    return json(told | {"retried": count or len(names)}, 202)
+    made = json(told | {"retried": count or len(names)}, 202)
+    made.headers.update({} if later_s is None else rerunning.header(later_s))
+    return made
 
 
 def _reopen(conn: Connection, row: Row[Any], owner: str) -> None:
@@ -327,30 +327,18 @@ def _reopen(conn: Connection, row: Row[Any], owner: str) -> None:
         steps.again(conn, row.tenant, row.id)
 
 
-async def _failed_again(spine: Spine, row: Row[Any], below: str, who: Principal) -> int:
-    quiet, after, count = orjson.loads(row.said).get("quiet", False), read.FIRST, 0
-    asked = partial(read.failed_bodies, id_=row.id, tenant=row.tenant, limit=parts.MOST, below=below)
-    while page := await look_up(spine, partial(asked, after=after)):
-        count += await _again(spine, page, who, quiet=quiet)
-        after = page[-1].pk
-    return count
+async def _job_again(front: Front, spine: Spine, request: Request, row: Row[Any]) -> Response:
+    principal_of(request).check_admin()
 
+    def work(conn: Connection) -> None:
+        write.allow(conn, row.tenant, row.id)
+        jobs.again(conn, row.tenant, row.id)
+        write.reopen(conn, row.tenant, row.id, spine.worker)
 
-async def _again(spine: Spine, page: Iterable[Any], who: Principal, *, quiet: bool) -> int:
-    arrivals = []
-    for each in page:
-        value = bytes(each.value)
-        what = spine.decoder.ask(each.operation, Lane(each.lane), value, (), place=each.id, tenant="")
-        if isinstance(what, Ask) and what.failure is None:
-            who.check(what)
-            await spine.engine.ensure_pool((what.provider, what.model))
-            arrivals.append(Arrival(replace(what, key_id=who.key_id, quiet=quiet), None, None, value, b"[]"))
-    try:
-        if arrivals:
-            await spine.writer.accept(arrivals)
-    except StoreError as error:
-        raise unavailable(f"The database is away ({error}); retry again, it does nothing twice.") from error
-    return len(arrivals)
+    await _write(spine, work)
+    spine.runs.look()
+    told = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
+    return json(told | {"retried": 1}, 202)
 
 
 async def _told(front: Front, row: Row[Any], status: int = 200) -> Response:
