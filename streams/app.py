@@ -245,7 +245,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     deliverer.start()
     stack.push_async_callback(deliverer.aclose)
     jobs = _make_jobs(settings, database, routes, worker, metrics, meters, deliverer)
-    pipelines = shelves.load(settings, Uploaded(database))
+    pipelines = shelves.load(settings, Uploaded(database), database)
     turns = Turns(database)
     own = Parts(
         database, writer, engine, decoder, registry, turns, routes, worker, pipelines.known, settings.run_max_bytes

@@ -18,6 +18,7 @@ from agents.retrieval import functions as retrieval
 from agents.retrieval.files import Files
 from agents.retrieval.reading import BOUNDS, Bounds
 from schemas.pipelines import Pipeline
+from store.database import Database
 
 
 class BadPipeline(ValueError):
@@ -36,9 +37,11 @@ class Shelf:
         return Known(OPERATIONS, self.functions)
 
 
-def shipped(bounds: Bounds = BOUNDS, uploaded: Files | None = None) -> Mapping[str, Function]:
+def shipped(
+    bounds: Bounds = BOUNDS, uploaded: Files | None = None, database: Database | None = None
+) -> Mapping[str, Function]:
     """What steps may use where nobody adds to it."""
-    return {**FUNCTIONS, **retrieval.table(bounds, uploaded)}
+    return {**FUNCTIONS, **retrieval.table(bounds, uploaded, database)}
 
 
 def load(folder: File | None = None, modules: Iterable[str] = (), there: Mapping[str, Function] | None = None) -> Shelf:

@@ -11,22 +11,25 @@ from typing import Any
 from agents.base import InvalidAnswer, InvalidInput
 from agents.embed import BATCH
 from agents.pipelines.functions import Function, Run
-from agents.retrieval import citing, files, passage, reading
+from agents.retrieval import citing, files, indexing, passage, reading
 from agents.retrieval.chunking import OVERLAP, TARGET
 from agents.retrieval.citing import Cited
 from agents.retrieval.document import Document
 from agents.retrieval.files import Files
-from agents.retrieval.nearest import MOST, Near, best, nearest
+from agents.retrieval.nearest import MOST, Near, best
 from agents.retrieval.passage import Passage
 from agents.retrieval.reading import BOUNDS, Bounds, Given
 from schemas.documents import NewDocument
+from store.database import Database
 
 MOST_PASSAGES = 20_000
 """Of one question's documents: each of them is embedded."""
 
 
-def table(bounds: Bounds = BOUNDS, uploaded: Files | None = None) -> Mapping[str, Function]:
-    """By the names that steps use. `uploaded`: where documents are that are named and not sent."""
+def table(
+    bounds: Bounds = BOUNDS, uploaded: Files | None = None, database: Database | None = None
+) -> Mapping[str, Function]:
+    """By the names that steps use. `uploaded`: where documents are that are named and not sent; `database`: where embeddings are kept."""
 
     async def read_documents(documents: list[str | NewDocument], run: Run) -> list[Document]:
         """Text, Markdown, HTML or PDF as texts with their pages and headings. A string is a text, or an uploaded file's name."""
@@ -44,7 +47,7 @@ def table(bounds: Bounds = BOUNDS, uploaded: Files | None = None) -> Mapping[str
         "read_documents": Function(read_documents),
         "cut_documents": Function(cut_documents),
         "in_batches": Function(in_batches, cheap=True),
-        "nearest_of_batch": Function(nearest_of_batch),
+        **indexing.table(database),
         "best_passages": Function(best_passages),
         "as_sources": Function(as_sources, inline=True, cheap=True),
         "check_citations": Function(check_citations),
@@ -83,11 +86,6 @@ def in_batches(passages: list[Passage]) -> list[list[str]]:
         texts = [each.text for each in of_one]
         batches += [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
     return batches
-
-
-def nearest_of_batch(embeddings: list[list[float]], query: list[float], most: int = MOST) -> list[Near]:
-    """The nearest to the question of one batch, best first."""
-    return nearest(query, embeddings, max(1, most))
 
 
 def best_passages(

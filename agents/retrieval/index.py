@@ -24,8 +24,8 @@ class Index(Protocol):
     What was put may be gone after months in which nobody looked for it: ask `known` before `nearest`.
     """
 
-    async def known(self, keys: Sequence[bytes]) -> Mapping[bytes, int]:
-        """Those of these that are kept, with the number of dimensions."""
+    async def known(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Those of these that are kept."""
 
     async def put(self, tenant: str, model: str, batches: Mapping[bytes, Sequence[Sequence[float]]]) -> None:
         """What is kept already stays as it is."""
@@ -38,8 +38,8 @@ class _InDatabase:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    async def known(self, keys: Sequence[bytes]) -> Mapping[bytes, int]:
-        found: dict[bytes, int] = {}
+    async def known(self, keys: Sequence[bytes]) -> set[bytes]:
+        found: set[bytes] = set()
         for start in range(0, len(keys), PAGE):
             page = keys[start : start + PAGE]
             found |= await self.database.read(partial(kept.known, keys=page))
@@ -63,20 +63,22 @@ class InProcess(_InDatabase):
     """The database keeps the bytes, and this process compares them: all of them, a page at a time."""
 
     async def nearest(self, keys: Sequence[bytes], query: Sequence[float], most: int) -> list[Found]:
-        best: list[Found] = []
+        """While one page is compared the next is read; each has some megabytes."""
+        found: list[list[Found]] = []
+        comparing: asyncio.Task[list[Found]] | None = None
         for start in range(0, len(keys), PAGE):
             page = await self.database.read(partial(kept.blocks, keys=keys[start : start + PAGE]))
-            if page:
-                found = await asyncio.to_thread(_best, page, query, most)
-                best = heapq.nlargest(most, [*best, *found], key=lambda each: each[2])
-        return best
+            if comparing is not None:
+                found.append(await comparing)
+            comparing = asyncio.create_task(asyncio.to_thread(_best, page, query, most)) if page else None
+        if comparing is not None:
+            found.append(await comparing)
+        return heapq.nlargest(most, (each for page in found for each in page), key=lambda each: each[2])
 
 
-def _best(page: Sequence[tuple[bytes, int, int, bytes]], query: Sequence[float], most: int) -> list[Found]:
-    cosines = blocks.cosines([(size, data) for _, size, _, data in page], query)
-    places = [(key, number) for key, size, _, _ in page for number in range(size)]
-    best = heapq.nlargest(most, range(len(cosines)), key=cosines.__getitem__)
-    return [(*places[each], cosines[each]) for each in best]
+def _best(page: Sequence[tuple[bytes, int, bytes]], query: Sequence[float], most: int) -> list[Found]:
+    found = blocks.best([(size, data) for _, size, data in page], query, most)
+    return [(page[block][0], number, cosine) for block, number, cosine in found]
 
 
 class ByPgvector(_InDatabase):
@@ -86,7 +88,7 @@ class ByPgvector(_InDatabase):
         return await self.database.read(partial(kept.nearest, keys=keys, query=query, most=most))
 
     def _written(self, vectors: Sequence[Sequence[float]]) -> Sequence[Sequence[float]] | bytes:
-        return vectors
+        return blocks.units(vectors)  # two bytes hold nothing above 65,504
 
 
 async def opened(database: Database) -> Index:

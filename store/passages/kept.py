@@ -42,9 +42,9 @@ class Batch:
     vectors: Sequence[Sequence[float]] | bytes
 
 
-def key(tenant: str, model: str, texts: Sequence[str]) -> bytes:
+def key(tenant: str, model: str, dimensions: int, texts: Sequence[str]) -> bytes:
     """Of a batch, by what it is of: the same texts, whole and in the same order."""
-    parts = (tenant, model, *texts)
+    parts = (tenant, model, str(dimensions), *texts)
     return rows.digest(*(part.encode(errors="replace") for part in parts))
 
 
@@ -53,10 +53,10 @@ def has_vectors(conn: Connection) -> bool:
     return conn.dialect.name != "sqlite" and inspect(conn).has_table(passage_vectors.name)
 
 
-def known(conn: Connection, keys: Sequence[bytes]) -> dict[bytes, int]:
-    """Those of these that are kept, and how many numbers each of their vectors has."""
-    asked = select(_B.key, _B.dimensions).where(_B.key.in_(rows.padded(keys)))
-    return {bytes(row.key): row.dimensions for row in conn.execute(asked)} if keys else {}
+def known(conn: Connection, keys: Sequence[bytes]) -> set[bytes]:
+    """Those of these that are kept."""
+    asked = select(_B.key).where(_B.key.in_(rows.padded(keys)))
+    return {bytes(found) for found in conn.execute(asked).scalars()} if keys else set()
 
 
 _NEW = rows.upserting(embedded_batches, lambda statement: statement.on_conflict_do_nothing())
@@ -97,12 +97,10 @@ def touch(conn: Connection, keys: Sequence[bytes]) -> None:
         conn.execute(update(embedded_batches).where(_B.key == each).values(used_at=at))
 
 
-def blocks(conn: Connection, keys: Sequence[bytes]) -> list[tuple[bytes, int, int, bytes]]:
-    """Key, size, dimensions and bytes of those that are kept as bytes."""
-    asked = select(_B.key, _B.size, _B.dimensions, _B.vectors).where(
-        _B.key.in_(rows.padded(keys)), _B.vectors.is_not(None)
-    )
-    return [(bytes(row.key), row.size, row.dimensions, row.vectors) for row in conn.execute(asked)]
+def blocks(conn: Connection, keys: Sequence[bytes]) -> list[tuple[bytes, int, bytes]]:
+    """Key, size and bytes of those that are kept as bytes."""
+    asked = select(_B.key, _B.size, _B.vectors).where(_B.key.in_(rows.padded(keys)), _B.vectors.is_not(None))
+    return [(bytes(row.key), row.size, row.vectors) for row in conn.execute(asked)]
 
 
 # a plan for any values would not see that there are many keys, and takes a hundred times as long

@@ -37,7 +37,7 @@ DOCUMENTS = [sent("10k_2025.pdf", ANNUAL), sent("10q_q3.pdf", QUARTER)]
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncClient]:
     async with (
-        opened(web_settings(tmp_path_factory.mktemp("data"), cache_ttl_s=3600.0)) as (front, _),
+        opened(web_settings(tmp_path_factory.mktemp("data"))) as (front, _),
         client(front) as made,
     ):
         yield made
@@ -169,7 +169,8 @@ async def test_steps_are_those_of_the_seed_or_without_an_answer(api: httpx.Async
 
 
 async def test_a_chat_model_for_the_run_is_not_asked_for_vectors(api: httpx.AsyncClient) -> None:
-    run = await asked(api, QUESTION, model="fake", temperature=0.5, max_tokens=200, embedding_model="fake-embed")
+    given = {"documents": ["Nobody has embedded that."], "embedding_model": "fake-embed"}
+    run = await asked(api, QUESTION, model="fake", temperature=0.5, max_tokens=200, **given)
     items = (await api.get(f"/v1/runs/{run['run_id']}/items")).json()["items"]
     assert run["status"] == "succeeded", run["result"]
     models = {(item["step"], (await api.get(f"/v1/requests/{item['id']}")).json()["model"]) for item in items}

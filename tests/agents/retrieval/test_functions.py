@@ -6,8 +6,8 @@ from agents.base import InvalidAnswer, InvalidInput
 from agents.embed import BATCH
 from agents.pipelines.functions import Run
 from agents.retrieval import functions
-from agents.retrieval.functions import best_passages, cut_documents, in_batches, nearest_of_batch, table
-from agents.retrieval.nearest import Near, best, nearest
+from agents.retrieval.functions import best_passages, cut_documents, in_batches, table
+from agents.retrieval.nearest import Near, best
 from agents.retrieval.passage import Passage
 from agents.retrieval.reading import Given
 from schemas.documents import NewDocument
@@ -15,12 +15,6 @@ from tests.parts.pdf import pdf
 
 pytestmark = pytest.mark.fast
 RUN = Run("default", "run_1")
-
-
-def _vector(text: str) -> list[float]:
-    """By words: revenue, risk, anything else."""
-    words = text.lower()
-    return [float("revenue" in words), float("risk" in words), 0.1]
 
 
 async def test_an_answer_from_two_pdfs_names_document_and_page() -> None:
@@ -31,9 +25,7 @@ async def test_an_answer_from_two_pdfs_names_document_and_page() -> None:
     ]
     documents = await steps["read_documents"](encoded, RUN)
     passages = steps["cut_documents"](documents, chunk_tokens=8, overlap_tokens=0)
-    batches = steps["in_batches"](passages)
-    question = _vector("What was the revenue?")
-    found = [steps["nearest_of_batch"]([_vector(text) for text in batch], question, most=2) for batch in batches]
+    found = [[Near(place, "Revenue" in text) for place, text in enumerate(each)] for each in in_batches(passages)]
     near = steps["best_passages"](passages, found, most=2)
     assert steps["as_sources"](near)[0]["place"] == "10k.pdf, page 2"
     said = {
@@ -105,20 +97,12 @@ async def test_documents_are_needed_and_not_too_many(monkeypatch: pytest.MonkeyP
         cut_documents([], chunk_tokens=1)
 
 
-def test_the_nearest_come_first_whatever_their_length() -> None:
-    vectors = [[0.0, 2.0], [1.0, 0.0], [5.0, 5.0], [0.0, 0.0], [2.0, 0.0]]
-    assert nearest([3.0, 0.0], vectors, 3) == [Near(1, 1.0), Near(4, 1.0), Near(2, 0.707107)]
-    assert nearest([1.0], [], 3) == []
-
-
 def test_the_best_of_all_batches_are_told_by_their_place_among_all() -> None:
     found = [[Near(1, 0.5), Near(0, 0.1)], [Near(2, 0.9), Near(0, 0.5)]]
     assert best(found, [2, 3], 3) == [Near(4, 0.9), Near(1, 0.5), Near(2, 0.5)]
     assert best(found, [2, 3], 9, least=0.6) == [Near(4, 0.9)]
 
 
-def test_vectors_of_another_model_are_refused() -> None:
-    with pytest.raises(InvalidAnswer, match="has 2 numbers and the question's 3"):
-        nearest_of_batch([[1.0, 0.0]], [1.0, 0.0, 0.0])
+def test_what_was_found_is_of_these_passages() -> None:
     with pytest.raises(InvalidAnswer, match="0 batches of embeddings, and 1 of passages"):
         best_passages([_passage(0, "a"), _passage(0, "b")], [])
