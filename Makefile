@@ -1,6 +1,6 @@
 # Everything runs from .venv, made by `make setup`; `make PYTHON=python3.12 setup` chooses another interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint check chaos bench sbom clean
+.PHONY: help setup run test lint check chaos described bench sbom clean
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -35,6 +35,10 @@ DATABASE ?= postgres
 KILLS ?= 40
 chaos: setup ## kill workers for MINUTES (10), judge what is left, and print what was found
 	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED) --ground $(GROUND) --database $(DATABASE) --kills $(KILLS))
+
+EXAMPLES ?= 100
+described: setup ## all of the API against its description, and EXAMPLES (100) bodies made up for each operation
+	@$(BIN)/python -m tests.sdks --examples $(EXAMPLES)
 
 bench: setup ## measure, and print the tables of docs/performance.md
 	$(BIN)/python -m bench

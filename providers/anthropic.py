@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from providers import anthropic_reply, anthropic_wire, http
+from providers import anthropic_batches, anthropic_reply, anthropic_wire, http
 from providers.anthropic_stream import Reading
 from providers.base import (
     Able,
@@ -31,12 +31,14 @@ from providers.base import (
 from providers.claude import Claude, claude, told
 from providers.config import Config
 from providers.outbound import NOTHING, Guard, Listed
+from providers.tagging import HERE, Tags
 
 ADDRESS = "https://api.anthropic.com"
 VERSION = "2023-06-01"
 
 _NO_KEY = "There is no key for Anthropic. Set GENAI_ANTHROPIC_API_KEY and start again, or name another provider."
 _NO_VECTORS = "Anthropic has no embeddings. Name another provider for them: ollama, local, openai or bedrock."
+_CHATS = "/v1/messages"
 _ASK_S = 5.0
 _REMEMBER_S = 60.0
 """How long the list of models is believed: whoever looks whether we are ready asks for it all the time."""
@@ -56,6 +58,7 @@ class AnthropicProvider:
         slots: int = 16,
         chat_model: str = "claude-haiku-5-5",
         outbound: Listed = NOTHING,
+        tags: Tags = HERE,
     ) -> None:
         at = http.address(url)
         self._node, self._base, self._slots, self._chat_model = at.name, at.base, slots, chat_model
@@ -64,11 +67,15 @@ class AnthropicProvider:
         self._headers = {"content-type": "application/json", "anthropic-version": VERSION, **at.headers}
         if key is not None:
             self._headers["x-api-key"] = key
-        self._tells_ids = at.base != ADDRESS
-        """Our requests' ids are for servers of one's own; Anthropic need not know them."""
+        self._tags = tags
         self._http = http.client(Guard("operator", outbound))
         self._list: dict[str, dict[str, Any]] = {}
         self._listed = -_REMEMBER_S
+        there = anthropic_batches.At(self._http, self._base, self._headers, self._known)
+        self._batches = None if self.missing else anthropic_batches.AnthropicBatches(there)
+
+    def batches(self) -> anthropic_batches.AnthropicBatches | None:
+        return self._batches
 
     def nodes(self) -> tuple[str, ...]:
         return (self._node,)
@@ -99,6 +106,12 @@ class AnthropicProvider:
             return reading.answer()
         except ProviderError as error:
             raise self._hidden(error) from None
+
+    async def count(self, call: ChatCall, node: str) -> int:
+        if self.missing:
+            raise Refused(self.missing)
+        body = anthropic_wire.counted(anthropic_wire.chat(call, self._known(call.model)))
+        return anthropic_reply.read_count((await self._post(node, body, call, None, f"{_CHATS}/count_tokens")).content)
 
     async def embed(self, call: EmbedCall, node: str) -> EmbedAnswer:  # noqa: ARG002 - the port's
         raise Unsupported(_NO_VECTORS, {"fields": ["model"]})
@@ -149,12 +162,10 @@ class AnthropicProvider:
             after = f"&after_id={last}"
 
     async def _post(
-        self, node: str, body: bytes, call: ChatCall, heard: Callable[[bytes], None] | None
+        self, node: str, body: bytes, call: ChatCall, heard: Callable[[bytes], None] | None, path: str = _CHATS
     ) -> httpx.Response:
-        headers = self._headers
-        if call.tag and self._tells_ids:
-            headers = {**headers, "x-genai-request": http.header_safe(call.tag)}
-        url = f"{self._base}/v1/messages"
+        headers = {**self._headers, **self._tags.headers(self._base, call.tag)}
+        url = self._base + path
         reply = await http.send(
             self._http, "POST", url, timeout_s=call.timeout_s, content=body, headers=headers, heard=heard
         )
@@ -184,4 +195,5 @@ def make(config: Config) -> AnthropicProvider:
         slots=config.anthropic_slots,
         chat_model=config.anthropic_chat_model,
         outbound=config.outbound,
+        tags=config.tags,
     )

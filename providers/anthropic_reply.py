@@ -249,6 +249,17 @@ def read_models(body: bytes) -> tuple[list[dict[str, Any]], str | None]:
         return [], None
 
 
+def read_count(body: bytes) -> int:
+    """Raises Unreadable."""
+    try:
+        found = orjson.loads(body)["input_tokens"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        found = None
+    if not isinstance(found, int) or isinstance(found, bool):
+        raise Unreadable(f"The count of tokens is none: {_quoted(body)}")
+    return found
+
+
 def described(name: str, known: Claude) -> Model:
     """A line of the list of models; a hosted model is always loaded."""
     return Model(name, "chat", True, known.context_tokens)

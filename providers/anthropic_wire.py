@@ -65,6 +65,14 @@ def chat(call: ChatCall, known: Claude) -> Sent:
     return _shaped(call, known, body)
 
 
+_COUNTED = ("model", "messages", "system", "tools", "tool_choice", "thinking", "output_config")
+
+
+def counted(sent: Sent) -> bytes:
+    """The same call, to be counted instead of answered. Raises Rejected."""
+    return Sent({name: sent.body[name] for name in _COUNTED if name in sent.body}).encoded()
+
+
 def _tier(call: ChatCall, known: Claude) -> str | None:
     asked, there = call.params.get("service_tier"), dict(known.tiers)
     if asked is None:

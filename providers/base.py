@@ -115,7 +115,7 @@ class ChatCall:
     params: Mapping[str, Any] = field(default_factory=dict)
     """Further wishes under OpenAI's names: those of `schemas.chat.Params` that were set."""
     tag: str = ""
-    """The request's id, sent as the header `x-genai-request` so that a test server can count calls by request."""
+    """The request's id, sent as a header to servers of the operator's own, so that they can count calls by request."""
     on_tokens: Callable[[int], None] | None = field(default=None, compare=False, repr=False)
     """Told, now and then while the answer is made, about how many tokens it has so far; perhaps from another thread, so it
     must return at once and raise nothing. The answer is the same with it and without."""
@@ -134,6 +134,19 @@ class EmbedCall:
     timeout_s: float
     dimensions: int | None = None
     tag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModerateCall:
+    """Whether `texts`, in their order, hold what should not be said; of a model that is made for that."""
+
+    model: str
+    texts: tuple[str, ...]
+    timeout_s: float
+    tag: str = ""
+
+
+AnyCall = ChatCall | EmbedCall | ModerateCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +197,23 @@ class EmbedAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """What was found in one text: by category whether, and how surely, from 0 to 1."""
+
+    flagged: bool
+    categories: dict[str, bool]
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ModerateAnswer:
+    """One verdict per text, in the order of the texts."""
+
+    verdicts: tuple[Judged, ...]
+    spent: Spent
+
+
+@dataclass(frozen=True, slots=True)
 class Traits:
     """What an operation or the engine must know about a provider before it calls it.
 
@@ -209,6 +239,7 @@ class Able:
     `json_mode`: any JSON object, None: as `schema`. `temperature`: another one than 1. `forced_tools`: it may be made to call one,
     `one_tool`: to call one at a time.
     `thinks`: it thinks before it answers, and that counts against `max_tokens`; the room to leave for it, in tokens.
+    `moderates`: it is made for that, and its provider is `Moderating`.
     """
 
     chat: bool | None = None
@@ -227,6 +258,7 @@ class Able:
     forced_tools: bool | None = None
     one_tool: bool | None = None
     thinks: int = 0
+    moderates: bool = False
 
 
 @runtime_checkable
@@ -234,6 +266,24 @@ class Capable(Protocol):
     """A provider that knows what its models can do, without asking anybody."""
 
     def able(self, model: str) -> Able: ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A provider whose server counts a prompt's tokens, for nothing and without an answer."""
+
+    async def count(self, call: ChatCall, node: str) -> int:
+        """Raises ProviderError. Nothing of it is journalled, as nothing of it is paid."""
+        ...
+
+
+@runtime_checkable
+class Moderating(Protocol):
+    """A provider that may have models which are made for moderation. `moderation_model`: the usual one; empty: it has none."""
+
+    moderation_model: str
+
+    async def moderate(self, call: ModerateCall, node: str) -> ModerateAnswer: ...
 
 
 @dataclass(frozen=True, slots=True)

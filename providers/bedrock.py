@@ -33,6 +33,7 @@ from providers.base import (
 )
 from providers.config import Config
 from providers.outbound import NOTHING, Guard, Listed
+from providers.tagging import HERE, Tags
 
 NO_REGION = "Bedrock is not set up: set GENAI_BEDROCK_REGION, such as eu-central-1, or name another provider."
 
@@ -67,11 +68,11 @@ class BedrockProvider:
         chat_model: str = "global.anthropic.claude-haiku-4-5-20251001-v1:0",
         embed_model: str = "amazon.titan-embed-text-v2:0",
         outbound: Listed = NOTHING,
+        tags: Tags = HERE,
     ) -> None:
         self.missing = "" if region else NO_REGION
         self._place = _place(region or "no-region", url)
-        self._tells_ids = url is not None
-        """Our requests' ids are for servers of one's own; AWS need not know them."""
+        self._tags = tags
         self._slots = slots
         self._models: dict[Kind, str] = {"chat": chat_model, "embed": embed_model}
         self._key = key
@@ -193,8 +194,7 @@ class BedrockProvider:
         url = self._place.runtime + bedrock_wire.path(call.model, verb)
         plain = {"content-type": "application/json", **self._place.headers}
         headers = await self._signer.headers("POST", url, body, plain, call.timeout_s)
-        if call.tag and self._tells_ids:
-            headers["x-genai-request"] = http.header_safe(call.tag)
+        headers |= self._tags.headers(self._place.runtime, call.tag)
         reply = await http.send(
             self._http, "POST", url, timeout_s=call.timeout_s, content=body, headers=headers, heard=heard
         )
@@ -251,4 +251,5 @@ def make(config: Config) -> BedrockProvider:
         chat_model=config.bedrock_chat_model,
         embed_model=config.bedrock_embed_model,
         outbound=config.outbound,
+        tags=config.tags,
     )

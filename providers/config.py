@@ -6,6 +6,7 @@ from typing import Literal
 
 from providers.double.faults import Behaviour
 from providers.outbound import NOTHING, Listed
+from providers.tagging import HERE, Tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Config:
     `bedrock_region` None: Bedrock is not set up. `bedrock_url` None: AWS's own addresses there. `bedrock_key`: a Bedrock API key;
     None: the usual chain of AWS credentials.
     `outbound`: addresses that are reached although they are private, link-local or otherwise special.
+    `tags`: which servers are told our requests' ids.
     `fake_url`: the address of `genai-spine fake-provider`; None: the double in this process.
     """
 
@@ -84,5 +86,6 @@ class Config:
     fake_slots: int = 4
     fake_paid: bool = True
     outbound: Listed = NOTHING
+    tags: Tags = HERE
     fake: Behaviour = field(default_factory=Behaviour)
     openai: Server = OPENAI

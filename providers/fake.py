@@ -33,6 +33,7 @@ from providers.double.counts import Counts, End
 from providers.double.faults import FAULTS, STEP_S, Behaviour, Plan, plan
 from providers.ollama import OllamaProvider
 from providers.outbound import NOTHING, Listed
+from providers.tagging import EVERYWHERE
 from schemas.chat import Params
 
 CHAT_MODEL = "fake"
@@ -204,6 +205,7 @@ def at_server(url: str, *, slots: int = 4, paid: bool = True, outbound: Listed =
         name="fake",
         traits=Traits(paid=paid),
         outbound=outbound,
+        tags=EVERYWHERE,  # it counts by them
     )
 
 

@@ -31,6 +31,7 @@ from providers.base import (
 from providers.config import Config
 from providers.ollama_wire import Prompt
 from providers.outbound import NOTHING, Guard, Listed
+from providers.tagging import HERE, Tags
 
 _BIG = 1 << 18
 """Bytes from which an answer is read in a thread: 2048 vectors are 30 MB of JSON and would hold the event loop."""
@@ -64,6 +65,7 @@ class OllamaProvider:
         name: str = "ollama",
         traits: Traits = Traits(paid=False),  # noqa: B008 - frozen
         outbound: Listed = NOTHING,
+        tags: Tags = HERE,
     ) -> None:
         self.name = name
         self.traits = replace(traits, context_tokens=num_ctx)
@@ -74,6 +76,7 @@ class OllamaProvider:
         self._keep_alive = keep_alive
         self.holds, self.gather_s = holds, gather_s
         self.gpu_nodes = frozenset(http.address(with_scheme(url)).name for url in gpu_nodes)
+        self._ids = tags
         self._models: dict[Kind, str] = {"chat": chat_model, "embed": embed_model}
         self._http = http.client(Guard("operator", outbound))
         self._images = images.Fetcher(outbound)
@@ -255,9 +258,7 @@ class OllamaProvider:
         heard: Callable[[bytes], None] | None = None,
     ) -> httpx.Response:
         at = self._nodes[node]
-        headers = {"content-type": "application/json", **at.headers}
-        if call.tag:
-            headers["x-genai-request"] = _header_safe(call.tag)
+        headers = {"content-type": "application/json", **at.headers, **self._ids.headers(at.base, call.tag)}
         reply = await http.send(
             self._http, "POST", at.base + path, timeout_s=call.timeout_s, content=body, headers=headers, heard=heard
         )
@@ -322,11 +323,6 @@ def with_scheme(url: str) -> str:
     return (url if "://" in url else f"http://{url}").rstrip("/")
 
 
-def _header_safe(tag: str) -> str:
-    """A request's id may hold any Unicode; a header may not."""
-    return tag.encode("ascii", "backslashreplace").decode().strip()
-
-
 def make(config: Config) -> OllamaProvider:
     return OllamaProvider(
         config.ollama_urls,
@@ -339,4 +335,5 @@ def make(config: Config) -> OllamaProvider:
         chat_model=config.ollama_chat_model,
         embed_model=config.ollama_embed_model,
         outbound=config.outbound,
+        tags=config.tags,
     )

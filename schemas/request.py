@@ -4,7 +4,10 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
+
+from schemas.tiers import Tier
 
 MAX_NAME = 512
 REPLAYS = "replay:"
@@ -12,6 +15,12 @@ REPLAYS = "replay:"
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """An id, a tenant, a key: 1 to 512 characters, none of them a control character."""
+
+
+Moment = Annotated[
+    AwareDatetime, WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "number"}]})
+]
+"""RFC 3339 with its zone; or, as clocks of programs tell it, seconds or milliseconds since 1970."""
 
 
 class Lane(IntEnum):
@@ -36,6 +45,7 @@ class Options(BaseModel):
     resource: Literal["any", "gpu"] = "any"
     ordered: bool = False
     on_ambiguous: Literal["retry", "fail", "hold"] = "retry"
+    tier: Tier | None = None
 
 
 CHANGE_THE_ANSWER = ("provider", "model", "temperature", "max_tokens")
@@ -54,8 +64,10 @@ class Request(BaseModel):
     idempotency_key: Name | None = None
     supersede_key: Name | None = None
     run_id: Name | None = None
-    deadline: AwareDatetime | None = None
+    deadline: Moment | None = None
     metadata: dict[str, Any] = {}
+    response: SkipJsonSchema[dict[str, Any] | None] = None
+    """How `/v1/responses` was asked for it, as far as nothing else here says it; no operation sees it."""
 
     def unknown_fields(self) -> list[str]:
         """Fields that the contract does not know: kept away from the model, reported as a warning."""

@@ -15,7 +15,8 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from agents import OPERATIONS
-from agents.engine import Engine, Limits
+from agents.engine import Engine, Limits, tiers
+from agents.engine.batcher import Batcher, Pace
 from agents.engine.keeper import Keeper
 from agents.engine.metrics import Metrics
 from agents.engine.policy import Patience
@@ -32,6 +33,7 @@ from providers.openai import OpenAIProvider
 from providers.outbound import Guard, listed
 from providers.prices import PriceTable
 from providers.prices import table as price_table
+from providers.tagging import Tags
 from store.database import Database, parse_url
 from store.ledger import cache
 from store.ledger.order import Rules
@@ -40,6 +42,8 @@ from store.ledger.writer import Writer
 from streams import keeping, library, remote, shelves, topics, where
 from streams.decode import Decoder, Defaults
 from streams.intake import Intake
+from streams.jobs.base import Context
+from streams.jobs.metering import Meters as JobMeters
 from streams.kafka import SpineApp
 from streams.named import Named, make_router
 from streams.planner import Planner
@@ -47,10 +51,15 @@ from streams.prompting.registry import Registry
 from streams.relay import Relay
 from streams.routing import make_routes
 from streams.runs.delivering import Deliverer
+from streams.runs.jobs import Jobs
 from streams.runs.metering import Meters
-from streams.runs.runner import Runner
+from streams.runs.pacing import Turns
+from streams.runs.runner import Others, Runner
 from streams.runs.stepping import Stepper
 from streams.runs.walking import Parts
+from streams.schedules.file import Watched
+from streams.schedules.metering import Meters as ScheduleMeters
+from streams.schedules.scheduler import Scheduler
 from streams.settings import Settings
 from streams.tables import Costs
 from streams.uploaded import Uploaded
@@ -78,6 +87,7 @@ class Spine:
     registry: Registry
     runs: Runner
     named: Named
+    schedules: Scheduler
     pipelines: Shelf
     faust: SpineApp | None = None
     intake: Intake | None = None
@@ -109,6 +119,7 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
         fake_slots=settings.fake_slots,
         fake_paid=settings.fake_paid,
         outbound=listed(settings.outbound()),
+        tags=Tags(listed(settings.told_hosts())),
         fake=Behaviour(
             seed=settings.fake_seed,
             latency_s=settings.fake_latency_s,
@@ -117,7 +128,9 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
         ),
         openai=remote.openai(settings),
     )
-    servers = {server.name: OpenAIProvider(server, config.outbound) for server in remote.compatible(settings)}
+    servers = {
+        server.name: OpenAIProvider(server, config.outbound, config.tags) for server in remote.compatible(settings)
+    }
     return {name: make(config) for name, make in PROVIDERS.items()} | servers
 
 
@@ -136,6 +149,22 @@ def make_prices(settings: Settings) -> PriceTable:
 def make_bounds(settings: Settings) -> Bounds:
     """What models may be asked for in a minute, and at a time."""
     return Bounds({name: Bound(entry.rpm, entry.tpm, entry.concurrency) for name, entry in settings.limits.items()})
+
+
+def make_tiers(settings: Settings) -> tiers.Rules:
+    """When a call may wait for a lower price."""
+    return tiers.Rules(
+        settings.tier,
+        settings.batch_least_s,
+        settings.flex_least_s,
+        settings.flex_timeout_s,
+        settings.batch_reserve_s,
+    )
+
+
+def make_pace(settings: Settings) -> Pace:
+    """Of batches at providers."""
+    return Pace(settings.batch_gather_s, settings.batch_most, settings.batch_poll_s, settings.batch_settle_s)
 
 
 @contextlib.asynccontextmanager
@@ -176,7 +205,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     writer = Writer(database, routes, worker)
     writer.start()
     stack.push_async_callback(writer.aclose)
-    registry = Registry(database, prompts, routes, settings.poll_s)
+    registry = Registry(database, prompts, routes, settings.poll_s, settings.prompts_max_bytes)
     await registry.start()
     stack.push_async_callback(registry.aclose)
     decoder = make_decoder(settings, providers, prompts)
@@ -197,6 +226,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
             rules=Rules(
                 aging_s=(math.inf, settings.aging_normal_s, settings.aging_batch_s), lend_after_s=settings.lend_after_s
             ),
+            tiers=make_tiers(settings),
         ),
         near=decoder.router.near,
     )
@@ -205,20 +235,52 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     await keeper.start()
     stack.push_async_callback(keeper.aclose)
     stack.push_async_callback(_drain, engine, keeper, settings.drain_s)
+    batcher = Batcher(engine, database, routes, worker, make_pace(settings))
+    batcher.start()
+    stack.push_async_callback(batcher.aclose)
     meters = Meters(metrics.registry)
     deliverer = Deliverer(
         database, Guard("stranger", listed(settings.outbound())), meters, max(_DELIVER_S, settings.poll_s)
     )
     deliverer.start()
     stack.push_async_callback(deliverer.aclose)
+    jobs = _make_jobs(settings, database, routes, worker, metrics, meters, deliverer)
     pipelines = shelves.load(settings, Uploaded(database), database)
-    own = Parts(database, writer, engine, decoder, routes, worker, pipelines.known, settings.run_max_bytes)
+    turns = Turns(database)
+    own = Parts(
+        database, writer, engine, decoder, registry, turns, routes, worker, pipelines.known, settings.run_max_bytes
+    )
     stepper = Stepper(own, settings.poll_s, meters, deliverer.look)
     runs = Runner(
-        database, writer, engine, decoder, routes, worker, settings.poll_s, meters, deliverer.look, stepper.care
+        database,
+        writer,
+        engine,
+        decoder,
+        registry,
+        turns,
+        routes,
+        worker,
+        settings.poll_s,
+        meters,
+        deliverer.look,
+        Others(jobs.care, stepper.care),
     )
     runs.start()
     stack.push_async_callback(runs.aclose)
+    schedules = Scheduler(
+        database,
+        decoder,
+        pipelines,
+        registry,
+        worker,
+        settings.default_tenant,
+        Watched(settings, decoder, pipelines),
+        ScheduleMeters(metrics.registry),
+        runs.look,
+        settings.poll_s,
+    )
+    schedules.start()
+    stack.push_async_callback(schedules.aclose)
     pruner = Pruner(database, keeping.keep(settings))
     pruner.start()
     stack.push_async_callback(pruner.aclose)
@@ -239,8 +301,27 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
         registry,
         runs,
         named,
+        schedules,
         pipelines,
     )
+
+
+def _make_jobs(
+    settings: Settings,
+    database: Database,
+    routes: Routes,
+    worker: str,
+    metrics: Metrics,
+    meters: Meters,
+    deliverer: Deliverer,
+) -> Jobs:
+    patience = Patience(settings.max_attempts, settings.retry_base_s, settings.retry_cap_s)
+    prices, counted = make_prices(settings), JobMeters(metrics.registry)
+
+    def context(run_id: str) -> Context:
+        return Context(settings, database, prices, counted, run_id)
+
+    return Jobs(database, routes, worker, settings.poll_s, patience, context, meters, deliverer.look)
 
 
 async def _drain(engine: Engine, keeper: Keeper, grace_s: float) -> None:

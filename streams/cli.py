@@ -8,6 +8,7 @@ import typer
 
 from streams import terminal
 from streams.broker import commands as broker
+from streams.commands import arms as _arms  # noqa: F401 - more commands of `prompts`
 from streams.commands import (
     bench,
     books,
@@ -27,6 +28,7 @@ from streams.commands import (
     requests,
     routes,
     runs,
+    schedules,
     servers,
     submitting,
     wordings,
@@ -77,6 +79,7 @@ app.add_typer(routes.app, name="routes")
 app.add_typer(letters.app, name="dlq")
 app.add_typer(replay.app, name="replay")
 app.add_typer(runs.app, name="runs")
+app.add_typer(schedules.app, name="schedules")
 app.add_typer(pipelines.app, name="pipelines")
 app.add_typer(wordings.app, name="prompts")
 app.command()(check.doctor)
@@ -112,7 +115,8 @@ def _others(error: Exception) -> str:
     from store.errors import BadUrl, StoreError
 
     if isinstance(error, ValidationError):
-        found = [f"{_place(e['loc'])}: {e['msg']}" if e["loc"] else e["msg"] for e in error.errors()]
+        each = [(e["loc"], e["msg"].removeprefix("Value error, ")) for e in error.errors()]
+        found = [f"{_place(loc)}: {words}" if loc else words for loc, words in each]
         return f"A setting is wrong: {'; '.join(found)}. Mend it in the environment or in .env."
     if isinstance(error, SettingsError | BadUrl):
         return f"A setting is wrong: {error}. Mend it in the environment or in .env."

@@ -14,7 +14,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from agents.base import InvalidInput, Operation, Whose
-from prompts import Library, Preferences
+from prompts import Library, Preferences, PromptError
 from providers.base import Provider
 from providers.prices import PriceTable
 from schemas.control import Cancel
@@ -135,11 +135,14 @@ class Decoder:
             raise Refusal(sentence(error, "input")) from None
         if op.check is not None:
             op.check(input_)
-        pinned = None if op.pin is None else op.pin(input_, self.library, Whose(tenant, id_))
+        sticky = _sticky(id_, key)
+        pinned = None if op.pin is None else op.pin(input_, self.library, Whose(tenant, sticky))
         preferred = None if op.prefers is None or pinned is None else op.prefers(pinned, self.library)
         wished = request if preferred is None else _preferring(request, preferred)
         choice = self.router.choose(op, input_, wished, tenant=tenant, id_=id_, lane=lane, key=key)
         provider, model = choice.provider, choice.model
+        if (own := self._own(op, sticky)) is not None:
+            pinned = own if pinned is None else f"{pinned}\n{own}"
         embeds = op.kind_with(provider.traits) == "embed"
         cached = self.defaults.cache_s > 0 and shares(op, request)
         return Ask(
@@ -168,7 +171,14 @@ class Decoder:
             estimate_nano=feared(self.prices, provider.name, model, request, value, embeds=embeds)
             if self.prices
             else 0,
+            read=(request, input_),
         )
+
+    def _own(self, operation: Operation, sticky: str) -> str | None:
+        try:
+            return self.library.own(operation.wordings, sticky)
+        except PromptError as error:
+            raise Refusal(f"{error}; move its label to a version that can be read") from error
 
     def _fingerprint(
         self, operation: Operation, request: Request, tenant: str, provider: Provider, model: str, pinned: str | None
@@ -177,6 +187,10 @@ class Decoder:
         return fingerprint(
             operation, request, tenant=whose, provider=provider, model=model, pinned=pinned, library=self.library
         )
+
+
+def _sticky(id_: str, key: bytes | None) -> str:
+    return id_ if key is None else key.decode(errors="replace")
 
 
 def _preferring(request: Request, preferred: Preferences) -> Request:

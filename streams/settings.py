@@ -16,6 +16,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.tiers import Tier
+from streams import addresses
 from streams.compatible import BaseUrl, Servers
 
 _LOOPBACK = re.compile(r"http://(127\.\d+\.\d+\.\d+|localhost|\[::1\])[:/]")
@@ -71,6 +73,9 @@ class Settings(BaseSettings):
     default_provider: str = "ollama"
     default_model: str | None = None  # None: the provider's own (ollama: llama3.2:latest)
     default_embed_model: str | None = None
+    moderation_model: str | None = (
+        None  # of `moderate` and `/v1/moderations` where they name none: provider/model, or a route
+    )
     default_timeout_s: Annotated[float, Field(gt=0)] = 60.0
     file_max_bytes: Annotated[int, Field(ge=1024)] = 200 * 1024 * 1024  # of a file that is uploaded for a batch
     run_max_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024  # of a run as JSON; JSON Lines have no bound
@@ -113,11 +118,27 @@ class Settings(BaseSettings):
     prices_version: str = "settings"
     limits: dict[str, LimitEntry] = {}  # "provider/model" or "provider/*"; JSON
     outbound_allow: str = ""  # networks and hosts that may be reached although they are private, link-local or special
+    request_id_hosts: str = ""  # hosts and networks of your own that are told our requests' ids, beside loopback
     guards: dict[str, list[str]] = {}  # operation, or "*", to rules such as "pii:mask", "secrets:refuse:both"; JSON
     routes: str = ""  # a YAML file of names for models: targets, weights, fallbacks; read again when it changes
+    schedules_file: str = ""  # a YAML file of runs that are submitted by the clock; read again when it changes
     prompts_dir: str = ""  # a folder of prompt files of your own, beside the shipped ones
     pipelines_dir: str = ""  # a folder of pipelines of your own, YAML files, beside the shipped ones
     pipelines_modules: str = ""  # Python modules, comma-separated, with PIPELINES and FUNCTIONS of your own
+    prompts_max_bytes: Annotated[int, Field(ge=0)] = (
+        32 * 1024 * 1024
+    )  # of prompts' versions that a process keeps in memory
+
+    # when it may wait for a lower price
+    tier: Tier = "standard"  # of requests whose options and route say none: auto, standard, flex, batch
+    batch_gather_s: Annotated[float, Field(ge=0)] = 30.0  # how long a call waits for others to go into one batch
+    batch_most: Annotated[int, Field(ge=1)] = 5000  # so many calls go into a batch without waiting
+    batch_poll_s: Annotated[float, Field(gt=0)] = 60.0  # between two looks at a batch
+    batch_settle_s: Annotated[float, Field(gt=0)] = 300.0  # until a batch that may be there shows up at its provider
+    batch_least_s: Annotated[float, Field(ge=0)] = 7200.0  # a nearer deadline allows no batch
+    batch_reserve_s: Annotated[float, Field(ge=0)] = 1800.0  # so long before its deadline a call leaves its batch
+    flex_least_s: Annotated[float, Field(ge=0)] = 900.0  # a nearer deadline allows no flex tier
+    flex_timeout_s: Annotated[float, Field(gt=0)] = 900.0  # so long may a call on the flex tier take
 
     # the ledger
     database_url: str = ""  # empty: SQLite in the data directory; `embedded`: the packaged PostgreSQL
@@ -203,7 +224,7 @@ class Settings(BaseSettings):
             guarded(OPERATIONS, told, lambda *_: None)
         return told
 
-    @field_validator("outbound_allow")
+    @field_validator("outbound_allow", "request_id_hosts")
     @classmethod
     def _are_addresses(cls, told: str) -> str:
         if told:
@@ -211,6 +232,11 @@ class Settings(BaseSettings):
 
             listed(_parts(told))
         return told
+
+    @field_validator("kafka_brokers")
+    @classmethod
+    def _are_brokers(cls, told: str) -> str:
+        return addresses.brokers(told)
 
     @field_validator("cors_origins")
     @classmethod
@@ -245,6 +271,14 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _leaves_a_batch_some_time(self) -> "Settings":
+        if self.batch_reserve_s > self.batch_least_s:
+            raise ValueError(
+                "GENAI_BATCH_RESERVE_S is above GENAI_BATCH_LEAST_S: a call would leave its batch before it is in it"
+            )
+        return self
+
     def origins(self) -> tuple[str, ...]:
         """The origins whose pages may read our answers; none by default."""
         return _parts(self.cors_origins)
@@ -252,6 +286,10 @@ class Settings(BaseSettings):
     def outbound(self) -> tuple[str, ...]:
         """The networks and hosts that are listed, as they were written."""
         return _parts(self.outbound_allow)
+
+    def told_hosts(self) -> tuple[str, ...]:
+        """The networks and hosts that are told our requests' ids, as they were written."""
+        return _parts(self.request_id_hosts)
 
     def ollama_nodes(self) -> tuple[str, ...]:
         """The base URLs, without a trailing slash."""

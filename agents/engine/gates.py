@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from providers.base import Overloaded, ProviderError, RateLimited, Unreachable
+from providers.base import Overloaded, ProviderError, RateLimited, TimedOut, Unreachable
 from store.ledger import throttle
 from store.ledger.limits import Limits, Place
 from store.ledger.throttle import Door, Heard, Throttle
 from store.ledger.types import Pool, Slot
 
 _NONE: frozenset[str] = frozenset()
+PATIENT_S = 5.0
+"""A time-out speaks against a node only after so long: else one caller's tiny `timeout_s` would shut it for everybody."""
 
 
 def judged(error: ProviderError | None, pool: Pool, node: str, took_s: float = 0.0, *, elsewhere: bool) -> Heard | None:
@@ -28,8 +30,8 @@ def judged(error: ProviderError | None, pool: Pool, node: str, took_s: float = 0
     if isinstance(error, Overloaded):
         wait_s = 0.0 if elsewhere else error.retry_after_s or 0.0
         return Heard(*pool, node, fails=True, cuts=not elsewhere, pause_s=wait_s, took_s=took_s)
-    if isinstance(error, Unreachable):
-        return Heard(*pool, node, fails=True)
+    if isinstance(error, Unreachable) or (isinstance(error, TimedOut) and took_s >= PATIENT_S):
+        return Heard(*pool, node, fails=True, took_s=took_s)
     return None
 
 
@@ -108,6 +110,11 @@ class Gates:
         if state is not None and state.paused_until > now:
             return frozenset(nodes)
         return frozenset(node for node in nodes if (pool, node) in self.leaving or self._is_shut((pool[0], node), now))
+
+    def shut(self) -> list[Place]:
+        """Nodes that are left alone but for a call that goes to see, as far as this process knows."""
+        now = self._clock()
+        return sorted(place for place, door in self.doors.items() if throttle.stands(door, now) != "open")
 
     def _is_shut(self, place: Place, now: float) -> bool:
         door = self.doors.get(place)

@@ -8,7 +8,7 @@ from agents.base import NO_MORE, Caller, InvalidInput, More, OperationError
 from agents.guards.rules import Do, Rule, When
 from agents.guards.vault import Vault
 from prompts import Rendered
-from providers.base import ChatAnswer, EmbedAnswer, Image, Message, ToolCall
+from providers.base import ChatAnswer, EmbedAnswer, Image, Message, ModerateAnswer, ToolCall
 from schemas.errors import ErrorType
 
 Counted = Callable[[str, When, Do], None]
@@ -65,6 +65,11 @@ class Guarded:
         for text in texts:
             self._vault.avoid(text)
         return await self._caller.embed([self._judged(text) for text in texts], dimensions=dimensions)
+
+    async def moderate(self, texts: Sequence[str]) -> ModerateAnswer | None:
+        for text in texts:
+            self._vault.avoid(text)
+        return await self._caller.moderate([self._judged(text) for text in texts])
 
     def _before(self, message: Message) -> Message:
         parts = tuple(part if isinstance(part, Image) else self._judged(part) for part in message.parts)

@@ -30,6 +30,7 @@ _FIELDS = frozenset(
         *("stream", "temperature", "thinking", "tool_choice", "tools", "top_k", "top_p"),
     ]
 )
+_COUNTED = frozenset(["model", "messages", "system", "output_config", "thinking", "tool_choice", "tools"])
 THOUGHT = "Let me look at this closely."
 _WHY = "This request was refused by a policy."
 _FAULTS = {
@@ -58,6 +59,8 @@ class Anthropic:
         return "chat" if path == "/v1/messages" else None
 
     def page(self, request: Request, shelf: Shelf) -> Response | None:
+        if (request.method, request.path) == ("POST", "/v1/messages/count_tokens"):
+            return self._count(request, shelf)
         if (request.method, request.path) != ("GET", "/v1/models") or "anthropic-version" not in request.headers:
             return None
         try:
@@ -68,12 +71,26 @@ class Anthropic:
         listed = {"data": data, "has_more": False, "first_id": data[0]["id"], "last_id": data[-1]["id"]}
         return Response(orjson.dumps(listed), kind="application/json")
 
+    def _count(self, request: Request, shelf: Shelf) -> Response:
+        """The words of the prompt, as `usage` of its answer would tell them."""
+        try:
+            asked = self._read(request, shelf, {"max_tokens": 1})
+        except Refusal as refusal:
+            return refusal.response
+        return Response(orjson.dumps({"input_tokens": answers.count(asked.texts)}), kind="application/json")
+
     def read(self, request: Request, shelf: Shelf) -> Asked:
         if request.method != "POST":
             raise _refused(405, "invalid_request_error", "Method Not Allowed")
+        return self._read(request, shelf, {})
+
+    def _read(self, request: Request, shelf: Shelf, more: dict[str, Any]) -> Asked:
         _check_headers(request)
         try:
             body = orjson.loads(request.body)
+            if more and (unknown := sorted(set(body) - _COUNTED)):
+                raise _invalid(f"{unknown[0]}: Extra inputs are not permitted")
+            body |= more
             _check(body, shelf)
             texts = (*_system(body), *(text for turn in body["messages"] for text in _texts(turn["content"])))
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as error:

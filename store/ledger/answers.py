@@ -11,6 +11,7 @@ import orjson
 from schemas.errors import ErrorType, Failure
 from schemas.letter import LetterHeaders
 from schemas.money import from_usd, to_usd
+from schemas.pin import prompted
 from schemas.request import REPLAYS
 from schemas.result import Cached, Result, Source, Status, Totals
 from schemas.routes import Fell, Pinned, Routed
@@ -56,6 +57,8 @@ def finished(claim: Claimed, end: End, at: float) -> Result:
         provider=end.provider or claim.provider or None,
         model=end.model or claim.model or None,
         route=None if claim.route is None else routed(claim.route, claim.provider, claim.model, end.saved_nano),
+        prompts=prompted(claim.pinned),
+        tier=end.tier,
         usage=end.totals,
         latency_ms=end.latency_ms,
         queue_ms=max(0, round((claim.leased_at - claim.accepted_at) * 1000)),
@@ -89,6 +92,7 @@ def at_once(arrival: Arrival, ask: Ask, failure: Failure, generation: int, at: f
         provider=ask.provider or None,
         model=ask.model or None,
         route=None if ask.route is None else routed(ask.route, ask.provider, ask.model),
+        prompts=prompted(ask.pinned),
         generation=generation,
         tenant=ask.tenant,
         run_id=ask.run_id,

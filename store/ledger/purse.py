@@ -18,6 +18,7 @@ from store.errors import Met
 from store.ledger import budgeting
 from store.ledger.budgeting import Known, Scope, State, pack, unpack
 from store.ledger.types import Arrival, Ask, Closing, Step
+from store.quick import quick
 from store.tables import budget_history, budget_moves, budgets, requests
 
 _B = budgets.c
@@ -44,6 +45,9 @@ _HOLD = (
     .where(_R.pk == bindparam("the_pk"))
     .values(budgets=bindparam("the_budgets"), budget_nano=bindparam("the_nano"))
 )
+
+
+quick(_LOCK, _TAKE, _WRITE, _MOVE, _HOLD)
 
 
 class Changed(Met):
@@ -149,7 +153,7 @@ def lock(conn: Connection, ids: Collection[int]) -> tuple[dict[int, State], floa
     if not ids:
         return {}, 0.0
     asked = {"ids": rows.padded(sorted(ids))}
-    found = conn.execute(_LOCK, asked).mappings().all()
+    found = list(conn.execute(_LOCK, asked).mappings())
     at = next((row["now"] for row in found), None) or now(conn)
     states = {row["id"]: state(row) for row in found}
     for move in sorted(conn.execute(_TAKE, asked), key=lambda row: (row.at, row.pk)):

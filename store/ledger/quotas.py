@@ -21,6 +21,14 @@ class Most:
     calls: int | None
     tokens: int | None
 
+    @property
+    def bounds(self) -> bool:
+        """Whether anything is bounded at all."""
+        return self.calls is not None or self.tokens is not None
+
+
+UNBOUND = Most(None, None)
+
 
 @dataclass(frozen=True, slots=True)
 class Lent:

@@ -12,6 +12,7 @@ from store.database import now
 from store.ledger.end import CLAIMED, end_rows
 from store.ledger.types import Routes
 from store.rows import upsert
+from store.runs import money
 from store.runs.read import UNOWNED, waiting_items
 from store.runs.tables import OPEN, run_parts, runs
 from store.tables import requests, run_cancels
@@ -37,6 +38,7 @@ class New:
     payload_hash: bytes
     idempotency_key: str | None = None
     deadline: float | None = None
+    budget_nano: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ def make(conn: Connection, new: New, owner: str, parts: Sequence[Part] | None = 
         if conn.execute(upsert(conn, runs).values(row).on_conflict_do_nothing()).rowcount:
             if parts is not None:
                 add(conn, new.tenant, new.id, parts, sealed=True)
+            if new.budget_nano is not None:
+                money.bound(conn, new.tenant, new.id, new.budget_nano)
             return conn.execute(select(runs).where(_R.tenant == new.tenant, _R.id == new.id)).one(), True
         found = _standing(conn, new)  # another process was the first
         assert found is not None
@@ -98,18 +102,23 @@ def add(conn: Connection, tenant: str, id_: str, parts: Sequence[Part], *, seale
     count = sum(part.size for part in parts)
     if not conn.execute(update(runs).where(*where).values(total=_R.total + count, sealed=sealed)).rowcount:
         return False
+    _put(conn, tenant, id_, parts)
+    return True
+
+
+def _put(conn: Connection, tenant: str, id_: str, parts: Sequence[Part]) -> None:
     if parts:
         conn.execute(
             insert(run_parts),
             [{"tenant": tenant, "run_id": id_, "first": p.first, "size": p.size, "body": p.body} for p in parts],
         )
-    return True
 
 
-def fed(conn: Connection, tenant: str, id_: str, part: Row[Any]) -> None:
-    """The items of a part are requests now."""
+def fed(conn: Connection, tenant: str, id_: str, part: Row[Any], rest: Sequence[Part] = ()) -> None:
+    """The items of a part are requests now, but for its `rest`."""
     conn.execute(delete(run_parts).where(_P.tenant == tenant, _P.run_id == id_, _P.first == part.first))
-    reached = part.first + part.size
+    _put(conn, tenant, id_, rest)
+    reached = rest[0].first if rest else part.first + part.size
     conn.execute(update(runs).where(_R.tenant == tenant, _R.id == id_, _R.fed < reached).values(fed=reached))
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Row
 
 from schemas.money import to_usd
 from store.database import Database
-from store.runs import read, steps
+from store.runs import jobs, read, steps
 from streams.runs import pipelines
 from streams.runs.kinds import KINDS, Kind
 
@@ -25,8 +25,15 @@ async def result(database: Database, row: Row[Any]) -> Any:
     kind = KINDS.get((row.kind, row.name))
     if row.ended_at is None or kind is None or row.total > INLINE:
         return None
+    if kind.job is not None:
+        return await _of_job(database, row)
     found = [item async for item in items(database, row)]
     return _one(row, found) if kind.many is None else _many(row, kind, found)
+
+
+async def _of_job(database: Database, row: Row[Any]) -> Any:
+    found = await database.read(lambda conn: jobs.one(conn, row.tenant, row.id))
+    return None if found is None or found.result is None else orjson.loads(found.result)
 
 
 async def items(database: Database, row: Row[Any]) -> AsyncIterator[Mapping[str, Any]]:

@@ -14,14 +14,14 @@ MOST = 500
 MOST_BYTES = 4 * 1024 * 1024
 
 
-def packed(first: int, lines: Iterable[bytes]) -> Iterator[Part]:
-    """Parts of at most `MOST` items and about 4 MB."""
+def packed(first: int, lines: Iterable[bytes], most: int = MOST) -> Iterator[Part]:
+    """Parts of at most `most` items and about 4 MB."""
     waiting: list[bytes] = []
     size = 0
     for line in lines:
         waiting.append(line)
         size += len(line)
-        if len(waiting) == MOST or size > MOST_BYTES:
+        if len(waiting) == most or size > MOST_BYTES:
             yield _part(first, waiting)
             first, waiting, size = first + len(waiting), [], 0
     if waiting:

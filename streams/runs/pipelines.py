@@ -13,6 +13,7 @@ from agents.pipelines.defining import Shelf
 from agents.pipelines.references import Missing, Reference
 from schemas.pipelines import Pipeline, Step
 from schemas.runs import NewRun
+from store.ledger.quotas import Most
 from store.ledger.types import Ask
 from store.runs import steps, write
 from streams.decode import Decoder
@@ -44,15 +45,15 @@ class Inputs:
         return references.walk(self.inputs[reference.path[0]], reference.path[1:], reference.text)
 
 
-def planned(asked: NewRun, tenant: str, key_id: str | None, shelf: Shelf) -> Plan:
-    """Raises `BadRun`. `key_id`: whose key brought it."""
+def planned(asked: NewRun, tenant: str, shelf: Shelf, key_id: str | None, minute: Most) -> Plan:
+    """Raises `BadRun`. `key_id`: whose key brought it; `minute`: what that one may ask in one."""
     pipeline = shelf.pipelines.get(asked.name.replace("-", "_"))
     if pipeline is None:
         near = get_close_matches(asked.name, shelf.pipelines, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise BadRun(f"there is no pipeline {asked.name!r}; there are {', '.join(shelf.pipelines)}{hint}")
     asked = asked.model_copy(update={"name": pipeline.name})
-    plan = asking.planned(asked, tenant, key_id, _OF)
+    plan = asking.planned(asked, tenant, key_id, minute, _OF)
     return Plan(plan.new, pipeline, _inputs(asked, pipeline), plan.common["options"])
 
 

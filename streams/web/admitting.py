@@ -16,7 +16,7 @@ async def admitted(front: Front, request: Request, what: Ask) -> Ask:
     who = principal_of(request)
     who.check(what)
     limits, key_id = who.limits, who.key_id
-    if key_id is not None and (limits.rpm is not None or limits.tpm is not None):
+    if key_id is not None and limits.minute().bounds:
         request.state.minute = lambda: front.minutes.headers(key_id, limits)
         tokens = 0 if what.failure is not None else what.weight
         await front.minutes.take(front.parts().database, key_id, limits, tokens)

@@ -1,19 +1,20 @@
 """The two HTTP doors: the API, and the worker's own small one. Routes derive from `OPERATIONS`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from agents import OPERATIONS
-from schemas.prompts import Edit, Move, NewPrompt, Render, Rollback
+from schemas.prompts import Edit, Move, NewPrompt, Render, Rollback, Stand
 from schemas.runs import NewRun
 from streams import queueing
 from streams.web import (
@@ -33,8 +34,22 @@ from streams.web import (
     queue,
     routing,
     runs,
+    schedules,
 )
-from streams.web.describing import answered, asked, describer, given, ordered, query, stored, streamed, wished, written
+from streams.web.describing import (
+    also,
+    answered,
+    asked,
+    describer,
+    given,
+    ordered,
+    plain,
+    query,
+    stored,
+    streamed,
+    wished,
+    written,
+)
 from streams.web.front import Front
 from streams.web.health import health_response, ready_response
 from streams.web.ids import Identified
@@ -46,9 +61,20 @@ from streams.web.page import Page
 from streams.web.problems import Problem, on_defect, on_http, on_problem
 from streams.web.reference import page_of
 from streams.web.rendering import FILES, asset
+from streams.web.responses import describing as told_of_responses
+from streams.web.responses import door as responses
+from streams.web.responses import stored as kept_responses
 
 Handler = Callable[[Request], Awaitable[Response]]
 Look = Callable[[Front, Request], Awaitable[Response]]
+
+
+class Plain(APIRoute):
+    """Our handlers take the request as it is: nothing is looked up for them, and nothing is made of what they answer."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return handler
 
 
 def make_api(front: Front) -> FastAPI:
@@ -62,8 +88,9 @@ def make_api(front: Front) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    app.router.route_class = Plain
     for path, handler in _common(front).items():
-        described = answered(path) if path in examples.ANSWERS else {}
+        described = answered(path) if path in examples.ANSWERS else plain("text/plain", "As Prometheus reads it.")
         app.add_api_route(
             path, handler, methods=["GET"], tags=["state"], summary=handler.__doc__, openapi_extra=described
         )
@@ -79,7 +106,14 @@ def make_api(front: Front) -> FastAPI:
     for path, (tag, look, described) in _LOOKS.items():
         handler = _get(front, look)
         app.add_api_route(path, handler, methods=["GET"], tags=[tag], summary=look.__doc__, openapi_extra=described)
-    for (method, path), (tag, change, described) in {**_REGISTRY, **_RUNS, **_PIPELINES, **_BATCHES}.items():
+    for (method, path), (tag, change, described) in {
+        **_REGISTRY,
+        **_RUNS,
+        **_PIPELINES,
+        **_BATCHES,
+        **_RESPONSES,
+        **_SCHEDULES,
+    }.items():
         handler = _get(front, change)
         if tag == "runs":
             app.add_api_route(path.removeprefix("/v1"), handler, methods=[method], include_in_schema=False)
@@ -104,6 +138,7 @@ def make_api(front: Front) -> FastAPI:
 _LOOKS: dict[str, tuple[str, Look, dict[str, Any]]] = {
     "/v1/usage": ("books", books.usage, answered("/v1/usage", *books.PARAMETERS, csv=True)),
     "/v1/costs": ("books", books.costs, answered("/v1/costs", *books.PARAMETERS, csv=True)),
+    "/v1/costs/corrections": ("books", books.corrections, answered("/v1/costs/corrections", "from", "to")),
     "/v1/models": ("models", models.models, answered("/v1/models")),
     "/v1/models/{model:path}": ("models", models.one_model, {}),
     "/v1/routes": ("models", routing.routes, answered("/v1/routes")),
@@ -129,7 +164,11 @@ _ORDERS: dict[str, tuple[str, Look, dict[str, Any]]] = {
     "/v1/requests/{request_id:path}/cancel": (
         "requests",
         orders.cancel_request,
-        ordered("/v1/requests/{request_id}/cancel", "tenant", "operation", "wait"),
+        also(
+            ordered("/v1/requests/{request_id}/cancel", "tenant", "operation", "wait"),
+            "202",
+            "Its call is being aborted, or nobody knows the id yet.",
+        ),
     ),
     "/v1/requests/{request_id:path}/retry": (
         "requests",
@@ -163,6 +202,8 @@ _REGISTRY: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
     ("GET", f"{_PROMPT}/diff"): ("prompts", prompts.diff, query("tenant", "from", "to")),
     ("GET", f"{_PROMPT}/labels"): ("prompts", prompts.labels, query("tenant", "at")),
     ("POST", f"{_PROMPT}/labels"): ("prompts", prompts.move, written(Move)),
+    ("PUT", f"{_PROMPT}/labels/{{label}}"): ("prompts", prompts.stand, written(Stand)),
+    ("GET", f"{_PROMPT}/labels/{{label}}/arms"): ("prompts", prompts.arms, query("tenant", "from", "to")),
     ("DELETE", f"{_PROMPT}/labels/{{label}}"): ("prompts", prompts.unlabel, query("tenant")),
     ("POST", f"{_PROMPT}/rollback"): ("prompts", prompts.rollback, written(Rollback)),
     ("POST", f"{_PROMPT}/render"): ("prompts", prompts.render, written(Render)),
@@ -175,11 +216,11 @@ _REGISTRY: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
 _RUN = "/v1/runs/{run_id}"
 _RUNS: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
     ("GET", "/v1/runs"): ("runs", runs.listed, answered("/v1/runs", *runs.LISTED)),
-    ("POST", "/v1/runs"): ("runs", runs.create, written(NewRun, 202)),
+    ("POST", "/v1/runs"): ("runs", runs.create, also(written(NewRun, 202), "200", "It was there, and has ended.")),
     ("GET", f"{_RUN}/items"): ("runs", runs.items, query("tenant", "status", "limit", "cursor")),
-    ("GET", f"{_RUN}/results"): ("runs", runs.results, query("tenant")),
+    ("GET", f"{_RUN}/results"): ("runs", runs.results, plain("application/x-ndjson", "An item a line.", "tenant")),
     ("GET", f"{_RUN}/events"): ("runs", runs.events, streamed("tenant")),
-    ("POST", f"{_RUN}/retry"): ("runs", runs.retry, query("tenant")),
+    ("POST", f"{_RUN}/retry"): ("runs", runs.retry, query("tenant", "budget_usd")),
     ("GET", _RUN): ("runs", runs.one, query("tenant", "wait")),
 }
 _PIPELINES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
@@ -188,16 +229,39 @@ _PIPELINES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
 }
 _BATCHES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
     ("POST", "/v1/files"): ("openai", files.upload, describing.UPLOAD),
-    ("GET", "/v1/files"): ("openai", files.listed, query("purpose", "after", "limit")),
+    ("GET", "/v1/files"): ("openai", files.listed, query("purpose", "after", "most")),
     ("GET", "/v1/files/{file_id}"): ("openai", files.one, {}),
     ("DELETE", "/v1/files/{file_id}"): ("openai", files.delete, {}),
-    ("GET", "/v1/files/{file_id}/content"): ("openai", files.content, {}),
+    ("GET", "/v1/files/{file_id}/content"): (
+        "openai",
+        files.content,
+        plain("application/octet-stream", "What is in it."),
+    ),
     ("POST", "/v1/batches"): ("openai", batches.create, describing.BATCH),
-    ("GET", "/v1/batches"): ("openai", batches.listed, query("after", "limit")),
+    ("GET", "/v1/batches"): ("openai", batches.listed, query("after", "few")),
     ("GET", "/v1/batches/{batch_id}"): ("openai", batches.one, {}),
     ("POST", "/v1/batches/{batch_id}/cancel"): ("openai", batches.cancel, {}),
 }
 """Runs: method and path; each also without `/v1`."""
+_RESPONSE = "/v1/responses/{response_id}"
+_RESPONSES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
+    ("POST", "/v1/responses"): ("openai", responses.create, told_of_responses.CREATE),
+    ("POST", f"{_RESPONSE}/cancel"): ("openai", kept_responses.cancel, told_of_responses.CHANGED),
+    ("GET", f"{_RESPONSE}/input_items"): ("openai", kept_responses.input_items, told_of_responses.ITEMS),
+    ("GET", _RESPONSE): ("openai", kept_responses.one, told_of_responses.ONE),
+    ("DELETE", _RESPONSE): ("openai", kept_responses.delete, told_of_responses.CHANGED),
+}
+_SCHEDULE = "/v1/schedules/{schedule}"
+_SCHEDULES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
+    ("GET", "/v1/schedules"): ("schedules", schedules.listed, answered("/v1/schedules")),
+    ("GET", _SCHEDULE): ("schedules", schedules.one, answered(_SCHEDULE, "next")),
+    ("PUT", _SCHEDULE): ("schedules", schedules.put, stored("/v1/schedules", "NewSchedule")),
+    ("DELETE", _SCHEDULE): ("schedules", schedules.remove, {}),
+    ("POST", f"{_SCHEDULE}/pause"): ("schedules", schedules.pause, {}),
+    ("POST", f"{_SCHEDULE}/resume"): ("schedules", schedules.resume, {}),
+    ("POST", f"{_SCHEDULE}/run"): ("schedules", schedules.run, {}),
+}
+"""Schedules: method and path."""
 
 """The registry of prompts: method and path. Ids of prompts that come with the program have a slash: those go by slug."""
 _BUDGETS: tuple[tuple[str, str, Look, dict[str, Any]], ...] = (
@@ -210,6 +274,7 @@ _OPENAI: dict[str, tuple[str, Look, dict[str, Any]]] = {
     "/v1/chat/completions": ("openai", door.chat_completions, describing.CHAT),
     "/v1/completions": ("openai", door.old_completions, describing.OLD),
     "/v1/embeddings": ("openai", door.embed, describing.EMBEDDINGS),
+    "/v1/moderations": ("openai", door.moderate, describing.MODERATIONS),
     "/v1/messages": ("anthropic", messages.messages, told_of_messages.MESSAGES),
     "/v1/messages/count_tokens": ("anthropic", messages.count_tokens, told_of_messages.COUNT),
 }
@@ -260,6 +325,9 @@ def _get(front: Front, look: Look) -> Handler:
 
 
 async def _no_such_operation(request: Request) -> Response:
+    """Unless something else is there, which is not asked in this way."""
+    if any(route.matches(request.scope)[0] is Match.PARTIAL for route in request.app.routes):
+        raise HTTPException(405)
     raise asking.unknown(request.path_params["operation"])
 
 

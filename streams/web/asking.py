@@ -1,8 +1,10 @@
 """`POST /v1/<operation>`: into the ledger, and the answer when it is there in time."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -17,7 +19,7 @@ from store.errors import StoreError
 from store.ledger.types import Accepted, Arrival, Ask
 from store.rows import pack_headers
 from streams.decode import TOO_DEEP, Headers, envelope
-from streams.web import admitting, leaving
+from streams.web import admitting, again, leaving
 from streams.web.bodies import read_object
 from streams.web.front import Front
 from streams.web.principal import principal_of
@@ -128,9 +130,11 @@ async def accept(
     except TypeError:
         raise Problem(400, f"The body cannot be kept: {TOO_DEEP}.") from None
     place = str(uuid_utils.uuid7())
-    what = spine.decoder.ask(operation, lane, raw, headers, place=place, tenant=tenant)
-    if spine.decoder.may_know_later(what) and await spine.registry.refreshed():
-        what = spine.decoder.ask(operation, lane, raw, headers, place=place, tenant=tenant)
+    decode = partial(spine.decoder.ask, operation, lane, raw, headers, place=place, tenant=tenant)
+    try:
+        what = await spine.registry.decoded(decode, spine.decoder.may_know_later)
+    except StoreError as error:
+        raise unavailable(f"The database is away ({error}); nothing was taken. Ask again.") from error
     if not isinstance(what, Ask):
         raise Problem(422, f"{what.failure.message}.")
     if not spine.writer.health.ok:
@@ -184,4 +188,5 @@ def status_url(tenant: str, operation: str, id_: str) -> str:
 
 def result(body: bytes) -> Response:
     """A terminal result under the status that its end stands for."""
-    return Response(body, status_of(orjson.loads(body)), media_type="application/json")
+    told = orjson.loads(body)
+    return Response(body, status_of(told), again.header(told.get("error"), time.time()), media_type="application/json")

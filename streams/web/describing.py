@@ -9,10 +9,11 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from agents.base import Operation
-from schemas.prompts import Edit, Move, NewPrompt, Render, Rollback
-from schemas.request import MAX_NAME, Lane, Options
+from schemas.prompts import Edit, Move, NewPrompt, Render, Rollback, Stand
+from schemas.request import MAX_NAME, Lane, Request
 from schemas.result import Result
 from schemas.runs import NewRun
+from schemas.schedules import NewSchedule
 from store.ledger.books import GROUPS
 from streams.budgets import Budget
 from streams.web import answering, examples
@@ -21,7 +22,7 @@ from streams.web.messages import shape as messages_shape
 from streams.web.openai import describing as openai
 from streams.web.openai import shape as openai_shape
 
-BODIES: tuple[type[BaseModel], ...] = (NewPrompt, Edit, Move, Rollback, Render, NewRun)
+BODIES: tuple[type[BaseModel], ...] = (NewPrompt, Edit, Move, Stand, Rollback, Render, NewRun, NewSchedule)
 """What is written besides requests."""
 _BRACED = re.compile(r"{(\w+)}")
 _REF = "#/components/schemas/{model}"
@@ -30,6 +31,8 @@ _NAME = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
 _LANES = {"type": "string", "enum": [lane.name.lower() for lane in Lane]}
 
 PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
+    "most": ({"type": "integer", "minimum": 1, "maximum": 10_000, "default": 100}, "How many at most."),
+    "few": ({"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, "How many at most."),
     "purpose": ({"type": "string"}, "Only files of this purpose."),
     "after": ({"type": "string"}, "The last id of the page before."),
     "by": ({"type": "string"}, f"What to group by: some of {', '.join(GROUPS)}, separated by commas."),
@@ -48,21 +51,32 @@ PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "cursor": ({"type": "string"}, "What `next` said on the page before."),
     "wait": ({"type": "number", "minimum": 0, "maximum": 3600}, "Seconds to wait for the result; then 202."),
     "name": ({"type": "string"}, "Only this name."),
+    "budget_usd": ({"type": "string"}, "Dollars that all of the run may cost, with what it has cost already."),
     "q": ({"type": "string"}, "Words in the slug, the name or the description."),
     "category": ({"type": "string"}, "Only this category."),
     "tag": ({"type": "string"}, "Only those with this tag."),
     "archived": ({"type": "string", "enum": ["true", "false"]}, "Those that were put away instead."),
     "at": ({"type": "string"}, "A moment with its zone, or a day: what the labels said then."),
     "overlap": ({"type": "string", "default": "24h"}, "So long the key before works too, such as `1h` or `0`."),
+    "next": ({"type": "integer", "minimum": 1, "maximum": 100, "default": 5}, "How many of its next firings."),
     "part": ({"type": "string", "enum": ["main"]}, "Only what changes."),
 }
+
+
+_SAID = {"most": "limit", "few": "limit"}
+"""Parameters that are called alike and bounded otherwise."""
 
 
 def query(*names: str) -> dict[str, Any]:
     """Parameters of a route, by name."""
     return {
         "parameters": [
-            {"name": name, "in": "query", "schema": PARAMETERS[name][0], "description": PARAMETERS[name][1]}
+            {
+                "name": _SAID.get(name, name),
+                "in": "query",
+                "schema": PARAMETERS[name][0],
+                "description": PARAMETERS[name][1],
+            }
             for name in names
         ]
     }
@@ -76,10 +90,19 @@ def answered(path: str, *names: str, csv: bool = False) -> dict[str, Any]:
     return {**query(*names), "responses": {"200": {"description": "The answer.", "content": content}}}
 
 
+_EVENT = {
+    "type": "object",
+    "properties": {"event": {"type": "string"}, "id": {"type": "string"}, "data": {"type": "string"}},
+    "description": "Each server-sent event; `data` is JSON.",
+}
+
+
 def streamed(*names: str) -> dict[str, Any]:
     """A `GET` that goes on answering."""
-    content = {"text/event-stream": {"schema": {"type": "string"}}}
-    return {**query(*names), "responses": {"200": {"description": "Events until the end.", "content": content}}}
+    content = {"text/event-stream": {"schema": _EVENT}}
+    ended = {"description": "`Last-Event-ID` names the end: there is nothing more."}
+    told = {"200": {"description": "Events until the end.", "content": content}, "204": ended}
+    return {**query(*names), "responses": told}
 
 
 def ordered(path: str, *names: str) -> dict[str, Any]:
@@ -87,6 +110,18 @@ def ordered(path: str, *names: str) -> dict[str, Any]:
     status, words, example = examples.ORDERS[path]
     content = {"application/json": {"schema": {"type": "object"}, "example": example}}
     return {**query(*names), "responses": {status: {"description": words, "content": content}}}
+
+
+def also(described: dict[str, Any], status: str, words: str) -> dict[str, Any]:
+    """The same answer under another status."""
+    (told,) = described["responses"].values()
+    return {**described, "responses": {**described["responses"], status: {**told, "description": words}}}
+
+
+def plain(media_type: str, words: str, *names: str) -> dict[str, Any]:
+    """A `GET` whose answer is no JSON."""
+    content = {media_type: {"schema": {"type": "string"}}}
+    return {**query(*names), "responses": {"200": {"description": words, "content": content}}}
 
 
 def written(model: type[BaseModel], status: int = 200) -> dict[str, Any]:
@@ -121,7 +156,14 @@ def asked(operation: Operation) -> dict[str, Any]:
         "requestBody": {"required": True, "content": {"application/json": shown}},
         "responses": {
             "200": {"description": "The result.", "content": {"application/json": result}},
-            "202": {"description": "Not finished yet; ask again at `status_url`."},
+            "202": {
+                "description": "Not finished yet; ask again at `status_url`.",
+                "content": {"application/json": {"schema": {"type": "object"}}},
+            },
+            "default": {
+                "description": "A refusal, as RFC 9457 says; or the result of a request that was taken and did not succeed.",
+                "content": {**_REFUSAL["content"], "application/json": {"schema": result["schema"]}},
+            },
         },
         **query("wait", "lane"),
     }
@@ -152,8 +194,8 @@ def describer(app: FastAPI, operations: dict[str, Operation]) -> Callable[[], di
             for path, methods in made["paths"].items():
                 for route in methods.values():
                     route["parameters"] = _in_path(path) + route.get("parameters", [])
-                    route["responses"].pop("422", None)
-                    route["responses"]["default"] = _refusal(path)
+                    _drop_the_usual(route["responses"])
+                    route["responses"].setdefault("default", _refusal(path))
             answering.point(made, _REF)
             app.openapi_schema = made
         return app.openapi_schema
@@ -161,11 +203,22 @@ def describer(app: FastAPI, operations: dict[str, Operation]) -> Callable[[], di
     return describe
 
 
+def _drop_the_usual(responses: dict[str, Any]) -> None:
+    """What the framework says of every route: a 200 with any JSON beside another good answer, and a 422 in a form that is not ours."""
+    responses.pop("422", None)
+    content = responses["200"].get("content", {})
+    if len(content) > 1 and content.get("application/json") == {"schema": {}}:
+        del content["application/json"]
+    if responses["200"]["description"] == "Successful Response" and responses.keys() & {"201", "202"}:
+        del responses["200"]
+
+
 def _refusal(path: str) -> dict[str, Any]:
     """In the shape of its path."""
     if path in messages_shape.PATHS:
         return messages.REFUSAL
-    return openai.REFUSAL if path in openai_shape.PATHS else _REFUSAL
+    is_theirs = path in openai_shape.PATHS or path.startswith(openai_shape.BELOW)
+    return openai.REFUSAL if is_theirs else _REFUSAL
 
 
 def _in_path(path: str) -> list[dict[str, Any]]:
@@ -175,7 +228,7 @@ def _in_path(path: str) -> list[dict[str, Any]]:
     ]
 
 
-_REFUSAL = {
+_REFUSAL: dict[str, Any] = {
     "description": "A refusal, as RFC 9457 says.",
     "content": {
         "application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}, "example": examples.PROBLEM}
@@ -200,15 +253,12 @@ def _schemas(operations: dict[str, Operation]) -> dict[str, Any]:
     for model in BODIES:
         _add(found, model.__name__, model, "validation")
     _add(found, "Budget", Budget, "validation")
+    around = _add(found, "Request", Request, "validation")["properties"]
+    del found["Request"], around["input"]
     for operation in operations.values():
         name = _body_name(operation)
         shape = _add(found, name, operation.input, "validation")
-        options = Options.model_json_schema(ref_template=_REF)
-        for below, schema in options.pop("$defs", {}).items():
-            found.setdefault(below, schema)
-        envelope = {"id": _NAME, "tenant": _NAME, "run_id": _NAME, "supersede_key": _NAME, "options": options}
-        envelope |= {"metadata": {"type": "object"}}
-        shape["properties"] = shape.get("properties", {}) | envelope
+        shape["properties"] = shape.get("properties", {}) | around
         shape["title"] = name
     return found
 

@@ -65,6 +65,8 @@ class Front:
     bootstrap: str | None = None
     broker: Part = field(default_factory=lambda: Part(ok=True))
     """Whether anything listens there: an idle relay would not notice that its broker has gone."""
+    nodes: Part = field(default_factory=lambda: Part(ok=True, needed=False))
+    """Whether any is left alone because it failed again and again; others, or later ones, do its work."""
     intake: Part = field(default_factory=lambda: Part(ok=False, why="not begun yet"))
     """As it was looked at last; since when, as far as anybody has looked."""
     started_at: float = field(default_factory=time.time)

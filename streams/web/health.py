@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from store.ledger.throttle import FAILURES, SHUT_S
 from streams.app import Spine
 from streams.web.front import Front, Part
 from streams.web.replies import json
@@ -27,8 +28,12 @@ def parts(front: Front) -> dict[str, Part]:
         found["intake"] = _intake(front, spine)
     if front.bootstrap is not None:
         found["retention"] = front.retention
+    if not _nodes(front, spine).ok:
+        found["nodes"] = front.nodes
     if spine.named.path is not None:
         found["routes"] = Part(spine.named.ok, spine.named.why, spine.named.since, needed=False)
+    if (schedules := spine.schedules.file).path is not None:
+        found["schedules"] = Part(schedules.ok, schedules.why, schedules.since, needed=False)
     if spine.keeper.dead.is_set():
         found["lease"] = Part(ok=False, why="others have declared this process dead; it ends")
     if front.leaving:
@@ -39,6 +44,14 @@ def parts(front: Front) -> dict[str, Part]:
 def _database(spine: Spine) -> Part:
     health = spine.writer.health
     return Part(health.ok, health.why, health.since)
+
+
+def _nodes(front: Front, spine: Spine) -> Part:
+    """No fault of this process: requests wait, or go to other nodes."""
+    shut = [f"{provider} at {node}" for provider, node in spine.engine.gates.shut()]
+    why = f"failed {FAILURES} times in a row or more, and tried with one call every {SHUT_S:g} s: {', '.join(shut)}"
+    front.nodes = front.nodes.changed(not shut, why if shut else "")
+    return front.nodes
 
 
 def _intake(front: Front, spine: Spine) -> Part:

@@ -28,9 +28,14 @@ async def watched(front: Front, request: Request, what: Ask, found: Accepted) ->
         watch.cancel()
 
 
-async def _watch(front: Front, request: Request, pk: int, generation: int) -> None:
+async def gone(request: Request) -> None:
+    """Returns when the caller has left. The body must have been read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+async def _watch(front: Front, request: Request, pk: int, generation: int) -> None:
+    await gone(request)
     await give_up(front, pk, generation)
 
 

@@ -18,12 +18,11 @@ from schemas.errors import ErrorType
 from store.database import Database
 from store.errors import StoreError
 from store.ledger.quotas import MINUTE_S, Lent, Most, lend
+from streams.runs.pacing import pool
 from streams.web.principal import Limits
 from streams.web.problems import Problem, unavailable
 
 HEADERS = tuple(f"x-ratelimit-{what}-{of}" for what in ("limit", "remaining", "reset") for of in ("requests", "tokens"))
-POOL = "key"
-"""In the ledger's quotas a key stands where a provider does, and its id where a model does."""
 _AHEAD = 20
 """A block is so small a part of what is left."""
 _PLENTY = 4
@@ -77,7 +76,7 @@ class Minutes:
 
     async def take(self, database: Database, key_id: str, limits: Limits, tokens: int) -> None:
         """One request of so many tokens. Raises `Problem`: 429 when the minute has no more, 503."""
-        most = Most(limits.rpm, limits.tpm)
+        most = limits.minute()
         need = 0 if most.tokens is None else min(tokens, most.tokens)
         minute = self._of(key_id)
         if any(minute.lacks(most, need)) or minute.ends <= self._clock():
@@ -119,7 +118,7 @@ class Minutes:
             return minute
         try:
             lent: Lent = await database.write(
-                lambda conn: lend(conn, (POOL, key_id), most, lambda left, rest: wish(left, rest, calls, tokens))
+                lambda conn: lend(conn, pool(key_id), most, lambda left, rest: wish(left, rest, calls, tokens))
             )
         except StoreError as error:
             raise unavailable(f"The database is away ({error}); nothing was taken. Ask again.") from error

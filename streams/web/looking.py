@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Row
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -25,6 +26,9 @@ from streams.web.problems import Problem, unavailable
 from streams.web.queries import told
 from streams.web.replies import json, tagged
 
+_ORDERS = ("/cancel", "/retry", "/drop")
+"""What is said about a request stands behind its id, and an id may end so too."""
+
 
 async def read(spine: Spine, work: Work[Any]) -> Any:
     """A look into the ledger. Raises `Problem` 503 while it is away."""
@@ -36,7 +40,12 @@ async def read(spine: Spine, work: Work[Any]) -> Any:
 
 async def one_request(front: Front, request: Request) -> Response:
     """Unfinished: state, lane, attempts, age, progress. Finished: its result, with 200 whatever the result says. Both with the calls."""
-    row, far = await find(front, request)
+    try:
+        row, far = await find(front, request)
+    except Problem as problem:
+        if problem.status in {404, 422} and request.path_params["request_id"].endswith(_ORDERS):
+            raise HTTPException(405) from problem
+        raise
     calls = [showing.call(each) for each in await read(front.parts(), lambda conn: pages.calls_of(conn, row.pk))]
     if row.body is not None:
         return tagged(request, showing.with_calls(row.body, calls))

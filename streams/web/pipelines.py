@@ -10,7 +10,6 @@ from starlette.responses import Response
 from agents.pipelines import drawing
 from schemas.errors import ErrorType
 from schemas.pipelines import Pipeline
-from schemas.runs import NewRun
 from store.runs import steps
 from streams.app import Spine
 from streams.runs import pipelines
@@ -44,10 +43,9 @@ def _told(pipeline: Pipeline) -> dict[str, Any]:
     return pipeline.model_dump(mode="json", by_alias=True, exclude_unset=True) | {"description": pipeline.description}
 
 
-def planned(spine: Spine, new: NewRun, tenant: str, who: Principal) -> pipelines.Plan:
+def check(spine: Spine, plan: pipelines.Plan, who: Principal) -> None:
     """Raises `Problem`: 403, 422. What it will ask is held against the caller's key now, as nobody is asked later."""
     try:
-        plan = pipelines.planned(new, tenant, who.key_id, spine.pipelines)
         for step, what in pipelines.typical(plan, spine.pipelines, spine.decoder):
             who.check(what)
             if step.use == "execute_prompt" and not who.may("models", "*/*") and not _names_a_model(step, plan):
@@ -59,7 +57,6 @@ def planned(spine: Spine, new: NewRun, tenant: str, who: Principal) -> pipelines
                 )
     except BadRun as error:
         raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
-    return plan
 
 
 def _names_a_model(step: Any, plan: pipelines.Plan) -> bool:

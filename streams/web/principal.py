@@ -11,6 +11,7 @@ from starlette.requests import Request
 from agents.engine.engine import LANE_NAMES
 from schemas.errors import ErrorType
 from schemas.routes import Pinned
+from store.ledger.quotas import Most
 from store.ledger.types import Ask
 from streams.web.problems import Problem
 
@@ -35,6 +36,10 @@ class Limits:
     rpm: int | None = None
     tpm: int | None = None
     concurrency: int | None = None
+
+    def minute(self) -> Most:
+        """What one may see."""
+        return Most(self.rpm, self.tpm)
 
 
 NO_LIMITS = Limits()

@@ -3,6 +3,7 @@
 A problem is for what never became a request. A request that ran and failed is answered with its result, and the same table.
 """
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -15,6 +16,7 @@ from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from schemas.errors import ErrorType
+from store.errors import BadData
 from streams.web import shapes
 
 STATUS: Mapping[str, int] = {
@@ -95,8 +97,10 @@ def status_of(result: Mapping[str, Any]) -> int:
 
 
 async def on_problem(_request: Request, error: Exception) -> Response:
-    """The handler of `Problem`."""
+    """The handler of `Problem`. Whatever the database cannot keep is the caller's mistake, wherever that is found out."""
     assert isinstance(error, Problem)
+    if isinstance(error.__cause__, BadData):
+        error = Problem(422, f"There is a value that the database cannot keep: {error.__cause__}.")
     return error.response()
 
 
@@ -112,9 +116,19 @@ async def on_http(request: Request, error: Exception) -> Response:
     return Problem(error.status_code, told, headers=headers).response()
 
 
+_PARAMETER = re.compile(r"{[^}]*}")
+
+
+def _shape(route: Any) -> str:
+    return _PARAMETER.sub("{}", route.path)
+
+
 def _allowed(request: Request) -> str:
-    """The methods of every route of that path; the framework knows those of the first one."""
-    there = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    """The methods of every route of that path; the framework knows those of the first one. A route whose parameter would take in
+    the end of this path too is another one.
+    """
+    matching = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    there = [route for route in matching if _shape(route) == _shape(matching[0])]
     return ", ".join(sorted({method for route in there for method in getattr(route, "methods", None) or ()}))
 
 

@@ -2,10 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from pydantic import ValidationError
@@ -14,27 +13,27 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from schemas.errors import ErrorType
-from schemas.request import Lane
 from schemas.runs import ENDED, NewRun
 from store.database import Work
 from store.database import now as clock
 from store.errors import StoreError
-from store.ledger.types import Arrival, Ask, CancelAsk
-from store.runs import deliveries, read, steps, write
+from store.ledger.types import Arrival, CancelAsk
+from store.runs import deliveries, jobs, money, read, steps, write
 from streams import requested
 from streams.app import Spine
+from streams.budgets import patiently
 from streams.decode import sentence
-from streams.runs import asking, collecting, parts, receivers, telling
+from streams.runs import asking, collecting, kinds, making, parts, receivers, telling
 from streams.runs.kinds import BadRun
-from streams.runs.pipelines import KIND, make
-from streams.web import cursors, orders, pipelines, queries
+from streams.runs.pipelines import KIND
+from streams.web import cursors, orders, pipelines, queries, rerunning, retried
 from streams.web.asking import IDEMPOTENCY_KEY, seconds
 from streams.web.bodies import read_object
 from streams.web.events import HEARTBEAT_S
 from streams.web.front import Front
 from streams.web.looking import read as look_up
 from streams.web.orders import spine_of
-from streams.web.principal import Principal, principal_of
+from streams.web.principal import principal_of
 from streams.web.problems import Problem, unavailable
 from streams.web.replies import json, tagged
 
@@ -52,7 +51,9 @@ _UPLOAD = (
     "provider",
     "wait",
     "webhook",
+    "budget_usd",
 )
+T = TypeVar("T")
 _SIGNED_WITH = "webhook-secret"
 _LOOK_S = 0.1
 
@@ -90,17 +91,20 @@ def _new(body: dict[str, Any], request: Request) -> NewRun:
 async def _asked(front: Front, spine: Spine, request: Request, new: NewRun) -> Row[Any]:
     tenant = _tenant(front, request, new.tenant)
     _may_be_told(spine, new)
-    if new.kind == KIND:
-        made = pipelines.planned(spine, new, tenant, principal_of(request))
-        return (await _made(spine, lambda conn: make(conn, made, spine.worker)))[0]
     try:
-        plan = asking.planned(new, tenant, principal_of(request).key_id)
-        lines = asking.items(plan, new, spine.decoder)
-        principal_of(request).check(asking.ask(plan.new, lines[0], 0, spine.decoder))
+        minute = principal_of(request).limits.minute()
+        make = partial(making.ready, new, tenant, spine.decoder, spine.pipelines, principal_of(request).key_id, minute)
+        ready = await _decoded(spine, make)
     except BadRun as error:
         raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
-    found = list(parts.packed(0, lines))
-    return (await _made(spine, lambda conn: write.make(conn, plan.new, spine.worker, found)))[0]
+    if ready.pipeline is not None:
+        pipelines.check(spine, ready.pipeline, principal_of(request))
+    elif ready.first is not None:
+        principal_of(request).check(ready.first)
+    else:
+        principal_of(request).check_admin()
+    row, _ = await _made(spine, lambda conn: making.make(conn, ready, spine.worker))
+    return row
 
 
 def _may_be_told(spine: Spine, new: NewRun) -> None:
@@ -117,12 +121,12 @@ async def _uploaded(front: Front, spine: Spine, request: Request, told: dict[str
     tenant = _tenant(front, request, new.tenant)
     _may_be_told(spine, new)
     try:
-        plan = asking.planned(new, tenant, principal_of(request).key_id)
+        plan = asking.planned(new, tenant, principal_of(request).key_id, principal_of(request).limits.minute())
     except BadRun as error:
         raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
     if plan.kind.many is None:
         raise Problem(422, f"A {new.kind} {new.name!r} has one item; send its params as JSON.")
-    principal_of(request).check(asking.typical(plan, spine.decoder))
+    principal_of(request).check(await _decoded(spine, partial(asking.typical, plan, spine.decoder)))
     row, is_new = await _made(spine, lambda conn: write.make(conn, plan.new, spine.worker))
     if not is_new:
         return await _same(row, request)
@@ -298,27 +302,32 @@ async def cancel(front: Front, request: Request) -> Response:
 
 
 async def retry(front: Front, request: Request) -> Response:
-    """Run again the items that did not succeed, and only those; of a pipeline, the steps."""
-    spine = spine_of(front, request)
-    row = await _named(front, request, queries.told(request, ("tenant",)))
+    """Run again the items that did not succeed, and only those; of a pipeline, the steps. `?budget_usd=` is what the whole run may
+    cost from now on.
+    """
+    spine, told = spine_of(front, request), queries.told(request, ("tenant", "budget_usd"))
+    row = await _named(front, request, told)
     if row.ended_at is None:
         raise Problem(409, f"The run {row.id!r} has not ended ({row.status}); retry it when it has.")
     if row.broken_off:
         raise Problem(409, f"The upload of the run {row.id!r} broke off, so its last items never came; send it anew.")
     if row.failed + row.stopped == 0:
         raise Problem(409, f"Every item of the run {row.id!r} has succeeded; there is nothing to run again.")
+    if kinds.is_job(row):
+        return await _job_again(front, spine, request, row)
     if row.fed < row.total and await look_up(spine, lambda conn: read.next_part(conn, row.tenant, row.id)) is None:
         raise Problem(409, f"The last items of the run {row.id!r} are no longer kept (GENAI_KEEP_BODIES_DAYS).")
+    limit = retried.limit(row, told.get("budget_usd"))
     names = await pipelines.failed_steps(front, row) if row.kind == KIND else []
-    await _write(spine, lambda conn: write.allow(conn, row.tenant, row.id))
-    count = 0
-    for below in [f"{name}/" for name in names] or [""]:
-        count += await _failed_again(spine, row, below, principal_of(request))
+    below = [f"{name}/" for name in names]
+    count, later_s = await rerunning.failed_items(spine, row, principal_of(request), limit, below)
     # last: whoever counts it must find what runs again
     await _write(spine, lambda conn: _reopen(conn, row, spine.worker))
     spine.runs.look()
-    told = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
-    return json(told | {"retried": count or len(names)}, 202)
+    shown = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
+    made = json(shown | {"retried": count or len(names)}, 202)
+    made.headers.update({} if later_s is None else rerunning.header(later_s))
+    return made
 
 
 def _reopen(conn: Connection, row: Row[Any], owner: str) -> None:
@@ -327,43 +336,32 @@ def _reopen(conn: Connection, row: Row[Any], owner: str) -> None:
         steps.again(conn, row.tenant, row.id)
 
 
-async def _failed_again(spine: Spine, row: Row[Any], below: str, who: Principal) -> int:
-    quiet, after, count = orjson.loads(row.said).get("quiet", False), read.FIRST, 0
-    asked = partial(read.failed_bodies, id_=row.id, tenant=row.tenant, limit=parts.MOST, below=below)
-    while page := await look_up(spine, partial(asked, after=after)):
-        count += await _again(spine, page, who, quiet=quiet)
-        after = page[-1].pk
-    return count
+async def _job_again(front: Front, spine: Spine, request: Request, row: Row[Any]) -> Response:
+    principal_of(request).check_admin()
 
+    def work(conn: Connection) -> None:
+        write.allow(conn, row.tenant, row.id)
+        jobs.again(conn, row.tenant, row.id)
+        write.reopen(conn, row.tenant, row.id, spine.worker)
 
-async def _again(spine: Spine, page: Iterable[Any], who: Principal, *, quiet: bool) -> int:
-    arrivals = []
-    for each in page:
-        value = bytes(each.value)
-        what = spine.decoder.ask(each.operation, Lane(each.lane), value, (), place=each.id, tenant="")
-        if isinstance(what, Ask) and what.failure is None:
-            who.check(what)
-            await spine.engine.ensure_pool((what.provider, what.model))
-            arrivals.append(Arrival(replace(what, key_id=who.key_id, quiet=quiet), None, None, value, b"[]"))
-    try:
-        if arrivals:
-            await spine.writer.accept(arrivals)
-    except StoreError as error:
-        raise unavailable(f"The database is away ({error}); retry again, it does nothing twice.") from error
-    return len(arrivals)
+    await _write(spine, work)
+    spine.runs.look()
+    shown = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
+    return json(shown | {"retried": 1}, 202)
 
 
 async def _told(front: Front, row: Row[Any], status: int = 200) -> Response:
     result = await collecting.result(front.parts().database, row)
-    sent, found, at = await look_up(
+    sent, found, at, state = await look_up(
         front.parts(),
         lambda conn: (
             deliveries.of_run(conn, row.tenant, row.id),
             steps.of_run(conn, row.tenant, row.id) if row.kind == KIND else (),
             clock(conn),
+            money.standing(conn, row.tenant, row.id) if row.budget_nano is not None and row.ended_at is None else None,
         ),
     )
-    told = telling.shown(row, result, sent, found, at).model_dump(mode="json")
+    told = telling.shown(row, result, sent, found, at, state).model_dump(mode="json")
     made = json(told, status)
     made.headers["Location"] = told["items_url"].rpartition("/items?")[0]
     return made
@@ -401,9 +399,16 @@ async def _row(front: Front, tenant: str, id_: str) -> Row[Any]:
     return found
 
 
+async def _decoded(spine: Spine, decode: Callable[[], T]) -> T:
+    try:
+        return await spine.registry.decoded(decode)
+    except StoreError as error:
+        raise unavailable(f"The database is away ({error}); ask again.") from error
+
+
 async def _write(spine: Spine, work: Any) -> Any:
     try:
-        return await spine.database.write(work)
+        return await patiently(spine.database, work)
     except StoreError as error:
         raise unavailable(f"The database is away ({error}); ask again.") from error
 

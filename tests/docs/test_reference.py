@@ -11,10 +11,13 @@ from prometheus_client import CollectorRegistry
 
 from agents import OPERATIONS
 from agents.engine.metrics import Metrics
+from providers import PROVIDERS
 from schemas.errors import ErrorType
 from streams import cli, topics
 from streams.errors import Exit
+from streams.jobs.metering import Meters as JobMeters
 from streams.runs.metering import Meters
+from streams.schedules.metering import Meters as ScheduleMeters
 from streams.settings import Settings
 from streams.web.problems import STATUS
 
@@ -97,10 +100,12 @@ def test_every_command_shows_an_example_of_itself(name: str, command: Any) -> No
 
 
 def metric_names() -> set[str]:
-    """Those that the engine and the runs count, and those that are looked up when they are asked for."""
+    """Those that the engine, runs, schedules and jobs count, and those that are looked up when they are asked for."""
     registry = CollectorRegistry()
     Metrics(registry)
     Meters(registry)
+    ScheduleMeters(registry)
+    JobMeters(registry)
     counted = {f"{found.name}_total" if found.type == "counter" else found.name for found in registry.collect()}
     looked_up = set(re.findall(r'"(genai_[a-z_]+)"', (ROOT / "streams/web/metrics.py").read_text(encoding="utf-8")))
     return counted | looked_up
@@ -188,3 +193,13 @@ def test_the_index_names_every_page() -> None:
     pages = {str(path.relative_to(docs)) for path in docs.rglob("*.md")}
     single = {page for page in pages if not page.startswith("decisions/") or page == "decisions/README.md"}
     assert single - {"README.md"} - named == set(), "add them to docs/README.md, under the kind that they are"
+
+
+def test_every_provider_has_its_column_and_its_section() -> None:
+    text = (REFERENCE / "providers.md").read_text(encoding="utf-8")
+    header, _, *lines = [line for line in text.splitlines() if line.startswith("|")]
+    columns = [cell.strip(" `") for cell in header.split("|")[2:-1]]
+    assert sorted(columns) == sorted([*PROVIDERS, "compatible"])
+    table = [line for line in lines[:20] if line.count("|") == len(columns) + 2]
+    assert len(table) > 5 and all(cell.strip() for line in table for cell in line.split("|")[1:-1])
+    assert set(re.findall(r"^## `(\w+)`$", text, re.MULTILINE)) == set(PROVIDERS)

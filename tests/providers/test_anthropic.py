@@ -7,7 +7,7 @@ import pytest
 
 from providers import fake_server
 from providers.anthropic import ADDRESS, AnthropicProvider
-from providers.base import ChatCall, EmbedCall, Message, Refused, Rejected, ServerError, Shelf, Unsupported
+from providers.base import ChatCall, EmbedCall, Message, Refused, Rejected, ServerError, Shelf, Unreadable, Unsupported
 from providers.double.http1 import Response
 
 pytestmark = pytest.mark.fast
@@ -78,6 +78,23 @@ async def test_the_list_of_models_is_asked_for_once_in_a_while_and_what_it_says_
     await double.aclose()
     assert await provider.models() == names
     assert {model.name for model in (await provider.shelf()).models} == set(names)
+    await provider.aclose()
+
+
+async def test_a_prompt_is_counted_as_its_answer_would_count_it(double: fake_server.FakeServer) -> None:
+    provider = AnthropicProvider("k", double.url)
+    call = ChatCall("fake", (Message("system", "Be brief."), *HELLO), 5.0, max_tokens=9, temperature=0.5, stop=("x",))
+    answer = await provider.chat(call, double.url)
+    assert await provider.count(call, double.url) == answer.spent.input_tokens == 3
+    await provider.aclose()
+
+
+@pytest.mark.parametrize("said", [b'{"input_tokens":"3"}', b"[]", b"<html>"])
+async def test_a_count_that_is_none_is_unreadable(said: bytes, replay: Start) -> None:
+    server = await replay(Response(said))
+    provider = AnthropicProvider("k", server.url)
+    with pytest.raises(Unreadable, match="count of tokens is none"):
+        await provider.count(ChatCall("m", HELLO, 5.0), server.url)
     await provider.aclose()
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from providers.routes import MAX_BYTES, Broken, Model, Route, Table, near, parse, resolve
+from providers.marked import MAX_BYTES, Broken, near
+from providers.routes import Model, Route, Table, parse, resolve
 
 pytestmark = pytest.mark.fast
 

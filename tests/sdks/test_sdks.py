@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import hashlib
-import json
 import os
 import socket
 import sys
@@ -13,9 +12,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.sdks import described
+
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 SUITES = sorted(path.name for path in (HERE / "suite").glob("*.py") if path.name != "conftest.py")
+
+
+PYTHON = ROOT / ".venv/sdks/bin/python"
 
 
 @pytest.fixture
@@ -27,7 +31,7 @@ def python() -> Path:
         pytest.fail(
             "The clients that the OpenAI door is held against are not installed, or others are: run `make setup`."
         )
-    return ROOT / ".venv/sdks/bin/python"
+    return PYTHON
 
 
 @contextlib.asynccontextmanager
@@ -76,7 +80,7 @@ async def _ready(url: str, process: asyncio.subprocess.Process) -> None:
     raise AssertionError("the spine does not get ready")
 
 
-async def _run(command: list[str], folder: Path, **env: str) -> tuple[int | None, str]:
+async def run(command: list[str], folder: Path, limit_s: float = 240, **env: str) -> tuple[int | None, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -89,7 +93,7 @@ async def _run(command: list[str], folder: Path, **env: str) -> tuple[int | None
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    out, _ = await asyncio.wait_for(process.communicate(), 240)
+    out, _ = await asyncio.wait_for(process.communicate(), limit_s)
     return process.returncode, out.decode()
 
 
@@ -100,38 +104,15 @@ async def test_every_client_gets_what_it_expects(python: Path, tmp_path: Path) -
     options += ["-p", "no:cacheprovider", "-o", "python_files=*.py"]
     async with spine(tmp_path, 0.2) as url:  # long enough for a stream
         names = [str(suite / name) for name in SUITES]
-        code, out = await _run([str(python), "-m", "pytest", *options, *names], tmp_path, SPINE_URL=url)
+        code, out = await run([str(python), "-m", "pytest", *options, *names], tmp_path, SPINE_URL=url)
     assert code == 0, out
     assert " passed" in out and "skipped" not in out
 
 
-PATHS = {
-    "/v1/chat/completions": "fake",
-    "/v1/completions": "fake",
-    "/v1/embeddings": "fake-embed",
-    "/v1/messages": "fake",
-    "/v1/messages/count_tokens": "",
-}
-"""And a model for each that calls one: one that nobody has would be all that was ever tried."""
-
-
-async def test_what_the_description_allows_is_answered_and_the_rest_refused_as_it_says(
-    python: Path, tmp_path: Path
-) -> None:
-    """Which fields go together it cannot say, so that what is allowed may still be refused."""
+async def test_every_operation_answers_as_the_description_says(python: Path, tmp_path: Path) -> None:
+    """What is like another one is tried by its examples only; `python -m tests.sdks` tries all of it, and at random."""
     async with spine(tmp_path, 0.0) as url:
-        async with httpx.AsyncClient(base_url=url) as api:
-            document = (await api.get("/openapi.json")).json()
-        for path, model in PATHS.items():
-            content = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
-            if model:
-                content["schema"]["properties"]["model"] = {"const": model}
-                content["example"]["model"] = model
-        (tmp_path / "openapi.json").write_text(json.dumps(document))
-        wanted = "^(" + "|".join(PATHS) + ")$"
-        told = f"run openapi.json --url {url} --include-path-regex {wanted} --exclude-checks positive_data_acceptance"
-        bounds = "--max-examples 10 --generation-deterministic --phases examples,coverage,fuzzing --request-timeout 20"
-        command = [str(python.with_name("schemathesis")), *told.split(), *bounds.split(), "--no-color"]
-        code, out = await _run([*command, "-H", "Authorization: Bearer secret"], tmp_path)
+        command = await described.command(python, url, tmp_path, "secret")
+        code, out = await run(command, tmp_path)
     assert code == 0, out
-    assert f"{len(PATHS)} selected" in out
+    assert described.all_tried(out), out

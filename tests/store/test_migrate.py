@@ -25,6 +25,7 @@ from store.passages import tables as _passages  # noqa: F401
 from store.registry import tables as _registry  # noqa: F401 - its tables are among the metadata
 from store.runs import step_tables as _steps  # noqa: F401
 from store.runs import tables as _runs  # noqa: F401
+from store.schedules import tables as _schedules  # noqa: F401
 from store.schema import head, is_current
 from store.tables import ledgers, metadata, requests
 from tests.store.ground import POOL, ROUTES, answered, call, ending

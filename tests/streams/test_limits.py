@@ -18,6 +18,8 @@ from store.ledger.types import Arrival
 from store.migrate import migrate
 from streams.app import Spine, running
 from streams.settings import Settings
+from streams.web.front import Front
+from streams.web.health import ready
 from streams.where import ledger_url
 
 POOL = ("fake", "fake:latest")
@@ -106,6 +108,30 @@ async def test_a_dead_node_is_left_alone_and_comes_back(spines: Callable[..., ob
         await until(lambda: server.counts.total.finished == 1)
         while (await one.database.read(limits.read)).doors:  # open again with the answer's commit
             await asyncio.sleep(0.01)
+
+
+async def test_a_node_that_only_times_out_is_left_alone_and_ready_tells_it(
+    spines: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In every process; it is no reason to send requests elsewhere, so they stay ready."""
+    monkeypatch.setattr("store.ledger.throttle.SHUT_S", 1.5)
+    monkeypatch.setattr("agents.engine.gates.PATIENT_S", 0.1)
+    async with await fake_server.start(how=Behaviour(latency_s=0.01)) as server:
+        one, two = await spines(  # type: ignore[misc]
+            server, fake_slots=1, fake_paid=False, default_timeout_s=0.2, retry_cap_s=0.1
+        )
+        front, other = (Front(spine.settings, "web", spine=spine) for spine in (one, two))
+        assert ready(front)[1]["parts"].get("nodes") is None
+        await one.writer.accept(arrivals(one, "hangs", 2, "[fake:timed_out]"))  # three tries each
+        await until(lambda: one.engine.gates.shut() != [])
+        told = ready(front)
+        assert (told[0], told[1]["parts"]["nodes"]["needed"]) == (True, False)
+        assert server.url in told[1]["parts"]["nodes"]["why"]
+        assert server.counts.total.started >= 5
+        await two.writer.accept(arrivals(two, "others", 3))
+        await until(lambda: "nodes" in ready(other)[1]["parts"])
+        await until(lambda: server.counts.total.finished == 3)
+        await until(lambda: "nodes" not in ready(front)[1]["parts"])
 
 
 async def test_a_minutes_calls_are_shared_and_whoever_waits_for_the_next_one_leaves_at_once(

@@ -6,10 +6,12 @@ from typing import Any
 import orjson
 import pytest
 
+from providers import fake_server
 from providers.base import Delta, ToolCall
 from streams.web.messages import describing, wire
 from streams.web.problems import Problem
 from tests.streams.talking import Talking, seat
+from tests.streams.test_web_keys import bearing, made
 from tests.streams.webs import client, opened, web_settings
 
 pytestmark = pytest.mark.fast
@@ -221,7 +223,8 @@ async def test_bad_input_is_told_in_anthropics_shape(tmp_path: Path) -> None:
         counted = await api.post(f"{PATH}/count_tokens", json={"model": "fake", "messages": [USER], "tools": [TOOL]})
     assert (stranger.status_code, stranger.json()["error"]["type"]) == (401, "authentication_error")
     assert (method.status_code, method.json()["type"]) == (405, "error")
-    assert counted.json()["input_tokens"] > 10
+    assert (counted.json()["input_tokens"] > 10, counted.json()["estimated"]) == (True, True)
+    assert counted.status_code == 200
 
 
 async def test_what_fails_in_the_middle_ends_with_an_error_event(tmp_path: Path) -> None:
@@ -230,3 +233,35 @@ async def test_what_fails_in_the_middle_ends_with_an_error_event(tmp_path: Path)
         lines = (await api.post(PATH, json=body(stream=True))).text.split("\n")
     assert orjson.loads(lines[-3][6:])["type"] == "error"
     assert not any("message_stop" in line for line in lines)
+
+
+COUNT = f"{PATH}/count_tokens"
+COUNTED = {"model": "anthropic/fake", "messages": [USER], "tools": [TOOL]}
+
+
+async def test_a_provider_that_counts_is_asked_to(tmp_path: Path) -> None:
+    async with await fake_server.start() as double:
+        at = {"anthropic_base_url": double.url, "anthropic_api_key": "sk-ant-123456"}
+        async with opened(web_settings(tmp_path, **at)) as (front, spine), client(front) as api:
+            told = (await api.post(COUNT, json={**COUNTED, "system": "Be brief."})).json()
+            unknown = await api.post(COUNT, json={**COUNTED, "model": "anthropic/claude-nobody"})
+            wrong = await api.post(COUNT, json={**COUNTED, "messages": []})
+            key, _ = await made(spine, tenant="t", models=["fake/*"])
+            await front.keys.look(spine.database)
+            async with bearing(front, key) as other:
+                foreign = await other.post(COUNT, json=COUNTED)
+    assert told == {"input_tokens": 3, "estimated": False}  # the double counts words
+    assert (unknown.status_code, unknown.json()["error"]["type"]) == (404, "not_found_error")
+    assert (wrong.status_code, foreign.status_code) == (400, 403)
+
+
+@pytest.mark.parametrize("guards", [{}, {"*": ["pii:mask"]}, {"complete": ["secrets:refuse"]}])
+async def test_a_provider_that_is_away_or_must_not_see_the_words_is_not_what_counts(
+    tmp_path: Path, guards: dict[str, list[str]]
+) -> None:
+    async with await fake_server.start() as double:
+        url = double.url if guards else "http://127.0.0.1:1"
+        at = {"anthropic_base_url": url, "anthropic_api_key": "sk-ant-123456", "guards": guards}
+        async with opened(web_settings(tmp_path, **at)) as (front, _), client(front) as api:
+            told = (await api.post(COUNT, json=COUNTED)).json()
+    assert (told["estimated"], told["input_tokens"] > 3) == (True, True)

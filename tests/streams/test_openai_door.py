@@ -175,6 +175,8 @@ async def test_embeddings_as_numbers_and_packed(api: httpx.AsyncClient) -> None:
     asked = {"model": "fake-embed", "input": ["a", "b"]}
     plain = (await api.post("/v1/embeddings", json=asked)).json()
     packed = (await api.post("/v1/embeddings", json={**asked, "encoding_format": "base64", "user": "u"})).json()
+    tokens = (await api.post("/v1/embeddings", json={**asked, "input": [[64], [65]]})).json()
+    assert tokens == plain  # as LangChain sends texts
     vector = plain["data"][1]["embedding"]
     raw = base64.b64decode(packed["data"][1]["embedding"])
     assert struct.unpack(f"<{len(vector)}f", raw) == pytest.approx(vector, abs=1e-6)

@@ -215,8 +215,12 @@ def test_several_prompts_are_several_requests() -> None:
 @pytest.mark.parametrize(
     ("body", "param"),
     [
-        ({"input": [1, 2]}, "input"),
-        ({"input": [[1], [2]]}, "input"),
+        ({"input": [1, 99999999]}, "input"),
+        ({"input": [[1], [-2]]}, "input"),
+        ({"input": [[1], []]}, "input"),
+        ({"input": [[1], "x"]}, "input"),
+        ({"input": [1.5]}, "input"),
+        ({"input": [True]}, "input"),
         ({"input": []}, "input"),
         ({"input": None}, "input"),
         ({"encoding_format": "hex"}, "encoding_format"),
@@ -228,6 +232,31 @@ def test_what_embeddings_refuse(body: dict[str, Any], param: str) -> None:
     with pytest.raises(Problem) as caught:
         embeddings.read({"model": "m", "input": "x", **body})
     assert (caught.value.status, caught.value.more["param"]) == (400, param)
+
+
+_FOG = ([37, 540, 304, 80099], [146416, 306, 63780])
+"""`Fog in Bergen` by cl100k_base and by o200k_base."""
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens"),
+    [
+        ("text-embedding-3-small", 0),
+        ("openai/gpt-4o", 1),
+        ("fake-embed", 0),  # what LangChain sends for a name that it does not know
+    ],
+)
+def test_tokens_are_read_back_into_their_text(model: str, tokens: int) -> None:
+    for given, texts in ((_FOG[tokens], ["Fog in Bergen"]), ([_FOG[tokens]] * 2, ["Fog in Bergen"] * 2)):
+        asked, _ = embeddings.read({"model": model, "input": given})
+        assert asked.record["input"]["texts"] == texts
+
+
+def test_a_bare_prompt_is_taken_as_tokens_where_the_name_says_whose_they_are() -> None:
+    found = completions.read({"model": "openai/gpt-3.5-turbo-instruct", "prompt": _FOG[0]})
+    assert [each.record["input"]["prompt"] for each in found] == ["Fog in Bergen"]
+    with pytest.raises(Problem, match=r"the tokenizer of 'llama3\.2' is not known here"):
+        completions.read({"model": "llama3.2", "prompt": _FOG[0]})
 
 
 def test_near_names_are_told() -> None:

@@ -183,6 +183,7 @@ def original(value: Any, **changes: Any) -> Original:
         "quiet": False,
         "error_type": "overloaded",
         "run_id": None,
+        "pinned": None,
         "key": b"k",
         "lane": 1,
         "partition": 1,
@@ -241,6 +242,21 @@ def test_another_prompt_takes_the_variables_of_before() -> None:
         "version": otherwise.version,
         "variables": {"content": "A text."},
     }
+
+
+def test_without_another_prompt_it_is_asked_in_the_very_words_of_before() -> None:
+    """Whatever a label stands for now, and whether operators had words of their own then or not."""
+    headline = DECODER.library.wording("headline")
+    pinned = f"{headline.pin} production"
+    asked = {"input": {"prompt": "headline", "label": "production", "variables": {"content": "A text."}}}
+    named = anew.item(
+        original(asked, operation="execute_prompt", pinned=pinned), "replay:r", Otherwise(), DECODER, PRICES, Recorded()
+    )
+    own = f"{DECODER.library.wording('summarize').pin} production@1/2"
+    found = anew.item(original(ASKED, pinned=own), "replay:r", Otherwise(model="m"), DECODER, PRICES, Recorded())
+    assert named.ask is not None
+    assert found.ask is not None
+    assert (named.ask.failure, named.ask.pinned, found.ask.pinned) == (None, str(headline.pin), own)
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{", b"[1]", {"input": 3}])

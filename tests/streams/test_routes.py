@@ -273,7 +273,7 @@ async def test_what_was_saved_by_waiting_is_on_the_result(tmp_path: Path) -> Non
     assert (found["provider"], used["cost_usd"]) == ("ollama", "0.000000")
     assert round(float(found["route"]["saved_usd"]) * 1e9) == expected > 0
     saved = found["route"]["saved_usd"]
-    assert books == {"routes": [{"route": "cheap", "requests": 1, "saved_usd": saved}], "saved_usd": saved}
+    assert books == {"routes": [{"route": "cheap", "requests": 1, "saved_usd": saved}], "tiers": [], "saved_usd": saved}
     (line,) = [line for line in told.splitlines() if line.startswith("genai_route_saved_usd_total{")]
     assert float(line.split()[1]) == pytest.approx(expected / 1e9)
 

@@ -1,7 +1,9 @@
 """`/v1/budgets`, and what a budget does to whoever asks: through the whole door and the engine behind it."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import httpx
 import pytest
 
 from streams.app import Spine
+from streams.web import again
 from tests.streams.webs import client, opened, web_settings
 
 pytestmark = pytest.mark.fast
@@ -100,7 +103,40 @@ async def test_over_its_budget_a_request_is_402_with_what_is_left(api: Api) -> N
     assert (reply.status_code, told["status"], told["error"]["type"]) == (402, "failed", "budget_exceeded")
     assert told["error"]["details"]["left_usd"] == "0.000001"
     assert told["error"]["details"]["resets_at"].endswith("T00:00:00Z")
+    assert abs(int(reply.headers["retry-after"]) - (86_400 - time.time() % 86_400)) < 60
     assert (await http.post("/v1/summarize", json={"content": "One.", "tenant": "other"})).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+@pytest.mark.parametrize("per", ["month", "total"])
+async def test_every_door_says_when_a_budget_begins_anew_if_it_does(api: Api, path: str, per: str) -> None:
+    http, _ = api
+    await _put(http, limit_usd="0", per=per)
+    body = {"model": "fake", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi."}]}
+    reply = await http.post(path, json=body, headers={"x-genai-tenant": "t"})
+    assert reply.status_code in {402, 429} and reply.headers["x-should-retry"] == "false"
+    assert (0 < int(reply.headers.get("retry-after", 0)) <= 31 * 86_400) == (per == "month")
+
+
+_SPENT = "2026-11-22T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [  # it is 23:59:00, sixty seconds before
+        (("budget_exceeded", _SPENT), {"Retry-After": "60"}),
+        (("budget_exceeded", "2026-11-21T23:59:00Z"), {}),  # it has begun anew
+        (("budget_exceeded", None), {}),
+        (("rate_limited", _SPENT), {}),
+    ],
+)
+def test_when_to_come_again(failure: tuple[str, str | None], told: dict[str, str]) -> None:
+    now = datetime(2026, 11, 21, 23, 59, tzinfo=UTC).timestamp()
+    assert again.header({"type": failure[0], "details": {"resets_at": failure[1]}}, now) == told
+
+
+def test_who_did_not_fail_is_not_told_to_come_again() -> None:
+    assert again.header(None, 0.0) == {}
 
 
 async def test_what_is_feared_at_the_door_is_never_less_than_what_its_first_call_fears(api: Api) -> None:

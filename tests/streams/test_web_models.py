@@ -9,6 +9,7 @@ from providers import routes
 from providers.double.faults import Behaviour
 from providers.fake_server import FakeServer
 from streams import catalogue
+from tests.streams.test_web_keys import bearing, made
 from tests.streams.webs import client, opened, web_settings
 
 pytestmark = pytest.mark.fast
@@ -84,6 +85,34 @@ async def test_every_id_can_be_named_as_a_model_and_a_route_is_one(tmp_path: Pat
     assert (route["id"], route["targets"]) == ("fake", ["local/smollm2-135m"])
     can = next(each["can"] for each in data if each["id"] == "fake/fake")
     assert (can["response_format"], can["tools"]) == (True, True)
+
+
+_KEYS = [  # the models of a key, what of /v1/models it is shown, and whether two models are there for it
+    (["fake/fake"], {"fake/fake"}, {"fake/fake": 200, "fake/fake-embed": 404, "both": 404}),
+    (["fake/*"], {"fake/fake", "fake-embed", "fake"}, {"fake/fake": 200, "fake-embed": 200, "both": 404}),
+    (["both"], {"both"}, {"both": 200, "local/smollm2-135m": 404}),
+    (["nothing/*"], set(), {"fake-embed": 404}),
+]
+
+
+@pytest.mark.parametrize(("models", "shown", "there"), _KEYS)
+async def test_a_key_is_shown_what_it_may_call(
+    tmp_path: Path, models: list[str], shown: set[str], there: dict[str, int]
+) -> None:
+    """`fake` is a route here, so that its model goes by its whole name."""
+    file = tmp_path / "routes.yaml"
+    file.write_text(
+        "routes:\n  fake: fake/fake-embed\n  both: {targets: [local/smollm2-135m], fallbacks: [fake/fake]}\n"
+    )
+    async with opened(web_settings(tmp_path, routes=str(file), ollama_url=NOBODY)) as (front, spine):
+        key, _ = await made(spine, tenant="t", models=models)
+        await front.keys.look(spine.database)
+        async with bearing(front, key) as api:
+            data = (await api.get("/v1/models")).json()["data"]
+            found = {name: (await api.get(f"/v1/models/{name}")).status_code for name in there}
+            unknown = (await api.get("/v1/models/smollm2")).json()
+    assert ({each["id"] for each in data}, found) == (shown, there)
+    assert "local/smollm2" not in unknown["detail"]
 
 
 class Broken:

@@ -142,6 +142,13 @@ async def test_a_held_request_is_cancelled_like_one_that_waits(api: httpx.AsyncC
     assert (await api.post("/v1/requests/h/cancel")).json()["cancel"] == "cancelled"
 
 
+async def test_what_is_said_about_a_request_is_no_look_at_it(api: httpx.AsyncClient) -> None:
+    """An id may end in such a word too."""
+    await api.post("/v1/summarize", json={"content": "One.", "id": "a/cancel"})
+    there, not_there = await api.get("/v1/requests/a/cancel"), await api.get("/v1/requests/b/cancel?wait=0")
+    assert (there.status_code, not_there.status_code, not_there.headers["allow"]) == (200, 405, "POST")
+
+
 @pytest.mark.parametrize("word", ["retry", "drop"])
 async def test_what_is_not_held_is_not_decided_about(api: httpx.AsyncClient, word: str) -> None:
     await api.post("/v1/summarize", json={"content": "One.", "id": "done"})

@@ -77,3 +77,37 @@ async def test_a_key_of_one_process_works_and_ends_on_another(tmp_path: Path, po
     assert (asked.status_code, asked.headers["x-ratelimit-remaining-requests"]) == (200, "59")
     assert [reply.json()["totals"]["calls"] for reply in books] == [1, 1, 1]
     assert [item["tenant"] for item in listed.json()["items"]] == ["b"]
+
+
+NEW = {"slug": "port-news", "template": "{{ content }}", "variables": [{"name": "content", "type": "content"}]}
+WITH_NUL = [
+    ("POST", "/v1/prompts", {**NEW, "notes": "a\0b"}),
+    ("POST", "/v1/prompts", {**NEW, "description": "a\0b"}),
+    ("POST", "/v1/runs", {"kind": "task", "operation": "summarize", "input": {"content": "a\0b"}, "name": "a\0b"}),
+    (
+        "POST",
+        "/v1/runs",
+        {"kind": "task", "operation": "summarize", "input": {"content": "x"}, "metadata": {"a": "\0"}},
+    ),
+    ("PUT", "/v1/budgets", {"tenant": "a\0b", "limit_usd": "1", "per": "day"}),
+    ("POST", "/v1/keys", {"name": "a\0b"}),
+    ("GET", "/v1/requests?tenant=a%00b", None),
+    ("GET", "/v1/requests/a%00b", None),
+    ("GET", "/v1/runs/a%00b", None),
+    ("GET", "/v1/prompts/a%00b", None),
+    ("GET", "/v1/prompts?q=a%00b", None),
+    ("GET", "/v1/costs?tenant=a%00b", None),
+    ("GET", "/v1/keys/a%00b", None),
+    ("GET", "/v1/files/a%00b", None),
+    ("GET", "/v1/batches?after=a%00b", None),
+    ("POST", "/v1/requests/a%00b/cancel?operation=summarize", None),
+]
+
+
+async def test_a_character_that_postgres_cannot_keep_is_the_callers_mistake(
+    tmp_path: Path, postgres_database: str
+) -> None:
+    async with opened(web_settings(tmp_path, database_url=postgres_database)) as (front, _), client(front) as api:
+        told = [(path, (await api.request(method, path, json=body))) for method, path, body in WITH_NUL]
+        wrong = [(path, reply.status_code, reply.text[:200]) for path, reply in told if reply.status_code >= 500]
+        assert (wrong, (await api.get("/v1/prompts")).status_code) == ([], 200)

@@ -162,6 +162,12 @@ async def test_an_archived_prompt_is_not_run_until_it_is_restored(api: httpx.Asy
     assert (hidden, [item["slug"] for item in archived]) == ([], ["port-news"])
 
 
+async def test_an_edit_to_nothing_leaves_the_template(api: httpx.AsyncClient) -> None:
+    await created(api)
+    edited = (await api.put("/v1/prompts/port-news", json={"template": None, "system": None})).json()
+    assert (edited["version"], edited["current"]["template"]) == (2, NEW["template"])
+
+
 async def test_an_edit_of_a_shipped_prompt_is_a_version_that_a_label_brings_into_use(api: httpx.AsyncClient) -> None:
     body = {
         "template": "{{ content }}\nIn five words.",

@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.exc import DBAPIError
 
 revision = "0023"
-down_revision = "0019"
+down_revision = "0022"
 
 _OFFERED = "SELECT 1 FROM pg_available_extensions WHERE name = 'vector'"
 _VECTORS = (

@@ -75,7 +75,7 @@ COUNT = _described(
     COUNTED,
     ["model", "messages"],
     {name: _ASKS[name] for name in ("model", "messages")},
-    {"input_tokens": 12},
+    {"input_tokens": 12, "estimated": False},
 )
 REFUSAL: dict[str, Any] = {
     "description": "A refusal, as Anthropic's clients read it.",

@@ -1,14 +1,10 @@
 """`/v1/messages` and `/v1/messages/count_tokens`: Anthropic's clients, whoever answers."""
 
-from typing import Any
-
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from providers import tokens
 from streams.web.front import Front
-from streams.web.messages import answers, wire
+from streams.web.messages import answers, counting, wire
 from streams.web.openai import door, sse
 from streams.web.replies import json
 
@@ -16,9 +12,9 @@ from streams.web.replies import json
 async def messages(front: Front, request: Request) -> Response:
     """A chat, as Anthropic's clients ask for it."""
     body = await door.body_of(front, request)
-    taking = door.taking_of(front, request, body, wire.read(body), "complete", "msg")
+    taking = door.taking_of(front, request, body, wire.read(body), "complete", "msg-")
     if taking.asked.stream:
-        guess = _guess(taking.asked.record["input"])
+        guess = counting.guess(taking.asked.record["input"])
 
         def words(id_: str, model: str, _created: int, _usage: bool) -> answers.Chunks:
             return answers.Chunks(id_, model, guess)
@@ -31,23 +27,7 @@ async def messages(front: Front, request: Request) -> Response:
 
 
 async def count_tokens(front: Front, request: Request) -> Response:
-    """About how many tokens a message's prompt has: a guess, as each model has a tokenizer of its own."""
+    """How many tokens a message's prompt has: as its provider counts them, else a guess, which `estimated` says."""
     body = await door.body_of(front, request)
-    return json({"input_tokens": _guess(wire.read(body, wire.COUNTED).record["input"])})
-
-
-_AROUND = 4
-"""Tokens of a chat template around a turn, about."""
-
-
-def _guess(input_: dict[str, Any]) -> int:
-    """Of texts, of tools as they are written, and of what stands around each turn."""
-    turns = input_["messages"]
-    told = [
-        orjson.dumps(turn["content"]).decode() if isinstance(turn["content"], list) else turn["content"] or ""
-        for turn in turns
-    ]
-    told += [call["function"]["arguments"] for turn in turns for call in turn.get("tool_calls", ())]
-    if "tools" in input_:
-        told.append(orjson.dumps(input_["tools"]).decode())
-    return round(sum(map(tokens.weigh, told))) + _AROUND * len(turns)
+    taking = door.taking_of(front, request, body, wire.read(body, wire.COUNTED), "complete", "msg")
+    return json(await counting.counted(taking))

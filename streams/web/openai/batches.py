@@ -18,7 +18,7 @@ from store.errors import StoreError
 from store.ledger.types import Arrival, CancelAsk
 from store.runs import read, write
 from streams.app import Spine
-from streams.runs import asking, parts
+from streams.runs import asking, pacing, parts
 from streams.web import queries
 from streams.web.bodies import read_object
 from streams.web.front import Front
@@ -27,7 +27,7 @@ from streams.web.openai import batched, files
 from streams.web.openai.door import tenant_of
 from streams.web.openai.fields import only, text, wrong
 from streams.web.openai.lines import ENDPOINTS, Checks, item
-from streams.web.principal import principal_of
+from streams.web.principal import Principal, principal_of
 from streams.web.problems import Problem, unavailable
 
 KIND = "batch"
@@ -53,7 +53,7 @@ async def create(front: Front, request: Request) -> Response:
             f"The file {file_id!r} was uploaded with purpose={file.purpose}; a batch is made of one with purpose=batch."
         )
         raise wrong("input_file_id", words)
-    new = _new(asked, tenant, principal_of(request).key_id, quiet=not spine.settings.chat_results)
+    new = _new(asked, tenant, principal_of(request), quiet=not spine.settings.chat_results)
     checks = Checks(endpoint)
     async for number, line in _lines(front, tenant, file_id):
         checks.see(number, line)
@@ -87,14 +87,15 @@ def _asked(body: Mapping[str, Any]) -> dict[str, Any]:
     return told
 
 
-def _new(asked: Mapping[str, Any], tenant: str, key_id: str | None, *, quiet: bool) -> write.New:
+def _new(asked: Mapping[str, Any], tenant: str, who: Principal, *, quiet: bool) -> write.New:
     id_ = f"batch_{uuid_utils.uuid7().hex}"
     said = {
         "metadata": asked.get("metadata", {}),
         "input_file_id": asked["input_file_id"],
         "completion_window": asked["completion_window"],
-        "key_id": key_id,
+        "key_id": who.key_id,
         "quiet": quiet,
+        **pacing.said(who.limits.minute()),
     }
     until = (datetime.now(UTC) + _WINDOW).timestamp()
     operation = ENDPOINTS[asked["endpoint"]]

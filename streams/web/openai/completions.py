@@ -6,7 +6,8 @@ Without `max_tokens` the answer ends where the model ends it; OpenAI's own 16 to
 from collections.abc import Mapping
 from typing import Any
 
-from streams.web.openai import chat
+from providers.vocabulary import encoding_of
+from streams.web.openai import chat, token_ids
 from streams.web.openai.fields import Asked, only, text, wrong
 
 _WISHES = frozenset({"top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "logit_bias", "user"})
@@ -35,7 +36,7 @@ def read(body: Mapping[str, Any]) -> list[Asked]:
     told = only(body, FIELDS, "")
     model = text(told, "model")
     _refuse(told)
-    prompts = _prompts(told.get("prompt"))
+    prompts = _prompts(told.get("prompt"), model)
     stream, usage = chat.streaming(told)
     if stream and (len(prompts) > 1 or told.get("n") not in (None, 1)):
         raise wrong("stream", "`stream` goes with one prompt and one answer; ask without it, or several times.")
@@ -56,11 +57,17 @@ def _refuse(told: Mapping[str, Any]) -> None:
         raise wrong("best_of", "`best_of` is not done; ask for `n` and choose.", "unsupported_parameter")
 
 
-def _prompts(given: Any) -> list[str]:
-    """A text or several; token ids mean something only to one model's tokenizer."""
+def _prompts(given: Any, model: str) -> list[str]:
+    """A text or several, or their tokens where the model's name says which tokenizer made them."""
     prompts = [given] if isinstance(given, str) else given
+    if token_ids.are(given):
+        encoding = encoding_of(model)
+        if encoding is None:
+            words = f"`prompt` holds tokens, and the tokenizer of {model[:200]!r} is not known here; send texts."
+            raise wrong("prompt", words)
+        prompts = token_ids.read(given, encoding, "prompt")
     if not isinstance(prompts, list) or not prompts or not all(isinstance(prompt, str) for prompt in prompts):
-        raise wrong("prompt", "`prompt` must be a text or a list of texts; tokens are not taken.")
+        raise wrong("prompt", "`prompt` must be a text, a list of texts, or the tokens of such.")
     if len(prompts) > MOST_PROMPTS:
         raise wrong("prompt", f"`prompt` has {len(prompts)} texts; at most {MOST_PROMPTS} are taken.")
     return prompts

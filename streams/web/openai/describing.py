@@ -5,6 +5,7 @@ from typing import Any
 
 from schemas.chat import Params
 from schemas.embed import MAX_TEXTS
+from schemas.moderate import MAX_TEXTS as MOST_MODERATED
 from streams.web.openai import completions
 from streams.web.openai.door import LANE, TENANT
 
@@ -63,6 +64,8 @@ REFUSAL: dict[str, Any] = {
 }
 
 _TEXT = {"type": "string", "minLength": 1}
+_TOKENS = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
+_OF_TOKENS = {"type": "array", "items": _TOKENS, "minItems": 1}
 MODEL = {**_TEXT, "description": "`provider/model`, or a model of the default provider."}
 _USAGE = {"prompt_tokens": 12, "completion_tokens": 9, "total_tokens": 21}
 _WISHES = Params.model_json_schema()["properties"]
@@ -99,7 +102,7 @@ _CHAT: dict[str, Any] = {
 }
 _OLD: dict[str, Any] = {
     **{name: schema for name, schema in _COMMON.items() if name in completions.FIELDS},
-    "prompt": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]},
+    "prompt": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}, _TOKENS, _OF_TOKENS]},
     "logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": 20},
     "best_of": {"type": ["integer", "null"]},
     "echo": {"type": ["boolean", "null"]},
@@ -107,10 +110,31 @@ _OLD: dict[str, Any] = {
 }
 _EMBEDDINGS: dict[str, Any] = {
     "model": _COMMON["model"],
-    "input": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": MAX_TEXTS}]},
+    "input": {
+        "anyOf": [
+            _TEXT,
+            {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": MAX_TEXTS},
+            _TOKENS,
+            {**_OF_TOKENS, "maxItems": MAX_TEXTS},
+        ]
+    },
     "encoding_format": {"enum": ["float", "base64", None]},
     "dimensions": {"type": ["integer", "null"], "minimum": 1, "maximum": 65_536},
     "user": {"type": ["string", "null"]},
+}
+
+_MODERATIONS: dict[str, Any] = {
+    "model": {
+        "type": ["string", "null"],
+        "description": "A route, `provider/model`, or a model of the default provider; else the one of GENAI_MODERATION_MODEL.",
+    },
+    "input": {
+        "anyOf": [
+            _TEXT,
+            {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": MOST_MODERATED},
+            {"type": "array", "minItems": 1, "items": {"type": "object", "required": ["type", "text"]}},
+        ]
+    },
 }
 
 _SAID = {"role": "assistant", "content": "Bergen, Stavanger and Tromsø.", "refusal": None}
@@ -159,6 +183,24 @@ OLD = _described(
         "system_fingerprint": None,
     },
     streams=True,
+)
+MODERATIONS = _described(
+    _MODERATIONS,
+    ["input"],
+    {"input": "The ferry was late."},
+    {
+        "id": "modr-0199aa",
+        "model": "openai/omni-moderation-latest",
+        "results": [
+            {
+                "flagged": False,
+                "categories": {"violence": False},
+                "category_scores": {"violence": 0.0004},
+                "category_applied_input_types": {"violence": ["text"]},
+            }
+        ],
+    },
+    streams=False,
 )
 EMBEDDINGS = _described(
     _EMBEDDINGS,

@@ -1,4 +1,8 @@
-"""`/v1/embeddings`: the body as a request of the operation `embed`, and its vectors as numbers or base64."""
+"""`/v1/embeddings`: the body as a request of the operation `embed`, and its vectors as numbers or base64.
+
+Tokens are taken whatever the model: OpenAI's own embedding models and the clients that send tokens by default (LangChain) have
+one vocabulary for all names that they do not know.
+"""
 
 import base64
 from collections.abc import Mapping
@@ -6,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from providers.vocabulary import Encoding, encoding_of
+from streams.web.openai import token_ids
 from streams.web.openai.fields import Asked, only, text, wrong
 
 FIELDS = frozenset({"model", "input", "encoding_format", "dimensions", "user"})
@@ -20,7 +26,7 @@ def read(body: Mapping[str, Any]) -> tuple[Asked, bool]:
     form = told.get("encoding_format", "float")
     if form not in ("float", "base64"):
         raise wrong("encoding_format", "`encoding_format` is float or base64.")
-    input_: dict[str, Any] = {"texts": _texts(told.get("input"))}
+    input_: dict[str, Any] = {"texts": _texts(told.get("input"), model)}
     if "dimensions" in told:
         input_["dimensions"] = told["dimensions"]
     record: dict[str, Any] = {"input": input_, "options": {}}
@@ -31,12 +37,17 @@ def read(body: Mapping[str, Any]) -> tuple[Asked, bool]:
     return Asked(model, record), form == "base64"
 
 
-def _texts(given: Any) -> list[str]:
+def vocabulary_of(model: str) -> Encoding:
+    """What tokens are read by."""
+    return encoding_of(model) or "cl100k_base"
+
+
+def _texts(given: Any, model: str) -> list[str]:
+    if token_ids.are(given):
+        return token_ids.read(given, vocabulary_of(model), "input")
     texts = [given] if isinstance(given, str) else given
-    if isinstance(texts, list) and texts and all(isinstance(each, int | list) for each in texts):
-        raise wrong("input", "`input` holds tokens; send texts, as each model has a tokenizer of its own.")
     if not isinstance(texts, list) or not texts or not all(isinstance(each, str) for each in texts):
-        raise wrong("input", "`input` must be a text or a list of at least one text.")
+        raise wrong("input", "`input` must be a text, a list of at least one text, or the tokens of such.")
     return texts
 
 

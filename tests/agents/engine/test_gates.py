@@ -21,7 +21,7 @@ JUDGED: list[tuple[ProviderError | None, bool, Heard | None]] = [
     (Overloaded("x", retry_after_s=4.0), False, Heard(*POOL, "a", fails=True, cuts=True, pause_s=4.0)),
     (Overloaded("x"), False, Heard(*POOL, "a", fails=True, cuts=True)),
     (Unreachable("x"), False, Heard(*POOL, "a", fails=True)),
-    (TimedOut("x"), False, None),  # it was taken in: slow is not too much
+    (TimedOut("x"), False, None),  # a caller that had no patience
     (Rejected("x"), False, None),
 ]
 
@@ -29,6 +29,21 @@ JUDGED: list[tuple[ProviderError | None, bool, Heard | None]] = [
 @pytest.mark.parametrize(("error", "elsewhere", "heard"), JUDGED)
 def test_what_a_call_says(error: ProviderError | None, elsewhere: bool, heard: Heard | None) -> None:
     assert judged(error, POOL, "a", elsewhere=elsewhere) == heard
+
+
+@pytest.mark.parametrize(("took_s", "heard"), [(4.9, None), (5.0, Heard(*POOL, "a", fails=True, took_s=5.0))])
+def test_a_node_that_said_nothing_for_long_has_failed(took_s: float, heard: Heard | None) -> None:
+    """Slow is not too much, so the pool's ceiling stays."""
+    assert judged(TimedOut("x"), POOL, "a", took_s, elsewhere=False) == heard
+
+
+def test_a_node_that_only_times_out_is_left_alone_and_an_answer_between_them_keeps_it() -> None:
+    gates = Gates(Clock())
+    for error in [TimedOut("x")] * 4 + [None] + [TimedOut("x")] * 4:
+        gates.hear(error, POOL, "a", NODES, took_s=60.0)
+    assert (gates.closed(POOL, NODES), gates.shut()) == (set(), [])
+    gates.hear(TimedOut("x"), POOL, "a", NODES, took_s=60.0)
+    assert (gates.closed(POOL, NODES), gates.shut()) == ({"a"}, [("p", "a")])
 
 
 class Clock:

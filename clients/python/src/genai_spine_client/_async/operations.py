@@ -11,7 +11,17 @@ from genai_spine_client import answers, calls, errors
 from genai_spine_client._async.transport import AsyncTransport
 from genai_spine_client.answers import Answer
 from genai_spine_client.calls import Asking
-from genai_spine_client.schemas import classify, compare, complete, embed, execute_prompt, extract, rewrite, summarize
+from genai_spine_client.schemas import (
+    classify,
+    compare,
+    complete,
+    embed,
+    execute_prompt,
+    extract,
+    moderate,
+    rewrite,
+    summarize,
+)
 from genai_spine_client.schemas.answers import Standing
 from genai_spine_client.schemas.result import Result
 
@@ -144,6 +154,17 @@ class AsyncOperations:
         """A prompt of the registry or the library, with your variables."""
         fields = {"prompt": prompt, "variables": variables, "version": version, "label": label}
         return await self._typed("execute_prompt", fields, asking, execute_prompt.Output)
+
+    async def moderate(
+        self,
+        content: str | None = None,
+        *,
+        texts: Sequence[str] | None = None,
+        **asking: Unpack[Asking],
+    ) -> Answer[moderate.Output]:
+        """Whether texts hold what should not be said, by category; or one text."""
+        fields = {"content": content, "texts": texts}
+        return await self._typed("moderate", fields, asking, moderate.Output)
 
     async def ask(self, operation: str, input: Mapping[str, Any], **asking: Unpack[Asking]) -> Result:  # noqa: A002
         """Any operation by its name; the result as it came, whatever it says. Raises only where there is none."""

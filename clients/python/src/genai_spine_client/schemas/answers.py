@@ -316,6 +316,32 @@ class CostDay(Sums):
     tenant: str
 
 
+class RouteSaved(_Told):
+    """By waiting for a model that costs less than the route's next one."""
+
+    route: str
+    requests: int
+    saved_usd: str | None
+
+
+class TierSaved(_Told):
+    """By a cheaper tier of a provider."""
+
+    tier: str
+    provider: str
+    model: str
+    requests: int
+    saved_usd: str | None
+
+
+class Savings(_Told):
+    """What requests cost less since they had time; nothing is counted twice."""
+
+    routes: list[RouteSaved] = []
+    tiers: list[TierSaved] = []
+    saved_usd: str | None
+
+
 class Costs(_Told):
     """`days`, or `items` where it was asked for by groups."""
 
@@ -326,6 +352,7 @@ class Costs(_Told):
     days: list[CostDay] = []
     items: list[UsageRow] = []
     totals: Sums
+    savings: Savings | None = None
 
 
 class ModelItem(_Told):

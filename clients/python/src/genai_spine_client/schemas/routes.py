@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from genai_spine_client.schemas.errors import ErrorType
 from genai_spine_client.schemas.request import Name
+from genai_spine_client.schemas.tiers import Tier
 
 _Strict = ConfigDict(extra="forbid", strict=True)
 
@@ -83,7 +84,8 @@ class Route(BaseModel):
     `sticky`: requests that share it go to the same target: `key` (the record's key, else its id), `id`, `tenant`,
     `metadata.<name>` or `input.<name>`. Without it the other targets stand in before the fallbacks; with it they never do.
     `fall_back_on`: the errors after which the next one is asked. `rate_limited_after_s`: a pause that the provider asks for
-    and that is no longer is waited for. `max_waiting`: a target that so many requests wait for is passed over.
+    and that is no longer is waited for. `max_waiting`: a target that so many requests wait for is passed over. `tier`: how its
+    requests are asked that do not say it themselves.
     """
 
     model_config = _Strict
@@ -94,6 +96,7 @@ class Route(BaseModel):
     fall_back_on: list[Cause] = list(USUAL_CAUSES)
     rate_limited_after_s: Annotated[float, Field(ge=0, allow_inf_nan=False, strict=False)] = 5.0
     max_waiting: Annotated[int, Field(ge=1)] | None = None
+    tier: Tier | None = None
 
 
 class File(BaseModel):
@@ -138,6 +141,7 @@ class Pinned(BaseModel):
     """The attempts that were made before its present target."""
     patient: bool = False
     """Its present target is waited for so long only since what comes next is dearer."""
+    tier: Tier | None = None
 
 
 class Fell(BaseModel):
