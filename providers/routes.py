@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from schemas.routes import USUAL_CAUSES, Cause, Fallback, File, When
+from schemas.routes import USUAL_CAUSES, Cause, Fallback, File, Hedge, When
 from schemas.routes import Route as Written
 from schemas.routes import Target as WrittenTarget
 from schemas.tiers import Tier
@@ -76,6 +76,7 @@ class Route:
     rate_limited_after_s: float = 5.0
     max_waiting: int | None = None
     tier: Tier | None = None
+    hedge: Hedge | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +262,7 @@ def _route(name: str, told: str | Written, file: File, providers: Collection[str
         written.rate_limited_after_s,
         written.max_waiting,
         written.tier,
+        written.hedge,
     )
 
 
