@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from providers import marked
 from providers.marked import Broken, Fault, Marks, near
-from schemas.routes import USUAL_CAUSES, Cause, Fallback, File, When
+from schemas.routes import USUAL_CAUSES, Cause, Fallback, File, Hedge, When
 from schemas.routes import Route as Written
 from schemas.routes import Target as WrittenTarget
 from schemas.tiers import Tier
@@ -53,6 +53,7 @@ class Route:
     rate_limited_after_s: float = 5.0
     max_waiting: int | None = None
     tier: Tier | None = None
+    hedge: Hedge | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,7 @@ def _route(name: str, told: str | Written, file: File, providers: Collection[str
         written.rate_limited_after_s,
         written.max_waiting,
         written.tier,
+        written.hedge,
     )
 
 

@@ -194,6 +194,7 @@ class Router:
             rate_limited_after_s=route.rate_limited_after_s,
             patient=patient,
             tier=route.tier,
+            hedge=route.hedge,
         )
         return pinned.model_dump_json(exclude_defaults=True)
 

@@ -47,6 +47,7 @@ class Asking(TypedDict, total=False):
     resource: Literal["any", "gpu"]
     ordered: bool
     on_ambiguous: Literal["retry", "fail", "hold"]
+    tier: Literal["auto", "standard", "flex", "batch"]
     lane: Lane
     timeout: float | None
     more: Mapping[str, Any]
