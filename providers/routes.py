@@ -6,7 +6,7 @@ A request that names its provider means that provider's model, whatever routes t
 """
 
 import difflib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -74,6 +74,7 @@ class Route:
     causes: tuple[Cause, ...] = USUAL_CAUSES
     rate_limited_after_s: float = 5.0
     max_waiting: int | None = None
+    guards: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,20 @@ def models(table: Table, route: Route) -> list[Model]:
     return list(found)
 
 
+def guards(table: Table, route: Route) -> tuple[str, ...]:
+    """Its rules and those of every route that it may lead through, each once."""
+    found: dict[str, None] = {}
+    seen, waiting = {route.name}, [route]
+    while waiting:
+        each = waiting.pop(0)
+        found |= dict.fromkeys(each.guards)
+        for leg in (*each.targets, *each.fallbacks):
+            if isinstance(leg.to, str) and leg.to not in seen:
+                seen.add(leg.to)
+                waiting.append(table.routes[leg.to])
+    return tuple(found)
+
+
 def near(named: str, known: Iterable[str], most: int = 3) -> list[str]:
     """Names that somebody may have meant, in any case."""
     by_lower = {name.lower(): name for name in known}
@@ -117,8 +132,10 @@ def near(named: str, known: Iterable[str], most: int = 3) -> list[str]:
     return [by_lower[name] for name in found if by_lower[name] != named]
 
 
-def parse(raw: bytes, name: str, providers: Collection[str]) -> Table:
-    """The file's routes. Raises `Broken`, which names every place that is wrong."""
+def parse(
+    raw: bytes, name: str, providers: Collection[str], rule: Callable[[str], object] = lambda words: words
+) -> Table:
+    """The file's routes. `rule` raises ValueError for a guard that is none. Raises `Broken`, which names every place that is wrong."""
     written, marks = _read(raw, name)
     try:
         file = File.model_validate(written)
@@ -126,7 +143,12 @@ def parse(raw: bytes, name: str, providers: Collection[str]) -> Table:
         raise Broken(name, _faults(error, marks)) from None
     routes = {named: _route(named, told, file, providers) for named, told in file.routes.items()}
     table = Table(MappingProxyType(routes))
-    if faults := [*_unknown(table, marks, providers), *_weightless(table, marks), *_loops(table, marks)]:
+    if faults := [
+        *_unknown(table, marks, providers),
+        *_weightless(table, marks),
+        *_loops(table, marks),
+        *_misruled(table, marks, rule),
+    ]:
         raise Broken(name, faults)
     return table
 
@@ -258,6 +280,7 @@ def _route(name: str, told: str | Written, file: File, providers: Collection[str
         tuple(written.fall_back_on),
         written.rate_limited_after_s,
         written.max_waiting,
+        tuple(written.guards),
     )
 
 
@@ -298,6 +321,15 @@ def _weightless(table: Table, marks: Mapping[_Path, tuple[int, int]]) -> Iterato
         if not any(leg.weight for leg in route.targets):
             place = _at(marks, ("routes", name, "targets"))
             yield Fault(*place, f"`{name}`: all weights are 0, so nothing would be chosen; give one of them a weight")
+
+
+def _misruled(table: Table, marks: Mapping[_Path, tuple[int, int]], rule: Callable[[str], object]) -> Iterator[Fault]:
+    for name, route in table.routes.items():
+        for i, words in enumerate(route.guards):
+            try:
+                rule(words)
+            except ValueError as error:
+                yield Fault(*_at(marks, ("routes", name, "guards", i)), f"`guards`: {error}")
 
 
 def _loops(table: Table, marks: Mapping[_Path, tuple[int, int]]) -> Iterator[Fault]:

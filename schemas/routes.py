@@ -83,6 +83,8 @@ class Route(BaseModel):
     `metadata.<name>` or `input.<name>`. Without it the other targets stand in before the fallbacks; with it they never do.
     `fall_back_on`: the errors after which the next one is asked. `rate_limited_after_s`: a pause that the provider asks for
     and that is no longer is waited for. `max_waiting`: a target that so many requests wait for is passed over.
+    `guards`: rules for what comes by this route, beside those of the settings, such as `moderation:refuse:both`; they hold too
+    for what comes here by another route.
     """
 
     model_config = _Strict
@@ -93,6 +95,7 @@ class Route(BaseModel):
     fall_back_on: list[Cause] = list(USUAL_CAUSES)
     rate_limited_after_s: Annotated[float, Field(ge=0, allow_inf_nan=False, strict=False)] = 5.0
     max_waiting: Annotated[int, Field(ge=1)] | None = None
+    guards: Annotated[list[Name], Field(max_length=20)] = []
 
 
 class File(BaseModel):
@@ -137,6 +140,12 @@ class Pinned(BaseModel):
     """The attempts that were made before its present target."""
     patient: bool = False
     """Its present target is waited for so long only since what comes next is dearer."""
+    guards: list[str] = []
+
+
+def guards(kept: str | None) -> tuple[str, ...]:
+    """The rules of a route, out of what a row keeps of it."""
+    return () if kept is None or '"guards"' not in kept else tuple(Pinned.model_validate_json(kept).guards)
 
 
 class Fell(BaseModel):

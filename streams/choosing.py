@@ -186,6 +186,7 @@ class Router:
             causes=list(route.causes),
             rate_limited_after_s=route.rate_limited_after_s,
             patient=patient,
+            guards=list(routes.guards(self.table, route)),
         )
         return pinned.model_dump_json(exclude_defaults=True)
 

@@ -37,6 +37,7 @@ from schemas.errors import Failure
 from schemas.money import to_usd
 from schemas.request import Options
 from schemas.result import Totals
+from schemas.routes import guards
 from store import killpoint
 from store.ledger.order import OUTPUT_WEIGHS
 from store.ledger.types import Call, Claimed, Closing, PastCall, Step, Stepped
@@ -112,7 +113,7 @@ class LedgerCaller:
         self.claim, self.seat, self.options = claim, seat, options
         self.provider, self.prices, self.library, self.commit = provider, prices, library, commit
         self.timeout_s = timeout_s
-        self.traits, self.pinned = provider.traits, claim.pinned
+        self.traits, self.pinned, self.guards = provider.traits, claim.pinned, guards(claim.route)
         self.past = past
         self.fits: frozenset[str] | None = None
         """The nodes that can run this request; None: each can."""
@@ -142,13 +143,14 @@ class LedgerCaller:
         more: More = NO_MORE,
     ) -> ChatAnswer:
         """One completion; see `agents.base.Caller`."""
+        options = Options() if more.ours else self.options
         call = ChatCall(
             model=self.claim.model,
             messages=tuple(messages),
             timeout_s=self.timeout_s,
             schema=schema,
-            temperature=more.temperature if self.options.temperature is None else self.options.temperature,
-            max_tokens=longest(self.options.max_tokens, max_tokens, self._able()),
+            temperature=more.temperature if options.temperature is None else options.temperature,
+            max_tokens=longest(options.max_tokens, max_tokens, self._able()),
             stop=more.stop,
             seed=more.seed,
             json_mode=more.json_mode,
