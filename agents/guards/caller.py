@@ -1,6 +1,6 @@
 """A caller with rules before and after each call; operations know nothing of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,10 +11,15 @@ from agents.guards.vault import Vault
 from prompts import Rendered
 from providers.base import ChatAnswer, EmbedAnswer, Image, Message, ModerateAnswer, ToolCall, Unsupported
 from schemas.errors import ErrorType
+from schemas.moderate import Verdict
 
 OURS = More(ours=True)
 Counted = Callable[[str, When, Do], None]
 """Told each verdict: the rule, when, and what was done."""
+
+
+Judge = Callable[[Caller, str], Awaitable[Verdict | None]]
+"""Another model than the request's own; None: that one judges."""
 
 
 @runtime_checkable
@@ -33,8 +38,8 @@ class RefusedAnswer(OperationError):
 class Guarded:
     """One request's. Nobody reads along: what is not judged yet must not be seen."""
 
-    def __init__(self, caller: Caller, rules: Sequence[Rule], counted: Counted) -> None:
-        self._caller, self._rules, self._counted = caller, rules, counted
+    def __init__(self, caller: Caller, rules: Sequence[Rule], counted: Counted, judge: "Judge | None" = None) -> None:
+        self._caller, self._rules, self._counted, self._judge = caller, rules, counted, judge
         self._vault = Vault()
         self._seen: set[tuple[When, str]] = set()
         self.traits, self.library, self.pinned = caller.traits, caller.library, caller.pinned
@@ -74,7 +79,10 @@ class Guarded:
         try:
             await self._moderated(sent, "before")
         except Unsupported as error:
-            words = "The guard `moderation` asks the request's own model, and this one only embeds: take the guard from `embed`."
+            words = (
+                "The guard `moderation` asks the request's own model, and this one only embeds: name a judge"
+                " (GENAI_MODERATION_MODEL), or take the guard from `embed`."
+            )
             raise InvalidInput(words, guard=MODERATION, when="before") from error
         return await self._caller.embed(sent, dimensions=dimensions)
 
@@ -84,13 +92,16 @@ class Guarded:
         return await self._caller.moderate([self._judged(text) for text in texts])
 
     async def _moderated(self, texts: Sequence[str], when: When) -> None:
-        """What a model of the request says of them: masked as they are, and each once, however often it is sent."""
+        """What the judge says of them, else the request's own model: masked as they are, and each once, however often it is sent."""
         rules = [rule for rule in self._of(when) if rule.judges]
         new = [text for text in dict.fromkeys(texts) if text.strip() and (when, text) not in self._seen]
         if not rules or not new:
             return
         self._seen.update((when, text) for text in new)
-        (verdict,) = await moderate.verdicts(["\n\n".join(new)], self._caller, OURS)
+        whole = "\n\n".join(new)
+        verdict = None if self._judge is None else await self._judge(self._caller, whole)
+        if verdict is None:
+            (verdict,) = await moderate.verdicts([whole], self._caller, OURS)
         if verdict.flagged:
             found = tuple(name for name, is_found in verdict.categories.items() if is_found)
             for rule in rules:
