@@ -95,7 +95,9 @@ class Route(BaseModel):
     `metadata.<name>` or `input.<name>`. Without it the other targets stand in before the fallbacks; with it they never do.
     `fall_back_on`: the errors after which the next one is asked. `rate_limited_after_s`: a pause that the provider asks for
     and that is no longer is waited for. `max_waiting`: a target that so many requests wait for is passed over. `tier`: how its
-    requests are asked that do not say it themselves. `hedge`: what is done about calls that take long.
+    requests are asked that do not say it themselves. `hedge`: what is done about calls that take long. `guards`: rules for what
+    comes by this route, beside those of the settings, such as `moderation:refuse:both`; they hold too for what comes here by
+    another route.
     """
 
     model_config = _Strict
@@ -108,6 +110,7 @@ class Route(BaseModel):
     max_waiting: Annotated[int, Field(ge=1)] | None = None
     tier: Tier | None = None
     hedge: Hedge | None = None
+    guards: Annotated[list[Name], Field(max_length=20)] = []
 
 
 class File(BaseModel):
@@ -154,6 +157,12 @@ class Pinned(BaseModel):
     """Its present target is waited for so long only since what comes next is dearer."""
     tier: Tier | None = None
     hedge: Hedge | None = None
+    guards: list[str] = []
+
+
+def guards(kept: str | None) -> tuple[str, ...]:
+    """The rules of a route, out of what a row keeps of it."""
+    return () if kept is None or '"guards"' not in kept else tuple(Pinned.model_validate_json(kept).guards)
 
 
 class Fell(BaseModel):

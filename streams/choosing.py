@@ -195,6 +195,7 @@ class Router:
             patient=patient,
             tier=route.tier,
             hedge=route.hedge,
+            guards=list(routes.guards(self.table, route)),
         )
         return pinned.model_dump_json(exclude_defaults=True)
 

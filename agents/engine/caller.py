@@ -43,6 +43,7 @@ from schemas.money import to_usd
 from schemas.pin import pins
 from schemas.request import Options
 from schemas.result import Totals
+from schemas.routes import guards
 from schemas.tiers import Tiered
 from store import killpoint
 from store.ledger.order import OUTPUT_WEIGHS
@@ -142,7 +143,7 @@ class LedgerCaller:
         self.claim, self.seat, self.options = claim, seat, options
         self.provider, self.prices, self.library, self.commit = provider, prices, library, commit
         self.timeout_s = timeout_s
-        self.traits, self.pinned = provider.traits, claim.pinned
+        self.traits, self.pinned, self.guards = provider.traits, claim.pinned, guards(claim.route)
         self.past = past
         rules = rules or tiers.Rules()
         self.tier = tiering.Tiering(
@@ -191,13 +192,14 @@ class LedgerCaller:
         more: More = NO_MORE,
     ) -> ChatAnswer:
         """One completion; see `agents.base.Caller`."""
-        most = longest(self.options.max_tokens, max_tokens, self._able())
+        options = Options() if more.ours else self.options
+        most = longest(options.max_tokens, max_tokens, self._able())
         call = ChatCall(
             model=self.claim.model,
             messages=tuple(messages),
             timeout_s=self.timeout_s,
             schema=schema,
-            temperature=more.temperature if self.options.temperature is None else self.options.temperature,
+            temperature=more.temperature if options.temperature is None else options.temperature,
             max_tokens=most,
             stop=more.stop,
             seed=more.seed,

@@ -27,6 +27,7 @@ from prompts import Library
 from providers.base import Provider, ProviderError, Spent
 from providers.prices import PriceTable
 from schemas.result import Status
+from schemas.routes import guards
 from store import killpoint
 from store.database import Database
 from store.errors import Away, StoreError
@@ -181,6 +182,8 @@ class Engine:
         pool = (what.provider, what.model)
         operation = self.tools.operations.get(what.operation)
         if operation is None or not operation.early or what.response == RESUMABLE:  # its pieces are told of its row
+            return 0
+        if guards(what.route):  # a verdict is counted once
             return 0
         shelf = self.shelves.get(pool)
         bounded = self._bounds.of(pool).most() is not None
