@@ -76,6 +76,7 @@ RULES: dict[str, Rule] = {
             "diff",
             "labels",
             "labels/{label}",
+            "labels/{label}/arms",
             "rollback",
             "render",
             "restore",
