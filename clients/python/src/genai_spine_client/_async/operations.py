@@ -151,10 +151,11 @@ class AsyncOperations:
         *,
         version: int | None = None,
         label: str | None = None,
+        key: str | None = None,
         **asking: Unpack[Asking],
     ) -> Answer[execute_prompt.Output]:
         """A prompt of the registry or the library, with your variables."""
-        fields = {"prompt": prompt, "variables": variables, "version": version, "label": label}
+        fields = {"prompt": prompt, "variables": variables, "version": version, "label": label, "key": key}
         return await self._typed("execute_prompt", fields, asking, execute_prompt.Output)
 
     async def moderate(
