@@ -208,7 +208,9 @@ def _needs(operation: Operation, input_: Any, request: Request, provider: Provid
     kind = operation.kind_with(provider.traits)
     fields = () if kind != operation.kind else tuple(operation.wants(input_))
     options = request.options
-    return Needs(kind, fields, options.max_tokens, gpu=options.resource == "gpu", moderates=operation.moderates)
+    # whoever asked for a run is not there to mend an item: it is asked for as much as its model writes, with a warning
+    most = None if request.run_id is not None else options.max_tokens
+    return Needs(kind, fields, most, gpu=options.resource == "gpu", moderates=operation.moderates)
 
 
 def _none(route: str, decision: Decision) -> Refusal:

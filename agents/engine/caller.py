@@ -194,6 +194,10 @@ class LedgerCaller:
         """One completion; see `agents.base.Caller`."""
         options = Options() if more.ours else self.options
         most = longest(options.max_tokens, max_tokens, self._able())
+        if options.max_tokens and most != options.max_tokens:
+            self.warn(
+                f"`{self.claim.model}` writes at most {most} tokens, so that `max_tokens` {options.max_tokens} means {most}"
+            )
         call = ChatCall(
             model=self.claim.model,
             messages=tuple(messages),
