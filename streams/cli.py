@@ -92,13 +92,13 @@ def main() -> None:
     except Exception as error:
         if _DEBUG in sys.argv[1:]:
             raise
-        words, code = told(error)
+        words, code = _told(error)
         _flush()
         print(words, file=sys.stderr)  # noqa: T201 - this is where a command line talks
         sys.exit(code)
 
 
-def told(error: Exception) -> tuple[str, int]:
+def _told(error: Exception) -> tuple[str, int]:
     """The sentence for it, and the exit code."""
     return (str(error), error.exit_code) if isinstance(error, SpineError) else (_others(error), 1)
 

@@ -64,7 +64,7 @@ def here(folder: Path, *arguments: str, given: str | None = None, **changes: str
         found = CliRunner().invoke(cli.app, arguments, input=given, env={**emptied, **env})
     code, words = found.exit_code, found.stderr
     if isinstance(found.exception, Exception):
-        said, code = cli.told(found.exception)
+        said, code = cli._told(found.exception)
         words += f"{said}\n"
     return subprocess.CompletedProcess(arguments, code, found.stdout, words)
 
