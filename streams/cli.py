@@ -104,7 +104,7 @@ def main() -> None:
 
 
 def _told(error: Exception) -> tuple[str, int]:
-    """The sentence and the exit code."""
+    """The sentence for it, and the exit code."""
     return (str(error), error.exit_code) if isinstance(error, SpineError) else (_others(error), 1)
 
 

@@ -1,5 +1,6 @@
 """server.properties and the Java command line, as pure functions of ports, sizes and places."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,7 +94,9 @@ def ports_of(properties: str) -> Ports | None:
     return Ports(*map(int, ports)) if len(ports) == 2 and all(port.isdigit() for port in ports) else None
 
 
-def java_command(java: Path, jars: Path, log_config: Path, log_file: Path, main_class: str, *args: str) -> list[str]:
-    """A command line for one of Kafka's classes, logging to `log_file`."""
+def java_command(
+    java: Path, jars: Path, log_config: Path, log_file: Path, main_class: str, *args: str, options: Sequence[str] = ()
+) -> list[str]:
+    """A command line for one of Kafka's classes, logging to `log_file`; more `options` of Java's."""
     logging = (f"-Dlog4j2.configurationFile={log_config}", f"-Dgenai.log={log_file}")
-    return [str(java), *JAVA_OPTIONS, *logging, "-cp", f"{jars}/*", main_class, *args]
+    return [str(java), *JAVA_OPTIONS, *options, *logging, "-cp", f"{jars}/*", main_class, *args]

@@ -145,7 +145,7 @@ def _start_fresh(home: Home, settings: Settings, timeout_s: float, tell: Callabl
             tell(choice.notice)
         found = _launch(home, settings, choice.ports, jar_folder)
         try:
-            _await_ready(home, found, choice.ports, cluster, timeout_s)
+            await_ready(home, found, choice.ports, cluster, timeout_s)
             return replace(_describe(home, found), notices=tuple(notices))
         except errors.NotStarted:
             # somebody took the port between our look and Kafka's bind: look again
@@ -165,7 +165,7 @@ def _launch(home: Home, settings: Settings, chosen: config.Ports, jar_folder: Pa
 def _adopt(home: Home, found: psutil.Process, wished: int, timeout_s: float) -> Status:
     """A live one, perhaps still starting because its starter was killed; its state is written anew if it was lost."""
     listening = _ports(home)
-    _await_ready(home, found, listening, home.cluster_id(), timeout_s)
+    await_ready(home, found, listening, home.cluster_id(), timeout_s)
     state = home.read_state()
     if state is None or state.pid != found.pid:
         version = process.version_of(found)
@@ -200,9 +200,10 @@ def _ports(home: Home) -> config.Ports:
     return found or state.ports  # type: ignore[union-attr]  # one of them is there
 
 
-def _await_ready(
+def await_ready(
     home: Home, found: psutil.Process, listening: config.Ports, cluster: str | None, timeout_s: float
 ) -> None:
+    """Raises NotStarted with the last lines of its log."""
     until = time.monotonic() + timeout_s
     while time.monotonic() < until:
         if _gone(found, 0):

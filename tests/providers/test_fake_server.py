@@ -128,6 +128,7 @@ urllib.request.urlopen(request)
 """
 
 
+@pytest.mark.dear
 async def test_a_killed_caller_is_counted_as_aborted_by_the_process_that_outlives_it() -> None:
     """The server's own process, with its fast loop, stops on SIGTERM with exit code 0."""
     server = subprocess.Popen([sys.executable, "-c", RUN], stdout=subprocess.PIPE, text=True)

@@ -149,6 +149,7 @@ async def test_without_the_wheels_there_are_no_models(local: LocalProvider, monk
         await local.chat(_chat("hello"), "")
 
 
+@pytest.mark.dear
 @pytest.mark.fast
 def test_importing_the_providers_loads_no_runtime() -> None:
     """A worker without `local` shall not carry its 200 MB."""

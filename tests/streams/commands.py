@@ -13,6 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from typer.testing import CliRunner
+
+from streams import cli
+
 SCRIPT = Path(sys.executable).with_name("genai-spine")
 _KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")
 
@@ -49,6 +53,20 @@ def run(
         timeout=within_s,
         check=False,
     )
+
+
+def here(folder: Path, *arguments: str, given: str | None = None, **changes: str) -> subprocess.CompletedProcess[str]:
+    """As `run`, in this process, for commands that serve nothing: each start of another process takes a second of CPU."""
+    folder.mkdir(parents=True, exist_ok=True)
+    env = environment(folder, **changes)
+    emptied = {name: None for name in os.environ if name.startswith("GENAI_")}
+    with contextlib.chdir(folder):
+        found = CliRunner().invoke(cli.app, arguments, input=given, env={**emptied, **env})
+    code, words = found.exit_code, found.stderr
+    if isinstance(found.exception, Exception):
+        said, code = cli._told(found.exception)
+        words += f"{said}\n"
+    return subprocess.CompletedProcess(arguments, code, found.stdout, words)
 
 
 def on_a_terminal(folder: Path, *arguments: str, columns: int = 80, given: str = "", **changes: str) -> tuple[str, int]:

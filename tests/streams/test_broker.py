@@ -276,3 +276,16 @@ async def test_it_is_started_from_inside_a_running_loop(settings: Settings) -> N
         "data_dir",
         "version",
     }
+
+
+@pytest.mark.fast
+def test_a_broker_is_started_with_what_java_has_learnt_where_it_has(tmp_path: Path) -> None:
+    jar_folder, home = tmp_path / "kafka-1", Home(tmp_path)
+    archive = process.archive(jar_folder)
+    plain = process.command(jar_folder, home, "kafka.Kafka", "a")
+    archive.touch()
+    learnt = process.command(jar_folder, home, "kafka.Kafka", "a")
+    learning = process.command(jar_folder, home, "kafka.Kafka", "a", options=["-XX:AOTCacheOutput=b"])
+    assert sorted(set(learnt) - set(plain)) == [f"-XX:AOTCache={archive}"]
+    assert sorted(set(learning) - set(plain)) == ["-XX:AOTCacheOutput=b"]
+    assert plain[-2:] == learnt[-2:] == ["kafka.Kafka", "a"]

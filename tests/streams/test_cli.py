@@ -16,7 +16,7 @@ import pytest
 
 from streams import audit, dlq, reading, showing
 from streams.logging import Seldom
-from tests.streams.commands import SCRIPT, ask, environment, on_a_terminal, run, served
+from tests.streams.commands import SCRIPT, ask, environment, here, on_a_terminal, run, served
 
 COMMANDS = (
     "bench",
@@ -107,9 +107,14 @@ def test_errors_are_one_sentence_that_says_what_to_do(
     tmp_path: Path, arguments: list[str], changes: dict[str, str], code: int, says: str
 ) -> None:
     line = '{"operation": "embed", "content": "x"}'
-    found = run(tmp_path / "data", *arguments, given=line, **changes)
+    called = run if arguments[0] in _SERVE else here
+    found = called(tmp_path / "data", *arguments, given=line, **changes)
     assert (found.returncode, "Traceback" in found.stderr, "secret" in found.stderr) == (code, False, False)
     assert says in found.stderr
+
+
+_SERVE = ("worker", "web", "up", "kafka")
+"""In a process of their own: they set logging up, or become another program."""
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:

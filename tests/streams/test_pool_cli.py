@@ -8,7 +8,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from providers import fake_server
-from tests.streams.commands import run
+from tests.streams.commands import here
 
 NOBODY = "http://127.0.0.1:1"
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.fast
 
 
 async def _run(tmp_path: Path, url: str, *arguments: str) -> CompletedProcess[str]:
-    return await asyncio.to_thread(run, tmp_path, "models", *arguments, GENAI_OLLAMA_URL=url)
+    return await asyncio.to_thread(here, tmp_path, "models", *arguments, GENAI_OLLAMA_URL=url)
 
 
 async def test_a_model_is_pulled_loaded_seen_and_unloaded(tmp_path: Path) -> None:
@@ -61,6 +61,6 @@ async def test_what_goes_wrong_is_one_sentence(
 
 
 def test_an_address_that_is_no_network_is_refused_at_the_start(tmp_path: Path) -> None:
-    ended = run(tmp_path, "models", "nodes", GENAI_OUTBOUND_ALLOW="10.1.2.3/8")
+    ended = here(tmp_path, "models", "nodes", GENAI_OUTBOUND_ALLOW="10.1.2.3/8")
     assert ended.returncode == 1
     assert "GENAI_OUTBOUND_ALLOW" in ended.stderr and "10.1.0.0/16" in ended.stderr

@@ -27,6 +27,7 @@ def arrival(spine: Spine, i: int) -> Arrival:
     return Arrival(ask, None, b"k", value, b"[]")
 
 
+@pytest.mark.dear
 async def test_never_more_calls_than_slots_and_every_slot_comes_back(tmp_path: Path):
     settings = Settings(
         data_dir=tmp_path,

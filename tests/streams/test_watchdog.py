@@ -73,6 +73,7 @@ def test_one_record_taken_is_progress() -> None:
     assert not watched.bites()
 
 
+@pytest.mark.dear
 def test_a_loop_that_stands_still_ends_its_process_with_all_stacks() -> None:
     code = (
         "import asyncio, time\nfrom streams import watchdog\n"

@@ -7,7 +7,8 @@ import orjson
 import pytest
 
 from prompts import Library
-from tests.streams.commands import run, served
+from tests.streams.commands import here as run
+from tests.streams.commands import served
 
 OWN = """
 slug: greet

@@ -185,7 +185,7 @@ def scenario(seed: int) -> list[tuple[Row, float]]:
     return asked
 
 
-@pytest.mark.parametrize("seed", [7, 11])
+@pytest.mark.parametrize("seed", [7, pytest.param(11, marks=pytest.mark.dear)])
 def test_in_a_simulation_half_of_the_estimates_are_within_a_quarter(seed: int) -> None:
     asked = scenario(seed)
     errors = [abs(said - (row.closed_at - row.accepted_at)) / (row.closed_at - row.accepted_at) for row, said in asked]
