@@ -82,7 +82,7 @@ class Walk:
 
     def __init__(self, own: Parts, row: Row[Any], plan: Any) -> None:
         self.own, self.tenant, self.id = own, row.tenant, row.id
-        self._run = Run(row.tenant, row.id)
+        self._row, self._run = row, Run(row.tenant, row.id)
         self.said = orjson.loads(row.said)
         self.lane = Lane(row.lane)
         self.pipeline = Pipeline.model_validate(plan["definition"])
@@ -103,7 +103,7 @@ class Walk:
     async def on(self, row: Row[Any]) -> tuple[bool, str | None]:
         """One round: whether anything moved, and how the run ended if it has. Raises `NotOurs`."""
         rows, at = await self._look()
-        self._has_budget = row.budget_nano is not None
+        self._row, self._has_budget = row, row.budget_nano is not None
         late = row.deadline is not None and at > row.deadline
         closing = row.cancelled or late or any(each.status == "failed" for each in rows.values())
         moved = False
@@ -119,6 +119,7 @@ class Walk:
         if moved:
             rows, _ = await self._look()
         if turns.over((each.status for each in rows.values()), closing=closing):
+            self.own.turns.forget(row)
             return True, await self._end(row, rows, late=late)
         await self._tell(row, rows, at)
         return moved, None
@@ -293,8 +294,8 @@ class Walk:
         had = await self.own.database.read(partial(read.known, tenant=self.tenant, operation=step.use, ids=ids))
         asked = await self._fitting(step, lines, had)
         count = len(asked)
-        if not self.own.turns.are_free(self._run, self.said):
-            count = await self.own.turns.taken(self._run, self.said, [each and each[0] for each in asked])
+        if not self.own.turns.are_free(self._row, self.said):
+            count = await self.own.turns.taken(self._row, self.said, [each and each[0] for each in asked])
         new = [each for each in asked[:count] if each is not None]
         for pool in {(what.provider, what.model) for what, _ in new if what.failure is None}:
             await self.own.engine.ensure_pool(pool)
