@@ -6,6 +6,7 @@ caller's words and a model's, in the library of a process that knows as many pro
 
 import gc
 import time
+from typing import Any
 
 from rich.console import Console
 
@@ -14,7 +15,8 @@ from agents.execute_prompt import OPERATION
 from bench import report
 from bench.report import Line, Report, at_most, percentile
 from prompts import Library, Pin
-from prompts.registered import Entry
+from prompts.kept import Kept, Read
+from prompts.registered import Entry, wording
 from schemas.execute_prompt import Input
 
 PROMPTS, VERSIONS, TENANT, LABEL = 1_000, 3, "acme", "production"
@@ -35,19 +37,23 @@ _VARIABLES = [
 
 
 def library() -> Library:
-    """The shipped one, and the registry's own beside it."""
-    found = Library.load()
-    found.register(_entry(number) for number in range(PROMPTS))
+    """The shipped one, and the registry's own beside it, all of it in memory."""
+    found, entries, kept = Library.load(), [_entry(number) for number in range(PROMPTS)], Kept()
+    for entry in entries:
+        for version in entry.versions:
+            kept.put({(entry.id, version): Read(wording(entry.id, entry.slug, "", _said(version)), 0)})
+    found.register(entries, kept)
     return found
 
 
 def _entry(number: int) -> Entry:
-    versions = {
-        version: {"system": "You are careful.", "user": f"{TEMPLATE}\n\nVersion {version}.", "variables": _VARIABLES}
-        for version in range(1, VERSIONS + 1)
-    }
-    arms = {LABEL: ((2, 1),)}
-    return Entry(f"p{number}", TENANT, f"prompt-{number}", "", True, False, versions, arms)
+    versions = tuple(range(1, VERSIONS + 1))
+    return Entry(f"p{number}", TENANT, f"prompt-{number}", "", True, False, versions, {LABEL: ((2, 1),)})
+
+
+def _said(version: int) -> dict[str, Any]:
+    user = f"{TEMPLATE}\n\nVersion {version}."
+    return {"version": version, "system": "You are careful.", "user": user, "variables": _VARIABLES}
 
 
 def measure(*, rounds: int, requests: int) -> Report:

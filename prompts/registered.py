@@ -5,10 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
-from prompts.errors import ChangedPrompt, UnknownPrompt
+from prompts.errors import UnknownPrompt
 from prompts.files import Prompt, Variable, Version
+from prompts.kept import Kept
 from prompts.naming import some
 from prompts.wording import Wording
 
@@ -60,7 +59,7 @@ class RegisteredPrompt(Prompt):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One prompt. `versions`: number to its columns, read when it is first used."""
+    """One prompt. `versions`: the numbers of those that there are; what they say is kept apart."""
 
     id: str
     tenant: str
@@ -68,9 +67,8 @@ class Entry:
     description: str
     is_public: bool
     archived: bool
-    versions: Mapping[int, Mapping[str, Any]]
+    versions: tuple[int, ...]
     labels: Mapping[str, Arms] = field(default_factory=dict)
-    _read: dict[int, Wording] = field(default_factory=dict, compare=False, repr=False)
 
     def choose(self, wish: Wish) -> Found:
         """The version, and the label that stands for it. Raises `UnknownPrompt`."""
@@ -78,7 +76,7 @@ class Entry:
             raise UnknownPrompt(f"the prompt '{self.slug}' is archived; restore it, or name another one")
         if wish.version is not None:
             if wish.version not in self.versions:
-                raise UnknownPrompt(f"the prompt '{self.slug}' has no version {wish.version}; it has {self._numbers()}")
+                raise UnknownPrompt(f"the prompt '{self.slug}' has no version {wish.version}; it has {self.numbers()}")
             return Found(wish.version)
         label = wish.label or (PRODUCTION if PRODUCTION in self.labels else NEWEST)
         if label == NEWEST:
@@ -97,21 +95,8 @@ class Entry:
             return Found(version, label)
         return Found(version, label, dict(arms)[version], sum(weight for _, weight in arms))
 
-    def wording(self, version: int) -> Wording:
-        """That version. Raises `UnknownPrompt`, and `ChangedPrompt` where the database holds what is no prompt."""
-        if version not in self._read:
-            if version not in self.versions:
-                raise UnknownPrompt(f"the prompt '{self.slug}' has no version {version}; it has {self._numbers()}")
-            self._read[version] = self._made(version)
-        return self._read[version]
-
-    def _made(self, version: int) -> Wording:
-        try:
-            return wording(self.id, self.slug, self.description, {"version": version, **self.versions[version]})
-        except ValidationError as error:
-            raise ChangedPrompt(f"version {version} of the prompt '{self.slug}' cannot be read: {error}") from error
-
-    def _numbers(self) -> str:
+    def numbers(self) -> str:
+        """For a sentence."""
         return some(map(str, sorted(self.versions)))
 
 
@@ -139,12 +124,21 @@ def arm(arms: Arms, sticky: str) -> int:
 class Registry:
     """All entries, found by id, and by slug: the tenant's own first, then the system's."""
 
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+    def __init__(self, entries: Iterable[Entry] = (), kept: Kept | None = None) -> None:
+        self._kept = kept or Kept()
         self._by_id = {entry.id: entry for entry in entries}
         self._by_slug = {(entry.tenant, entry.slug): entry for entry in self._by_id.values()}
 
     def of_id(self, id_: str) -> Entry | None:
         return self._by_id.get(id_)
+
+    def wording(self, entry: Entry, version: int) -> Wording:
+        """That version. Raises `UnknownPrompt`; `UnreadPrompt` where it is not in memory, which then knows that it was missed; and
+        `ChangedPrompt` where the database holds what is no prompt.
+        """
+        if version not in entry.versions:
+            raise UnknownPrompt(f"the prompt '{entry.slug}' has no version {version}; it has {entry.numbers()}")
+        return self._kept.find((entry.id, version), entry.slug)
 
     def find(self, name: str, tenant: str) -> Entry | None:
         """By id where the tenant may see it, else by slug."""

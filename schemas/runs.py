@@ -1,8 +1,9 @@
 """A run: work that is asked for as one, and told about as one."""
 
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
 from schemas.errors import ErrorType
 from schemas.request import Name, Options
@@ -35,8 +36,21 @@ class Delivery(BaseModel):
     said: str | None
 
 
+def _exact(told: Any) -> Any:
+    """A number of JSON as it was written, not as a machine keeps it."""
+    return str(told) if isinstance(told, float) else told
+
+
+Dollars = Annotated[
+    Decimal, BeforeValidator(_exact), Field(ge=0, le=1_000_000_000, decimal_places=9, allow_inf_nan=False)
+]
+"""An amount, best as a text such as `"12.50"`."""
+
+
 class NewRun(BaseModel):
-    """What is asked for. `params` are the input's fields and, beside them, options such as `model` and `max_tokens`."""
+    """What is asked for. `params` are the input's fields and, beside them, options such as `model` and `max_tokens`. `budget_usd`:
+    so much all of its items may cost together; those that it has no room for fail, and a retry with more goes on.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -50,6 +64,7 @@ class NewRun(BaseModel):
     options: Options = Options()
     idempotency_key: Name | None = None
     deadline: AwareDatetime | None = None
+    budget_usd: Dollars | None = None
     webhook: Webhook | None = None
     metadata: dict[str, Any] = {}
 
@@ -90,10 +105,19 @@ class RunStep(BaseModel):
     ended_at: AwareDatetime | None
 
 
+class RunBudget(BaseModel):
+    """What a run may cost. `reserved_usd`: of what is left so much is held for items that wait or run."""
+
+    limit_usd: str
+    spent_usd: str
+    reserved_usd: str
+    left_usd: str
+
+
 class Run(BaseModel):
     """A run as it stands. `result` is there once it has ended, unless it is too large: then `result_url` has it as JSON Lines.
 
-    Of a pipeline, `progress` counts steps, and `steps` tells of each.
+    Of a pipeline, `progress` counts steps, and `steps` tells of each. `note`: what whoever asked for it should know of its end.
     """
 
     run_id: str
@@ -103,6 +127,8 @@ class Run(BaseModel):
     tenant: str
     progress: Counted
     cost_usd: str
+    budget: RunBudget | None = None
+    note: str | None = None
     tokens: int
     eta_s: float | None = None
     result: Any = None

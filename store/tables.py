@@ -572,6 +572,9 @@ budgets = Table(
     UniqueConstraint("tenant", "key_id", "model", "run_id", "period"),
 )
 
+STANDING = text("removed_at IS NULL")
+Index("budgets_standing", budgets.c.id, sqlite_where=STANDING, postgresql_where=STANDING)
+
 budget_moves = Table(
     "budget_moves",
     metadata,

@@ -53,6 +53,7 @@ from streams.routing import make_routes
 from streams.runs.delivering import Deliverer
 from streams.runs.jobs import Jobs
 from streams.runs.metering import Meters
+from streams.runs.pacing import Turns
 from streams.runs.runner import Others, Runner
 from streams.runs.stepping import Stepper
 from streams.runs.walking import Parts
@@ -204,7 +205,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     writer = Writer(database, routes, worker)
     writer.start()
     stack.push_async_callback(writer.aclose)
-    registry = Registry(database, prompts, routes, settings.poll_s)
+    registry = Registry(database, prompts, routes, settings.poll_s, settings.prompts_max_bytes)
     await registry.start()
     stack.push_async_callback(registry.aclose)
     decoder = make_decoder(settings, providers, prompts)
@@ -245,16 +246,32 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     stack.push_async_callback(deliverer.aclose)
     jobs = _make_jobs(settings, database, routes, worker, metrics, meters, deliverer)
     pipelines = shelves.load(settings, Uploaded(database), database)
-    own = Parts(database, writer, engine, decoder, routes, worker, pipelines.known, settings.run_max_bytes)
+    turns = Turns(database)
+    own = Parts(
+        database, writer, engine, decoder, registry, turns, routes, worker, pipelines.known, settings.run_max_bytes
+    )
     stepper = Stepper(own, settings.poll_s, meters, deliverer.look)
-    others = Others(jobs.care, stepper.care)
-    runs = Runner(database, writer, engine, decoder, routes, worker, settings.poll_s, meters, deliverer.look, others)
+    runs = Runner(
+        database,
+        writer,
+        engine,
+        decoder,
+        registry,
+        turns,
+        routes,
+        worker,
+        settings.poll_s,
+        meters,
+        deliverer.look,
+        Others(jobs.care, stepper.care),
+    )
     runs.start()
     stack.push_async_callback(runs.aclose)
     schedules = Scheduler(
         database,
         decoder,
         pipelines,
+        registry,
         worker,
         settings.default_tenant,
         Watched(settings, decoder, pipelines),

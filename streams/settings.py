@@ -125,6 +125,9 @@ class Settings(BaseSettings):
     prompts_dir: str = ""  # a folder of prompt files of your own, beside the shipped ones
     pipelines_dir: str = ""  # a folder of pipelines of your own, YAML files, beside the shipped ones
     pipelines_modules: str = ""  # Python modules, comma-separated, with PIPELINES and FUNCTIONS of your own
+    prompts_max_bytes: Annotated[int, Field(ge=0)] = (
+        32 * 1024 * 1024
+    )  # of prompts' versions that a process keeps in memory
 
     # when it may wait for a lower price
     tier: Tier = "standard"  # of requests whose options and route say none: auto, standard, flex, batch

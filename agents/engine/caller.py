@@ -140,6 +140,8 @@ class LedgerCaller:
             rules=rules,
             read_along=reads is not None,
         )
+        self.held: object = None
+        """What keeps the pinned wordings in memory."""
         self.fits: frozenset[str] | None = None
         """The nodes that can run this request; None: each can."""
         self.number = 0

@@ -96,7 +96,7 @@ class Engine:
         library: Library,
         metrics: Metrics,
         limits: Limits | None = None,
-        ensure: Callable[[str], Awaitable[None]] = _is_here,
+        ensure: Callable[[str], Awaitable[object]] = _is_here,
         near: Callable[[str], list[str]] = lambda _: [],
     ) -> None:
         limits = limits or Limits()

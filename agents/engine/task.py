@@ -49,8 +49,8 @@ class Tools:
     """Returns when a call of so many tokens may leave."""
     gpus: Callable[[Claimed], Awaitable[dict[str, bool | None]]]
     """Whether the nodes of the request's provider have a GPU; None: it is not known."""
-    ensure: Callable[[str], Awaitable[None]]
-    """Returns when what was pinned at acceptance is here, as far as it can be had."""
+    ensure: Callable[[str], Awaitable[object]]
+    """Returns when what was pinned at acceptance is here, as far as it can be had; it stays as long as somebody has what is returned."""
     reads: Callable[[Claimed], Reads | None] = lambda _: None
     """Who reads along while the answer is made; None: nobody does."""
     near: Callable[[str], list[str]] = lambda _: []
@@ -110,7 +110,7 @@ async def run(
             return _unrunnable(claim, why)
         caller.fits = gpus.fitting(nodes)
     if claim.pinned is not None:
-        await tools.ensure(claim.pinned)
+        caller.held = await tools.ensure(claim.pinned)
     holder.append(caller)
     _warn(caller, request, operation)
     return await _attempt(operation, input_, request, caller, tools)

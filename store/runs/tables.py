@@ -36,6 +36,14 @@ runs = Table(
     Column("per_s", Double, comment="items that ended per second of late; null: not known yet"),
     Column("broken_off", Boolean, nullable=False, server_default=false(), comment="its upload ended in the middle"),
     Column("content_hash", LargeBinary, comment="of what was uploaded"),
+    Column("budget_nano", BigInteger, comment="null: nothing bounds it"),
+    Column(
+        "over_budget",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="items that no budget had room for, once it has ended",
+    ),
 )
 run_parts = Table(
     "run_parts",

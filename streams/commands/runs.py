@@ -38,6 +38,9 @@ def submit(
     key: Annotated[
         str | None, typer.Option("--idempotency-key", help="The same key gives the same run, and costs nothing again.")
     ] = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", metavar="USD", help="Dollars that all of it may cost; items beyond fail.")
+    ] = None,
     tenant: _Tenant = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until it has ended; exit code 1 unless all succeeded.")] = False,
     url: _Url = None,
@@ -48,6 +51,7 @@ def submit(
     Example: genai-spine runs submit batch_summarize texts.jsonl --wait
     """
     told = {"name": name, "lane": lane, "tenant": tenant, "idempotency_key": key, "model": model, "provider": provider}
+    told |= {"budget_usd": budget}
     query = {field: value for field, value in told.items() if value is not None}
     with door_of(url) as client:
         if file is None:
@@ -148,13 +152,21 @@ def cancel(run: _Run, tenant: _Tenant = None, url: _Url = None) -> None:
 
 
 @app.command()
-def retry(run: _Run, tenant: _Tenant = None, url: _Url = None) -> None:
+def retry(
+    run: _Run,
+    budget: Annotated[
+        str | None, typer.Option("--budget", metavar="USD", help="What all of it may cost, with what it has cost.")
+    ] = None,
+    tenant: _Tenant = None,
+    url: _Url = None,
+) -> None:
     """Run again the items that did not succeed, and only those.
 
-    Example: genai-spine runs retry run_01a2000a7d73707c8c17fa17d94a7891
+    Example: genai-spine runs retry run_01a2000a7d73707c8c17fa17d94a7891 --budget 5
     """
+    params = _of(tenant) | ({} if budget is None else {"budget_usd": budget})
     with door_of(url) as client:
-        found = said(client.post(f"{_path(run)}/retry", params=_of(tenant)))
+        found = said(client.post(f"{_path(run)}/retry", params=params))
     typer.echo(f"{found['retried']} items of {found['run_id']} run again.")
 
 
@@ -248,6 +260,8 @@ def _of(tenant: str | None) -> dict[str, str]:
 
 def _show(run: dict[str, Any], as_json: bool) -> None:
     typer.echo(json.dumps(run) if as_json else line(run))
+    if run["note"] and not as_json:
+        typer.echo(f"  {run['note']}")
 
 
 def line(run: dict[str, Any]) -> str:
@@ -255,7 +269,8 @@ def line(run: dict[str, Any]) -> str:
     progress = run["progress"]
     total = "?" if progress["total"] is None else progress["total"]
     failed = f", {progress['failed']} failed" if progress["failed"] else ""
-    return f"{run['run_id']}  {run['name']}  {run['status']}  {progress['done']} of {total}{failed}  ${run['cost_usd']}"
+    of = f" of ${run['budget']['limit_usd']}" if run["budget"] else ""
+    return f"{run['run_id']}  {run['name']}  {run['status']}  {progress['done']} of {total}{failed}  ${run['cost_usd']}{of}"
 
 
 def _delivery(told: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ import orjson
 import uuid_utils
 
 from schemas.errors import ErrorType, Failure
+from schemas.money import to_nano
 from schemas.request import Lane, epoch
 from schemas.runs import NewRun
 from store.ledger.quotas import UNBOUND, Most
@@ -57,6 +58,7 @@ def planned(
         hashlib.blake2b(orjson.dumps(told, option=orjson.OPT_SORT_KEYS), digest_size=16).digest(),
         asked.idempotency_key,
         epoch(asked.deadline),
+        None if asked.budget_usd is None else to_nano(asked.budget_usd),
     )
     common: dict[str, Any] = {"options": said["options"]}
     if asked.deadline is not None:
@@ -116,6 +118,13 @@ def _wrong_options(own: Any, *, any_model: bool) -> str | None:
     if not any_model and not {"provider", "model"}.isdisjoint(own):
         return " names a model of its own, and this key is not for every model"
     return None
+
+
+def again(each: Any, decoder: Decoder) -> Ask | None:
+    """An item as it was sent, asked once more; None: as it is now it cannot be."""
+    value = bytes(each.value)
+    what = decoder.ask(each.operation, Lane(each.lane), value, (), place=each.id, tenant="")
+    return what if isinstance(what, Ask) and what.failure is None else None
 
 
 def ask(run: Any, line: bytes, number: int, decoder: Decoder) -> Ask:

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Row
 
 from store.database import Database
 from store.ledger.types import Routes
-from store.runs import read, write
+from store.runs import money, read, write
 from streams.runs import delivering, telling
 
 
@@ -25,7 +25,11 @@ async def looked(database: Database, worker: str, tenant: str, id_: str) -> Row[
 
 def tell(conn: Connection, routes: Routes, row: Row[Any], values: dict[str, Any]) -> bool:
     """What is new of a run, to whom it concerns; False: it had ended."""
+    if "ended_at" in values:
+        values = values | {"over_budget": money.over(conn, row.tenant, row.id) if values["failed"] else 0}
     changed = write.counted(conn, row.tenant, row.id, values)
+    if changed and "ended_at" in values and row.budget_nano is not None:
+        money.unbound(conn, row.tenant, row.id)
     if changed:
         now_ = read.one(conn, row.tenant, row.id)
         telling.progress(conn, routes, now_)

@@ -9,7 +9,8 @@ import orjson
 from sqlalchemy import Connection, Row, insert
 
 from schemas.money import to_usd
-from schemas.runs import Counted, Delivery, Run, RunStep
+from schemas.runs import Counted, Delivery, Run, RunBudget, RunStep
+from store.ledger.budgeting import State
 from store.ledger.types import Routes
 from store.tables import outbox
 from streams import topics
@@ -20,9 +21,16 @@ BRIEF = {"result", "deliveries", "steps"}
 
 
 def shown(
-    row: Row[Any], result: Any = None, told: Sequence[Row[Any]] = (), steps: Sequence[Row[Any]] = (), at: float = 0.0
+    row: Row[Any],
+    result: Any = None,
+    told: Sequence[Row[Any]] = (),
+    steps: Sequence[Row[Any]] = (),
+    at: float = 0.0,
+    state: State | None = None,
 ) -> Run:
-    """A run as it stands. `at`: now, for steps that have not ended."""
+    """A run as it stands. `at`: now, for steps that have not ended. `state`: its budget at this very moment; without it as the run
+    was counted last.
+    """
     progress = counted(row)
     said = orjson.loads(row.said)
     url = f"/v1/runs/{quote(row.id, safe='')}"
@@ -35,6 +43,8 @@ def shown(
         tenant=row.tenant,
         progress=progress,
         cost_usd=to_usd(row.cost_nano) or "0.000000",
+        budget=budgeted(row, state),
+        note=note(row),
         tokens=row.tokens,
         eta_s=None if row.ended_at is not None else left_s(progress.total, progress.done, row.per_s),
         result=result,
@@ -47,6 +57,29 @@ def shown(
         started_at=None if row.started_at is None else _moment(row.started_at),
         ended_at=None if row.ended_at is None else _moment(row.ended_at),
     )
+
+
+def budgeted(row: Row[Any], state: State | None) -> RunBudget | None:
+    """What it may cost, and what is left of that."""
+    if row.budget_nano is None:
+        return None
+    spent, reserved = (row.cost_nano, 0) if state is None else (state.spent_nano, state.reserved_nano)
+    left = max(0, row.budget_nano - spent - reserved)
+    limit_usd, spent_usd, reserved_usd, left_usd = (
+        to_usd(nano) or "" for nano in (row.budget_nano, spent, reserved, left)
+    )
+    return RunBudget(limit_usd=limit_usd, spent_usd=spent_usd, reserved_usd=reserved_usd, left_usd=left_usd)
+
+
+def note(row: Row[Any]) -> str | None:
+    """Why it ended as it did, where that can be mended."""
+    if row.ended_at is None or not row.over_budget:
+        return None
+    which = (
+        "its budget" if row.budget_nano is None else f"its budget of {to_usd(row.budget_nano)} dollars, or another one,"
+    )
+    mend = "retry it with a greater budget_usd" if row.budget_nano is not None else "raise that and retry it"
+    return f"{row.over_budget} items failed since {which} had no room for them; {mend}, and only those run again."
 
 
 def counted(row: Row[Any]) -> Counted:

@@ -5,7 +5,7 @@ what functions give is kept. All of it stands in the database, so that another p
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -29,8 +29,10 @@ from store.ledger.types import Arrival, Ask, Routes
 from store.ledger.writer import Writer
 from store.runs import read, steps, write
 from streams.decode import Decoder
-from streams.runs import owning, parts, pipelines, turns
+from streams.prompting.registry import Registry
+from streams.runs import owning, parts, pipelines, thrift, turns
 from streams.runs.outputs import Outputs, Scope, Source, StepFailed
+from streams.runs.pacing import Turns
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +43,8 @@ _DUTY = 20
 _FEW = 16
 """Items of a function's step that are in memory at a time: each may be an answer of some megabytes."""
 Rows = Mapping[str, Row[Any]]
+Line = tuple[str, bytes, str | None]
+"""An item: id, record, and what is wrong with it."""
 
 
 class NotOurs(Exception):
@@ -55,6 +59,8 @@ class Parts:
     writer: Writer
     engine: Engine
     decoder: Decoder
+    registry: Registry
+    turns: Turns
     routes: Routes
     worker: str
     known: Known
@@ -76,7 +82,7 @@ class Walk:
 
     def __init__(self, own: Parts, row: Row[Any], plan: Any) -> None:
         self.own, self.tenant, self.id = own, row.tenant, row.id
-        self._run = Run(row.tenant, row.id)
+        self._row, self._run = row, Run(row.tenant, row.id)
         self.said = orjson.loads(row.said)
         self.lane = Lane(row.lane)
         self.pipeline = Pipeline.model_validate(plan["definition"])
@@ -86,6 +92,7 @@ class Walk:
         self._working: dict[str, asyncio.Task[None]] = {}
         self._spent_due: dict[str, float] = {}
         self._told: dict[str, Any] | None = None
+        self._has_budget = False
 
     async def aclose(self) -> None:
         """What functions were at is begun anew by whoever goes on."""
@@ -96,6 +103,7 @@ class Walk:
     async def on(self, row: Row[Any]) -> tuple[bool, str | None]:
         """One round: whether anything moved, and how the run ended if it has. Raises `NotOurs`."""
         rows, at = await self._look()
+        self._row, self._has_budget = row, row.budget_nano is not None
         late = row.deadline is not None and at > row.deadline
         closing = row.cancelled or late or any(each.status == "failed" for each in rows.values())
         moved = False
@@ -111,6 +119,7 @@ class Walk:
         if moved:
             rows, _ = await self._look()
         if turns.over((each.status for each in rows.values()), closing=closing):
+            self.own.turns.forget(row)
             return True, await self._end(row, rows, late=late)
         await self._tell(row, rows, at)
         return moved, None
@@ -202,8 +211,8 @@ class Walk:
         row = rows[step.name]
         counts = await self.own.database.read(partial(steps.counts, tenant=self.tenant, id_=self.id, step=step.name))
         bad = counts.failed + counts.stopped
-        if row.fed < row.total and counts.open < WINDOW and turns.feeds(step, bad, closing=closing):
-            await self._feed(step, rows, WINDOW - counts.open)
+        feeds = row.fed < row.total and counts.open < WINDOW and turns.feeds(step, bad, closing=closing)
+        if feeds and await self._feed(step, rows, WINDOW - counts.open):
             return True
         values: dict[str, Any] = {"succeeded": max(0, row.fed - row.passed - counts.open - bad), "failed": bad}
         whole = row.fed == row.total
@@ -238,29 +247,32 @@ class Walk:
             words = f"{bad} of {total} items did not succeed; the first, [{number}]: {words}"
         return {"error": words[:2000], "error_type": None if error is None else error["type"]}
 
-    async def _feed(self, step: Step, rows: Rows, room: int) -> None:
-        """The next items become requests; what of them its owner had made requests before it died is left as it stands."""
+    async def _feed(self, step: Step, rows: Rows, room: int) -> bool:
+        """The next items become requests, whether there are any; what of them its owner had made requests before it died is left as it
+        stands.
+        """
         row, ready = rows[step.name], await self._prepare(step, rows)
         items = await ready.source.page(row.fed, min(parts.MOST, row.total - row.fed, room))
-        taken, passed, size = 0, 0, 0
-        lines: list[tuple[str, bytes, str | None]] = []
+        lines: list[Line | None] = []
+        size = 0
         for number, item in enumerate(items, row.fed):
             scope = ready.scope.at(number, item)
             if step.maps and (item is None or not conditions.holds(step.when, scope)):
-                passed += 1
-            else:
-                lines.append(self._line(step, ready, scope, number))
-                size += len(lines[-1][1])
-            taken += 1
+                lines.append(None)
+                continue
+            line = self._line(step, ready, scope, number)
+            lines.append(line)
+            size += len(line[1])
             if size > parts.MOST_BYTES:
                 break
-        ids = [id_ for id_, _, _ in lines]
-        had = await self.own.database.read(partial(read.known, tenant=self.tenant, operation=step.use, ids=ids))
-        await self._accept(step, [line for line in lines if line[0] not in had])
+        count = await self._accept(step, lines)
         killpoint.passing("fed")
-        await self._change(step, {"fed": row.fed + taken, "passed": row.passed + passed})
+        if count:
+            passed = sum(line is None for line in lines[:count])
+            await self._change(step, {"fed": row.fed + count, "passed": row.passed + passed})
+        return count > 0
 
-    def _line(self, step: Step, ready: Prepared, scope: Scope, number: int) -> tuple[str, bytes, str | None]:
+    def _line(self, step: Step, ready: Prepared, scope: Scope, number: int) -> Line:
         """Id, record, and what is wrong with it: of a list's items, one that cannot be made fails alone."""
         id_ = f"{self.id}/{step.name}/{number}"
         wrong, input_ = None, {}
@@ -276,22 +288,47 @@ class Walk:
             record["deadline"] = self.said["deadline"]
         return id_, orjson.dumps(record), wrong
 
-    async def _accept(self, step: Step, lines: list[tuple[str, bytes, str | None]]) -> None:
-        arrivals = []
-        for number, (id_, value, wrong) in enumerate(lines):
-            what = self.own.decoder.ask(step.use, self.lane, value, (), place=id_, tenant=self.tenant)
-            assert isinstance(what, Ask)  # it has an id
-            if wrong is not None:
-                what = replace(what, failure=Failure(type=ErrorType.INVALID_REQUEST, message=wrong[:2000]))
-            what = replace(what, run_id=self.id, key_id=self.said.get("key_id"))
-            arrivals.append(Arrival(what, None, None, value, b"[]"))
+    async def _accept(self, step: Step, lines: list[Line | None]) -> int:
+        """How many of the first ones have had their turn: all, unless the run's budget or its key's minute has no room just now."""
+        ids = [line[0] for line in lines if line is not None]
+        had = await self.own.database.read(partial(read.known, tenant=self.tenant, operation=step.use, ids=ids))
+        asked = await self._fitting(step, lines, had)
+        count = len(asked)
+        if not self.own.turns.are_free(self._row, self.said):
+            count = await self.own.turns.taken(self._row, self.said, [each and each[0] for each in asked])
+        new = [each for each in asked[:count] if each is not None]
+        for pool in {(what.provider, what.model) for what, _ in new if what.failure is None}:
+            await self.own.engine.ensure_pool(pool)
+        if new:
+            await self.own.writer.accept([Arrival(what, None, None, value, b"[]") for what, value in new])
+        return count
+
+    async def _fitting(
+        self, step: Step, lines: list[Line | None], had: Collection[str]
+    ) -> list[tuple[Ask, bytes] | None]:
+        """As requests, None where there is nothing to ask: all of them, unless the run's budget has no room at the moment."""
+        found: list[tuple[Ask, bytes] | None] = []
+        room = await thrift.room(self.own.database, self.tenant, self.id) if self._has_budget else None
+        for number, line in enumerate(lines):
+            if line is None or line[0] in had:
+                found.append(None)
+                continue
+            what = await self._asked(step, line)
+            if room is not None and not room.take(what.estimate_nano):
+                break
+            found.append((what, line[1]))
             if number % 50 == 0:
                 await asyncio.sleep(0)
-        found = [arrival.what for arrival in arrivals if isinstance(arrival.what, Ask)]
-        for pool in {(what.provider, what.model) for what in found if what.failure is None}:
-            await self.own.engine.ensure_pool(pool)
-        if arrivals:
-            await self.own.writer.accept(arrivals)
+        return found
+
+    async def _asked(self, step: Step, line: Line) -> Ask:
+        id_, value, wrong = line
+        decode = partial(self.own.decoder.ask, step.use, self.lane, value, (), place=id_, tenant=self.tenant)
+        what = await self.own.registry.decoded(decode)
+        assert isinstance(what, Ask)  # it has an id
+        if wrong is not None:
+            what = replace(what, failure=Failure(type=ErrorType.INVALID_REQUEST, message=wrong[:2000]))
+        return replace(what, run_id=self.id, key_id=self.said.get("key_id"))
 
     # functions
 

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -23,6 +24,7 @@ from store.errors import StoreError
 from store.runs.write import Conflict
 from store.schedules import read, write
 from streams.decode import Decoder
+from streams.prompting.registry import Registry
 from streams.runs import making
 from streams.runs.kinds import BadRun
 from streams.schedules import cron as crons
@@ -53,6 +55,7 @@ class Scheduler:
         database: Database,
         decoder: Decoder,
         shelf: Shelf,
+        registry: Registry,
         worker: str,
         tenant: str,
         file: Watched,
@@ -61,7 +64,8 @@ class Scheduler:
         poll_s: float,
         clock: Clock = now,
     ) -> None:
-        self.database, self.decoder, self.shelf, self.worker, self.tenant = database, decoder, shelf, worker, tenant
+        self.database, self.decoder, self.shelf, self.registry = database, decoder, shelf, registry
+        self.worker, self.tenant = worker, tenant
         self.file, self.meters, self._started, self.poll_s, self.clock = file, meters, started, poll_s, clock
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -158,7 +162,7 @@ class Scheduler:
         values = {"next_at": decision.next_at, "queued_at": decision.queued_at}
         ready, why = None, ""
         if decision.fire is not None:
-            ready, why = self._ready(row.name, said, timing, decision.fire)
+            ready, why = await self._ready(row.name, said, timing, decision.fire)
 
         def work(conn: Connection) -> tuple[bool, str]:
             if not write.change(conn, row.name, row.version, values):
@@ -170,11 +174,14 @@ class Scheduler:
         if first:
             self._told(row.name, decision, failed, at)
 
-    def _ready(self, name: str, said: NewSchedule, timing: Timing, planned: float) -> tuple[making.Ready | None, str]:
+    async def _ready(
+        self, name: str, said: NewSchedule, timing: Timing, planned: float
+    ) -> tuple[making.Ready | None, str]:
         """The run, or why there is none."""
         try:
             new = NewRun.model_validate(filling.filled(name, said, planned, timing.zone))
-            return making.ready(new, new.tenant or self.tenant, self.decoder, self.shelf), ""
+            make = partial(making.ready, new, new.tenant or self.tenant, self.decoder, self.shelf)
+            return await self.registry.decoded(make), ""
         except (BadRun, ValueError) as error:
             return None, str(error)
 
@@ -212,7 +219,7 @@ class Scheduler:
         """Out of turn. Why it could not be submitted; empty: it was; None: somebody else has changed the schedule meanwhile."""
         timing = Timing(said.cron, crons.zone_of(said.timezone), said.overlap, said.catch_up)
         planned = round(await self.database.read(self.clock), 3)
-        ready, why = self._ready(row.name, said, timing, planned)
+        ready, why = await self._ready(row.name, said, timing, planned)
 
         def work(conn: Connection) -> str | None:
             if not write.change(conn, row.name, row.version, {}):

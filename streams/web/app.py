@@ -220,7 +220,7 @@ _RUNS: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
     ("GET", f"{_RUN}/items"): ("runs", runs.items, query("tenant", "status", "limit", "cursor")),
     ("GET", f"{_RUN}/results"): ("runs", runs.results, plain("application/x-ndjson", "An item a line.", "tenant")),
     ("GET", f"{_RUN}/events"): ("runs", runs.events, streamed("tenant")),
-    ("POST", f"{_RUN}/retry"): ("runs", runs.retry, query("tenant")),
+    ("POST", f"{_RUN}/retry"): ("runs", runs.retry, query("tenant", "budget_usd")),
     ("GET", _RUN): ("runs", runs.one, query("tenant", "wait")),
 }
 _PIPELINES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {

@@ -51,6 +51,7 @@ PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "cursor": ({"type": "string"}, "What `next` said on the page before."),
     "wait": ({"type": "number", "minimum": 0, "maximum": 3600}, "Seconds to wait for the result; then 202."),
     "name": ({"type": "string"}, "Only this name."),
+    "budget_usd": ({"type": "string"}, "Dollars that all of the run may cost, with what it has cost already."),
     "q": ({"type": "string"}, "Words in the slug, the name or the description."),
     "category": ({"type": "string"}, "Only this category."),
     "tag": ({"type": "string"}, "Only those with this tag."),

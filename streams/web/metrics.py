@@ -136,14 +136,14 @@ def _ledger(registry: CollectorRegistry, facts: Facts) -> None:
 
 
 def _budgets(registry: CollectorRegistry, found: list[State]) -> None:
-    """As they stand in their periods; where there are none there is no series."""
+    """As they stand in their periods; where there are none there is no series. Those of single runs come and go: they have none."""
     limit = _of_budgets(registry, "genai_budget_limit_usd", "Dollars that a budget allows in its period.")
     spent = _of_budgets(registry, "genai_budget_spent_usd", "Dollars spent of it in its period.")
     words = "Dollars reserved of it for requests that have not ended."
     reserved = _of_budgets(registry, "genai_budget_reserved_usd", words)
     overrun = _of_budgets(registry, "genai_budget_overrun_usd", "Dollars spent that no reservation had foreseen.")
     refused = _of_budgets(registry, "genai_budget_refused", "Requests that it had no room for, in its period.")
-    for state in found:
+    for state in (each for each in found if each.period != "run"):
         labels = (str(state.id), state.scope.words(), state.period, str(state.hard).lower())
         limit.labels(*labels).set(state.limit_nano / 1e9)
         spent.labels(*labels).set(state.spent_nano / 1e9)

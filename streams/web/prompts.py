@@ -168,13 +168,15 @@ async def render(front: Front, request: Request) -> Response:
         raise Problem(422, "Give either `version` or `label`: a label stands for a version.")
     tenant = _tenant(front, request, queries.told(request, ("tenant",)).get("tenant"))
     await spine.registry.refreshed()
-    library = spine.decoder.library
+    choose = partial(spine.decoder.library.chosen, name, Wish(asked.version, asked.label, tenant))
     try:
-        wording, found = library.chosen(name, Wish(asked.version, asked.label, tenant))
+        wording, found = await spine.registry.decoded(choose)
         wording.check(asked.variables)
         made = wording.render(asked.variables)
     except PromptError as error:
         raise Problem(422, f"{error}.") from error
+    except StoreError as error:
+        raise unavailable(f"The database is away ({error}); ask again.") from error
     told = {"slug": made.slug, "version": made.version, "label": found.label or None}
     return json(told | {"system": made.system, "user": made.user})
 

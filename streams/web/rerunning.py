@@ -10,19 +10,20 @@ import orjson
 from sqlalchemy import Row
 
 from schemas.errors import ErrorType
-from schemas.request import Lane
 from store.errors import StoreError
 from store.ledger.types import Arrival, Ask
-from store.runs import read, write
+from store.runs import read
 from streams.app import Spine
-from streams.runs import pacing, parts
+from streams.budgets import patiently
+from streams.runs import asking, pacing, parts
+from streams.web import retried
 from streams.web.looking import read as look_up
 from streams.web.principal import Principal
 from streams.web.problems import Problem, unavailable
 
 
 async def failed_items(
-    spine: Spine, row: Row[Any], who: Principal, steps: Sequence[str] = ()
+    spine: Spine, row: Row[Any], who: Principal, limit: int | None = None, steps: Sequence[str] = ()
 ) -> tuple[int, float | None]:
     """How many run again; and, where their key may ask for no more of them in this minute, in how many seconds it may.
 
@@ -31,14 +32,17 @@ async def failed_items(
     quiet = orjson.loads(row.said).get("quiet", False)
     count, later_s = 0, None
     async for page in _pages(spine, row, steps or ("",)):
-        asks, later_s = await _allowed(spine, await _asks(spine, page, who), who)
+        # whoever owns the run asks them when there is room
+        waiting = await look_up(spine, partial(retried.waiting, row=row, after=page[0].pk - 1, limit=limit))
+        page_asks = await _asks(spine, [each for each in page if each.pk not in waiting], who)
+        asks, later_s = await _allowed(spine, page_asks, who)
         if later_s is not None and not asks and not count:
             raise _spent(later_s)
-        count += await _accept(spine, row, asks, who, quiet=quiet)
+        count += len(waiting) + await _accept(spine, row, asks, who, limit, quiet=quiet)
         if later_s is not None:
             break
     if count == 0:  # what was never sent goes on
-        await _write(spine, lambda conn: write.allow(conn, row.tenant, row.id))
+        await _write(spine, lambda conn: retried.allow(conn, row, limit))
     return count, later_s
 
 
@@ -60,8 +64,11 @@ async def _asks(spine: Spine, page: Iterable[Any], who: Principal) -> list[tuple
     found = []
     for each in page:
         value = bytes(each.value)
-        what = spine.decoder.ask(each.operation, Lane(each.lane), value, (), place=each.id, tenant="")
-        if isinstance(what, Ask) and what.failure is None:
+        try:
+            what = await spine.registry.decoded(partial(asking.again, each, spine.decoder))
+        except StoreError as error:
+            raise unavailable(f"The database is away ({error}); nothing runs again. Ask again.") from error
+        if what is not None:
             who.check(what)
             found.append((what, value))
     return found
@@ -80,9 +87,11 @@ async def _allowed(
     return asks[: turn.count], turn.wait_s if turn.count < len(asks) else None
 
 
-async def _accept(spine: Spine, row: Row[Any], asks: list[tuple[Ask, bytes]], who: Principal, *, quiet: bool) -> int:
-    """First the run is cancelled no more: else a claim would end what comes."""
-    await _write(spine, lambda conn: write.allow(conn, row.tenant, row.id))
+async def _accept(
+    spine: Spine, row: Row[Any], asks: list[tuple[Ask, bytes]], who: Principal, limit: int | None, *, quiet: bool
+) -> int:
+    """First the run is cancelled no more, and may spend what it may: else a claim would end what comes."""
+    await _write(spine, lambda conn: retried.allow(conn, row, limit))
     for pool in sorted({(what.provider, what.model) for what, _ in asks}):
         await spine.engine.ensure_pool(pool)
     arrivals = [
@@ -98,7 +107,7 @@ async def _accept(spine: Spine, row: Row[Any], asks: list[tuple[Ask, bytes]], wh
 
 async def _write(spine: Spine, work: Any) -> None:
     try:
-        await spine.database.write(work)
+        await patiently(spine.database, work)
     except StoreError as error:
         raise unavailable(f"The database is away ({error}); ask again.") from error
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
+from typing import Any, TypeVar
 
 import orjson
 from pydantic import ValidationError
@@ -17,14 +18,15 @@ from store.database import Work
 from store.database import now as clock
 from store.errors import StoreError
 from store.ledger.types import Arrival, CancelAsk
-from store.runs import deliveries, jobs, read, steps, write
+from store.runs import deliveries, jobs, money, read, steps, write
 from streams import requested
 from streams.app import Spine
+from streams.budgets import patiently
 from streams.decode import sentence
 from streams.runs import asking, collecting, kinds, making, parts, receivers, telling
 from streams.runs.kinds import BadRun
 from streams.runs.pipelines import KIND
-from streams.web import cursors, orders, pipelines, queries, rerunning
+from streams.web import cursors, orders, pipelines, queries, rerunning, retried
 from streams.web.asking import IDEMPOTENCY_KEY, seconds
 from streams.web.bodies import read_object
 from streams.web.events import HEARTBEAT_S
@@ -49,7 +51,9 @@ _UPLOAD = (
     "provider",
     "wait",
     "webhook",
+    "budget_usd",
 )
+T = TypeVar("T")
 _SIGNED_WITH = "webhook-secret"
 _LOOK_S = 0.1
 
@@ -89,7 +93,8 @@ async def _asked(front: Front, spine: Spine, request: Request, new: NewRun) -> R
     _may_be_told(spine, new)
     try:
         minute = principal_of(request).limits.minute()
-        ready = making.ready(new, tenant, spine.decoder, spine.pipelines, principal_of(request).key_id, minute)
+        make = partial(making.ready, new, tenant, spine.decoder, spine.pipelines, principal_of(request).key_id, minute)
+        ready = await _decoded(spine, make)
     except BadRun as error:
         raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
     if ready.pipeline is not None:
@@ -121,7 +126,7 @@ async def _uploaded(front: Front, spine: Spine, request: Request, told: dict[str
         raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
     if plan.kind.many is None:
         raise Problem(422, f"A {new.kind} {new.name!r} has one item; send its params as JSON.")
-    principal_of(request).check(asking.typical(plan, spine.decoder))
+    principal_of(request).check(await _decoded(spine, partial(asking.typical, plan, spine.decoder)))
     row, is_new = await _made(spine, lambda conn: write.make(conn, plan.new, spine.worker))
     if not is_new:
         return await _same(row, request)
@@ -297,9 +302,11 @@ async def cancel(front: Front, request: Request) -> Response:
 
 
 async def retry(front: Front, request: Request) -> Response:
-    """Run again the items that did not succeed, and only those; of a pipeline, the steps."""
-    spine = spine_of(front, request)
-    row = await _named(front, request, queries.told(request, ("tenant",)))
+    """Run again the items that did not succeed, and only those; of a pipeline, the steps. `?budget_usd=` is what the whole run may
+    cost from now on.
+    """
+    spine, told = spine_of(front, request), queries.told(request, ("tenant", "budget_usd"))
+    row = await _named(front, request, told)
     if row.ended_at is None:
         raise Problem(409, f"The run {row.id!r} has not ended ({row.status}); retry it when it has.")
     if row.broken_off:
@@ -310,13 +317,15 @@ async def retry(front: Front, request: Request) -> Response:
         return await _job_again(front, spine, request, row)
     if row.fed < row.total and await look_up(spine, lambda conn: read.next_part(conn, row.tenant, row.id)) is None:
         raise Problem(409, f"The last items of the run {row.id!r} are no longer kept (GENAI_KEEP_BODIES_DAYS).")
+    limit = retried.limit(row, told.get("budget_usd"))
     names = await pipelines.failed_steps(front, row) if row.kind == KIND else []
-    count, later_s = await rerunning.failed_items(spine, row, principal_of(request), [f"{name}/" for name in names])
+    below = [f"{name}/" for name in names]
+    count, later_s = await rerunning.failed_items(spine, row, principal_of(request), limit, below)
     # last: whoever counts it must find what runs again
     await _write(spine, lambda conn: _reopen(conn, row, spine.worker))
     spine.runs.look()
-    told = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
-    made = json(told | {"retried": count or len(names)}, 202)
+    shown = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
+    made = json(shown | {"retried": count or len(names)}, 202)
     made.headers.update({} if later_s is None else rerunning.header(later_s))
     return made
 
@@ -337,21 +346,22 @@ async def _job_again(front: Front, spine: Spine, request: Request, row: Row[Any]
 
     await _write(spine, work)
     spine.runs.look()
-    told = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
-    return json(told | {"retried": 1}, 202)
+    shown = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
+    return json(shown | {"retried": 1}, 202)
 
 
 async def _told(front: Front, row: Row[Any], status: int = 200) -> Response:
     result = await collecting.result(front.parts().database, row)
-    sent, found, at = await look_up(
+    sent, found, at, state = await look_up(
         front.parts(),
         lambda conn: (
             deliveries.of_run(conn, row.tenant, row.id),
             steps.of_run(conn, row.tenant, row.id) if row.kind == KIND else (),
             clock(conn),
+            money.standing(conn, row.tenant, row.id) if row.budget_nano is not None and row.ended_at is None else None,
         ),
     )
-    told = telling.shown(row, result, sent, found, at).model_dump(mode="json")
+    told = telling.shown(row, result, sent, found, at, state).model_dump(mode="json")
     made = json(told, status)
     made.headers["Location"] = told["items_url"].rpartition("/items?")[0]
     return made
@@ -389,9 +399,16 @@ async def _row(front: Front, tenant: str, id_: str) -> Row[Any]:
     return found
 
 
+async def _decoded(spine: Spine, decode: Callable[[], T]) -> T:
+    try:
+        return await spine.registry.decoded(decode)
+    except StoreError as error:
+        raise unavailable(f"The database is away ({error}); ask again.") from error
+
+
 async def _write(spine: Spine, work: Any) -> Any:
     try:
-        return await spine.database.write(work)
+        return await patiently(spine.database, work)
     except StoreError as error:
         raise unavailable(f"The database is away ({error}); ask again.") from error
 

@@ -95,7 +95,7 @@ async def test_the_pipeline_answers_from_files_that_were_uploaded(dispatcher: Di
     assert (ended.status, ended.result["answer"] != "", [step.name for step in ended.steps if step.use == "embed"]) == (
         "succeeded",
         True,
-        ["embed", "question"],
+        ["question", "embed"],
     )
     documents = {each["document"] for each in ended.result["sources"]}
     assert documents <= {"10k_2025.pdf", "10q_q3.pdf"} and bool(documents) == ended.result["found"]

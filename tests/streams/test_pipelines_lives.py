@@ -92,6 +92,26 @@ async def test_requests_that_were_made_and_of_which_nobody_knew_are_not_made_aga
 
 
 @ON_BOTH
+async def test_a_question_to_documents_that_breaks_at_each_kind_of_step_pays_each_call_once(
+    url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed: list[str] = []
+
+    def once(name: str) -> None:
+        passed.append(name)
+        if name in {"fed", "computed"} and passed.count(name) == 1:
+            raise ConnectionResetError
+
+    monkeypatch.setattr(killpoint, "passing", once)
+    params = {"query": "What was the revenue?", "documents": ["Ships sail at noon.", "Revenue was 4.2 billion."]}
+    body = {"kind": "pipeline", "name": "rag_pipeline", "params": params | {"most_sources": 1}}
+    async with opened(settings) as (front, _), client(front) as api:
+        run = await ended(api, (await api.post("/v1/runs", json=body)).json()["run_id"])
+    assert (run["status"], await booked(url)) == ("succeeded", (4, 4, 4))
+    assert {each["document"] for each in run["result"]["sources"]} <= {"document 2"}
+
+
+@ON_BOTH
 async def test_two_processes_share_runs_and_one_goes_on_with_what_the_other_leaves(
     settings: Settings, url: str
 ) -> None:

@@ -169,7 +169,7 @@ async def test_steps_are_those_of_the_seed_or_without_an_answer(api: httpx.Async
 
 
 async def test_a_chat_model_for_the_run_is_not_asked_for_vectors(api: httpx.AsyncClient) -> None:
-    given = {"documents": ["Nobody has embedded that."], "embedding_model": "fake-embed"}
+    given = {"documents": ["Nobody has embedded that."], "embedding_model": "fake-embed", "embedding_provider": "fake"}
     run = await asked(api, QUESTION, model="fake", temperature=0.5, max_tokens=200, **given)
     items = (await api.get(f"/v1/runs/{run['run_id']}/items")).json()["items"]
     assert run["status"] == "succeeded", run["result"]

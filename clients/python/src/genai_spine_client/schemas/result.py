@@ -4,10 +4,10 @@
 from enum import StrEnum
 from typing import Any
 
-from genai_spine_client.schemas.pin import Prompted
 from pydantic import AwareDatetime, BaseModel
 
 from genai_spine_client.schemas.errors import Failure
+from genai_spine_client.schemas.pin import Prompted
 from genai_spine_client.schemas.routes import Routed
 from genai_spine_client.schemas.tiers import Tiered
 
