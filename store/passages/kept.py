@@ -132,10 +132,12 @@ def _cosine(distance: float) -> float:
 
 
 def drop(conn: Connection, before: float, most: int) -> int:
-    """Those that nobody has used since; how many."""
+    """Those that nobody has used since; how many. One that is used at this very moment stays."""
     old = sorted(conn.execute(select(_B.key).where(_B.used_at < before).limit(most)).scalars())
-    if old:
-        if has_vectors(conn):
-            conn.execute(delete(passage_vectors).where(_V.batch.in_(rows.padded(old))))
-        conn.execute(delete(embedded_batches).where(_B.key.in_(rows.padded(old))))
-    return len(old)
+    if not old:
+        return 0
+    unused = delete(embedded_batches).where(_B.key.in_(rows.padded(old)), _B.used_at < before).returning(_B.key)
+    gone = list(conn.execute(unused).scalars())
+    if gone and has_vectors(conn):
+        conn.execute(delete(passage_vectors).where(_V.batch.in_(rows.padded(gone))))
+    return len(gone)
