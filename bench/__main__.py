@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from bench import door, ledger, pages, report, simulate, wordings
+from bench import door, ledger, pages, report, retrieval, simulate, wordings
 from bench.batches import accepted, items, run_memory, run_slots
 from bench.ground import ground, make_topics
 from bench.measures import MEASURES as OF_THE_PATH
@@ -19,10 +19,10 @@ from bench.urgent import urgent
 from streams import runtime
 from streams.logging import configure
 
-LEDGER, SIMULATE, DOOR, PAGES, PROMPTS = "ledger", "simulate", "door", "pages", "prompts"
+LEDGER, SIMULATE, DOOR, PAGES, PROMPTS, RETRIEVAL = "ledger", "simulate", "door", "pages", "prompts", "retrieval"
 _OF_RUNS = {"accepted": accepted, "items": items, "run-slots": run_slots, "run-memory": run_memory}
 MEASURES = {**OF_THE_PATH, "urgent": urgent, **_OF_RUNS}
-APART = (LEDGER, SIMULATE, DOOR, PAGES, PROMPTS)
+APART = (LEDGER, SIMULATE, DOOR, PAGES, PROMPTS, RETRIEVAL)
 """They stand on no broker."""
 
 
@@ -60,6 +60,8 @@ async def main(arguments: list[str]) -> None:
         await door.main(databases, short=wished.short, console=console)
     if PAGES in names:
         await pages.main(databases, many=size.many, console=console)
+    if RETRIEVAL in names:
+        await retrieval.main(databases, many=size.many, short=wished.short, console=console)
     if PROMPTS in names:
         wordings.main(short=wished.short, console=console)
     if LEDGER in names:

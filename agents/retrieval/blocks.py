@@ -27,14 +27,24 @@ def units(vectors: Sequence[Sequence[float]]) -> list[list[float]]:
     return found
 
 
-def cosines(blocks: Sequence[tuple[int, bytes]], query: Sequence[float]) -> list[float]:
-    """Of every vector of these blocks, given with their sizes, in order."""
+def best(blocks: Sequence[tuple[int, bytes]], query: Sequence[float], most: int) -> list[tuple[int, int, float]]:
+    """Block, number in it, and cosine of the nearest, best first; blocks are given with their sizes."""
     import numpy as np
 
-    lengths = np.concatenate([np.frombuffer(data, "<f4", size) for size, data in blocks])
-    small = np.concatenate([np.frombuffer(data, np.int8, offset=4 * size) for size, data in blocks])
     wanted = np.asarray(query, np.float32)
     wanted /= np.linalg.norm(wanted) or 1.0
-    products = small.reshape(len(lengths), len(wanted)).astype(np.float32) @ wanted
-    found: list[float] = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0).tolist()
+    lengths = np.concatenate([np.frombuffer(data, "<f4", size) for size, data in blocks])
+    products = np.concatenate(  # block by block, so that what is made of one stays in the processor's cache
+        [
+            np.frombuffer(data, np.int8, offset=4 * size).reshape(size, len(wanted)).astype(np.float32) @ wanted
+            for size, data in blocks
+        ]
+    )
+    cosines = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+    among = np.argpartition(-cosines, most - 1)[:most] if most < len(cosines) else np.arange(len(cosines))
+    ends = np.cumsum([size for size, _ in blocks])
+    found = []
+    for place in among[np.argsort(-cosines[among], kind="stable")]:
+        block = int(np.searchsorted(ends, place, side="right"))
+        found.append((block, int(place) - int(ends[block]) + blocks[block][0], float(cosines[place])))
     return found

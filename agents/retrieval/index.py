@@ -63,20 +63,22 @@ class InProcess(_InDatabase):
     """The database keeps the bytes, and this process compares them: all of them, a page at a time."""
 
     async def nearest(self, keys: Sequence[bytes], query: Sequence[float], most: int) -> list[Found]:
-        best: list[Found] = []
+        """While one page is compared the next is read; each has some megabytes."""
+        found: list[list[Found]] = []
+        comparing: asyncio.Task[list[Found]] | None = None
         for start in range(0, len(keys), PAGE):
             page = await self.database.read(partial(kept.blocks, keys=keys[start : start + PAGE]))
-            if page:
-                found = await asyncio.to_thread(_best, page, query, most)
-                best = heapq.nlargest(most, [*best, *found], key=lambda each: each[2])
-        return best
+            if comparing is not None:
+                found.append(await comparing)
+            comparing = asyncio.create_task(asyncio.to_thread(_best, page, query, most)) if page else None
+        if comparing is not None:
+            found.append(await comparing)
+        return heapq.nlargest(most, (each for page in found for each in page), key=lambda each: each[2])
 
 
 def _best(page: Sequence[tuple[bytes, int, bytes]], query: Sequence[float], most: int) -> list[Found]:
-    cosines = blocks.cosines([(size, data) for _, size, data in page], query)
-    places = [(key, number) for key, size, _ in page for number in range(size)]
-    best = heapq.nlargest(most, range(len(cosines)), key=cosines.__getitem__)
-    return [(*places[each], cosines[each]) for each in best]
+    found = blocks.best([(size, data) for _, size, data in page], query, most)
+    return [(page[block][0], number, cosine) for block, number, cosine in found]
 
 
 class ByPgvector(_InDatabase):
