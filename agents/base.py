@@ -28,6 +28,8 @@ class More:
     parallel_tool_calls: bool | None = None
     logprobs: int | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    ours: bool = False
+    """A question of the spine's own, for which the request's options say nothing."""
 
 
 NO_MORE = More()

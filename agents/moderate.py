@@ -4,12 +4,13 @@ Above the model's context a text is read in parts; each category counts as in th
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
 from agents import naming, reading, structured
-from agents.base import Caller, InvalidAnswer, Operation
+from agents.base import NO_MORE, Caller, InvalidAnswer, More, Operation
 from prompts import Rendered
 from schemas.moderate import CATEGORIES, Input, Output, Verdict
 
@@ -55,20 +56,20 @@ async def moderate(asked: Input, caller: Caller) -> Output:
     return Output(results=await verdicts(asked.texts or [asked.content or ""], caller))
 
 
-async def verdicts(texts: Sequence[str], caller: Caller) -> list[Verdict]:
+async def verdicts(texts: Sequence[str], caller: Caller, more: More = NO_MORE) -> list[Verdict]:
     """One for each text, in their order."""
     answer = await caller.moderate(texts)
     if answer is None:
-        return [await _by_prompt(text, caller) for text in texts]
+        return [await _by_prompt(text, caller, more) for text in texts]
     if len(answer.verdicts) != len(texts):
         raise InvalidAnswer(f"the model gave {len(answer.verdicts)} verdicts for {len(texts)} texts")
     return [Verdict(flagged=each.flagged, categories=each.categories, scores=each.scores) for each in answer.verdicts]
 
 
-async def _by_prompt(text: str, caller: Caller) -> Verdict:
+async def _by_prompt(text: str, caller: Caller, more: More) -> Verdict:
     async def ask(part: str) -> dict[str, float]:
         asking = structured.question(_prompt(part, caller), _SCHEMA, _accept, max_tokens=_MAX_TOKENS)
-        return (await structured.ask(caller, asking)).value
+        return (await structured.ask(caller, replace(asking, more=more))).value
 
     done = await reading.read(text, ask, reading.space(caller, lambda: _prompt("", caller), _MAX_TOKENS))
     if len(done) > 1:

@@ -195,9 +195,15 @@ def cannot(needs: Needs, able: Able | None, *, on_cpu: bool = False) -> tuple[st
     if (able.chat if needs.kind == "chat" else able.embed) is False:
         found.append(needs.kind)
     found += lacks(list(needs.fields), able)
-    if needs.max_tokens and able.output_tokens and needs.max_tokens > able.output_tokens:
+    most = longest(able)
+    if needs.kind == "chat" and needs.max_tokens and most and needs.max_tokens > most:
         found.append("max_tokens")
     return tuple(found)
+
+
+def longest(able: Able) -> int | None:
+    """In tokens: an answer surely has no more; None: it is not known."""
+    return min((most for most in (able.output_tokens, able.context_tokens) if most), default=None)
 
 
 def decide(found: Order, look: Callable[[Model], Look]) -> Decision:

@@ -50,6 +50,9 @@ _EMBEDS = Able(
     logprobs=False,
     params=frozenset({"dimensions"}),
 )
+_ABLE = {CHAT_MODEL: _CHATS, EMBED_MODEL: _EMBEDS}
+_UNKNOWN = Able(params=_CHATS.params | _EMBEDS.params)
+"""Of a name that is none: it is asked, and says so."""
 
 
 class FakeProvider:
@@ -86,7 +89,7 @@ class FakeProvider:
         return Shelf((Model(CHAT_MODEL, "chat", True, context), Model(EMBED_MODEL, "embed", True, context)))
 
     def able(self, model: str) -> Able:
-        return replace(_EMBEDS if model == EMBED_MODEL else _CHATS, context_tokens=self._how.context_tokens)
+        return replace(_ABLE.get(model, _UNKNOWN), context_tokens=self._how.context_tokens)
 
     async def chat(self, call: ChatCall, node: str) -> ChatAnswer:  # noqa: ARG002 - it has one node
         able.check(call, self.able(call.model))

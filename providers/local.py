@@ -60,6 +60,8 @@ _EMBEDS = Able(
     logprobs=False,
     context_tokens=minilm.CONTEXT,
 )
+_UNKNOWN = Able(params=_CHATS.params)
+"""Of a name that is none: it is asked, and says so."""
 
 _SURELY_TOO_LONG = 4
 """A prompt guessed to be so many times the context is refused by the guess; a nearer one is counted by the model."""
@@ -109,7 +111,7 @@ class LocalProvider:
         return Shelf(tuple(known[name] for name in await self.models()))
 
     def able(self, model: str) -> Able:
-        return _EMBEDS if model == minilm.NAME else _CHATS
+        return _EMBEDS if model == minilm.NAME else _CHATS if model in _MODELS else _UNKNOWN
 
     async def chat(self, call: ChatCall, node: str) -> ChatAnswer:  # noqa: ARG002 - it has one node
         _check(call.model, "chat")

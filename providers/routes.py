@@ -5,7 +5,7 @@ model of the default provider, whose own names may hold a slash (`hf.co/…`). I
 A request that names its provider means that provider's model, whatever routes there are.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from providers import marked
 from providers.marked import Broken, Fault, Marks, near
-from schemas.routes import USUAL_CAUSES, Cause, Fallback, File, When
+from schemas.routes import USUAL_CAUSES, Cause, Fallback, File, Hedge, When
 from schemas.routes import Route as Written
 from schemas.routes import Target as WrittenTarget
 from schemas.tiers import Tier
@@ -53,6 +53,8 @@ class Route:
     rate_limited_after_s: float = 5.0
     max_waiting: int | None = None
     tier: Tier | None = None
+    hedge: Hedge | None = None
+    guards: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,24 @@ def models(table: Table, route: Route) -> list[Model]:
     return list(found)
 
 
-def parse(raw: bytes, name: str, providers: Collection[str]) -> Table:
-    """The file's routes. Raises `Broken`, which names every place that is wrong."""
+def guards(table: Table, route: Route) -> tuple[str, ...]:
+    """Its rules and those of every route that it may lead through, each once."""
+    found: dict[str, None] = {}
+    seen, waiting = {route.name}, [route]
+    while waiting:
+        each = waiting.pop(0)
+        found |= dict.fromkeys(each.guards)
+        for leg in (*each.targets, *each.fallbacks):
+            if isinstance(leg.to, str) and leg.to not in seen:
+                seen.add(leg.to)
+                waiting.append(table.routes[leg.to])
+    return tuple(found)
+
+
+def parse(
+    raw: bytes, name: str, providers: Collection[str], rule: Callable[[str], object] = lambda words: words
+) -> Table:
+    """The file's routes. `rule` raises ValueError for a guard that is none. Raises `Broken`, which names every place that is wrong."""
     written, marks = marked.read(raw, name, "`routes:` and names below it")
     try:
         file = File.model_validate(written)
@@ -98,7 +116,12 @@ def parse(raw: bytes, name: str, providers: Collection[str]) -> Table:
         raise Broken(name, marked.faults(error, marks, _KNOWN)) from None
     routes = {named: _route(named, told, file, providers) for named, told in file.routes.items()}
     table = Table(MappingProxyType(routes))
-    if faults := [*_unknown(table, marks, providers), *_weightless(table, marks), *_loops(table, marks)]:
+    if faults := [
+        *_unknown(table, marks, providers),
+        *_weightless(table, marks),
+        *_loops(table, marks),
+        *_misruled(table, marks, rule),
+    ]:
         raise Broken(name, faults)
     return table
 
@@ -126,6 +149,8 @@ def _route(name: str, told: str | Written, file: File, providers: Collection[str
         written.rate_limited_after_s,
         written.max_waiting,
         written.tier,
+        written.hedge,
+        tuple(written.guards),
     )
 
 
@@ -166,6 +191,15 @@ def _weightless(table: Table, marks: Marks) -> Iterator[Fault]:
         if not any(leg.weight for leg in route.targets):
             place = marked.at(marks, ("routes", name, "targets"))
             yield Fault(*place, f"`{name}`: all weights are 0, so nothing would be chosen; give one of them a weight")
+
+
+def _misruled(table: Table, marks: Marks, rule: Callable[[str], object]) -> Iterator[Fault]:
+    for name, route in table.routes.items():
+        for i, words in enumerate(route.guards):
+            try:
+                rule(words)
+            except ValueError as error:
+                yield Fault(*marked.at(marks, ("routes", name, "guards", i)), f"`guards`: {error}")
 
 
 def _loops(table: Table, marks: Marks) -> Iterator[Fault]:

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from schemas.errors import Failure
 from schemas.result import Totals
 from schemas.runs import Run
+from schemas.schedules import Schedule
 
 _Lenient = ConfigDict(extra="allow")
 
@@ -352,6 +353,49 @@ class Costs(_Told):
     items: list[UsageRow] = []
     totals: Sums
     savings: Savings | None = None
+
+
+class Correction(_Told):
+    """By how much a day's calls were more than what had been added up; `more` has what was wrong of calls and tokens."""
+
+    date: str
+    provider: str
+    model: str
+    tenant: str
+    difference_usd: str
+    more: dict[str, int]
+    run_id: str
+    at: AwareDatetime
+
+
+class Corrections(_Told):
+    """What was put right of days."""
+
+    first: str = Field(alias="from")
+    last: str = Field(alias="to")
+    items: list[Correction]
+
+
+class ScheduleLeader(_Told):
+    """Who fires the schedules."""
+
+    worker: str
+    since: AwareDatetime
+
+
+class ScheduleFile(_Told):
+    """Whether the file of schedules can be used as it is now."""
+
+    ok: bool
+    why: str
+
+
+class ScheduleList(_Told):
+    """All schedules, by name."""
+
+    items: list[Schedule]
+    leader: ScheduleLeader | None
+    file: ScheduleFile
 
 
 class ModelItem(_Told):

@@ -44,6 +44,7 @@ from streams.decode import Decoder, Defaults
 from streams.intake import Intake
 from streams.jobs.base import Context
 from streams.jobs.metering import Meters as JobMeters
+from streams.judging import Judge
 from streams.kafka import SpineApp
 from streams.named import Named, make_router
 from streams.planner import Planner
@@ -209,10 +210,11 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     await registry.start()
     stack.push_async_callback(registry.aclose)
     decoder = make_decoder(settings, providers, prompts)
+    judge = Judge(decoder, database, settings.poll_s)
     engine = Engine(
         writer,
         database,
-        operations=guarded(OPERATIONS, settings.guards, lambda *verdict: metrics.guards.labels(*verdict).inc()),
+        operations=guarded(OPERATIONS, settings.guards, lambda *verdict: metrics.guards.labels(*verdict).inc(), judge),
         providers=providers,
         prices=make_prices(settings),
         library=prompts,
@@ -230,6 +232,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
         ),
         near=decoder.router.near,
     )
+    judge.start(engine)
     bounds = cache.Bounds(settings.cache_ttl_s, settings.cache_max_bytes)
     keeper = Keeper(engine, database, routes, worker, lease_s=settings.lease_s, poll_s=settings.poll_s, bounds=bounds)
     await keeper.start()

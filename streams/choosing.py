@@ -134,7 +134,13 @@ class Router:
         return near(named, self.table.routes) + providers
 
     def _check(self, operation: Operation, input_: Any, request: Request, provider: Provider, model: Model) -> None:
-        missing = choosing.cannot(_needs(operation, input_, request, provider), _able(provider, model.model))
+        able = _able(provider, model.model)
+        missing = choosing.cannot(_needs(operation, input_, request, provider), able)
+        if missing == ("max_tokens",) and able is not None:
+            most = choosing.longest(able)
+            raise Refusal(
+                f"`options.max_tokens`: is {request.options.max_tokens}; `{model.model}` holds at most {most} tokens"
+            )
         if missing:
             named = ", ".join(f"`{name}`" for name in missing)
             words = f"`{model.model}` cannot do {named}. Leave it out, or name another model."
@@ -188,6 +194,8 @@ class Router:
             rate_limited_after_s=route.rate_limited_after_s,
             patient=patient,
             tier=route.tier,
+            hedge=route.hedge,
+            guards=list(routes.guards(self.table, route)),
         )
         return pinned.model_dump_json(exclude_defaults=True)
 

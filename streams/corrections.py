@@ -14,10 +14,7 @@ MOST = 1_000
 
 def listed(found: Sequence[Row[Any]], first: date, last: date) -> dict[str, Any]:
     """Of the days from one to another."""
-    items = [
-        {"date": row.date, **told(row), "run_id": row.run_id, "at": datetime.fromtimestamp(row.at, UTC).isoformat()}
-        for row in found
-    ]
+    items = [{"date": row.date, **told(row), "run_id": row.run_id, "at": _moment(row.at)} for row in found]
     return {"from": str(first), "to": str(last), "items": items}
 
 
@@ -26,3 +23,7 @@ def told(row: Row[Any]) -> dict[str, Any]:
     counted = {name: getattr(row, name) for name in SUMS if name != "cost_nano" and getattr(row, name)}
     named = {"provider": row.provider, "model": row.model, "tenant": row.tenant}
     return {**named, "difference_usd": to_usd(row.cost_nano), "more": counted}
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")

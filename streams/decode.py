@@ -19,10 +19,11 @@ from providers.base import Provider
 from providers.prices import PriceTable
 from schemas.control import Cancel
 from schemas.errors import ErrorType, Failure
-from schemas.request import CHANGE_THE_ANSWER, REPLAYS, Lane, Name, Request, epoch
+from schemas.request import CHANGE_THE_ANSWER, PRINTABLE, REPLAYS, Lane, Name, Request, epoch
+from schemas.routes import guards
 from store.ledger.order import guess
 from store.ledger.types import Ask, CancelAsk, Position, Unreadable
-from streams.choosing import Refusal, Router
+from streams.choosing import Choice, Refusal, Router
 from streams.feared import feared
 from streams.fingerprint import fingerprint, shares
 
@@ -164,7 +165,7 @@ class Decoder:
             ordered=request.options.ordered,
             metadata=request.metadata,
             pinned=pinned,
-            fingerprint=self._fingerprint(op, request, tenant, provider, model, pinned) if cached else None,
+            fingerprint=self._fingerprint(op, request, tenant, choice, pinned) if cached else None,
             fresh_s=self.defaults.cache_s if cached and request.options.cache == "use" else 0.0,
             patience_s=self.defaults.patience_s,
             weight=guess(len(value), request.options.max_tokens, writes=not embeds),
@@ -181,11 +182,17 @@ class Decoder:
             raise Refusal(f"{error}; move its label to a version that can be read") from error
 
     def _fingerprint(
-        self, operation: Operation, request: Request, tenant: str, provider: Provider, model: str, pinned: str | None
+        self, operation: Operation, request: Request, tenant: str, choice: Choice, pinned: str | None
     ) -> bytes:
-        whose = "" if self.defaults.cache_tenants else tenant
         return fingerprint(
-            operation, request, tenant=whose, provider=provider, model=model, pinned=pinned, library=self.library
+            operation,
+            request,
+            tenant="" if self.defaults.cache_tenants else tenant,
+            provider=choice.provider,
+            model=choice.model,
+            pinned=pinned,
+            library=self.library,
+            guards=guards(choice.route),
         )
 
 
@@ -313,5 +320,7 @@ def sentence(error: ValidationError, *prefix: str) -> str:
     for found in error.errors(include_url=False, include_input=False)[:5]:
         where = ".".join(str(part) for part in (*prefix, *found["loc"]))
         words = found["msg"].removeprefix("Value error, ")
+        if found.get("ctx", {}).get("pattern") == PRINTABLE:
+            words = "has a control character; leave that out"
         told.append(f"`{where}`: {words}" if where else words)
     return "; ".join(told)

@@ -346,7 +346,7 @@ async def _schedules(settings: Settings) -> list[Finding]:
             waiting, leader, at = await database.read(
                 lambda conn: (read.count(conn), leading.leader(conn, scheduler.ROLE), now(conn))
             )
-    except lookup.NoLedger:
+    except (lookup.NoLedger, StoreError):  # the part `database` says so
         return said
     if not waiting:
         return said

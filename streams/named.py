@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from agents.engine.metrics import Metrics
+from agents.guards.rules import rule
 from providers import routes
 from providers.base import Provider
 from providers.marked import Broken
@@ -37,7 +38,7 @@ def load(settings: Settings, providers: Collection[str]) -> Table:
         return Table()
     path = Path(settings.routes).expanduser()
     try:
-        return routes.parse(path.read_bytes(), str(path), providers)
+        return routes.parse(path.read_bytes(), str(path), providers, rule)
     except OSError as error:
         raise SpineError(f"GENAI_ROUTES={settings.routes} cannot be read ({error.strerror}); mend the path.") from None
     except Broken as error:

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 import orjson
+import structlog
 import uuid_utils
 
 from agents import wording
 from agents.base import NO_MORE, More
-from agents.engine import tiering, tiers
+from agents.engine import hedging, tiering, tiers
 from agents.engine.room import longest
 from agents.engine.seat import Seat
 from prompts import Library, Rendered
@@ -42,12 +43,15 @@ from schemas.money import to_usd
 from schemas.pin import pins
 from schemas.request import Options
 from schemas.result import Totals
+from schemas.routes import guards
 from schemas.tiers import Tiered
 from store import killpoint
 from store.ledger.order import OUTPUT_WEIGHS
 from store.ledger.types import Call, Claimed, Closing, Park, PastCall, Step, Stepped
 
+log = structlog.get_logger(__name__)
 Answer = ChatAnswer | EmbedAnswer | ModerateAnswer
+_BEATEN = "the same call beside it was answered first"
 Commit = Callable[[Step], Awaitable[Stepped]]
 
 
@@ -68,6 +72,10 @@ class Unfit(Exception):
 
 class Parked(Exception):
     """The call lies in a provider's batch: its answer is another run's."""
+
+
+class Beaten(Exception):
+    """The same call beside this one was answered a moment before."""
 
 
 class Stopped(Exception):
@@ -116,7 +124,14 @@ class LedgerCaller:
         reads: Reads | None = None,
         rules: tiers.Rules | None = None,
         landed: tiering.Landed | None = None,
+        hedger: hedging.Hedger | None = None,
     ) -> None:
+        self.hedger = hedger
+        """For a second call beside one that takes long; None: there is none."""
+        self.hedged: Literal["first", "second"] | None = None
+        """A second call was made: which one answered."""
+        self.answered = 0
+        """The number of the call that was answered last."""
         self.landed = landed
         """The call of this request that came back in a batch, until it is met again."""
         self.reads = reads
@@ -128,7 +143,7 @@ class LedgerCaller:
         self.claim, self.seat, self.options = claim, seat, options
         self.provider, self.prices, self.library, self.commit = provider, prices, library, commit
         self.timeout_s = timeout_s
-        self.traits, self.pinned = provider.traits, claim.pinned
+        self.traits, self.pinned, self.guards = provider.traits, claim.pinned, guards(claim.route)
         self.past = past
         rules = rules or tiers.Rules()
         self.tier = tiering.Tiering(
@@ -177,13 +192,14 @@ class LedgerCaller:
         more: More = NO_MORE,
     ) -> ChatAnswer:
         """One completion; see `agents.base.Caller`."""
-        most = longest(self.options.max_tokens, max_tokens, self._able())
+        options = Options() if more.ours else self.options
+        most = longest(options.max_tokens, max_tokens, self._able())
         call = ChatCall(
             model=self.claim.model,
             messages=tuple(messages),
             timeout_s=self.timeout_s,
             schema=schema,
-            temperature=more.temperature if self.options.temperature is None else self.options.temperature,
+            temperature=more.temperature if options.temperature is None else options.temperature,
             max_tokens=most,
             stop=more.stop,
             seed=more.seed,
@@ -297,10 +313,49 @@ class LedgerCaller:
 
     async def _call(self, call: AnyCall, digest: bytes, prompt: Rendered | None) -> Answer:
         journalled = await self._begun(self._journalled(call, digest, prompt))
+        if self.hedger is None or self.flexing or self.reads is not None:
+            return await self._run(call, journalled)
+        hedger = self.hedger
+        return await hedging.race(
+            lambda: self._run(call, journalled),
+            hedger.after_s,
+            lambda: self._beside(hedger, call, journalled, prompt),
+        )
+
+    async def _beside(
+        self, hedger: hedging.Hedger, call: AnyCall, first: Call, prompt: Rendered | None
+    ) -> Answer | None:
+        """The same call once more; None: there is no slot for it, or it may not be made."""
+        slot = await hedger.take(first.node)
+        if slot is None:
+            return None
+        try:
+            if self.fits is not None and slot.node not in self.fits:
+                return None
+            await self.allowed(first.estimate_tokens + first.estimate_output)
+            made = self._journalled(call, first.input_hash, prompt)
+            await self._open(replace(made, node=slot.node, beside_nano=first.estimate_nano))
+            self.hedged = "first"
+            if self.traits.paid:
+                self.warn("a second paid call was made beside one that took long, as its route allows; both are booked")
+            unread = replace(call, on_tokens=None) if isinstance(call, ChatCall) else call
+            answer = await self._run(unread, replace(made, node=slot.node), watched=False)
+        except (Lost, Stopped, OverBudget) as error:  # the first call goes on, and meets it too
+            log.debug("no second call is made", why=type(error).__name__)
+            return None
+        else:
+            self.hedged = "second"
+            return answer
+        finally:
+            hedger.free(slot)
+
+    async def _run(self, call: AnyCall, journalled: Call, *, watched: bool = True) -> Answer:
+        """`watched`: how far it is is told on the way."""
         started = time.perf_counter()
-        self.running = Running(time.time())
-        killpoint.passing("intended")
-        killpoint.soon("called")
+        if watched:
+            self.running = Running(time.time())
+            killpoint.passing("intended")
+            killpoint.soon("called")
         try:
             answer = await self._asked(call, journalled.node)
             killpoint.passing("answered")
@@ -310,10 +365,15 @@ class LedgerCaller:
                 self.heard(journalled.node, error, time.perf_counter() - started)
             raise
         except BaseException:  # cancelled: the connection is closed, and nobody knows how far the call had come
-            self._close_broken(journalled, "cancelled", None, started, self._made(journalled, started))
+            self._close_cancelled(journalled, started, self._made(journalled, started) if watched else None)
             raise
         finally:
-            self.running = None
+            if watched:
+                self.running = None
+        if self.answered == journalled.number:
+            self._close(replace(self._booked(journalled, "wasted", answer.spent, started), error=_BEATEN))
+            raise Beaten
+        self.answered = journalled.number
         self._close(self._booked(journalled, "ok", answer.spent, started), answer)
         self.heard(journalled.node, answer.spent, time.perf_counter() - started)
         return answer
@@ -441,6 +501,12 @@ class LedgerCaller:
         closing = self._booked(call, "wasted", spent, started)
         cost = closing.cost_nano if known else call.estimate_nano
         self._close(replace(closing, cost_nano=cost, error_type=type_, error=words))
+
+    def _close_cancelled(self, call: Call, started: float, made: Spent | None) -> None:
+        beaten = self.answered == call.number
+        if beaten and self.hedger is not None:
+            self.hedger.saw(time.perf_counter() - started)
+        self._close_broken(call, _BEATEN if beaten else "cancelled", None, started, made)
 
     def _booked(self, call: Call, outcome: Any, spent: Spent, started: float) -> Closing:
         return Closing(

@@ -13,6 +13,7 @@ from agents.engine import routed, task, tiering
 from agents.engine.caller import LedgerCaller, Reads
 from agents.engine.early import Earlies, Early
 from agents.engine.gates import Gates
+from agents.engine.hedging import Hedging
 from agents.engine.metrics import Metrics
 from agents.engine.placer import LOADED_AFTER_S, Placer
 from agents.engine.policy import Patience
@@ -26,6 +27,7 @@ from prompts import Library
 from providers.base import Provider, ProviderError, Spent
 from providers.prices import PriceTable
 from schemas.result import Status
+from schemas.routes import guards
 from store import killpoint
 from store.database import Database
 from store.errors import Away, StoreError
@@ -105,6 +107,16 @@ class Engine:
         """By identity: who reads along while an answer is made. Whoever puts one here takes it away again."""
         self.poster = Poster(database)
         """To readers in other processes."""
+        self.gates = Gates()
+        self.shelves: dict[Pool, Shelf] = {}
+        self.hedging = Hedging(
+            database,
+            writer.worker,
+            providers,
+            self.shelves,
+            self.gates,
+            lambda slot: self._later(self.writer.free([slot])),
+        )
         self.tools = task.Tools(
             operations,
             providers,
@@ -121,14 +133,13 @@ class Engine:
             self._reads,
             near,
             limits.tiers,
+            self.hedging.of,
         )
         self.rules = limits.rules
         self.quotas = Quotas(limits.bounds, self._borrow)
         self._bounds = limits.bounds
-        self.gates = Gates()
         self._waking: asyncio.TimerHandle | None = None
         """When the next pause ends, or the next door may be tried."""
-        self.shelves: dict[Pool, Shelf] = {}
         self.tasks: dict[int, asyncio.Task[None]] = {}
         self.seats: dict[int, Seat] = {}
         """Rows that have begun before their slot was there."""
@@ -172,6 +183,8 @@ class Engine:
         operation = self.tools.operations.get(what.operation)
         if operation is None or not operation.early or what.response == RESUMABLE:  # its pieces are told of its row
             return 0
+        if guards(what.route):  # a verdict is counted once
+            return 0
         shelf = self.shelves.get(pool)
         bounded = self._bounds.of(pool).most() is not None
         return 0 if shelf is None or self.draining or bounded else shelf.spare()
@@ -202,6 +215,8 @@ class Engine:
         if load_s >= LOADED_AFTER_S:
             self.metrics.loads.labels(pool[0], node).inc()
         error = ended if isinstance(ended, ProviderError) else None
+        if error is None:
+            self.hedging.saw(claim, took_s)
         heard = self.gates.hear(error, pool, node, self.providers[claim.provider].nodes(), took_s)
         if heard is not None:
             self.writer.learn(heard)

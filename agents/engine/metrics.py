@@ -109,6 +109,12 @@ class Metrics:
             ["route"],
             registry=registry,
         )
+        self.hedges = Counter(
+            "genai_route_hedges_total",
+            "Requests of a route for which a second call was made beside one that took long, by which of them answered.",
+            ["route", "target", "answered"],
+            registry=registry,
+        )
         self.route_skipped = Counter(
             "genai_route_skipped_total",
             "Targets that a route's request was not sent to when it was accepted.",

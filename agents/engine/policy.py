@@ -4,6 +4,7 @@ import random
 from dataclasses import dataclass, replace
 
 from providers.base import Broken, Overloaded, ProviderError, ServerError, TimedOut, Unreachable
+from providers.marked import near
 from schemas.errors import ErrorType, Failure
 
 TRIES_AFTER_EXECUTION = 3
@@ -101,8 +102,15 @@ def _after_ambiguous(error: Broken, on_ambiguous: str, ambiguous: int, delay_s: 
 
 
 def _give_up(error: ProviderError, *, retryable: bool) -> GiveUp:
-    failure = Failure(type=error.type, message=error.message, retryable=retryable, details=error.details)
+    failure = Failure(type=error.type, message=_naming(error), retryable=retryable, details=error.details)
     return GiveUp(failure, dead_letter=error.type not in NOT_DEAD_LETTERS)
+
+
+def _naming(error: ProviderError) -> str:
+    """What it says; of a model that there is not, with the names that may have been meant."""
+    details = error.details or {}
+    meant = near(details.get("model", ""), details.get("models", ()))
+    return f"{error.message} Did you mean {' or '.join(meant)}?" if meant else error.message
 
 
 def jitter() -> float:

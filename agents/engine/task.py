@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from agents.base import Operation, OperationError
 from agents.engine import fallback, gpus, policy
 from agents.engine.caller import Commit, Expired, LedgerCaller, Lost, OverBudget, Parked, Reads, Stopped, Unfit
+from agents.engine.hedging import Hedger
 from agents.engine.seat import Seat
 from agents.engine.tiering import Landed
 from agents.engine.tiers import Rules
@@ -57,6 +58,8 @@ class Tools:
     """Names that somebody may have meant who named a model that is not there."""
     tiers: Rules = field(default_factory=Rules)
     """When a call is made on a cheaper tier."""
+    hedger: Callable[[Claimed], Hedger | None] = lambda _: None
+    """For second calls beside those that take long."""
 
 
 def ids(claim: Claimed) -> dict[str, Any]:
@@ -103,6 +106,7 @@ async def run(
         reads=tools.reads(claim),
         rules=tools.tiers,
         landed=landed,
+        hedger=tools.hedger(claim),
     )
     if request.options.resource == "gpu":
         nodes = await tools.gpus(claim)
@@ -254,6 +258,7 @@ def _step(
         dead_letter=dead_letter,
         attempts=claim.attempts,
         saved_nano=saved,
+        hedged=caller.hedged,
         tier=tier,
         tier_saved_nano=tier_saved,
     )

@@ -8,6 +8,7 @@ import base64
 import re
 import struct
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 
@@ -101,7 +102,8 @@ class OpenAI:
         try:
             body = orjson.loads(request.body)
             deployed = _CALLS.fullmatch(request.path)
-            model = (deployed[2] if deployed else None) or body.get("model")
+            model = unquote(deployed[2] or "") if deployed else ""
+            model = model or body.get("model")
             texts = tuple(map(_text, body["messages"])) if kind == "chat" else _given(body["input"])
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
             raise _refused(400, "We could not parse the JSON body of your request.", None) from None

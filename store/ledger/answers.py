@@ -56,7 +56,7 @@ def finished(claim: Claimed, end: End, at: float) -> Result:
         warnings=list(end.warnings),
         provider=end.provider or claim.provider or None,
         model=end.model or claim.model or None,
-        route=None if claim.route is None else routed(claim.route, claim.provider, claim.model, end.saved_nano),
+        route=None if claim.route is None else routed(claim.route, claim.provider, claim.model, end),
         prompts=prompted(claim.pinned),
         tier=end.tier,
         usage=end.totals,
@@ -73,12 +73,13 @@ def finished(claim: Claimed, end: End, at: float) -> Result:
     )
 
 
-def routed(route: str, provider: str, model: str, saved_nano: int | None = None) -> Routed:
+def routed(route: str, provider: str, model: str, end: End | None = None) -> Routed:
     """What a result says of the route by which its request came."""
+    saved_nano, hedged = (None, None) if end is None else (end.saved_nano, end.hedged)
     pinned = Pinned.model_validate_json(route)
     fell = [Fell(target=tried.target, error=tried.error, waited=tried.waited) for tried in pinned.tried]
     target, saved = f"{provider}/{model}", None if saved_nano is None else to_usd(saved_nano)
-    return Routed(name=pinned.name, arm=pinned.arm, target=target, fallbacks=fell, saved_usd=saved)
+    return Routed(name=pinned.name, arm=pinned.arm, target=target, fallbacks=fell, saved_usd=saved, hedged=hedged)
 
 
 def at_once(arrival: Arrival, ask: Ask, failure: Failure, generation: int, at: float) -> Result:

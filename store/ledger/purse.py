@@ -144,8 +144,8 @@ def is_held(step: Step, ids: Sequence[int]) -> bool:
     claim, call = step.claim, step.opens
     spent = sum(closing.cost_nano or 0 for closing in step.closings)
     assert call is not None
-    enough = (claim.budget_nano or 0) - spent >= (call.estimate_nano or 0)
-    return enough and call.estimate_nano is not None and pack(ids) == claim.budgets
+    enough = (claim.budget_nano or 0) - spent >= (call.held_nano or 0)
+    return enough and call.held_nano is not None and pack(ids) == claim.budgets
 
 
 def lock(conn: Connection, ids: Collection[int]) -> tuple[dict[int, State], float]:

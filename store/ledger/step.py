@@ -205,7 +205,7 @@ class _Funds:
         if not ids:
             self.begun.append(step)
             return
-        needed = step.opens.estimate_nano
+        needed = step.opens.held_nano
         wanted = None if needed is None else max(needed, left)
         if needed is None or needed > left or pack(ids) != row.budgets:
             if (failure := self.purse.reserve(ids, wanted, held=left, under=old)) is not None:

@@ -284,6 +284,15 @@ class Call:
     prompt_version: int | None = None
     budgets: str | None = None
     """Under which its cost is counted; the ledger says it."""
+    beside_nano: int | None = 0
+    """What an open call of the same request, beside which it is made, may cost at most; None: nobody knows."""
+
+    @property
+    def held_nano(self) -> int | None:
+        """What the request must hold before this call is made; None: nobody knows."""
+        if self.estimate_nano is None or self.beside_nano is None:
+            return None
+        return self.estimate_nano + self.beside_nano
 
 
 @dataclass(slots=True)
@@ -338,6 +347,8 @@ class End:
     model: str | None = None
     saved_nano: int | None = None
     """By how much it cost less than its route's next target would have, for which it did not have to wait."""
+    hedged: Literal["first", "second"] | None = None
+    """Which call answered, where a second one was made beside one that took long."""
     tier: Tiered | None = None
     tier_saved_nano: int | None = None
     """By how much it cost less than on the standard tier."""

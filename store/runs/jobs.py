@@ -33,7 +33,8 @@ def one(conn: Connection, tenant: str, run_id: str) -> Row[Any] | None:
 
 def last_result(conn: Connection, name: str) -> bytes | None:
     """Of the last one of that name that has succeeded."""
-    asked = _WITH_RUN.where(_R.name == name, _R.status == "succeeded").order_by(_R.ended_at.desc()).limit(1)
+    asked = _WITH_RUN.where(_R.name == name, _R.status == "succeeded", _J.ended_at.is_not(None))
+    asked = asked.order_by(_J.ended_at.desc()).limit(1)
     row = conn.execute(asked).first()
     return None if row is None else row.result
 
@@ -55,13 +56,16 @@ def later(conn: Connection, row: Row[Any], at: float) -> None:
 def ended(conn: Connection, row: Row[Any], worker: str, values: Mapping[str, Any], result: bytes | None) -> bool:
     """False: it is somebody else's by now, or has ended."""
     mine = update(runs).where(_R.tenant == row.tenant, _R.id == row.id, _R.owner == worker, OPEN)
-    return conn.execute(mine.values(owner=None, **values)).rowcount > 0 and _changed(conn, row, result=result)
+    return conn.execute(mine.values(owner=None, **values)).rowcount > 0 and _changed(
+        conn, row, result=result, ended_at=values["ended_at"]
+    )
 
 
-def again(conn: Connection, tenant: str, run_id: str) -> None:
-    """From the beginning; the run is opened with it."""
-    fresh = {"tries": 0, "not_before": 0.0, "result": None}
-    conn.execute(update(jobs).where(_J.tenant == tenant, _J.run_id == run_id).values(**fresh))
+def again(conn: Connection, tenant: str, run_id: str) -> bool:
+    """From the beginning; the run is opened with it. False: what it was asked for is no longer kept."""
+    fresh = {"tries": 0, "not_before": 0.0, "result": None, "ended_at": None}
+    mine = update(jobs).where(_J.tenant == tenant, _J.run_id == run_id)
+    return conn.execute(mine.values(**fresh)).rowcount > 0
 
 
 def _changed(conn: Connection, row: Row[Any], **values: Any) -> bool:

@@ -123,5 +123,7 @@ jobs = Table(
     Column("tries", Integer, nullable=False),
     Column("not_before", Double, nullable=False),
     Column("result", LargeBinary, comment="JSON, once it has ended"),
+    Column("ended_at", Double),
+    Index("jobs_ended", "ended_at"),
     comment="runs that are no requests: the program's own work",
 )

@@ -1,6 +1,6 @@
 """`prompts arms`: the versions of a label held against each other."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any
 
@@ -45,6 +45,8 @@ def arms(
 
 
 def _row(arm: Mapping[str, Any]) -> tuple[str, ...]:
+    from streams.prompting import arms as trials
+
     latency = arm["latency_ms"]
     return (
         str(arm["version"]),
@@ -52,9 +54,9 @@ def _row(arm: Mapping[str, Any]) -> tuple[str, ...]:
         str(arm["requests"]),
         _rate(arm["success"]),
         _rate(arm["schema_valid"]),
-        _between(arm["cost_usd"]["mean"], "{:.6f}"),
-        _between(latency["p50"], "{:.0f}"),
-        _between(latency["p95"], "{:.0f}"),
+        _between(arm["cost_usd"]["mean"], trials.dollars),
+        _between(latency["p50"], "{:.0f}".format),
+        _between(latency["p95"], "{:.0f}".format),
     )
 
 
@@ -65,8 +67,7 @@ def _rate(told: Mapping[str, Any] | None) -> str:
     return f"{100 * told['share']:.1f} % ({low} to {high})"
 
 
-def _between(told: Mapping[str, Any] | None, form: str) -> str:
+def _between(told: Mapping[str, Any] | None, form: Callable[[float], str]) -> str:
     if told is None:
         return "-"
-    low, high = (form.format(told[name]) for name in ("low", "high"))
-    return f"{form.format(told['value'])} ({low} to {high})"
+    return f"{form(told['value'])} ({form(told['low'])} to {form(told['high'])})"

@@ -373,6 +373,10 @@ def _print_diff(found: "Comparison", *, whole: bool) -> None:
         console.print(listed(rows, console.width))
     if len(shown) > most:
         _tell(f"{len(shown) - most} more; --all shows them.")
+    for each in found.examples:
+        typer.echo(f"{plain(each.id)}, {plain(each.field)}:")
+        typer.echo(f"  before  {plain(each.before)}")
+        typer.echo(f"  anew    {plain(each.after)}")
 
 
 def _both(before: object, anew: object) -> str:

@@ -166,7 +166,8 @@ def _times(cron: str, timezone: str, number: int) -> list[str]:
         zone = crons.zone_of(timezone)
         crons.check(cron, zone, time.time())
     except ValueError as error:
-        raise SpineError(f"{str(error)[:1].upper()}{str(error)[1:]}.", exit_code=2) from None
+        words = f"{str(error)[:1].upper()}{str(error)[1:]}"
+        raise SpineError(words if words.endswith("?") else f"{words}.", exit_code=2) from None
     return [filling.moment(at) for at in crons.upcoming(cron, zone, time.time(), number)]
 
 

@@ -243,7 +243,12 @@ def _percent(hits: int, of: int) -> str:
 
 
 def _dollars(arm: _Arm) -> str:
-    return f"{sum(arm.dollars) / len(arm.dollars):.6f}" if arm.dollars else "unknown"
+    return dollars(sum(arm.dollars) / len(arm.dollars)) if arm.dollars else "unknown"
+
+
+def dollars(value: float) -> str:
+    """As exact as an amount of its size is told."""
+    return f"{value:.6f}" if value >= 0.001 else f"{value:.9f}"
 
 
 def _ms(found: Between | None) -> str:

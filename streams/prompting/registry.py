@@ -134,11 +134,11 @@ class Registry:
 
     async def _bring(self, wanted: Sequence[Key]) -> list[object]:
         """Into memory. Whoever has what is returned has what was wanted, however little is kept."""
-        more = [key for key in wanted if key not in self._kept]
+        held, more = self._kept.held(wanted), [key for key in wanted if key not in self._kept]
         if more:
             rows = await self._database.read(partial(read.bodies, wanted=more))
             self._kept.put(memory.made(rows, self._known, more))
-        return self._kept.held(wanted)
+        return held + self._kept.held(more)
 
     async def _poll(self) -> None:
         while True:

@@ -69,7 +69,7 @@ class Scheduler:
         self.file, self.meters, self._started, self.poll_s, self.clock = file, meters, started, poll_s, clock
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._synced, self._clashes = file.path is None, list[str]()
+        self._synced, self._clashes, self._may_lead = file.path is None, list[str](), False
         meters.file_ok.set(1)
 
     def start(self) -> None:
@@ -80,6 +80,8 @@ class Scheduler:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        if not self._may_lead:
+            return
         with contextlib.suppress(StoreError):
             await self.database.write(lambda conn: leading.resign(conn, ROLE, self.worker))
 
@@ -127,6 +129,7 @@ class Scheduler:
     async def _leads(self, leader: leading.Leader | None) -> bool:
         leads = leader is not None and leader.worker == self.worker
         if leader is None:
+            self._may_lead = True
             leads = await self.database.write(lambda conn: leading.lead(conn, ROLE, self.worker))
             if leads:
                 log.info("this process fires the schedules now")
@@ -253,7 +256,7 @@ def sync(conn: Connection, wanted: Wanted, at: float) -> list[str]:
             clashes.append(name)
         elif row is None or bytes(row.said) != told:
             write.put(conn, name, "file", told, state(said, at))
-    for name in known.keys() - wanted.keys():
+    for name in sorted(known.keys() - wanted.keys()):  # two processes take rows in one order
         write.remove(conn, name, "file")
     return clashes
 

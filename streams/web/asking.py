@@ -40,7 +40,9 @@ def route(front: Front, operation: str) -> Callable[[Request], Awaitable[Respons
         if front.leaving:
             raise unavailable("This process is ending; ask again in a moment.")
         lane, wait = _lane(request), _wait(request)
-        record = envelope(await read_object(request, spine.settings.request_max_bytes))
+        body = await read_object(request, spine.settings.request_max_bytes)
+        _check_one_shape(operation, body)
+        record = envelope(body)
         if wait is None:
             wait = _usual_wait(record, spine.settings.default_timeout_s)
         _take_key(record, request.headers.get(IDEMPOTENCY_KEY))
@@ -60,6 +62,19 @@ def route(front: Front, operation: str) -> Callable[[Request], Awaitable[Respons
 def unknown(operation: str) -> Problem:
     """404: names the operations that there are."""
     return Problem(404, f"There is no operation {operation!r}; there are {', '.join(sorted(OPERATIONS))}.")
+
+
+def _check_one_shape(operation: str, body: dict[str, Any]) -> None:
+    """Of two texts one would be worked on, and nobody knows which one was meant."""
+    if not isinstance(body.get("input"), dict):
+        return
+    fields = OPERATIONS[operation].input.model_fields.items()
+    twice = [name for name in body if any(name in {own, field.alias} for own, field in fields)]
+    if twice:
+        named = ", ".join(f"`{name}`" for name in twice)
+        raise Problem(
+            422, f"{named} beside `input`: send what belongs to {operation} either in `input`, or without it."
+        )
 
 
 def _lane(request: Request) -> Lane:

@@ -380,6 +380,7 @@ ANSWERS: Mapping[str, dict[str, Any]] = {
                 "fall_back_on": ["unreachable", "overloaded"],
                 "rate_limited_after_s": 5.0,
                 "max_waiting": None,
+                "guards": [],
             }
         ],
         "file": {"ok": True, "why": ""},

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar
 
 import structlog
 from starlette.requests import Request
@@ -11,8 +12,10 @@ from store.errors import StoreError
 from store.ledger import leaving
 from store.ledger.types import Accepted, Ask
 from streams.web.front import Front
+from streams.web.problems import unavailable
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 
 @contextlib.asynccontextmanager
@@ -26,6 +29,19 @@ async def watched(front: Front, request: Request, what: Ask, found: Accepted) ->
         yield
     finally:
         watch.cancel()
+
+
+async def while_here(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What is asked for the caller only, and stands in no ledger: it ends when they leave."""
+    asking, left = asyncio.ensure_future(work), asyncio.ensure_future(gone(request))
+    try:
+        await asyncio.wait((asking, left), return_when=asyncio.FIRST_COMPLETED)
+        if not asking.done():
+            raise unavailable("The caller has left.")
+        return asking.result()
+    finally:
+        asking.cancel()
+        left.cancel()
 
 
 async def gone(request: Request) -> None:

@@ -84,6 +84,7 @@ RULES: dict[str, Rule] = {
             "diff",
             "labels",
             "labels/{label}",
+            "labels/{label}/arms",
             "rollback",
             "render",
             "restore",

@@ -111,7 +111,8 @@ async def _done(work: Coroutine[Any, Any, None]) -> None:
     try:
         await work
     except Wrong as error:
-        raise Problem(422, f"`{'.'.join(map(str, error.path))}`: {error}.") from None
+        words = f"`{'.'.join(map(str, error.path))}`: {error}"
+        raise Problem(422, words if words.endswith("?") else f"{words}.") from None
     except Unknown as error:
         raise Problem(404, str(error)) from None
     except Refused as error:

@@ -170,6 +170,8 @@ class Booked:
     cost: int | None = None
     event: bool = False
     budgets: tuple[str, ...] = ()
+    beside: bool = False
+    """Beside an open call of the same number, as its route allows."""
 
 
 @dataclass

@@ -44,6 +44,12 @@ def _difference(conn: Connection) -> list[object]:
     return compare_metadata(MigrationContext.configure(conn, opts=ours), metadata)
 
 
+@pytest.fixture
+def postgres_database(postgres_empty: str) -> str:
+    """What is migrated here must be empty."""
+    return postgres_empty
+
+
 def _names(conn: Connection) -> list[str]:
     return list(conn.execute(select(ledgers.c.id)).scalars())
 

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from store.database import Database, parse_url
-from store.migrate import migrate
 from store.registry import read, write
 from store.registry.errors import Stale, Taken
 from store.registry.write import About, Draft
+from tests.parts.ledgers import migrate
 from tests.store.ground import ROUTES
 
 

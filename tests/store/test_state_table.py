@@ -134,11 +134,12 @@ OVER = Failure(type=ErrorType.BUDGET_EXCEEDED, message="no room", retryable=True
 
 @dataclass
 class Lease:
-    """What a worker believes to hold: a row, perhaps a slot, perhaps an open call."""
+    """What a worker believes to hold: a row, perhaps a slot, perhaps an open call, perhaps the same call beside it."""
 
     claim: Claimed
     slot: Slot | None = None
     call: Call | None = None
+    beside: Call | None = None
 
 
 @dataclass
@@ -403,6 +404,47 @@ class StateTable(RuleBasedStateMachine):
             row.state, row.attempts = "calling", claimed.attempts
             self.model.calls[opens.id] = Booked(row.key, row.generation, number, claimed.paid, estimate, budgets=under)
 
+    @precondition(lambda self: self._leases(lambda _, lease: lease.call is not None and lease.beside is None))
+    @rule(
+        which=index,
+        twice=st.booleans(),
+        estimate=st.sampled_from([0, 1_000, None]),
+        ends=st.sampled_from(["first", "second", "no", "no"]),
+    )
+    def a_second_call_is_made_beside_it(self, which: int, twice: bool, estimate: int | None, ends: str) -> None:
+        """Which of the two is given up at once; `no`: the second one is, once something happens to the row."""
+        calling = self._leases(lambda _, lease: lease.call is not None and lease.beside is None)
+        worker, lease = calling[which % len(calling)]
+        claimed, row, first = lease.claim, self._row(lease), lease.call
+        assert first is not None
+        opens = replace(call(claimed, first.number, attempt=f"-{next(self.names)}", nano=estimate), beside_nano=1_000)
+        stepped = self._step(worker, Step(claimed, opens=opens), twice)
+        self.model.commit()
+        held_nano = None if estimate is None else estimate and estimate + 1_000
+        under = () if row.cancel else self.model.call(row, held_nano)
+        assert (stepped.held, stepped.cancel, stepped.refused is None) == (True, row.cancel, under is not None)
+        if under is None or row.cancel:
+            return self.model.commit()
+        booked = Booked(row.key, row.generation, opens.number, claimed.paid, estimate, budgets=under, beside=True)
+        self.model.calls[opens.id], lease.beside = booked, opens
+        if ends == "first":
+            lease.call, lease.beside = opens, first
+        if ends != "no":
+            closing = self._given_up(lease)
+            assert self._step(worker, Step(claimed, closing), twice).held
+            self._book(closing)
+        return None
+
+    def _given_up(self, lease: Lease) -> tuple[Closing, ...]:
+        """The call beside the one that counts."""
+        what, paid = lease.beside, lease.claim.paid
+        lease.beside = None
+        return () if what is None else (Closing(what, "wasted", event=paid, cost_nano=11 if paid else 0),)
+
+    def _book(self, closings: tuple[Closing, ...]) -> None:
+        for closing in closings:
+            self.model.book(closing.call.id, closing.outcome, closing.cost_nano, event=closing.event)
+
     @precondition(lambda self: self._leases(lambda _, lease: lease.call is None))
     @rule(which=index, twice=st.booleans())
     def parks(self, which: int, twice: bool) -> None:
@@ -531,10 +573,10 @@ class StateTable(RuleBasedStateMachine):
         free = lease.slot if step.then is not None else None
         row, holds = self._row(lease), self._holds(lease)
         assert holds or not lease.call, "a call is never taken from a living owner"
+        step = replace(step, closings=(*step.closings, *self._given_up(lease)))
         stepped = self._step(worker, replace(step, free=free), twice)
         cancel = row.cancel
-        for closing in step.closings:
-            self.model.book(closing.call.id, closing.outcome, closing.cost_nano, event=closing.event)
+        self._book(step.closings)
         lease.call = None
         if step.then is None:
             assert replace(stepped, held_nano=None) == Stepped(held=True, cancel=cancel)
@@ -785,6 +827,7 @@ class StateTable(RuleBasedStateMachine):
                 for call in calls.values()
                 if (call.key, call.generation) == (row.key, row.generation)
                 and call.paid
+                and not call.beside
                 and call.outcome in {"ok", "wasted"}
             )
             twice = sum(paid.values()) - len(paid)

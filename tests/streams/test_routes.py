@@ -147,6 +147,7 @@ async def test_who_is_away_is_stood_in_for_and_the_result_says_so(tmp_path: Path
             "target": "fake/fake",
             "fallbacks": [{"target": "ollama/llama3.2", "error": "unreachable", "waited": False}],
             "saved_usd": None,
+            "hedged": None,
         }
         assert (found["warnings"], found["usage"]["calls"]) == ([], 1)
         told = (await api.get("/metrics")).text

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -245,6 +246,17 @@ def test_a_file_in_order_is_read() -> None:
         "UTC",
         "aggregate_costs",
     )
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_files_that_are_shown_and_shipped_are_in_order() -> None:
+    page = (ROOT / "docs/how-to/schedules.md").read_text().replace("whsec_…", f"whsec_{'YWJj' * 8}")
+    shown = page.split("```yaml\n")[1].split("```")[0]
+    shipped = (ROOT / "deploy/schedules/schedules.yaml").read_text()
+    found = [sorted(file.parse(text.encode(), "s.yaml", WORLD)) for text in (shown, shipped)]
+    assert found == [["cost_rollup", "morning_news", "price_check"], ["cost_rollup", "price_check"]]
 
 
 @pytest.mark.parametrize(

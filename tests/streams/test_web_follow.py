@@ -8,10 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
+from providers.base import ChatCall
 from streams.app import Spine
 from streams.web import server
 from streams.web.app import make_api
 from streams.web.front import Front
+from tests.streams.talking import Talking, seat
 from tests.streams.webs import client, opened, web_settings
 
 SLOW = {"content": "One. [fake:sleep:20]"}
@@ -162,3 +164,62 @@ async def test_a_caller_who_leaves_before_the_call_costs_nothing(
             break
         await asyncio.sleep(0.02)
     assert (told["status"], told["usage"]["calls"]) == ("cancelled", 0)
+
+
+LONG = "One. [fake:sleep:20]"
+TURN = {"messages": [{"role": "user", "content": LONG}]}
+PATHS: list[tuple[str, dict[str, Any], int]] = [  # and how many calls it makes at once
+    ("chat/completions", {"model": "fake", **TURN}, 1),
+    ("chat/completions", {"model": "fake", **TURN, "stream": True}, 1),
+    ("chat/completions", {"model": "fake", **TURN, "n": 2}, 1),
+    ("completions", {"model": "fake", "prompt": LONG}, 1),
+    ("completions", {"model": "fake", "prompt": [LONG, f"{LONG} Two."]}, 2),
+    ("completions", {"model": "fake", "prompt": LONG, "stream": True}, 1),
+    ("embeddings", {"model": "fake-embed", "input": LONG}, 1),
+    ("messages", {"model": "fake", "max_tokens": 9, **TURN}, 1),
+    ("messages", {"model": "fake", "max_tokens": 9, **TURN, "stream": True}, 1),
+    ("summarize", {"content": LONG}, 1),
+    ("extract?wait=9", {"content": LONG}, 1),
+    ("classify", {"content": LONG, "categories": ["a", "b"]}, 1),
+    ("compare", {"items": [LONG, "Two."]}, 1),
+    ("rewrite", {"content": LONG, "tone": "dry"}, 1),
+    ("complete", {"prompt": LONG}, 1),
+    ("embed", {"texts": [LONG]}, 1),
+    ("execute-prompt", {"prompt": "tone", "variables": {"content": LONG}}, 1),
+]
+
+
+async def test_a_caller_who_leaves_ends_the_calls_on_every_path(
+    api: httpx.AsyncClient, parts: tuple[Front, Spine]
+) -> None:
+    """Streaming or not: nothing of it runs on, and nothing of it stays in the ledger as unfinished."""
+    total = parts[1].providers["fake"].counts.total  # type: ignore[attr-defined]
+    for path, body, several in PATHS:
+        before = total.started
+        asking = asyncio.create_task(api.post(f"/v1/{path}", json=body))
+        await until(lambda before=before, several=several: total.started == before + several)
+        asking.cancel()
+        await until(lambda: total.aborted == total.started and not parts[1].engine.tasks)
+    ended = (await api.get("/v1/requests?limit=100")).json()["items"]
+    assert [each["state"] for each in ended] == ["cancelled"] * sum(several for _, _, several in PATHS)
+
+
+class Counts(Talking):
+    """As long as anybody waits for it."""
+
+    async def count(self, call: ChatCall, node: str) -> int:
+        self.calls.append(call)
+        try:
+            await asyncio.sleep(20)
+        except asyncio.CancelledError:
+            self.left += 1
+            raise
+        return 1
+
+
+async def test_a_caller_who_leaves_ends_a_count(api: httpx.AsyncClient, parts: tuple[Front, Spine]) -> None:
+    double = seat(parts[1], Counts())
+    asking = asyncio.create_task(api.post("/v1/messages/count_tokens", json={"model": "fake", **TURN}))
+    await until(lambda: double.calls)
+    asking.cancel()
+    await until(lambda: double.left == 1)

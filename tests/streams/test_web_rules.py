@@ -28,6 +28,8 @@ _NOBODYS = {
     "/v1/messages/count_tokens",
     "/v1/models",
     "/v1/models/{model:path}",
+    "/v1/pipelines",
+    "/v1/pipelines/{pipeline}",
     "/v1/{operation}",
 }
 """Any key may come, and nothing of a tenant is there."""

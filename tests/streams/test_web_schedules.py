@@ -13,6 +13,7 @@ from prometheus_client import generate_latest
 from sqlalchemy import Connection, update
 
 from providers import fake_server
+from schemas.answers import Corrections, ScheduleList
 from store.tables import daily_corrections, daily_costs, executions
 from streams.app import Spine
 from streams.web.front import Front
@@ -72,7 +73,9 @@ async def test_a_schedule_is_made_shown_paused_resumed_run_and_removed(api: http
     same["params"] = {"period": "daily", "date": str(YESTERDAY)}
     again = (await api.post("/v1/runs", json=same)).json()
     assert again["run_id"] == run["run_id"]  # as the seed's own call says it
-    (item,) = (await api.get("/v1/schedules")).json()["items"]
+    listed = (await api.get("/v1/schedules")).json()
+    ScheduleList.model_validate(listed)
+    (item,) = listed["items"]
     assert (item["last"]["status"], item["fired"], item["next_at"]) == ("succeeded", 1, told["next_at"])
     assert (await api.delete("/v1/schedules/cost_rollup")).json() == {"name": "cost_rollup", "removed": True}
     assert (await api.get("/v1/schedules")).json()["items"] == []
@@ -175,6 +178,7 @@ async def test_a_day_that_was_falsified_is_put_right_and_told(parts: tuple[Front
         first = await job(api, "aggregate_costs", period="daily", date=str(YESTERDAY))
         second = await job(api, "aggregate_costs", days=3)
         corrected = (await api.get(f"/v1/costs/corrections?from={YESTERDAY}")).json()["items"]
+        Corrections.model_validate({"from": "", "to": "", "items": corrected})
         (day,) = first["result"]["days"]
         assert (first["status"], first["result"]["differences"], first["result"]["difference_usd"]) == (
             "succeeded",
@@ -244,9 +248,16 @@ async def test_prices_that_are_missing_or_changed_are_told(parts: tuple[Front, S
 
 async def test_prune_takes_away_what_it_is_told_to(api: httpx.AsyncClient) -> None:
     told = (await api.post("/v1/summarize", json={"content": "The ferry is late.", "id": "old"})).json()
+    bad = await job(api, "warm_models", models=["a"], nodes=["http://nobody:1"])
     await asyncio.sleep(0.1)  # more than those days
     run = await job(api, "prune", bodies_days=0.000001)
     asked = await api.get("/v1/requests/old")
+    retried = await api.post(f"/v1/runs/{bad['run_id']}/retry")
+    await asyncio.sleep(0.1)
+    again = await job(api, "prune", bodies_days=0.000001)
+    first = await api.get(f"/v1/runs/{run['run_id']}")
+    assert (bad["status"], retried.status_code, "no longer kept" in retried.json()["detail"]) == ("failed", 409, True)
+    assert (again["result"]["gone"]["bodies"], first.json()["status"], first.json()["result"]) == (1, "succeeded", None)
     assert (run["status"], run["result"]["gone"]["bodies"] >= 1) == ("succeeded", True)
     assert (told["status"], "output" in asked.json() and asked.json()["output"] is not None) == ("succeeded", False)
 

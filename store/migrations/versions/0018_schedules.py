@@ -54,9 +54,11 @@ def upgrade() -> None:
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("not_before", sa.Double(), nullable=False),
         sa.Column("result", sa.LargeBinary(), nullable=True, comment="JSON, once it has ended"),
+        sa.Column("ended_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("tenant", "run_id"),
         comment="runs that are no requests: the program's own work",
     )
+    op.create_index("jobs_ended", "jobs", ["ended_at"])
     _corrections()
 
 

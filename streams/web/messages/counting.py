@@ -14,6 +14,7 @@ from providers.base import Counting, ModelNotFound, Provider, ProviderError
 from schemas.complete import Input
 from schemas.errors import Failure
 from store.ledger.types import Ask
+from streams.web import leaving
 from streams.web.openai import door
 from streams.web.openai.door import Taking
 from streams.web.principal import principal_of
@@ -54,7 +55,7 @@ async def _asked(taking: Taking, what: Ask) -> int | None:
     call = complete.prompt(Input.model_validate(taking.asked.record["input"]), what.model, _COUNT_S)
     with contextlib.suppress(ProviderError):
         try:
-            return await provider.count(call, provider.nodes()[0])
+            return await leaving.while_here(taking.request, provider.count(call, provider.nodes()[0]))
         except ModelNotFound as error:
             raise door.refusal(taking, Failure(type=error.type, message=error.message, details=error.details)) from None
     return None

@@ -15,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Send
 
-from providers.base import Able, Capable, Provider
 from providers.vocabulary import encoding_of
 from schemas.errors import ErrorType, Failure
 from schemas.request import MAX_NAME, Lane
@@ -159,7 +158,6 @@ async def accept(taking: Taking) -> tuple[Ask, Accepted]:
     def settled(what: Ask) -> Ask:
         if what.failure is not None:
             raise refusal(taking, what.failure)
-        _fits(spine.providers[what.provider], what.model, options.get("max_tokens"), taking)
         quiet = not spine.settings.chat_results
         return replace(what, alone=taking.alone, quiet=quiet, streamed=asked.stream, response=asked.kept)
 
@@ -177,16 +175,6 @@ def refusal(taking: Taking, failure: Failure) -> Problem:
 
 def _trace(request: Request) -> Headers:
     return [(name, request.headers[name].encode("latin-1")) for name in _TRACES if name in request.headers]
-
-
-def _fits(provider: Provider, model: str, asked: Any, taking: Taking) -> None:
-    """What a model surely cannot write is refused before it is called."""
-    able = provider.able(model) if isinstance(provider, Capable) else Able()
-    known = [most for most in (able.output_tokens, able.context_tokens, provider.traits.context_tokens) if most]
-    if isinstance(asked, int) and known and asked > min(known):
-        usual = "max_completion_tokens" if "max_completion_tokens" in taking.body else "max_tokens"
-        name = taking.asked.names.get("max_tokens", usual)
-        raise wrong(name, f"`{name}` is {asked}; `{model}` holds at most {min(known)} tokens.")
 
 
 async def _results(several: list[Taking]) -> list[dict[str, Any]]:
@@ -259,8 +247,6 @@ def _told(taking: Taking, word: str, words: str, details: Mapping[str, Any]) -> 
     more: dict[str, Any] = {}
     if word == ErrorType.IDEMPOTENCY_CONFLICT:
         words = "This Idempotency-Key was used before with another body; send this one under a key of its own."
-    if word == ErrorType.MODEL_NOT_FOUND and "Did you mean" not in words:
-        words += naming.near(taking.asked.model, details.get("models", ()))
     if fields := details.get("fields"):
         named = taking.asked.names.get(fields[0]) or _PARAMS.get(fields[0], fields[0])
         more = {"param": named, "code": "unsupported_parameter"}

@@ -101,6 +101,7 @@ class Operations:
         json_object: bool | None = None,
         repair: bool | None = None,
         whole: bool | None = None,
+        truncate: bool | None = None,
         tools: Sequence[Mapping[str, Any] | BaseModel] | None = None,
         tool_choice: str | Mapping[str, Any] | BaseModel | None = None,
         parallel_tool_calls: bool | None = None,
@@ -119,6 +120,7 @@ class Operations:
             "json_object": json_object,
             "repair": repair,
             "whole": whole,
+            "truncate": truncate,
             "tools": tools,
             "tool_choice": tool_choice,
             "parallel_tool_calls": parallel_tool_calls,
@@ -149,10 +151,11 @@ class Operations:
         *,
         version: int | None = None,
         label: str | None = None,
+        key: str | None = None,
         **asking: Unpack[Asking],
     ) -> Answer[execute_prompt.Output]:
         """A prompt of the registry or the library, with your variables."""
-        fields = {"prompt": prompt, "variables": variables, "version": version, "label": label}
+        fields = {"prompt": prompt, "variables": variables, "version": version, "label": label, "key": key}
         return self._typed("execute_prompt", fields, asking, execute_prompt.Output)
 
     def moderate(

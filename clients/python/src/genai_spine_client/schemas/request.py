@@ -14,7 +14,8 @@ MAX_NAME = 512
 REPLAYS = "replay:"
 """How the runs of `genai-spine replay --anew` are named; no producer may name one so."""
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00-\x1f\x7f]+$")]
+PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
+Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME, pattern=PRINTABLE)]
 """An id, a tenant, a key: 1 to 512 characters, none of them a control character."""
 
 
