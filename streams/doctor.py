@@ -163,6 +163,7 @@ async def _database(settings: Settings) -> list[Finding]:
     try:
         version, wanted = await database.read(schema.current), schema.head()
         ahead = await _database_ahead(database)
+        searched = [await _searched(database)] if version == wanted else []
     except StoreError as error:
         mend = "Start that database, or mend GENAI_DATABASE_URL."
         return [Finding("database", "bad", f"{where}: {error}", mend)]
@@ -173,7 +174,19 @@ async def _database(settings: Settings) -> list[Finding]:
         words = f"the schema is {version or 'not made'}, this program speaks {wanted}"
         mend = "Run `genai-spine migrate`." if not version or version < wanted else "Upgrade this program."
         return [*said, Finding("migrations", "bad", words, mend)]
-    return [*said, Finding("migrations", "ok", f"the schema is {version}, which this program speaks")]
+    return [*said, Finding("migrations", "ok", f"the schema is {version}, which this program speaks"), *searched]
+
+
+async def _searched(database: "Database") -> Finding:
+    """Whether passages of documents are looked through by the database."""
+    from store.passages import kept
+
+    if database.is_sqlite or await database.read(kept.has_vectors):
+        return Finding("documents", "ok", "searched " + ("in process" if database.is_sqlite else "by pgvector"))
+    words = (
+        "PostgreSQL had no pgvector when this schema was made: documents are searched in process, which takes longer"
+    )
+    return Finding("documents", "note", words, "See docs/how-to/use-postgresql.md.")
 
 
 async def _database_ahead(database: "Database") -> float:

@@ -42,9 +42,9 @@ class _InDatabase:
         found: set[bytes] = set()
         for start in range(0, len(keys), PAGE):
             page = keys[start : start + PAGE]
-            found |= await self.database.read(partial(kept.known, keys=page))
             if await self.database.read(partial(kept.stale, keys=page)):
-                await self.database.write(partial(kept.touch, keys=page))
+                await self.database.write(partial(kept.touch, keys=page))  # so that none goes before it is looked for
+            found |= await self.database.read(partial(kept.known, keys=page))
         return found
 
     async def put(self, tenant: str, model: str, batches: Mapping[bytes, Sequence[Sequence[float]]]) -> None:

@@ -16,9 +16,8 @@ from store.database import Database
 from store.passages import kept
 from store.runs import steps
 
-_AT_ONCE = 8
-"""Results of `embed` that are read at a time, of some hundred kilobytes each."""
-
+_AT_ONCE = 2
+"""Results of `embed` that are read at a time: some hundred kilobytes each, and milliseconds in which nothing else is done."""
 
 Embedded = tuple[str, list[list[float]]]
 """Which model answered, as provider/model, and its vectors."""
@@ -89,7 +88,7 @@ def _first(run: Run, space: tuple[str, int], batches: Sequence[list[str]]) -> di
 async def _keep(
     index: Index, answers: Answers, run: Run, space: tuple[str, int], step: str, missing: Mapping[bytes, int]
 ) -> None:
-    """What the step embedded."""
+    """What the step embedded. Raises `InvalidAnswer`."""
     keys, (model, dimensions) = list(missing), space
     for start in range(0, len(keys), _AT_ONCE):
         page = keys[start : start + _AT_ONCE]

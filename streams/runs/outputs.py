@@ -56,6 +56,16 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """A running step, read once: where its items come from, and what is done with each."""
+
+    source: Source
+    scope: Scope
+    given: Node
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
     """One that is in memory."""
 
@@ -139,6 +149,13 @@ class Outputs:
     def keep(self, name: str, value: Any) -> None:
         """What a cheap function gave, as long as this process cares for the run."""
         self._cheap[name] = value
+
+    def bounded(self, value: Any) -> int:
+        """Its bytes. Raises `StepFailed` where they are too many to be kept."""
+        size = len(orjson.dumps(value))
+        if size > self.most:
+            raise StepFailed(f"its output has {size} bytes, and {self.most} are kept at most (GENAI_RUN_MAX_BYTES)")
+        return size
 
     def _answer(self, step: Step, found: tuple[str, bytes | None] | None) -> Any:
         if found is None:

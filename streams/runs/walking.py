@@ -18,7 +18,7 @@ from agents.engine import Engine
 from agents.pipelines import conditions, references
 from agents.pipelines.checking import Known
 from agents.pipelines.functions import Function, FunctionFailed, Run
-from agents.pipelines.references import Missing, Node
+from agents.pipelines.references import Missing
 from schemas.errors import ErrorType, Failure
 from schemas.pipelines import Pipeline, Step
 from schemas.request import Lane
@@ -31,7 +31,8 @@ from store.runs import read, steps, write
 from streams.decode import Decoder
 from streams.prompting.registry import Registry
 from streams.runs import owning, parts, pipelines, thrift, turns
-from streams.runs.outputs import Outputs, Scope, Source, StepFailed
+from streams.runs.computing import Computing
+from streams.runs.outputs import Outputs, Prepared, Scope, StepFailed
 from streams.runs.pacing import Turns
 
 log = structlog.get_logger(__name__)
@@ -40,8 +41,6 @@ WINDOW = 4_000
 """Items of one step that wait in the ledger at a time, as of other runs."""
 _DUTY = 20
 """Adding up what a step cost may take one part in so many of the time."""
-_FEW = 16
-"""Items of a function's step that are in memory at a time: each may be an answer of some megabytes."""
 Rows = Mapping[str, Row[Any]]
 Line = tuple[str, bytes, str | None]
 """An item: id, record, and what is wrong with it."""
@@ -67,27 +66,18 @@ class Parts:
     most: int
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A running step, read once: where its items come from, and what is done with each."""
-
-    source: Source
-    scope: Scope
-    given: Node
-    options: Mapping[str, Any]
-
-
 class Walk:
     """What the owner remembers of a run: nothing that could not be read again."""
 
     def __init__(self, own: Parts, row: Row[Any], plan: Any) -> None:
         self.own, self.tenant, self.id = own, row.tenant, row.id
-        self._run = Run(row.tenant, row.id)
+        self._row = row
         self.said = orjson.loads(row.said)
         self.lane = Lane(row.lane)
         self.pipeline = Pipeline.model_validate(plan["definition"])
         self.inputs = plan["inputs"]
         self.outputs = Outputs(own.database, (row.tenant, row.id), self.pipeline, self.inputs, own.known, own.most)
+        self._computing = Computing(Run(row.tenant, row.id), self.outputs, self._change)
         self._prepared: dict[str, Prepared] = {}
         self._working: dict[str, asyncio.Task[None]] = {}
         self._spent_due: dict[str, float] = {}
@@ -103,7 +93,7 @@ class Walk:
     async def on(self, row: Row[Any]) -> tuple[bool, str | None]:
         """One round: whether anything moved, and how the run ended if it has. Raises `NotOurs`."""
         rows, at = await self._look()
-        self._has_budget = row.budget_nano is not None
+        self._row, self._has_budget = row, row.budget_nano is not None
         late = row.deadline is not None and at > row.deadline
         closing = row.cancelled or late or any(each.status == "failed" for each in rows.values())
         moved = False
@@ -119,6 +109,7 @@ class Walk:
         if moved:
             rows, _ = await self._look()
         if turns.over((each.status for each in rows.values()), closing=closing):
+            self.own.turns.forget(row)
             return True, await self._end(row, rows, late=late)
         await self._tell(row, rows, at)
         return moved, None
@@ -293,8 +284,8 @@ class Walk:
         had = await self.own.database.read(partial(read.known, tenant=self.tenant, operation=step.use, ids=ids))
         asked = await self._fitting(step, lines, had)
         count = len(asked)
-        if not self.own.turns.are_free(self._run, self.said):
-            count = await self.own.turns.taken(self._run, self.said, [each and each[0] for each in asked])
+        if not self.own.turns.are_free(self._row, self.said):
+            count = await self.own.turns.taken(self._row, self.said, [each and each[0] for each in asked])
         new = [each for each in asked[:count] if each is not None]
         for pool in {(what.provider, what.model) for what, _ in new if what.failure is None}:
             await self.own.engine.ensure_pool(pool)
@@ -336,56 +327,9 @@ class Walk:
         with contextlib.suppress(StoreError):
             try:
                 ready = await self._prepare(step, rows)
-                if step.maps:
-                    await self._each(step, function, ready, rows[step.name])
-                else:
-                    await self._once(step, function, ready)
+                await self._computing.step(step, function, ready, rows[step.name])
             except (Missing, StepFailed, FunctionFailed) as error:
                 await self._fail(step, error)
-
-    async def _once(self, step: Step, function: Function, ready: Prepared) -> None:
-        value = await function.call(references.filled(ready.given, ready.scope), self._run)
-        self._bounded(value)
-        killpoint.passing("computed")
-        if function.cheap:
-            self.outputs.keep(step.name, value)
-        done = {"status": "succeeded", "fed": 1, "succeeded": 1}
-        await self._change(step, done, outputs=None if function.cheap else [value])
-
-    async def _each(self, step: Step, function: Function, ready: Prepared, row: Row[Any]) -> None:
-        """One after another; kept some at a time, and gone on with behind those that are."""
-        fed, figures = row.fed, {name: getattr(row, name) for name in ("passed", "succeeded", "failed")}
-        while fed < row.total:
-            made: list[Any] = []
-            size, until = 0, time.monotonic() + 1.0
-            while fed + len(made) < row.total and len(made) < parts.MOST:
-                first = fed + len(made)
-                for number, item in enumerate(await ready.source.page(first, min(_FEW, parts.MOST)), first):
-                    value, how = await self._of_item(step, function, ready, ready.scope.at(number, item))
-                    figures[how] += 1
-                    made.append(value)
-                    size += self._bounded(value)
-                if size > parts.MOST_BYTES or time.monotonic() > until:
-                    break
-            await self._change(step, {"fed": fed + len(made), **figures}, first=fed, outputs=made)
-            fed += len(made)
-        await self._change(step, {"status": "succeeded"})
-
-    async def _of_item(self, step: Step, function: Function, ready: Prepared, scope: Scope) -> tuple[Any, str]:
-        if scope.item is None or not conditions.holds(step.when, scope):
-            return None, "passed"
-        try:
-            return await function.call(references.filled(ready.given, scope), self._run), "succeeded"
-        except (Missing, FunctionFailed) as error:
-            if step.on_error == "fail":
-                raise StepFailed(f"item [{scope.index}]: {error}") from error
-            return step.default, "failed"
-
-    def _bounded(self, value: Any) -> int:
-        size = len(orjson.dumps(value))
-        if size > self.own.most:
-            raise StepFailed(f"its output has {size} bytes, and {self.own.most} are kept at most (GENAI_RUN_MAX_BYTES)")
-        return size
 
     # end
 
@@ -411,7 +355,7 @@ class Walk:
             try:
                 node = references.read(self.pipeline.collects)
                 result = references.filled(node, await self.outputs.scope([node], rows))
-                self._bounded(result)
+                self.outputs.bounded(result)
             except (Missing, StepFailed) as error:
                 status, result = "failed", _told_of(None, f"`collect`: {error}", ErrorType.INVALID_REQUEST)
         elif (bad := next((each for each in rows.values() if each.status == "failed"), None)) is not None:

@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from agents import OPERATIONS
+from store.database import Database, parse_url
 from streams import doctor, topics, waiting
 from streams.doctor import Finding, examine
 from tests.parts.kafka import make_settings
@@ -119,6 +120,18 @@ async def test_a_ledger_without_its_schema_wants_a_migration(tmp_path: Path) -> 
     (tmp_path / "data" / "genai.db").touch()
     found = await _one("migrations", tmp_path)
     assert (found.level, found.mend) == ("bad", "Run `genai-spine migrate`.")
+
+
+@pytest.mark.postgres
+async def test_who_searches_documents_is_told(postgres_database: str, tmp_path: Path) -> None:
+    settings = make_settings(data_dir=tmp_path / "data", database_url=postgres_database)
+    await waiting.for_schema(settings, lambda _: None, may_migrate=True)
+    told = [(await _one("documents", tmp_path, database_url=postgres_database)).words]
+    database = Database(parse_url(postgres_database))
+    await database.write(lambda conn: conn.exec_driver_sql("DROP TABLE passage_vectors"))
+    await database.aclose()
+    told.append((await _one("documents", tmp_path, database_url=postgres_database)).level)
+    assert told == ["searched by pgvector", "note"]
 
 
 @pytest.mark.fast

@@ -292,6 +292,19 @@ async def test_a_key_that_is_not_for_a_steps_operation_may_not_run_it(tmp_path: 
     assert ["operation" in replies[0].json()["detail"], "model" in replies[1].json()["detail"]] == [True, True]
 
 
+async def test_a_keys_minute_and_a_runs_budget_bound_its_steps(tmp_path: Path) -> None:
+    async with opened(web_settings(tmp_path)) as (front, _), client(front) as api:
+        admin = {"authorization": f"Bearer {(await _keys(api))['admin']}"}
+        told = {"name": "slow", "rpm": 120}
+        key = (await api.post("/v1/keys", json=told, headers=admin)).json()["key"]
+        head = {"authorization": f"Bearer {key}"}
+        body = {"kind": "pipeline", "name": "digest", "params": {"texts": ["a", "b"]}}
+        run = (await api.post("/v1/runs?wait=20", json=body, headers=head)).json()
+        poor = (await api.post("/v1/runs?wait=20", json=body | {"budget_usd": "0.0000001"}, headers=admin)).json()
+    assert (run["status"], run["progress"]["succeeded"]) == ("succeeded", 3)
+    assert (poor["status"], poor["result"]["error"]["type"]) == ("failed", "budget_exceeded")
+
+
 async def _keys(api: httpx.AsyncClient) -> dict[str, str]:
     made: dict[str, str] = {}
     for name, told in {
