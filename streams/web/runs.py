@@ -339,17 +339,14 @@ def _reopen(conn: Connection, row: Row[Any], owner: str) -> None:
 async def _job_again(front: Front, spine: Spine, request: Request, row: Row[Any]) -> Response:
     principal_of(request).check_admin()
 
-    def work(conn: Connection) -> bool:
-        kept = jobs.again(conn, row.tenant, row.id)
-        if kept:
-            write.allow(conn, row.tenant, row.id)
-            write.reopen(conn, row.tenant, row.id, spine.worker)
-        return kept
+    def work(conn: Connection) -> None:
+        write.allow(conn, row.tenant, row.id)
+        write.reopen(conn, row.tenant, row.id, spine.worker)
+        if not jobs.again(conn, row.tenant, row.id):
+            words = f"What the run {row.id!r} was asked for is no longer kept (GENAI_KEEP_BODIES_DAYS); submit another."
+            raise Problem(409, words)
 
-    if not await _write(spine, work):
-        raise Problem(
-            409, f"What the run {row.id!r} was asked for is no longer kept (GENAI_KEEP_BODIES_DAYS); submit another."
-        )
+    await _write(spine, work)
     spine.runs.look()
     shown = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
     return json(shown | {"retried": 1}, 202)

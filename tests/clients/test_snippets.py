@@ -112,6 +112,12 @@ async def test_what_a_later_server_has(dispatcher: Dispatcher, name: str) -> Non
     assert (await dispatcher.get_run(left["run_id"])).run_id == left["run_id"]
 
 
+async def test_a_days_costs_are_added_up_once(dispatcher: Dispatcher) -> None:
+    runs = [(await run(*SNIPPETS["rollup"], NAMES | {"dispatcher": dispatcher}))[1]["run_id"] for _ in range(2)]
+    ended = await dispatcher.wait(runs[0], timeout=30)
+    assert (runs[0], ended.status, ended.result["from"]) == (runs[1], "succeeded", "2026-01-15")
+
+
 class PromptRequest(BaseModel):
     prompt_id: str
     variables: dict[str, Any] = {}

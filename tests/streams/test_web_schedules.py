@@ -253,10 +253,12 @@ async def test_prune_takes_away_what_it_is_told_to(api: httpx.AsyncClient) -> No
     run = await job(api, "prune", bodies_days=0.000001)
     asked = await api.get("/v1/requests/old")
     retried = await api.post(f"/v1/runs/{bad['run_id']}/retry")
+    still = await api.get(f"/v1/runs/{bad['run_id']}")
     await asyncio.sleep(0.1)
     again = await job(api, "prune", bodies_days=0.000001)
     first = await api.get(f"/v1/runs/{run['run_id']}")
     assert (bad["status"], retried.status_code, "no longer kept" in retried.json()["detail"]) == ("failed", 409, True)
+    assert still.json()["status"] == "failed"  # nothing was opened
     assert (again["result"]["gone"]["bodies"], first.json()["status"], first.json()["result"]) == (1, "succeeded", None)
     assert (run["status"], run["result"]["gone"]["bodies"] >= 1) == ("succeeded", True)
     assert (told["status"], "output" in asked.json() and asked.json()["output"] is not None) == ("succeeded", False)
