@@ -115,6 +115,8 @@ def _route(route: Route) -> dict[str, Any]:
         "fall_back_on": list(route.causes),
         "rate_limited_after_s": route.rate_limited_after_s,
         "max_waiting": route.max_waiting,
+        "tier": route.tier,
+        "hedge": None if route.hedge is None else route.hedge.model_dump(),
     }
 
 

@@ -323,6 +323,8 @@ ANSWERS: Mapping[str, dict[str, Any]] = {
                 "fall_back_on": ["unreachable", "overloaded"],
                 "rate_limited_after_s": 5.0,
                 "max_waiting": None,
+                "tier": None,
+                "hedge": None,
             }
         ],
         "file": {"ok": True, "why": ""},
