@@ -116,6 +116,8 @@ def _route(route: Route) -> dict[str, Any]:
         "rate_limited_after_s": route.rate_limited_after_s,
         "max_waiting": route.max_waiting,
         "guards": list(route.guards),
+        "tier": route.tier,
+        "hedge": None if route.hedge is None else route.hedge.model_dump(),
     }
 
 

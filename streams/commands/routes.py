@@ -30,7 +30,7 @@ def check(
     from streams import named
 
     settings = _settings(file)
-    count = len(named.load(settings, PROVIDERS).routes)
+    count = len(named.load(settings, {*PROVIDERS, *settings.compatible}).routes)
     typer.echo(f"{settings.routes}: {count} {'route' if count == 1 else 'routes'}, in order.")
 
 
@@ -44,7 +44,7 @@ def list_(as_json: Json = False) -> None:
     from streams import explaining, named, settings
 
     chosen = settings.load()
-    found = explaining.shown(named.load(chosen, PROVIDERS))
+    found = explaining.shown(named.load(chosen, {*PROVIDERS, *chosen.compatible}))
     if as_json:
         typer.echo(json.dumps({"routes": found}))
     elif not chosen.routes:

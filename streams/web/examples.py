@@ -381,6 +381,8 @@ ANSWERS: Mapping[str, dict[str, Any]] = {
                 "rate_limited_after_s": 5.0,
                 "max_waiting": None,
                 "guards": [],
+                "tier": None,
+                "hedge": None,
             }
         ],
         "file": {"ok": True, "why": ""},

@@ -225,6 +225,22 @@ async def test_what_was_not_run_goes_into_another_batch_and_what_was_refused_fai
     assert float(late["usage"]["cost_usd"]) > 1.9 * float(good["usage"]["cost_usd"])
 
 
+async def test_an_answer_that_must_be_repaired_is_repaired_in_another_batch(
+    settings: Settings, double: FakeServer
+) -> None:
+    """With the first answer taken over, which is not paid again; here the second one is no better."""
+    async with opened(settings) as (front, spine), client(front) as api:
+        await taken(api, ask("a", "[fake:gibberish]"))
+        found = await result(api, "a")
+        calls = await rows(spine, executions)
+    assert (found["status"], found["error"]["type"], found["usage"]["calls"]) == ("failed", "invalid_answer", 2)
+    assert sorted((each.number, each.kind, each.cost_nano > 0) for each in calls) == [
+        (1, "batch", True),
+        (2, "batch", True),
+    ]
+    assert (double.counts.total.started, len(double.batches.shown())) == (2, 2)
+
+
 async def test_calls_of_a_batch_that_fails_as_a_whole_go_into_another_one(
     settings: Settings, double: FakeServer
 ) -> None:

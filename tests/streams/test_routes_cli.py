@@ -43,6 +43,13 @@ def test_a_file_is_checked(file: Path) -> None:
         run("check")
 
 
+def test_a_server_of_ours_is_known_to_the_check_too(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENAI_COMPATIBLE", '{"vllm": {"base_url": "http://127.0.0.1:1/v1"}}')
+    file.write_text("routes:\n  a: vllm/llama\n")
+    assert run("check") == (0, f"{file}: 1 route, in order.\n")
+    assert "vllm/llama" in run("list")[1]
+
+
 def test_routes_are_listed_with_shares(file: Path) -> None:
     code, told = run("list")
     assert code == 0
