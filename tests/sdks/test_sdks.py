@@ -133,7 +133,7 @@ async def test_what_the_description_allows_is_answered_and_the_rest_refused_as_i
         wanted = "^(" + "|".join(PATHS) + ")$"
         told = f"run openapi.json --url {url} --include-path-regex {wanted} --exclude-checks positive_data_acceptance"
         bounds = "--max-examples 10 --generation-deterministic --phases examples,coverage,fuzzing --request-timeout 20"
-        command = [str(python.with_name("schemathesis")), *told.split(), *bounds.split(), "--no-color"]
+        command = [str(python), str(python.with_name("schemathesis")), *told.split(), *bounds.split(), "--no-color"]
         code, out = await _run([*command, "-H", "Authorization: Bearer secret"], tmp_path)
     assert code == 0, out
     assert f"{len(PATHS)} selected" in out
