@@ -26,6 +26,7 @@ from schemas.errors import ErrorType
 from schemas.moderate import Output, Verdict
 from schemas.request import REPLAYS, Lane, Request
 from store.database import Database
+from store.errors import StoreError
 from store.ledger import queries
 from store.ledger.types import Accepted, Arrival, Ask, Claimed
 from store.rows import pack_headers
@@ -60,10 +61,16 @@ class Judge:
         engine.on_end.append(self._ended)
 
     async def __call__(self, caller: Caller, text: str) -> Verdict | None:
-        """None: the request's own model judges. Raises NoVerdict, and RateLimited where the judge takes too long."""
+        """None: the request's own model judges. Raises NoVerdict, and RateLimited, to be tried again, where the judge takes too long
+        or the database is away.
+        """
         if not isinstance(caller, LedgerCaller) or is_own(self._decoder.router, caller.claim):
             return None
-        result = orjson.loads(await self._asked(caller, text))
+        try:
+            result = orjson.loads(await self._asked(caller, text))
+        except StoreError as error:
+            words = f"The guard `moderation` has no verdict: the database is away ({error})."
+            raise RateLimited(words, retry_after_s=_AGAIN_S) from error
         if result["status"] != "succeeded":
             failure = result["error"] or {"type": ErrorType.TIMEOUT, "message": f"it was {result['status']}"}
             raise NoVerdict(failure["message"], ErrorType(failure["type"]))

@@ -73,9 +73,7 @@ class Settings(BaseSettings):
     default_provider: str = "ollama"
     default_model: str | None = None  # None: the provider's own (ollama: llama3.2:latest)
     default_embed_model: str | None = None
-    moderation_model: str | None = (
-        None  # of `moderate` and `/v1/moderations` where they name none: provider/model, or a route
-    )
+    moderation_model: str | None = None  # who judges where nobody is named: provider/model, or a route
     default_timeout_s: Annotated[float, Field(gt=0)] = 60.0
     file_max_bytes: Annotated[int, Field(ge=1024)] = 200 * 1024 * 1024  # of a file that is uploaded for a batch
     run_max_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024  # of a run as JSON; JSON Lines have no bound

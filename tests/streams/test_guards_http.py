@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,11 @@ from pydantic import ValidationError
 from providers.base import Delta
 from providers.double.faults import Behaviour
 from providers.fake_server import FakeServer
+from store.errors import StoreError
+from store.ledger.types import Pool
 from streams.judging import Judge
 from tests.streams.talking import Talking, seat
+from tests.streams.test_openai_streams import until
 from tests.streams.webs import client, opened, web_settings
 
 pytestmark = pytest.mark.fast
@@ -152,3 +155,36 @@ async def test_a_model_that_may_be_the_judge_judges_in_its_own_slot(tmp_path: Pa
         known = (await api.get("/v1/requests", params={"operation": "moderate"})).json()["items"]
     assert [(each["status"], each["usage"]["calls"]) for each in told] == [("succeeded", 3)] * 4
     assert known == []
+
+
+@dataclass
+class Gone:
+    """Instead of the engine, while the database is away."""
+
+    asked: int = 0
+
+    async def ensure_pool(self, pool: Pool) -> None:
+        self.asked += 1
+        raise StoreError(f"no slots for {pool}")
+
+
+async def test_a_judge_that_cannot_be_asked_now_is_asked_again(tmp_path: Path) -> None:
+    async with FakeServer(Behaviour(), slots=0, models=()) as openai:
+        await openai.listen("127.0.0.1", 0)
+        settings = web_settings(
+            tmp_path,
+            guards={"complete": ["moderation:refuse"]},
+            openai_api_key="sk-fake",
+            openai_base_url=f"{openai.url}/v1",
+            moderation_model="openai/omni-moderation-latest",
+        )
+        async with opened(settings) as (front, spine), client(front) as api:
+            (judge,) = (
+                each.__self__ for each in spine.engine.on_end if isinstance(getattr(each, "__self__", None), Judge)
+            )
+            judge.engine = gone = Gone()
+            asking = asyncio.create_task(api.post("/v1/complete", json={"prompt": "The ferry was late."}))
+            await until(lambda: gone.asked > 0)
+            judge.engine = spine.engine
+            told = (await asking).json()
+    assert (told["status"], gone.asked) == ("succeeded", 1)

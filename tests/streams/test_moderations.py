@@ -52,24 +52,21 @@ async def test_a_model_that_is_made_for_it_answers_in_openais_shape(api: httpx.A
     assert (kept["operation"], kept["usage"]["calls"], kept["provider"]) == ("moderate", 1, "openai")
 
 
+async def test_parts_are_one_text_and_the_operation_itself_says_the_same(api: httpx.AsyncClient) -> None:
+    parts = [{"type": "text", "text": "No"}, {"type": "text", "text": THREAT}]
+    told = (await api.post(PATH, json={"input": parts})).json()
+    plain = (await api.post("/v1/moderate", json={"texts": [THREAT]})).json()
+    assert [each["flagged"] for each in told["results"]] == [True]
+    assert (plain["status"], plain["model"]) == ("succeeded", "omni-moderation-latest")
+    assert plain["output"]["results"][0]["flagged"] is True
+
+
 async def test_what_the_request_names_goes_before_the_settings_and_is_asked_by_a_prompt(api: httpx.AsyncClient) -> None:
     told = (await api.post(PATH, json={"input": THREAT, "model": "fake"})).json()
     kept = (await api.get(f"/v1/requests/{told['id']}")).json()
     scores = kept["output"]["results"][0]["scores"]
     assert (told["model"], kept["provider"], kept["usage"]["calls"]) == ("fake", "fake", 1)
     assert told["results"][0]["category_scores"] == scores
-
-
-async def test_parts_are_one_text(api: httpx.AsyncClient) -> None:
-    parts = [{"type": "text", "text": "No"}, {"type": "text", "text": THREAT}]
-    told = (await api.post(PATH, json={"input": parts})).json()
-    assert [each["flagged"] for each in told["results"]] == [True]
-
-
-async def test_the_operation_itself_says_the_same(api: httpx.AsyncClient) -> None:
-    told = (await api.post("/v1/moderate", json={"texts": [THREAT]})).json()
-    assert (told["status"], told["model"]) == ("succeeded", "omni-moderation-latest")
-    assert told["output"]["results"][0]["flagged"] is True
 
 
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
@@ -98,20 +95,14 @@ async def test_what_is_wrong_is_named(api: httpx.AsyncClient) -> None:
         reply = await api.post(PATH, json=body)
         error = reply.json()["error"]
         assert (reply.status_code, error["param"]) == (status, param), (str(body)[:200], error)
+    near = (await api.post(PATH, json={"input": "x", "model": "fakee"})).json()["error"]
+    assert near["code"] == "model_not_found" and "Did you mean fake" in near["message"]
+    chat = {"model": "openai/omni-moderation-latest", "messages": [{"role": "user", "content": "x"}]}
+    reply = await api.post("/v1/chat/completions", json=chat)
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "model")  # it only moderates
     deep = orjson.dumps({"input": 1}).replace(b"1", b"[" * 300 + b"]" * 300)
     reply = await api.post(PATH, content=deep, headers={"content-type": "application/json"})
     assert (reply.status_code, set(reply.json()["error"])) == (400, {"message", "type", "param", "code"})
-
-
-async def test_an_unknown_model_is_told_with_names_that_are_near(api: httpx.AsyncClient) -> None:
-    error = (await api.post(PATH, json={"input": "x", "model": "fakee"})).json()["error"]
-    assert error["code"] == "model_not_found" and "Did you mean fake" in error["message"]
-
-
-async def test_a_chat_is_refused_by_a_model_that_only_moderates(api: httpx.AsyncClient) -> None:
-    chat = {"model": "openai/omni-moderation-latest", "messages": [{"role": "user", "content": "x"}]}
-    reply = await api.post("/v1/chat/completions", json=chat)
-    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "model")
 
 
 async def test_without_a_setting_the_default_provider_is_asked(tmp_path: Path) -> None:

@@ -426,6 +426,7 @@ async def test_bodies_that_are_none_are_refused_in_the_doors_own_shape(api: http
     }
     assert all(set(reply.json()["error"]) == {"message", "type", "param", "code"} for reply in found.values())
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "model_not_found")
+    assert "Did you mean fake" in (await api.post(PATH, json=body(model="fakee"))).json()["error"]["message"]
 
 
 WRONG_LOOKS = [
