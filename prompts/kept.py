@@ -1,23 +1,32 @@
 """Wordings in a process's memory: those used last, up to so many bytes, and whatever somebody works with at the moment."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
-from prompts.errors import ChangedPrompt, UnreadPrompt
+from prompts.errors import UnreadPrompt
 from prompts.wording import Wording
 
 Key = tuple[str, int]
 """A prompt's id and a version's number."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Read:
-    """A version that was read. `made`: its wording, or why it is none; `size`: as the database has it, in bytes."""
+    """A version out of the database. `make`: its wording, which takes milliseconds, or `ChangedPrompt`; `size`: as the database has
+    it, in bytes.
+    """
 
-    made: Wording | str
+    make: Callable[[], Wording]
     size: int
+    _made: Wording | None = None
+
+    def wording(self) -> Wording:
+        """Made when it is first asked for. Raises `ChangedPrompt`."""
+        if self._made is None:
+            self._made = self.make()
+        return self._made
 
 
 class Kept:
@@ -28,24 +37,20 @@ class Kept:
         self.most, self.size = most, 0
         self._missed: dict[Key, None] = {}
         self._kept: OrderedDict[Key, Read] = OrderedDict()
-        self._used: WeakValueDictionary[Key, Wording] = WeakValueDictionary()
+        self._used: WeakValueDictionary[Key, Read] = WeakValueDictionary()
 
     def __contains__(self, key: Key) -> bool:
-        return key in self._kept or key in self._used
+        return key in self._used
 
     def find(self, key: Key, slug: str) -> Wording:
         """Raises `UnreadPrompt` for one that is not here, and `ChangedPrompt` for one that is no prompt."""
-        read = self._kept.get(key)
-        if read is not None:
-            self._kept.move_to_end(key)
-            if isinstance(read.made, str):
-                raise ChangedPrompt(f"version {key[1]} of the prompt '{slug}' cannot be read: {read.made}")
-            return read.made
-        used = self._used.get(key)
-        if used is None:
+        read = self._used.get(key)
+        if read is None:
             self._missed[key] = None
             raise UnreadPrompt(f"version {key[1]} of the prompt '{slug}' is not in memory here; ask again")
-        return used
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return read.wording()
 
     def missed(self) -> list[Key]:
         """What was looked for in vain since this was asked last."""
@@ -63,7 +68,6 @@ class Kept:
             old = self._kept.pop(key, None)
             self._kept[key] = read
             self.size += read.size - (0 if old is None else old.size)
-            if not isinstance(read.made, str):
-                self._used[key] = read.made
+            self._used[key] = read
         while self.most is not None and self.size > self.most and len(self._kept) > len(found):
             self.size -= self._kept.popitem(last=False)[1].size

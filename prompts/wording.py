@@ -12,7 +12,7 @@ from prompts.render import Rendered, render
 from schemas.pin import Pin
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=True)
+@dataclass(frozen=True, slots=True)
 class Wording:
     """One version of one prompt, with the variables that this version uses."""
 

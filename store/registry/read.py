@@ -95,9 +95,11 @@ def bodies(conn: Connection, wanted: Sequence[tuple[str, int]]) -> list[Any]:
     """What these versions say, by prompt and number."""
     found: list[Any] = []
     asked = select(_V.prompt_id, _V.version, _V.body)
-    for at in range(0, len(wanted), _AT_ONCE):
-        these = rows.padded(wanted[at : at + _AT_ONCE])
-        found += conn.execute(asked.where(tuple_(_V.prompt_id, _V.version).in_(these))).all()
+    numbered: dict[int, list[str]] = {}
+    for id_, version in wanted:
+        numbered.setdefault(version, []).append(id_)
+    for version, ids in numbered.items():  # pairs in one IN would read the whole table on SQLite
+        found += _of(conn, asked.where(_V.version == version), _V.prompt_id, ids)
     return found
 
 

@@ -1,5 +1,6 @@
 """`prompts arms`: the versions of a label held against each other."""
 
+import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any
@@ -32,10 +33,11 @@ def arms(
         raise registered.wrong(str(error)) from None
     look = partial(trials.seen, label=label, tenant=registered.owner_of(tenant), since=since, until=until)
     found = trials.report(registered.seen(slug, tenant, look))
-    names = ("version", "share", "requests", "success", "schema valid", "dollars each", "p50 ms", "p95 ms")
-    registered.show(found, names, [_row(each) for each in found["arms"]], as_json)
     if as_json:
+        typer.echo(json.dumps(found))
         return
+    for each in found["arms"]:
+        typer.echo("\n".join(_lines(each)))
     for each in found["differences"]:
         typer.echo(each["words"])
     if not found["differences"]:
@@ -44,20 +46,22 @@ def arms(
         typer.echo("There were more calls than are looked at; these are the newest.")
 
 
-def _row(arm: Mapping[str, Any]) -> tuple[str, ...]:
+def _lines(arm: Mapping[str, Any]) -> list[str]:
     from streams.prompting import arms as trials
 
+    share = "no longer stands there" if arm["share"] is None else f"{100 * arm['share']:g} %"
     latency = arm["latency_ms"]
-    return (
-        str(arm["version"]),
-        "-" if arm["share"] is None else f"{100 * arm['share']:g} %",
-        str(arm["requests"]),
-        _rate(arm["success"]),
-        _rate(arm["schema_valid"]),
-        _between(arm["cost_usd"]["mean"], trials.dollars),
-        _between(latency["p50"], "{:.0f}".format),
-        _between(latency["p95"], "{:.0f}".format),
-    )
+    figures = {
+        "success": _rate(arm["success"]),
+        "schema valid": _rate(arm["schema_valid"]),
+        "dollars each": _between(arm["cost_usd"]["mean"], trials.dollars),
+        "p50 ms": _between(latency["p50"], "{:.0f}".format),
+        "p95 ms": _between(latency["p95"], "{:.0f}".format),
+    }
+    return [
+        f"version {arm['version']} ({share}): {arm['requests']} requests",
+        *(f"  {name:<12}  {told}" for name, told in figures.items() if told != "-"),
+    ]
 
 
 def _rate(told: Mapping[str, Any] | None) -> str:

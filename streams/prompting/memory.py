@@ -1,12 +1,14 @@
 """Rows of the registry as a process keeps them: which prompts there are, and what their versions say."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
 from pydantic import ValidationError
 from sqlalchemy import Connection, Row
 
+from prompts import ChangedPrompt, Wording
 from prompts.kept import Kept, Key, Read
 from prompts.registered import SYSTEM, Entry, wording
 from store.registry import read
@@ -71,16 +73,22 @@ def own(known: Iterable[Entry]) -> list[Key]:
 
 
 def made(rows: Iterable[Row[Any]], known: Mapping[str, Entry], wanted: Sequence[Key]) -> dict[Key, Read]:
-    """What was wanted, as it is kept; what is not there, or is no prompt, as the reason for that."""
-    found = dict.fromkeys(wanted, Read("it is gone from the database", 0))
-    for row in rows:
-        entry, size = known[row.prompt_id], len(row.body)
-        try:
-            told = {"version": row.version, **orjson.loads(row.body)}
-            found[row.prompt_id, row.version] = Read(wording(entry.id, entry.slug, entry.description, told), size)
-        except ValidationError as error:
-            found[row.prompt_id, row.version] = Read(str(error), size)
-    return found
+    """What was wanted, as it is kept; what is not there any more says so when it is used."""
+    bodies = {(row.prompt_id, row.version): bytes(row.body) for row in rows}
+    return {
+        key: Read(partial(_wording, known[key[0]], key[1], bodies.get(key)), len(bodies.get(key, b"")))
+        for key in wanted
+    }
+
+
+def _wording(entry: Entry, version: int, body: bytes | None) -> Wording:
+    which = f"version {version} of the prompt '{entry.slug}'"
+    if body is None:
+        raise ChangedPrompt(f"{which} is gone from the database")
+    try:
+        return wording(entry.id, entry.slug, entry.description, {"version": version, **orjson.loads(body)})
+    except ValidationError as error:
+        raise ChangedPrompt(f"{which} cannot be read: {error}") from error
 
 
 def whole(conn: Connection) -> tuple[list[Entry], Kept]:

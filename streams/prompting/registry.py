@@ -117,20 +117,20 @@ class Registry:
         """
         while True:
             try:
-                return await self.decoded(partial(self._pinned, pinned), lambda found: None in found)
+                await self.decoded(partial(self._has, pinned), lambda has: not has)
+                return self._kept.held((pin.id, pin.version) for pin in pins(pinned))
             except StoreError as error:
                 log.debug("prompts cannot be read", error=str(error))
                 await asyncio.sleep(self._poll_s)
 
-    def _pinned(self, pinned: str) -> list[object]:
-        """None where there is no such wording: the operation says so."""
-        found: list[object] = []
-        for pin in pins(pinned):
-            try:
-                found.append(self._library.pinned(pin))
-            except PromptError:
-                found.append(None)
-        return found
+    def _has(self, pinned: str) -> bool:
+        """Where there is no such wording, the operation says so."""
+        try:
+            for pin in pins(pinned):
+                self._library.pinned(pin)
+        except PromptError:
+            return False
+        return True
 
     async def _bring(self, wanted: Sequence[Key]) -> list[object]:
         """Into memory. Whoever has what is returned has what was wanted, however little is kept."""

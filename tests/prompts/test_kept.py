@@ -1,18 +1,20 @@
 """Wordings in memory: those used last, up to so many bytes, and whatever somebody works with."""
 
 import gc
+from functools import partial
 
 import pytest
 
-from prompts.errors import ChangedPrompt, UnreadPrompt
+from prompts.errors import UnreadPrompt
 from prompts.kept import Kept, Key, Read
 from prompts.registered import wording
+from prompts.wording import Wording
 
 pytestmark = pytest.mark.fast
 
 
 def read(number: int, size: int = 10) -> dict[Key, Read]:
-    return {("a", number): Read(wording("a", "a", "", {"version": number, "user": "x", "notes": "x"}), size)}
+    return {("a", number): Read(partial(wording, "a", "a", "", {"version": number, "user": "x", "notes": "x"}), size)}
 
 
 def there(kept: Kept, *numbers: int) -> list[int]:
@@ -44,7 +46,7 @@ def test_what_somebody_works_with_is_found_whatever_was_read_since() -> None:
     kept.put(read(1))
     mine = kept.held([("a", 1)])
     kept.put(read(2))
-    assert kept.find(("a", 1), "a") is mine[0]
+    assert kept.find(("a", 1), "a").version.version == 1
     mine.clear()
     assert there(kept, 1, 2) == [2]
 
@@ -57,9 +59,14 @@ def test_what_is_missed_is_told_once() -> None:
     assert (kept.missed(), kept.missed()) == ([("a", 7)], [])
 
 
-def test_what_is_no_prompt_says_so_each_time() -> None:
+def test_a_wording_is_made_when_it_is_first_asked_for_and_once() -> None:
+    made: list[int] = []
+
+    def make() -> Wording:
+        made.append(1)
+        return wording("a", "a", "", {"version": 1, "user": "x", "notes": "x"})
+
     kept = Kept(10)
-    kept.put({("a", 1): Read("`user`: missing", 4)})
-    with pytest.raises(ChangedPrompt, match="version 1 of the prompt 'a' cannot be read: `user`: missing"):
-        kept.find(("a", 1), "a")
-    assert (kept.missed(), kept.held([("a", 1)])) == ([], [])
+    kept.put({("a", 1): Read(make, 4)})
+    before = len(made)
+    assert (before, kept.find(("a", 1), "a") is kept.find(("a", 1), "a"), len(made)) == (0, True, 1)

@@ -107,7 +107,7 @@ async def test_what_waits_is_asked_in_the_words_of_its_acceptance_in_all_of_its_
     assert await versions(spine, "long") == {("summarize", 2)}
 
 
-async def test_two_wordings_of_an_operation_are_held_against_each_other(api: httpx.AsyncClient) -> None:
+async def test_two_wordings_of_an_operation_are_held_against_each_other(tmp_path: Path, api: httpx.AsyncClient) -> None:
     await edited(api, template=f"{USER} [fake:gibberish*1]")
     stands = {"versions": {"1": 1, "2": 1}, "why": "compare"}
     (await api.put(f"{SUMMARIZE}/labels/production", json=stands)).raise_for_status()
@@ -119,6 +119,9 @@ async def test_two_wordings_of_an_operation_are_held_against_each_other(api: htt
         (drawn.count(2), 0.0),
     ]
     assert [each["more_than_noise"] for each in found["differences"] if each["what"] == "schema_valid"] == [True]
+    printed = (await asyncio.to_thread(invoke, app, tmp_path, ["prompts", "arms", "summarize", "production"])).out
+    assert f"version 2 (50 %): {drawn.count(2)} requests" in printed
+    assert any("keeps to its schema at once" in line and "more than noise" in line for line in printed)
 
 
 async def test_other_words_are_another_question_and_without_any_nothing_is_pinned(
