@@ -41,6 +41,7 @@ from streams import keeping, library, remote, topics, where
 from streams.decode import Decoder, Defaults
 from streams.intake import Intake
 from streams.kafka import SpineApp
+from streams.lending import Lending, lending
 from streams.named import Named, make_router
 from streams.planner import Planner
 from streams.prompting.registry import Registry
@@ -75,6 +76,7 @@ class Spine:
     registry: Registry
     runs: Runner
     named: Named
+    lending: Lending
     faust: SpineApp | None = None
     intake: Intake | None = None
     relay: Relay | None = None
@@ -210,7 +212,9 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     )
     deliverer.start()
     stack.push_async_callback(deliverer.aclose)
-    runs = Runner(database, writer, engine, decoder, routes, worker, settings.poll_s, meters, deliverer.look)
+    keys = lending(_secret(settings.redis_url), database)
+    stack.push_async_callback(keys.aclose)
+    runs = Runner(database, writer, engine, decoder, routes, worker, settings.poll_s, meters, deliverer.look, keys)
     runs.start()
     stack.push_async_callback(runs.aclose)
     pruner = Pruner(database, keeping.keep(settings))
@@ -233,6 +237,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
         registry,
         runs,
         named,
+        keys,
     )
 
 

@@ -22,6 +22,7 @@ from store.ledger.types import Arrival, Routes
 from store.ledger.writer import Writer
 from store.runs import read, write
 from streams.decode import Decoder
+from streams.lending import Lending
 from streams.runs import asking, delivering, pacing, parts, telling
 from streams.runs.metering import Meters
 from streams.runs.pace import Pace
@@ -50,11 +51,12 @@ class Runner:
         poll_s: float,
         meters: Meters,
         told: Callable[[], None],
+        lending: Lending,
     ) -> None:
         self.database, self.writer, self.engine, self.decoder = database, writer, engine, decoder
         self.routes, self.worker, self.poll_s = routes, worker, poll_s
         self.meters, self._told = meters, told
-        self.turns = pacing.Turns(database)
+        self.turns = pacing.Turns(lending)
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
