@@ -95,7 +95,7 @@ def marked(echo: Echo) -> dict[str, Any]:
         kinds = {field.annotation, *get_args(field.annotation)}
         if SecretStr in kinds and not name.startswith(("api_", "kafka_", "redis_")):
             found[name] = SecretStr(MARK)
-        elif name.endswith("_url") and name != "database_url":
+        elif name.endswith("_url") and name not in {"database_url", "redis_url"}:
             keyless = f"{name.removesuffix('_base_url').removesuffix('_url')}_api_key" not in Settings.model_fields
             found[name] = addressed if keyless else echo.url
         elif name.endswith("_region"):
