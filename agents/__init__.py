@@ -4,7 +4,7 @@ Topic names, CLI verbs and HTTP routes derive from it. Adding an operation touch
 `schemas/`, its prompt in `prompts/library/`, its test, and one line below.
 """
 
-from agents import classify, compare, complete, embed, execute_prompt, extract, rewrite, summarize
+from agents import classify, compare, complete, embed, execute_prompt, extract, moderate, rewrite, summarize
 from agents.base import Operation
 
 OPERATIONS: dict[str, Operation] = {
@@ -16,4 +16,5 @@ OPERATIONS: dict[str, Operation] = {
     "complete": complete.OPERATION,
     "embed": embed.OPERATION,
     "execute_prompt": execute_prompt.OPERATION,
+    "moderate": moderate.OPERATION,
 }

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel
 
 from prompts import Library, Preferences, Rendered
-from providers.base import ChatAnswer, EmbedAnswer, Forced, Kind, Message, Tool, Traits
+from providers.base import ChatAnswer, EmbedAnswer, Forced, Kind, Message, ModerateAnswer, Tool, Traits
 from schemas.errors import ErrorType, Failure
 
 
@@ -28,6 +28,8 @@ class More:
     parallel_tool_calls: bool | None = None
     logprobs: int | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    ours: bool = False
+    """A question of the spine's own, for which the request's options say nothing."""
 
 
 NO_MORE = More()
@@ -44,10 +46,10 @@ class Caller(Protocol):
     traits: Traits
     library: Library
     pinned: str | None
-    """What this operation's `pin` said when the request was accepted."""
+    """The wordings that the request was accepted with, as `schemas.pin` writes them; what this operation's `pin` said goes first."""
 
     def render(self, slug: str, **variables: Any) -> Rendered:
-        """A library prompt with its variables filled in."""
+        """A library prompt with its variables filled in; in the words that were pinned, where an operator has his own."""
 
     async def chat(
         self,
@@ -62,13 +64,18 @@ class Caller(Protocol):
 
     async def embed(self, texts: Sequence[str], *, dimensions: int | None = None) -> EmbedAnswer: ...
 
+    async def moderate(self, texts: Sequence[str]) -> ModerateAnswer | None:
+        """What the model finds in each text; None, and no call: it is not made for that, so it can only be asked by a prompt."""
+
     def warn(self, text: str) -> None:
         """A sentence for the result's `warnings`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Whose:
-    """Of whom a request is, and what keeps its choices: the same `sticky` is always given the same arm of an experiment."""
+    """Of whom a request is, and what keeps its choices: the same `sticky` is always given the same arm of an experiment. It is the
+    record's key, else the request's id.
+    """
 
     tenant: str = ""
     sticky: str = ""
@@ -92,6 +99,8 @@ class Operation:
     pin: Callable[[Any, Library, Whose], str] | None = None
     prefers: Callable[[str, Library], Preferences] | None = None
     """What a request that does not say gets, by what was pinned."""
+    wordings: tuple[str, ...] = ()
+    """The library's prompts by which it asks. Where an operator has put a label on another version of one, that one is pinned."""
     early: bool = True
     """It may be begun before its request is accepted, and be forgotten and begun anew: nothing that it does before its first
     call is seen by anybody.
@@ -100,6 +109,8 @@ class Operation:
     """The caller words the question, and may put it again for another version of the answer."""
     wants: Callable[[Any], Sequence[str]] = lambda _: ()
     """What its calls ask of a model beyond words, in the words of `providers.able`, as far as the input says."""
+    moderates: bool = False
+    """A model that is made for moderation can do it, whatever else it cannot."""
     tokens: Callable[[Any], int | None] = lambda _: None
     """What its one call reads, guessed; None: what is too long is read in parts."""
 

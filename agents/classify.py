@@ -219,4 +219,12 @@ def _rationale(answer: _One | _Several) -> str | None:
     return (answer.rationale or "").strip() or None
 
 
-OPERATION = Operation("classify", Input, Output, classify, may_embed=True, wants=structured.wants)
+OPERATION = Operation(
+    "classify",
+    Input,
+    Output,
+    classify,
+    may_embed=True,
+    wants=structured.wants,
+    wordings=("classify", structured.REPAIR),
+)

@@ -177,4 +177,6 @@ def _points(given: list[str]) -> list[str]:
     return list(dict.fromkeys(whole))[:_MOST]
 
 
-OPERATION = Operation("compare", Input, Output, compare, wants=structured.wants)
+OPERATION = Operation(
+    "compare", Input, Output, compare, wants=structured.wants, wordings=("compare", "summarize", structured.REPAIR)
+)

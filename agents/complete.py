@@ -1,11 +1,12 @@
 """complete: messages or a bare prompt, answered as the model answers, `n` times."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from agents import structured, user_schema
+from agents import shortening, structured, user_schema
 from agents.base import Caller, More, Operation
 from providers import able, tokens
 from providers.base import ChatAnswer, ChatCall, Forced, Image, Message, Tool, ToolCall
@@ -29,7 +30,7 @@ async def complete(asked: Input, caller: Caller) -> Output:
     choices = []
     for index in range(asked.n):
         seed = None if asked.seed is None else (asked.seed + index) % _SEEDS
-        choices.append(await _choice(asked, caller, turns, replace(more, seed=seed)))
+        choices.append(await _chosen(asked, caller, turns, replace(more, seed=seed)))
     return Output(**choices[0].model_dump(), choices=choices if asked.n > 1 else None)
 
 
@@ -73,7 +74,13 @@ def _more(asked: Input) -> More:
     )
 
 
-async def _choice(asked: Input, caller: Caller, turns: list[Message], more: More) -> Choice:
+async def _chosen(asked: Input, caller: Caller, turns: list[Message], more: More) -> Choice:
+    if not asked.truncate:
+        return await _choice(asked, caller, turns, more)
+    return await shortening.ask(turns, lambda fewer: _choice(asked, caller, fewer, more), caller.warn)
+
+
+async def _choice(asked: Input, caller: Caller, turns: Sequence[Message], more: More) -> Choice:
     schema, most = asked.output_schema, None if asked.whole else MAX_TOKENS
     if schema is None or not asked.repair or asked.tools:
         answer = await caller.chat(turns, schema=schema, max_tokens=most, more=more)
@@ -126,9 +133,21 @@ def prompt(asked: Input, model: str, timeout_s: float) -> ChatCall:
     )
 
 
-def length(asked: Input) -> int:
-    """The chat's tokens, guessed; images are not counted."""
+def length(asked: Input) -> int | None:
+    """The chat's tokens, guessed; images are not counted. None: what is too long is left out."""
+    if asked.truncate:
+        return None
     return sum(tokens.estimate(turn.content) for turn in messages(asked))
 
 
-OPERATION = Operation("complete", Input, Output, complete, check=check, own_wording=True, wants=wants, tokens=length)
+OPERATION = Operation(
+    "complete",
+    Input,
+    Output,
+    complete,
+    check=check,
+    own_wording=True,
+    wants=wants,
+    tokens=length,
+    wordings=(structured.REPAIR,),
+)

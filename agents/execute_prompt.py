@@ -6,11 +6,12 @@ request is accepted; a worker that does not have that very wording says so and c
 
 from dataclasses import replace
 
-from agents import structured, user_schema
-from agents.base import Caller, InvalidInput, More, NotHere, Operation, Whose
-from prompts import ChangedPrompt, Library, Pin, Preferences, PromptError, Rendered, UnknownPrompt, Wish, Wording
+from agents import structured, user_schema, wording
+from agents.base import Caller, InvalidInput, More, Operation, Whose
+from prompts import Library, Pin, Preferences, PromptError, Rendered, Wish, Wording
 from providers.base import messages
 from schemas.execute_prompt import Input, Output, Used
+from schemas.pin import pins
 
 MAX_TOKENS = 512
 """For a request that names none, as for `complete`."""
@@ -18,14 +19,14 @@ MAX_TOKENS = 512
 
 def pin(asked: Input, library: Library, whose: Whose) -> str:
     """The version that is meant now. Refuses an unknown prompt, version or label, and variables that do not fit."""
-    wish = Wish(asked.version, asked.label, whose.tenant, whose.sticky)
+    wish = Wish(asked.version, asked.label, whose.tenant, asked.key or whose.sticky)
     try:
-        wording, label = library.chosen(asked.prompt, wish)
-        wording.check(asked.variables)
+        meant, found = library.chosen(asked.prompt, wish)
+        meant.check(asked.variables)
     except PromptError as error:
         raise InvalidInput(str(error)) from error
-    user_schema.check(wording.version.output_schema, "output_schema")
-    return str(replace(wording.pin, label=label))
+    user_schema.check(meant.version.output_schema, "output_schema")
+    return str(replace(meant.pin, label=found.label, weight=found.weight, of=found.of))
 
 
 def prefers(pinned: str, library: Library) -> Preferences:
@@ -35,13 +36,13 @@ def prefers(pinned: str, library: Library) -> Preferences:
 
 async def execute_prompt(asked: Input, caller: Caller) -> Output:
     """`parsed` is null for a prompt whose answer is text."""
-    wording = _pinned(caller)
-    prompt = _rendered(wording, asked)
-    schema = wording.version.output_schema
-    label = Pin.read(caller.pinned or "").label or None
-    used = Used(id=wording.prompt.id, slug=wording.prompt.slug, version=wording.version.version, label=label)
-    room = wording.version.preferences.max_tokens or MAX_TOKENS
-    more = More(temperature=wording.version.preferences.temperature)
+    pin = pins(caller.pinned)[0]
+    meant = wording.pinned(caller.library, pin)
+    prompt = _rendered(meant, asked)
+    schema = meant.version.output_schema
+    used = Used(id=meant.prompt.id, slug=meant.prompt.slug, version=meant.version.version, label=pin.label or None)
+    room = meant.version.preferences.max_tokens or MAX_TOKENS
+    more = More(temperature=meant.version.preferences.temperature)
     if schema is None:
         turns = messages(prompt.system, [("user", prompt.user)])
         answer = await caller.chat(turns, prompt=prompt, max_tokens=room, more=more)
@@ -54,23 +55,9 @@ async def execute_prompt(asked: Input, caller: Caller) -> Output:
     return Output(content=answered.text, parsed=answered.value, prompt=used)
 
 
-def _pinned(caller: Caller) -> Wording:
-    assert caller.pinned is not None
-    chosen = Pin.read(caller.pinned)
+def _rendered(meant: Wording, asked: Input) -> Rendered:
     try:
-        return caller.library.pinned(chosen)
-    except (UnknownPrompt, ChangedPrompt) as error:
-        raise NotHere(
-            f"this request was accepted with version {chosen.version} of the prompt '{chosen.name}', which this worker does "
-            f"not have: {error}. Give the worker that version back, or send the request again for the newest one",
-            prompt=chosen.name,
-            version=chosen.version,
-        ) from error
-
-
-def _rendered(wording: Wording, asked: Input) -> Rendered:
-    try:
-        prompt = wording.render(asked.variables)
+        prompt = meant.render(asked.variables)
     except PromptError as error:
         raise InvalidInput(str(error)) from error
     if not prompt.user:
@@ -80,4 +67,13 @@ def _rendered(wording: Wording, asked: Input) -> Rendered:
     return prompt
 
 
-OPERATION = Operation("execute_prompt", Input, Output, execute_prompt, pin=pin, prefers=prefers, own_wording=True)
+OPERATION = Operation(
+    "execute_prompt",
+    Input,
+    Output,
+    execute_prompt,
+    pin=pin,
+    prefers=prefers,
+    own_wording=True,
+    wordings=(structured.REPAIR,),
+)

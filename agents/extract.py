@@ -197,4 +197,12 @@ async def _data(content: str, schema: dict[str, Any], caller: Caller) -> Any:
     return merging.merge([read.found for read in done], accept, caller, space.figures(content))
 
 
-OPERATION = Operation("extract", Input, Output, extract, check=check, wants=structured.wants)
+OPERATION = Operation(
+    "extract",
+    Input,
+    Output,
+    extract,
+    check=check,
+    wants=structured.wants,
+    wordings=("extract", "extract_data", structured.REPAIR),
+)

@@ -107,4 +107,6 @@ async def _ask(asked: Input, caller: Caller) -> str:
     return sentences.finished((await structured.ask(caller, question)).value.content, bound)
 
 
-OPERATION = Operation("rewrite", Input, Output, rewrite, wants=structured.wants)
+OPERATION = Operation(
+    "rewrite", Input, Output, rewrite, wants=structured.wants, wordings=("rewrite", structured.REPAIR)
+)

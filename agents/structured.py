@@ -19,6 +19,8 @@ from providers.base import ChatAnswer, Message, messages
 
 T = TypeVar("T")
 
+REPAIR = "repair"
+"""The prompt of the second call."""
 MAX_REPAIRED = 50_000
 """Characters beyond which broken JSON is not mended: `json_repair` is slow on long texts."""
 BOUNDED = 1500
@@ -77,7 +79,7 @@ async def ask(caller: Caller, asked: Question[T]) -> Answered[T]:
         return Answered(_read(answer, asked.accept), answer)
     except _Unusable as problem:
         first = str(problem)
-    repair = caller.render("repair", problem=first)
+    repair = caller.render(REPAIR, problem=first)
     shown = answer.text[:MAX_SHOWN] or "(nothing)"
     turns = [*asked.messages, Message("assistant", shown), Message("user", repair.user)]
     most = asked.max_tokens

@@ -121,4 +121,6 @@ def _within(answer: _Answer, most: int) -> tuple[str, int]:
     return sentences.cut(sentences.finished(answer.summary, bound), most)
 
 
-OPERATION = Operation("summarize", Input, Output, summarize, wants=structured.wants)
+OPERATION = Operation(
+    "summarize", Input, Output, summarize, wants=structured.wants, wordings=("summarize", structured.REPAIR)
+)

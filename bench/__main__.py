@@ -6,10 +6,12 @@ differ by up to two times.
 
 import argparse
 import sys
+from dataclasses import replace
 
 from rich.console import Console
 
-from bench import door, ledger, report, simulate
+from bench import door, ledger, pages, report, retrieval, simulate, wordings
+from bench.batches import accepted, items, run_memory, run_slots
 from bench.ground import ground, make_topics
 from bench.measures import MEASURES as OF_THE_PATH
 from bench.sides import DATABASES, FULL, SHORT
@@ -17,9 +19,10 @@ from bench.urgent import urgent
 from streams import runtime
 from streams.logging import configure
 
-LEDGER, SIMULATE, DOOR = "ledger", "simulate", "door"
-MEASURES = {**OF_THE_PATH, "urgent": urgent}
-APART = (LEDGER, SIMULATE, DOOR)
+LEDGER, SIMULATE, DOOR, PAGES, PROMPTS, RETRIEVAL = "ledger", "simulate", "door", "pages", "prompts", "retrieval"
+_OF_RUNS = {"accepted": accepted, "items": items, "run-slots": run_slots, "run-memory": run_memory}
+MEASURES = {**OF_THE_PATH, "urgent": urgent, **_OF_RUNS}
+APART = (LEDGER, SIMULATE, DOOR, PAGES, PROMPTS, RETRIEVAL)
 """They stand on no broker."""
 
 
@@ -30,6 +33,7 @@ def wishes(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--short", action="store_true", help="two small rounds instead of five: to see that it runs")
     parser.add_argument("--database", choices=DATABASES, help="on this one only")
+    parser.add_argument("--many", type=int, help="records, items or rows, where a measure is about very many")
     return parser.parse_args(arguments)
 
 
@@ -40,18 +44,26 @@ async def main(arguments: list[str]) -> None:
     console.print(report.machine(), highlight=False)
     names = wished.only or [*MEASURES, *APART]
     size, short = (SHORT, ["--short"]) if wished.short else (FULL, [])
+    size = replace(size, many=wished.many or size.many)
     if on_the_ground := [name for name in names if name not in APART]:
         with ground(postgres="postgres" in databases) as where:
             await make_topics(where)
             for name in on_the_ground:
                 found = await MEASURES[name](where, size, databases)
-                command = " ".join(["python -m bench --only", name, *short])
+                many = ["--many", str(wished.many)] if wished.many else []
+                command = " ".join(["python -m bench --only", name, *short, *many])
                 report.show(found, command, console)
                 report.save(found, command)
     if SIMULATE in names:
         simulate.main(["--nodes", "1"] if wished.short else [])
     if DOOR in names:
         await door.main(databases, short=wished.short, console=console)
+    if PAGES in names:
+        await pages.main(databases, many=size.many, console=console)
+    if RETRIEVAL in names:
+        await retrieval.main(databases, many=size.many, short=wished.short, console=console)
+    if PROMPTS in names:
+        wordings.main(short=wished.short, console=console)
     if LEDGER in names:
         await ledger.main(short + (["--database", wished.database] if wished.database else []))
 

@@ -1,4 +1,4 @@
-"""Which HTTP client keeps slots busy: httpx's own pool, httpx over aiohttp (ours), bare aiohttp.
+"""Which HTTP client keeps slots busy: httpx's own pool, ours (aiohttp, answers of httpx), bare aiohttp.
 
     python bench/clients.py [--slots 64] [--latency 0.2] [--rounds 3] [--seconds 3]
 
@@ -50,7 +50,7 @@ async def httpx_pool(url: str) -> AsyncIterator[Call]:
 
 
 @asynccontextmanager
-async def httpx_over_aiohttp(url: str) -> AsyncIterator[Call]:
+async def ours(url: str) -> AsyncIterator[Call]:
     async with http.client() as client:
 
         async def call(body: bytes) -> bytes:
@@ -70,7 +70,7 @@ async def bare_aiohttp(url: str) -> AsyncIterator[Call]:
         yield call
 
 
-CLIENTS = {"httpx pool": httpx_pool, "httpx over aiohttp": httpx_over_aiohttp, "bare aiohttp": bare_aiohttp}
+CLIENTS = {"httpx pool": httpx_pool, "ours": ours, "bare aiohttp": bare_aiohttp}
 
 
 async def measure(name: str, base: str, slots: int, seconds: float) -> tuple[float, float]:

@@ -83,13 +83,13 @@ def opened(name: str, folder: Path, double: str, database: str | None) -> Iterat
     if name == DIRECT:
         yield Door(name, double)
     elif name == LITELLM:
-        with _serving(*_litellm_side(folder, double)) as (process, base):
+        with serving(*_litellm_side(folder, double)) as (process, base):
             yield Door(name, base, headers={"authorization": f"Bearer {KEY}"}, process=process)
     elif name == PORTKEY:
         headers = {"x-portkey-provider": "openai", "x-portkey-custom-host": f"{double}/v1", "authorization": "Bearer x"}
-        port = _free()
+        port = free_port()
         command = ["node", str(_portkey()), f"--port={port}", "--headless"]
-        with _serving(command, _plain() | {"TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost"}, port, "/", folder) as (
+        with serving(command, _plain() | {"TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost"}, port, "/", folder) as (
             process,
             base,
         ):
@@ -97,7 +97,7 @@ def opened(name: str, folder: Path, double: str, database: str | None) -> Iterat
     else:
         assert database is not None
         side, key = _spine_side(folder, double, database)
-        with _serving(*side) as (process, base):
+        with serving(*side) as (process, base):
             yield Door(name, base, headers={"authorization": f"Bearer {key}"}, process=process)
 
 
@@ -114,7 +114,7 @@ def _litellm_side(folder: Path, double: str) -> _Command:
         "litellm_settings": {"num_retries": 0, "telemetry": False},
     }
     config.write_bytes(orjson.dumps(told))  # JSON is YAML
-    port = _free()
+    port = free_port()
     command = [str(_litellm()), "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
     environment = _plain() | {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
     return [*command, "--num_workers", "1"], environment, port, "/health/liveliness", folder
@@ -122,7 +122,7 @@ def _litellm_side(folder: Path, double: str) -> _Command:
 
 def _spine_side(folder: Path, double: str, database: str) -> tuple[_Command, str]:
     """And the key of the tenant whose budget is asked for each call."""
-    port = _free()
+    port = free_port()
     environment = _plain() | {
         "GENAI_DATABASE_URL": database,
         "GENAI_DATA_DIR": str(folder),
@@ -156,14 +156,15 @@ def _plain() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("GENAI_", "LITELLM_", "OPENAI_"))}
 
 
-def _free() -> int:
+def free_port() -> int:
+    """Any that nobody listens at now."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
 
 
 @contextlib.contextmanager
-def _serving(
+def serving(
     arguments: Sequence[str], environment: Mapping[str, str], port: int, ready: str, folder: Path
 ) -> Iterator[tuple[psutil.Process, str]]:
     """A child that answers at `ready` when it is; SIGTERM ends it, with all that it has started."""

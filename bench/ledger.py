@@ -135,7 +135,7 @@ class Side:
 def _fill(conn: Connection, start: int, state: str) -> None:
     """5,000 rows as the ledger leaves them: all of them, or those of a request that waits."""
     numbers = range(start + 1, start + 5_001)
-    conn.execute(insert(tables.requests), [_row(pk, state) for pk in numbers])
+    conn.execute(insert(tables.requests), [row_of(pk, state, uuid.UUID(int=pk).hex) for pk in numbers])
     body = b'{"input": {"content": "%s"}}' % (b"x" * 1_000)
     conn.execute(insert(tables.bodies), [{"request_pk": pk, "value": body, "headers": b"[]"} for pk in numbers])
     place = {"topic": TOPIC, "partition": 0, "timestamp": 1, "generation": 1, "decision": "accepted"}
@@ -144,11 +144,11 @@ def _fill(conn: Connection, start: int, state: str) -> None:
         return
     result = {"generation": 1, "status": state, "body": b"x" * 900, "completed_at": 1.0}
     conn.execute(insert(tables.results), [{**result, "request_pk": pk} for pk in numbers])
-    conn.execute(insert(tables.executions), [_call(pk) for pk in numbers])
+    conn.execute(insert(tables.executions), [call_of(pk) for pk in numbers])
 
 
-def _row(pk: int, state: str) -> dict[str, Any]:
-    name = uuid.UUID(int=pk).hex
+def row_of(pk: int, state: str, name: str) -> dict[str, Any]:
+    """A request of this id, as the ledger leaves it when it has ended, or while it waits."""
     ended = state != "waiting"
     return {
         "pk": pk,
@@ -182,7 +182,8 @@ def _row(pk: int, state: str) -> dict[str, Any]:
     }
 
 
-def _call(pk: int) -> dict[str, Any]:
+def call_of(pk: int) -> dict[str, Any]:
+    """Its one call, which has ended."""
     return {
         "id": uuid.UUID(int=pk * 7_919 % 2**61).hex,
         "request_pk": pk,

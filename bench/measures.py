@@ -64,18 +64,18 @@ async def saturation(where: Ground, size: Size, databases: Sequence[str]) -> Rep
         for side in interleaved(size.rounds if first else min(2, size.rounds), sides):
             busy[side].append(await _busy(where, side, slots, tail, size.seconds))
         lines += _saturated(busy, f"{slots} slots{', long tail' if tail else ''}")
-    return Report("saturation", f"mean in flight / slots, calls of {1000 * _CALL_S:.0f} ms", lines)
+    return Report("saturation", f"mean in flight / slots, calls of {1000 * CALL_S:.0f} ms", lines)
 
 
-_CALL_S, _WARM_S = 0.2, 3.0
+CALL_S, WARM_S = 0.2, 3.0
 
 
 async def _busy(where: Ground, side: str, slots: int, tail: float, seconds: float) -> float:
-    backlog = int((_WARM_S + seconds + 2) * slots / _CALL_S)
-    with ground.double(where, _CALL_S, tail=tail) as model:
+    backlog = int((WARM_S + seconds + 2) * slots / CALL_S)
+    with ground.double(where, CALL_S, tail=tail) as model:
         name, paid = side.removesuffix(PAID), side.endswith(PAID)
         async with started(where, name, model, backlog=backlog, paid=paid, slots=slots):
-            await asyncio.sleep(_WARM_S)
+            await asyncio.sleep(WARM_S)
             return await mean_in_flight(model, seconds) / slots
 
 

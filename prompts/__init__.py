@@ -14,10 +14,10 @@ from prompts.errors import (
 )
 from prompts.files import Preferences
 from prompts.library import Library
-from prompts.pin import Pin
 from prompts.registered import Wish
 from prompts.render import Rendered
 from prompts.wording import Wording
+from schemas.pin import Pin
 
 __all__ = [
     "BadPromptFile",

@@ -2,6 +2,7 @@
 
 PromptError
 ├── UnknownPrompt     no such slug, or no such version of it; the message names those that exist
+│   └── UnreadPrompt  there is one, and somebody has to read it out of the database first
 ├── ChangedPrompt     a pinned version has another wording here
 ├── BadPromptFile     a library file that is not what it should be; the message names file and field
 ├── BadVariables      a variable is missing, unknown or of another type
@@ -16,6 +17,10 @@ class PromptError(Exception):
 
 class UnknownPrompt(PromptError):
     """There is no prompt of that name and version."""
+
+
+class UnreadPrompt(UnknownPrompt):
+    """It is in the registry, and not in this process's memory."""
 
 
 class ChangedPrompt(PromptError):

@@ -1,7 +1,8 @@
 """The prompts that come from files: those shipped inside this package, and those of a folder of the user's."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 from prompts import files
 from prompts.errors import BadPromptFile, ChangedPrompt, UnknownPrompt
 from prompts.files import ORIGIN, Prompt, Version
+from prompts.kept import Kept
 from prompts.naming import near, some
-from prompts.pin import Pin
-from prompts.registered import NO_WISH, Entry, Registry, Wish
+from prompts.registered import NO_WISH, PRODUCTION, Entry, Found, Registry, Wish
 from prompts.render import Rendered
 from prompts.wording import Wording
+from schemas.pin import Pin
 
 
 class Library:
@@ -24,6 +26,7 @@ class Library:
         self._wordings: dict[tuple[str, int], Wording] = {}
         self._digest = ""
         self._registry = Registry()
+        self._own: Mapping[str, Entry] = {}
 
     @classmethod
     def load(cls, path: Path | None = None, *, beside: Path | None = None) -> "Library":
@@ -68,26 +71,43 @@ class Library:
         known = ", ".join(str(candidate.version) for candidate in versions)
         raise UnknownPrompt(f"the prompt '{slug}' has no version {version}; it has {known}")
 
-    def register(self, entries: Iterable[Entry]) -> None:
+    def register(self, entries: Iterable[Entry], kept: Kept) -> None:
         """What the registry holds now, all of it; it goes before the files, from whose prompts it was begun."""
-        self._registry = Registry(entries)
+        self._registry = Registry(entries, kept)
+        self._own = self._registry.own(self._prompts)
 
-    def chosen(self, name: str, wish: Wish = NO_WISH) -> tuple[Wording, str]:
-        """The wording that a request means, and by which label; the label is empty where it is named by its number, or newest.
+    def chosen(self, name: str, wish: Wish = NO_WISH) -> tuple[Wording, Found]:
+        """The wording that a request means, and how it was found.
 
-        Raises `UnknownPrompt` for a prompt, version or label that is not there; the message names those that are.
+        Raises `UnknownPrompt` for a prompt, version or label that is not there; the message names those that are; and `UnreadPrompt`
+        for a version of the registry that is not in memory.
         """
         entry = self._registry.find(name, wish.tenant)
         if entry is not None:
-            version, label = entry.choose(wish)
-            return entry.wording(version), label
+            found = entry.choose(wish)
+            return self._registry.wording(entry, found.version), found
         if wish.label is not None:
             self.get(name)
             raise UnknownPrompt(f"the prompt '{name}' has no label '{wish.label}'; it has none")
         if name.removeprefix(ORIGIN) not in self._prompts:
             listed = self.names(wish.tenant)
             raise UnknownPrompt(f"there is no prompt '{name}'; there are {some(listed)}{near(name, listed)}")
-        return self.wording(name, wish.version), ""
+        wording = self.wording(name, wish.version)
+        return wording, Found(wording.version.version)
+
+    def own(self, slugs: Iterable[str], sticky: str) -> str | None:
+        """Which of these prompts an operator has put `production` on, pinned; None, at no cost, where that is none of them. The
+        others are asked in the words of their files.
+        """
+        if not self._own:
+            return None
+        found = []
+        for slug in slugs:
+            if (entry := self._own.get(slug)) is not None:
+                chosen = entry.arm(PRODUCTION, sticky)
+                pin = self._registry.wording(entry, chosen.version).pin
+                found.append(str(replace(pin, label=chosen.label, weight=chosen.weight, of=chosen.of)))
+        return "\n".join(found) or None
 
     def names(self, tenant: str) -> tuple[str, ...]:
         """The slugs that a tenant may call."""
@@ -97,7 +117,7 @@ class Library:
         """The versions of one of them."""
         entry = self._registry.find(name, tenant)
         if entry is not None:
-            return tuple(sorted(entry.versions))
+            return entry.versions
         return tuple(version.version for version in self.get(name).versions)
 
     def wording(self, slug: str, version: int | None = None) -> Wording:
@@ -118,7 +138,7 @@ class Library:
     def pinned(self, pin: Pin) -> Wording:
         """The very wording that was pinned, or `UnknownPrompt`, or `ChangedPrompt` when its number says something else now."""
         entry = self._registry.of_id(pin.id)
-        wording = self.wording(pin.name, pin.version) if entry is None else entry.wording(pin.version)
+        wording = self.wording(pin.name, pin.version) if entry is None else self._registry.wording(entry, pin.version)
         if wording.digest != pin.digest:
             raise ChangedPrompt(f"version {pin.version} of the prompt '{wording.prompt.slug}' says something else here")
         return wording

@@ -5,10 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
-from prompts.errors import ChangedPrompt, UnknownPrompt
+from prompts.errors import UnknownPrompt
 from prompts.files import Prompt, Variable, Version
+from prompts.kept import Kept
 from prompts.naming import some
 from prompts.wording import Wording
 
@@ -36,6 +35,18 @@ class Wish:
 NO_WISH = Wish()
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Which version, and by which label; empty where it was named by its number, or is the newest. `weight`, `of`: its part of a
+    label that stands for several.
+    """
+
+    version: int
+    label: str = ""
+    weight: int = 0
+    of: int = 0
+
+
 class RegisteredPrompt(Prompt):
     """One version, as a prompt of its own: in the registry each has variables of its own."""
 
@@ -48,7 +59,7 @@ class RegisteredPrompt(Prompt):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One prompt. `versions`: number to its columns, read when it is first used."""
+    """One prompt. `versions`: the numbers of those that there are; what they say is kept apart."""
 
     id: str
     tenant: str
@@ -56,42 +67,36 @@ class Entry:
     description: str
     is_public: bool
     archived: bool
-    versions: Mapping[int, Mapping[str, Any]]
+    versions: tuple[int, ...]
     labels: Mapping[str, Arms] = field(default_factory=dict)
-    _read: dict[int, Wording] = field(default_factory=dict, compare=False, repr=False)
 
-    def choose(self, wish: Wish) -> tuple[int, str]:
-        """The version and the label that stands for it. Raises `UnknownPrompt`."""
+    def choose(self, wish: Wish) -> Found:
+        """The version, and the label that stands for it. Raises `UnknownPrompt`."""
         if self.archived:
             raise UnknownPrompt(f"the prompt '{self.slug}' is archived; restore it, or name another one")
         if wish.version is not None:
             if wish.version not in self.versions:
-                raise UnknownPrompt(f"the prompt '{self.slug}' has no version {wish.version}; it has {self._numbers()}")
-            return wish.version, ""
+                raise UnknownPrompt(f"the prompt '{self.slug}' has no version {wish.version}; it has {self.numbers()}")
+            return Found(wish.version)
         label = wish.label or (PRODUCTION if PRODUCTION in self.labels else NEWEST)
         if label == NEWEST:
-            return max(self.versions), wish.label or ""
+            return Found(max(self.versions), wish.label or "")
         if label not in self.labels:
             raise UnknownPrompt(
                 f"the prompt '{self.slug}' has no label '{label}'; it has {some([*sorted(self.labels), NEWEST])}"
             )
-        return arm(self.labels[label], f"{self.id} {label} {wish.sticky}"), label
+        return self.arm(label, wish.sticky)
 
-    def wording(self, version: int) -> Wording:
-        """That version. Raises `UnknownPrompt`, and `ChangedPrompt` where the database holds what is no prompt."""
-        if version not in self._read:
-            if version not in self.versions:
-                raise UnknownPrompt(f"the prompt '{self.slug}' has no version {version}; it has {self._numbers()}")
-            self._read[version] = self._made(version)
-        return self._read[version]
+    def arm(self, label: str, sticky: str) -> Found:
+        """Of a label that there is: its one version, or the one that `sticky` gets."""
+        arms = self.labels[label]
+        version = arm(arms, f"{self.id} {label} {sticky}")
+        if len(arms) == 1:
+            return Found(version, label)
+        return Found(version, label, dict(arms)[version], sum(weight for _, weight in arms))
 
-    def _made(self, version: int) -> Wording:
-        try:
-            return wording(self.id, self.slug, self.description, {"version": version, **self.versions[version]})
-        except ValidationError as error:
-            raise ChangedPrompt(f"version {version} of the prompt '{self.slug}' cannot be read: {error}") from error
-
-    def _numbers(self) -> str:
+    def numbers(self) -> str:
+        """For a sentence."""
         return some(map(str, sorted(self.versions)))
 
 
@@ -119,12 +124,21 @@ def arm(arms: Arms, sticky: str) -> int:
 class Registry:
     """All entries, found by id, and by slug: the tenant's own first, then the system's."""
 
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+    def __init__(self, entries: Iterable[Entry] = (), kept: Kept | None = None) -> None:
+        self._kept = kept or Kept()
         self._by_id = {entry.id: entry for entry in entries}
         self._by_slug = {(entry.tenant, entry.slug): entry for entry in self._by_id.values()}
 
     def of_id(self, id_: str) -> Entry | None:
         return self._by_id.get(id_)
+
+    def wording(self, entry: Entry, version: int) -> Wording:
+        """That version. Raises `UnknownPrompt`; `UnreadPrompt` where it is not in memory, which then knows that it was missed; and
+        `ChangedPrompt` where the database holds what is no prompt.
+        """
+        if version not in entry.versions:
+            raise UnknownPrompt(f"the prompt '{entry.slug}' has no version {version}; it has {entry.numbers()}")
+        return self._kept.find((entry.id, version), entry.slug)
 
     def find(self, name: str, tenant: str) -> Entry | None:
         """By id where the tenant may see it, else by slug."""
@@ -132,6 +146,11 @@ class Registry:
         if entry is not None and (entry.tenant in {tenant, SYSTEM} or entry.is_public):
             return entry
         return self._by_slug.get((tenant, name)) or self._by_slug.get((SYSTEM, name))
+
+    def own(self, slugs: Iterable[str]) -> dict[str, Entry]:
+        """Of the program's prompts those that `production` stands on."""
+        found = ((slug, self._by_slug.get((SYSTEM, slug))) for slug in slugs)
+        return {slug: e for slug, e in found if e is not None and PRODUCTION in e.labels and not e.archived}
 
     def slugs(self, tenant: str) -> tuple[str, ...]:
         """Those that a tenant may call by slug."""

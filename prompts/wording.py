@@ -8,11 +8,11 @@ from prompts import checks
 from prompts.errors import BadVariables
 from prompts.files import Prompt, Variable, Version
 from prompts.naming import near, some
-from prompts.pin import Pin
 from prompts.render import Rendered, render
+from schemas.pin import Pin
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Wording:
     """One version of one prompt, with the variables that this version uses."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from providers import anthropic_reply, anthropic_wire, http
+from providers import anthropic_batches, anthropic_reply, anthropic_wire, http
 from providers.anthropic_stream import Reading
 from providers.base import (
     Able,
@@ -71,6 +71,11 @@ class AnthropicProvider:
         self._http = http.client(Guard("operator", outbound))
         self._list: dict[str, dict[str, Any]] = {}
         self._listed = -_REMEMBER_S
+        there = anthropic_batches.At(self._http, self._base, self._headers, self._known)
+        self._batches = None if self.missing else anthropic_batches.AnthropicBatches(there)
+
+    def batches(self) -> anthropic_batches.AnthropicBatches | None:
+        return self._batches
 
     def nodes(self) -> tuple[str, ...]:
         return (self._node,)

@@ -137,6 +137,19 @@ class EmbedCall:
 
 
 @dataclass(frozen=True, slots=True)
+class ModerateCall:
+    """Whether `texts`, in their order, hold what should not be said; of a model that is made for that."""
+
+    model: str
+    texts: tuple[str, ...]
+    timeout_s: float
+    tag: str = ""
+
+
+AnyCall = ChatCall | EmbedCall | ModerateCall
+
+
+@dataclass(frozen=True, slots=True)
 class Spent:
     """What a call used, in the provider's own count; `estimated` where it gave none. `gpu_seconds` where it is known. `load_s`: how
     long the call waited for its model to be loaded, where that is known.
@@ -184,6 +197,23 @@ class EmbedAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """What was found in one text: by category whether, and how surely, from 0 to 1."""
+
+    flagged: bool
+    categories: dict[str, bool]
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ModerateAnswer:
+    """One verdict per text, in the order of the texts."""
+
+    verdicts: tuple[Judged, ...]
+    spent: Spent
+
+
+@dataclass(frozen=True, slots=True)
 class Traits:
     """What an operation or the engine must know about a provider before it calls it.
 
@@ -209,6 +239,7 @@ class Able:
     `json_mode`: any JSON object, None: as `schema`. `temperature`: another one than 1. `forced_tools`: it may be made to call one,
     `one_tool`: to call one at a time.
     `thinks`: it thinks before it answers, and that counts against `max_tokens`; the room to leave for it, in tokens.
+    `moderates`: it is made for that, and its provider is `Moderating`.
     """
 
     chat: bool | None = None
@@ -227,6 +258,7 @@ class Able:
     forced_tools: bool | None = None
     one_tool: bool | None = None
     thinks: int = 0
+    moderates: bool = False
 
 
 @runtime_checkable
@@ -242,6 +274,16 @@ class Counting(Protocol):
 
     async def count(self, call: ChatCall, node: str) -> int:
         """Raises ProviderError. Nothing of it is journalled, as nothing of it is paid."""
+        ...
+
+
+@runtime_checkable
+class Moderating(Protocol):
+    """A provider that may have models which are made for moderation. `moderation_model`: the usual one; empty: it has none."""
+
+    moderation_model: str
+
+    async def moderate(self, call: ModerateCall, node: str) -> ModerateAnswer: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ class Needs:
     fields: tuple[str, ...] = ()
     max_tokens: int | None = None
     gpu: bool = False
+    moderates: bool = False
+    """A model that is made for moderation does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +190,7 @@ def _unmet(when: When | None, who: Who) -> str:
 def cannot(needs: Needs, able: Able | None, *, on_cpu: bool = False) -> tuple[str, ...]:
     """What the request asks for and the model surely cannot do; `able` None: its provider does not say."""
     found = ["resource"] if needs.gpu and on_cpu else []
-    if able is None:
+    if able is None or (needs.moderates and able.moderates):
         return tuple(found)
     if (able.chat if needs.kind == "chat" else able.embed) is False:
         found.append(needs.kind)

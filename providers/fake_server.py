@@ -3,6 +3,7 @@
     GET  /_counts             figures and calls by request (`?requests=0`: without them), from the header x-genai-request
     POST /_reset              forget them, and close the gate
     POST /_open               open the gate for the answers that wait at it, `[fake:gate]`, and those to come
+    GET  /_batches            which batches were submitted; `batches` says how they go
 
 Which paths it has, `providers/double/wires.py` lists by format. An answer that is streamed comes in pieces over a latency of
 0.2 s or more. With `slots`, further calls wait in a queue of 512, then 503, as at an Ollama. With `Behaviour.holds` it loads
@@ -21,7 +22,8 @@ from typing import Any
 
 import orjson
 
-from providers.double import ollama, pulling
+from providers.double import anthropic_batches, ollama, openai_batches, pulling
+from providers.double.batching import Room
 from providers.double.counts import Counts, End
 from providers.double.faults import FAULTS, STEP_S, Behaviour, Fault, Plan, plan
 from providers.double.http1 import Connection, Request, Response
@@ -70,10 +72,12 @@ class FakeServer:
         self._gate_is_open = False
         self._at_gate: list[Call] = []
         self._server: asyncio.Server | None = None
+        self.batches = Room(self._in_batch)
         self._pages: Mapping[tuple[str, str], Callable[[Request], Response]] = {
             ("GET", "/_counts"): self._show_counts,
             ("POST", "/_reset"): self._reset,
             ("POST", "/_open"): self._open,
+            ("GET", "/_batches"): lambda _: _json({"batches": self.batches.shown()}),
         }
 
     async def listen(self, host: str, port: int) -> None:
@@ -85,6 +89,7 @@ class FakeServer:
         """Calls in flight are reset, as when a server dies."""
         if self._server is not None:
             self._server.close()
+        self.batches.close()
         for connection in list(self._calls):
             connection.transport.abort()
 
@@ -102,7 +107,44 @@ class FakeServer:
         if (request.method, request.path) == ("POST", "/api/pull"):
             self._pull(connection, request)
             return
+        if self.batches.refuses and (request.method, request.path[-8:]) == ("POST", "/batches"):
+            connection.answer(Response(orjson.dumps({"error": {"message": "no batches for this key"}}), 403))
+            return
+        for page in (openai_batches.page, anthropic_batches.page):
+            if (told := page(request, self.batches)) is not None:
+                self._acknowledge(connection, request, told)
+                return
         connection.answer(self._page(request))
+
+    def _acknowledge(self, connection: Connection, request: Request, told: Response) -> None:
+        """A batch that was made stands, whoever has gone before it is told so."""
+        if request.method != "POST" or not self.batches.ack_s or not request.path.endswith("/batches"):
+            connection.answer(told)
+            return
+
+        def answer() -> None:
+            if not connection.transport.is_closing():
+                connection.answer(told)
+
+        asyncio.get_running_loop().call_later(self.batches.ack_s, answer)
+
+    def _in_batch(self, path: str, id_: str, body: bytes) -> Response:
+        """One call of a batch, at once; the faults that say how a call breaks off are failures of the server here."""
+        wire = next(each for each in WIRES if each.kind(path) is not None)
+        nth = self.counts.start(id_)
+        headers = {"x-api-key": "batch", "anthropic-version": "batch"}
+        try:
+            asked = wire.read(Request("POST", path, "", id_, body, headers), self._shelf())
+        except Refusal as refusal:
+            self.counts.end(id_, "refused")
+            return refusal.response
+        fate = plan(self._how, id_, nth, asked.texts)
+        fault = FAULTS[fate.fault] if fate.fault is not None else None
+        if fault is not None:
+            self.counts.end(id_, "broken" if fault.executed else "refused")
+            return wire.failure(fate if fault.wire == "error" else Plan(fault="server_error"))
+        self.counts.end(id_, "finished")
+        return wire.answer(asked, fate, self._shelf(), 0.0).whole()
 
     def _page(self, request: Request) -> Response:
         own = self._pages.get((request.method, request.path))

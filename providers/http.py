@@ -1,10 +1,8 @@
 """HTTP clients: made here and nowhere else, and their errors put into the port's words.
 
-httpx is the interface, aiohttp does the work (`httpx-aiohttp`): httpx's own pool collapses from about 64 calls at once;
-`bench/clients.py` measures it. Nothing here retries: a retry below the ledger is a payment outside our books.
-
-httpx-aiohttp calls *any* lost connection `ConnectTimeout` or `ConnectError`, one lost inside an answer too. Believed,
-that would say "surely not paid" of a call that may well have been. So the error that caused it is looked at instead.
+aiohttp does the work, and answers are httpx's: httpx's own pool collapses from about 64 calls at once, and its client over
+another's pool costs each call twice what that one does alone; `bench/clients.py` measures it. Nothing here retries: a retry
+below the ledger is a payment outside our books.
 """
 
 import asyncio
@@ -22,7 +20,8 @@ from urllib.parse import unquote
 import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
-from httpx_aiohttp import AiohttpTransport
+from aiohttp.http_exceptions import ContentEncodingError
+from yarl import URL
 
 from providers.base import Disconnected, ProviderError, Refused, TimedOut, Unreachable, Unreadable
 from providers.outbound import OPERATOR, Guard
@@ -35,6 +34,7 @@ _NEVER_CONNECTED = (
     aiohttp.ClientConnectorError,  # refused, no route, no such name, no TLS
     aiohttp.ConnectionTimeoutError,
     aiohttp.InvalidURL,
+    aiohttp.NonHttpUrlClientError,
 )
 
 
@@ -61,18 +61,41 @@ class _Guarded(aiohttp.TCPConnector):
         return may
 
 
-def client(guard: Guard = OPERATOR, resolver: AbstractResolver | None = None) -> httpx.AsyncClient:
+class Client:
     """As many connections as there are calls: slots are counted by the engine. Proxies of the environment are ignored.
 
-    Redirects are not followed. `guard` judges each address before it is connected to; `resolver`: another way to find addresses.
+    `guard` judges each address before it is connected to; `resolver`: another way to find addresses.
     """
-    tls = _tls()
 
-    def session() -> aiohttp.ClientSession:
-        connector = _Guarded(guard, tls, resolver)
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+    def __init__(self, guard: Guard, resolver: AbstractResolver | None) -> None:
+        self._guard, self._resolver, self._tls = guard, resolver, _tls()
+        self._session: aiohttp.ClientSession | None = None
 
-    return httpx.AsyncClient(transport=AiohttpTransport(verify=tls, client=session), trust_env=False)
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """Made with the first call, in its loop."""
+        if self._session is None:
+            connector = _Guarded(self._guard, self._tls, self._resolver)
+            self._session = aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+            )
+        return self._session
+
+    async def aclose(self) -> None:
+        """Every connection is let go of."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def __aenter__(self) -> "Client":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+def client(guard: Guard = OPERATOR, resolver: AbstractResolver | None = None) -> Client:
+    """Whoever makes it closes it."""
+    return Client(guard, resolver)
 
 
 @functools.cache
@@ -82,7 +105,7 @@ def _tls() -> ssl.SSLContext:
 
 
 async def send(
-    using: httpx.AsyncClient,
+    using: Client,
     method: str,
     url: str,
     *,
@@ -93,25 +116,43 @@ async def send(
 ) -> httpx.Response:
     """The whole answer, whatever its status. Raises Unreachable, TimedOut, Disconnected, Unreadable.
 
-    `heard` gets each piece of the body as it comes.
+    `heard` gets each piece of the body as it comes. Redirects are not followed.
 
     `timeout_s` bounds all of it. Connecting may take half of that at most, so that a node that cannot be reached is
     never mistaken for one that answers slowly. A cancelled task closes its connection: that is how a server is told.
     """
     connect_s = min(CONNECT_S, timeout_s / 2)
-    limits = httpx.Timeout(None, connect=connect_s, pool=connect_s)
+    limits = aiohttp.ClientTimeout(connect=connect_s, sock_connect=connect_s)
     try:
-        async with asyncio.timeout(timeout_s):
-            if heard is None:
-                return _masked(
-                    await using.request(method, url, content=content, headers=headers, timeout=limits), headers
-                )
-            async with using.stream(method, url, content=content, headers=headers, timeout=limits) as reply:
-                return _masked(await _heard(reply, heard), headers)
+        async with (
+            asyncio.timeout(timeout_s),
+            using.session.request(
+                method, _as_written(url), data=content or None, headers=headers, timeout=limits, allow_redirects=False
+            ) as reply,
+        ):
+            body = await (reply.read() if heard is None else _heard(reply.content, heard))
+            return _answer(reply, body, headers or {})
+    except aiohttp.ClientError as error:  # first: one that could not connect in time is a TimeoutError too
+        raise _why(error, origin(url)) from error
     except TimeoutError:
         raise TimedOut(f"{origin(url)} gave no whole answer within {timeout_s:g} s.") from None
-    except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError) as error:
+    except OSError as error:
         raise _why(error, origin(url)) from error
+
+
+_PORTS = 65_535
+
+
+@functools.lru_cache(256)
+def _as_written(url: str) -> URL:
+    """Not tidied up, as aiohttp would: a signature may be over each letter of it."""
+    try:
+        parts = httpx.URL(url)
+        if (parts.port or 0) <= _PORTS:
+            return URL(str(parts), encoded=True)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise aiohttp.InvalidURL(url, str(error)) from error
+    raise aiohttp.InvalidURL(url, f"there is no port {parts.port}")
 
 
 _SECRETS = ("authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "x-amz-security-token")
@@ -119,14 +160,23 @@ _LEAST_SECRET, _LEAST_IN_ANSWER = 6, 16
 """Characters. A password may be a word that an answer holds for reasons of its own; a key is not."""
 
 
-def _masked(reply: httpx.Response, headers: Mapping[str, str] | None) -> httpx.Response:
+def _answer(reply: aiohttp.ClientResponse, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
+    kept = [(name, value) for name, value in reply.raw_headers if name.lower() not in _OF_THE_WIRE]
+    return httpx.Response(
+        reply.status, headers=kept, content=_masked(body, headers, good=httpx.codes.is_success(reply.status))
+    )
+
+
+_OF_THE_WIRE = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
+
+
+def _masked(content: bytes, headers: Mapping[str, str], *, good: bool) -> bytes:
     """What a server says is shown to users and logged; it, or a proxy before it, may have put our key into its words."""
-    content = reply.content
-    least = _LEAST_IN_ANSWER if reply.is_success else _LEAST_SECRET
-    found = [secret for secret in _secrets(headers or {}) if len(secret) >= least and secret in content]
-    for secret in found:
-        content = content.replace(secret, b"***")
-    return _copied(reply, content) if found else reply
+    least = _LEAST_IN_ANSWER if good else _LEAST_SECRET
+    for secret in _secrets(headers):
+        if len(secret) >= least and secret in content:
+            content = content.replace(secret, b"***")
+    return content
 
 
 def _secrets(headers: Mapping[str, str]) -> list[bytes]:
@@ -143,18 +193,12 @@ def _secrets(headers: Mapping[str, str]) -> list[bytes]:
     return sorted((each.encode() for each in found), key=len, reverse=True)
 
 
-async def _heard(reply: httpx.Response, heard: Callable[[bytes], None]) -> httpx.Response:
+async def _heard(content: aiohttp.StreamReader, heard: Callable[[bytes], None]) -> bytes:
     parts: list[bytes] = []
-    async for part in reply.aiter_bytes():
+    async for part in content.iter_any():
         heard(part)
         parts.append(part)
-    return _copied(reply, b"".join(parts))
-
-
-def _copied(reply: httpx.Response, content: bytes) -> httpx.Response:
-    of_the_wire = {"content-encoding", "content-length", "transfer-encoding"}
-    kept = [(name, value) for name, value in reply.headers.items() if name not in of_the_wire]
-    return httpx.Response(reply.status_code, headers=kept, content=content)
+    return b"".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,13 +243,12 @@ def _why(error: Exception, node: str) -> ProviderError:
     way. From here it looks just like a server that took the call, ran it and died before the first byte of its answer,
     so it is not called "surely not run". `IDLE_S` makes it rare.
     """
-    cause = error.__cause__ if isinstance(error, httpx.HTTPError) and error.__cause__ else error
-    what = str(cause) or type(cause).__name__
-    if isinstance(cause, aiohttp.ClientConnectorError) and isinstance(cause.os_error, Forbidden):
-        return Refused(f"{node} is not called: {cause.os_error}.")
-    if isinstance(cause, _NEVER_CONNECTED) or isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
+    what = str(error) or type(error).__name__
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, Forbidden):
+        return Refused(f"{node} is not called: {error.os_error}.")
+    if isinstance(error, _NEVER_CONNECTED):
         return Unreachable(f"No connection to {node}: {what}. Is it running, is the address right?")
-    if isinstance(cause, aiohttp.ClientResponseError) or isinstance(error, httpx.DecodingError):
+    if isinstance(error, aiohttp.ClientResponseError) or isinstance(error.__cause__, ContentEncodingError):
         return Unreadable(f"{node} answered something that is not HTTP: {what[:300]}")
     return Disconnected(f"{node} ended the connection before its answer was whole: {what}.")
 

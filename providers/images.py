@@ -141,7 +141,7 @@ class Fetcher:
 
     def __init__(self, listed: Listed) -> None:
         self._listed = listed
-        self._http: httpx.AsyncClient | None = None
+        self._http: http.Client | None = None
 
     async def packed(self, urls: Iterable[str], timeout_s: float) -> dict[str, str]:
         """Each URL's picture in base64. Raises Rejected, and what else keeps a picture from coming (`ProviderError`)."""

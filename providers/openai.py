@@ -8,11 +8,22 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Literal
 from urllib.parse import quote
 
 import httpx
 
-from providers import able, http, images, openai_errors, openai_models, openai_wire, tokens
+from providers import (
+    able,
+    http,
+    images,
+    openai_batches,
+    openai_errors,
+    openai_models,
+    openai_moderation,
+    openai_wire,
+    tokens,
+)
 from providers.base import (
     Able,
     ChatAnswer,
@@ -23,6 +34,8 @@ from providers.base import (
     Kind,
     Model,
     ModelNotFound,
+    ModerateAnswer,
+    ModerateCall,
     ProviderError,
     Refused,
     Shelf,
@@ -42,7 +55,9 @@ _ASK_S = 5.0
 _NAMED = 50
 """Models that a sentence names."""
 
-_PATHS: Mapping[Kind, str] = {"chat": "/chat/completions", "embed": "/embeddings"}
+_Path = Literal["chat", "embed", "moderate"]
+_PATHS: Mapping[_Path, str] = {"chat": "/chat/completions", "embed": "/embeddings", "moderate": "/moderations"}
+_Call = ChatCall | EmbedCall | ModerateCall
 _ALL = frozenset(Params.model_fields) | {"dimensions"}
 
 CANNOT = _ALL | {
@@ -73,8 +88,21 @@ class OpenAIProvider:
         self._tags = tags
         self._max_name = "max_tokens" if server.style == "compatible" else "max_completion_tokens"
         self._able = _able(server)
+        self.moderation_model = "omni-moderation-latest" if server.style == "openai" else ""
         self._http = http.client(Guard("operator", outbound))
         self._images = images.Fetcher(outbound)
+        at = openai_batches.At(
+            self._http, self._nodes, self._headers, self._max_name, self.able, self._asked, server.key
+        )
+        has_batches = server.style == "openai" and not server.missing
+        self._batches = openai_batches.OpenAIBatches(at) if has_batches else None
+
+    def batches(self) -> openai_batches.OpenAIBatches | None:
+        """At OpenAI itself: what others call so differs in more than its address."""
+        return self._batches
+
+    def has_flex(self, model: str) -> bool:
+        return self._server.style == "openai" and openai_models.has_flex(model)
 
     def nodes(self) -> tuple[str, ...]:
         return tuple(self._nodes)
@@ -138,6 +166,12 @@ class OpenAIProvider:
             return openai_wire.read_embed(reply.content, call, node)
         return await asyncio.to_thread(openai_wire.read_embed, reply.content, call, node)
 
+    async def moderate(self, call: ModerateCall, node: str) -> ModerateAnswer:
+        if not self.able(call.model).moderates:
+            raise Unsupported(f"`{call.model}` of {self.name} is not made for moderation. Name another model.")
+        reply = await self._post(node, "moderate", openai_moderation.body(call), call)
+        return openai_moderation.read(reply.content, call, node)
+
     async def models(self) -> tuple[str, ...]:
         """Over all nodes; one that does not answer within 5 s adds nothing. Raises Refused where the key is missing."""
         if self.missing:
@@ -188,7 +222,7 @@ class OpenAIProvider:
         return Model(name, kind, context_tokens=context)
 
     async def _post(
-        self, node: str, kind: Kind, body: bytes, call: ChatCall | EmbedCall, reading: Reading | None = None
+        self, node: str, kind: _Path, body: bytes, call: _Call, reading: Reading | None = None
     ) -> httpx.Response:
         """Raises the refusal of any status but 200."""
         if self.missing:
@@ -211,7 +245,7 @@ class OpenAIProvider:
         error = openai_errors.refusal(reply, self._asked(node, call), datetime.now(UTC))
         raise await self._naming_models(error) if isinstance(error, ModelNotFound) else error
 
-    def _path(self, kind: Kind, model: str) -> str:
+    def _path(self, kind: _Path, model: str) -> str:
         if self._server.style != "azure":
             return _PATHS[kind]
         return f"/openai/deployments/{quote(model, safe='')}{_PATHS[kind]}?api-version={self._version()}"
@@ -219,7 +253,7 @@ class OpenAIProvider:
     def _version(self) -> str:
         return quote(self._server.api_version, safe="")
 
-    def _asked(self, node: str, call: ChatCall | EmbedCall) -> openai_errors.Asked:
+    def _asked(self, node: str, call: _Call) -> openai_errors.Asked:
         if isinstance(call, ChatCall):
             prompt = sum(tokens.estimate(message.content) for message in call.messages)
         else:

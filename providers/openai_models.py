@@ -9,6 +9,8 @@ Facts and their sources, looked up in November 2026:
 - Schemas since gpt-4o (not its first version); images since gpt-4-turbo, not for o1-mini and o3-mini: "Structured outputs", "Images".
 - What is thought counts against the longest answer: the guide "Reasoning", which leaves 25,000 tokens for it; a third of that does for
   tasks as small as ours.
+- The flex tier: o3, o4-mini, and gpt-5 and later but their chat and codex models: OpenAI's guide "Flex processing" and the prices of
+  that tier in genai-prices 0.2.3.
 - Contexts: genai-prices 0.2.3, `context_window`; longest answers: the models' own pages. Not said here: not known for sure.
 """
 
@@ -36,6 +38,7 @@ _THINKS = Able(
     thinks=8192,
 )
 _EMBEDS = Able(chat=False, embed=True, schema=False, tools=False, images=False, logprobs=False, context_tokens=8192)
+_MODERATES = replace(_EMBEDS, embed=False, context_tokens=None, moderates=True)
 _DIMENSIONS = replace(_EMBEDS, params=frozenset({"dimensions", "user"}))
 
 
@@ -62,6 +65,7 @@ _NAMED: tuple[tuple[str, Able], ...] = (
     (r"gpt-[5-9]\.?.*-(audio|image|realtime|transcribe|tts|live)(-.*)?", UNKNOWN),
     (r"gpt-5-.*|gpt-[6-9].*", replace(_THINKS, params=_THINKING | {"verbosity"})),
     (r"text-embedding-3-(small|large)", _DIMENSIONS),
+    (r"(omni|text)-moderation(-.*)?", _MODERATES),
     (r"text-embedding-ada-002", replace(_EMBEDS, params=frozenset({"user"}))),
 )
 """A pattern of the whole name, and what such models can do; the first that fits says it."""
@@ -82,3 +86,15 @@ def able(model: str, effort: str | None = None) -> Able:
     if _MAY_NOT_THINK.fullmatch(name):
         return _THINKS_NOT if effort in (None, "none") else _THINKS_NOW
     return next((able for pattern, able in _TABLE if pattern.fullmatch(name)), UNKNOWN)
+
+
+_FLEX = re.compile(
+    r"(o3|o4-mini)(-20.*)?|gpt-(5|[5-9]\.\d|[6-9])(-(?!chat|codex|audio|image|realtime|live|transcribe|tts).*)?"
+)
+
+
+@functools.cache
+def has_flex(model: str) -> bool:
+    """Whether OpenAI has its cheaper tier for it. A name of no known family is tried: what is wished may be refused."""
+    name = model.split(":", maxsplit=1)[0]
+    return _FLEX.fullmatch(name) is not None or able(model) is UNKNOWN

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from providers import tokens
-from providers.base import ChatCall, EmbedCall, Spent
+from providers.base import AnyCall, EmbedCall, ModerateCall, Spent
 from providers.listed import SOURCE, STANDARD, Listed
 from schemas.money import to_nano
 from schemas.usage import Price
@@ -52,6 +52,8 @@ DEFAULTS: Mapping[str, Entry] = MappingProxyType(
     {
         "local/*": _FREE,
         "ollama/*": _FREE,
+        "openai/omni-moderation-latest": _FREE,
+        "openai/omni-moderation-2024-09-26": _FREE,
         "fake/*": Entry(input=Decimal("0.15"), output=Decimal("0.60"), cached=Decimal("0.075")),
     }
 )
@@ -102,7 +104,7 @@ class PriceTable:
         for name in (f"{provider}/{model}{tier}", f"{provider}/*{tier}"):
             if name in self.entries:
                 return self.entries[name], Price(source=self.source, version=self.version)
-        default = DEFAULTS.get(f"{provider}/*")
+        default = DEFAULTS.get(f"{provider}/{model}") or DEFAULTS.get(f"{provider}/*")
         return None if default is None else (default, Price(source="default", version=DEFAULTS_VERSION))
 
     def _line(self, provider: str, model: str, tier: str) -> tuple[Entry, Price] | None:
@@ -169,12 +171,12 @@ OUTPUT_LIMIT = 4096
 """Tokens of an answer of which nobody said how long it may be."""
 
 
-def upper_estimate(call: ChatCall | EmbedCall, output_limit: int = OUTPUT_LIMIT) -> Spent:
+def upper_estimate(call: AnyCall, output_limit: int = OUTPUT_LIMIT) -> Spent:
     """What a call that nobody heard of again can have used at most, about: `estimated` is true.
 
     Output: `max_tokens`, or `output_limit` where the call set none. GPU-seconds: its whole time-out.
     """
-    if isinstance(call, EmbedCall):
+    if isinstance(call, EmbedCall | ModerateCall):
         texts: list[str] = list(call.texts)
         output, tier = 0, ""
     else:

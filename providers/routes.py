@@ -5,40 +5,18 @@ model of the default provider, whose own names may hold a slash (`hf.co/…`). I
 A request that names its provider means that provider's model, whatever routes there are.
 """
 
-import difflib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
-from schemas.routes import USUAL_CAUSES, Cause, Fallback, File, When
+from providers import marked
+from providers.marked import Broken, Fault, Marks, near
+from schemas.routes import USUAL_CAUSES, Cause, Fallback, File, Hedge, When
 from schemas.routes import Route as Written
 from schemas.routes import Target as WrittenTarget
-
-MAX_BYTES = 1_000_000
-_DEPTH, _NODES = 16, 50_000
-_Path = tuple[str | int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What is wrong, and where; lines and columns from 1."""
-
-    line: int
-    column: int
-    words: str
-
-
-class Broken(Exception):
-    """The file cannot be used; the message names it, and line and column of each fault."""
-
-    def __init__(self, name: str, faults: Collection[Fault]) -> None:
-        self.name, self.faults = name, sorted(faults, key=lambda fault: (fault.line, fault.column))
-        told = "; ".join(f"{name}:{f.line}:{f.column}: {f.words}" for f in self.faults[:10])
-        super().__init__(told)
+from schemas.tiers import Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +52,9 @@ class Route:
     causes: tuple[Cause, ...] = USUAL_CAUSES
     rate_limited_after_s: float = 5.0
     max_waiting: int | None = None
+    tier: Tier | None = None
+    hedge: Hedge | None = None
+    guards: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,130 +91,39 @@ def models(table: Table, route: Route) -> list[Model]:
     return list(found)
 
 
-def near(named: str, known: Iterable[str], most: int = 3) -> list[str]:
-    """Names that somebody may have meant, in any case."""
-    by_lower = {name.lower(): name for name in known}
-    found = difflib.get_close_matches(named.lower()[:200], by_lower, n=most, cutoff=0.6)
-    return [by_lower[name] for name in found if by_lower[name] != named]
+def guards(table: Table, route: Route) -> tuple[str, ...]:
+    """Its rules and those of every route that it may lead through, each once."""
+    found: dict[str, None] = {}
+    seen, waiting = {route.name}, [route]
+    while waiting:
+        each = waiting.pop(0)
+        found |= dict.fromkeys(each.guards)
+        for leg in (*each.targets, *each.fallbacks):
+            if isinstance(leg.to, str) and leg.to not in seen:
+                seen.add(leg.to)
+                waiting.append(table.routes[leg.to])
+    return tuple(found)
 
 
-def parse(raw: bytes, name: str, providers: Collection[str]) -> Table:
-    """The file's routes. Raises `Broken`, which names every place that is wrong."""
-    written, marks = _read(raw, name)
+def parse(
+    raw: bytes, name: str, providers: Collection[str], rule: Callable[[str], object] = lambda words: words
+) -> Table:
+    """The file's routes. `rule` raises ValueError for a guard that is none. Raises `Broken`, which names every place that is wrong."""
+    written, marks = marked.read(raw, name, "`routes:` and names below it")
     try:
         file = File.model_validate(written)
     except ValidationError as error:
-        raise Broken(name, _faults(error, marks)) from None
+        raise Broken(name, marked.faults(error, marks, _KNOWN)) from None
     routes = {named: _route(named, told, file, providers) for named, told in file.routes.items()}
     table = Table(MappingProxyType(routes))
-    if faults := [*_unknown(table, marks, providers), *_weightless(table, marks), *_loops(table, marks)]:
+    if faults := [
+        *_unknown(table, marks, providers),
+        *_weightless(table, marks),
+        *_loops(table, marks),
+        *_misruled(table, marks, rule),
+    ]:
         raise Broken(name, faults)
     return table
-
-
-# ---- reading with marks
-
-
-def _read(raw: bytes, name: str) -> tuple[Any, dict[_Path, tuple[int, int]]]:
-    if len(raw) > MAX_BYTES:
-        raise Broken(name, [Fault(1, 1, f"the file has {len(raw)} bytes; {MAX_BYTES} are enough")])
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
-        raise Broken(name, [Fault(line, column, "this is not UTF-8; save the file as UTF-8")]) from None
-    try:
-        loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
-    except yaml.MarkedYAMLError as error:
-        raise Broken(name, [_marked(error)]) from None
-    except (yaml.YAMLError, RecursionError) as error:
-        raise Broken(name, [Fault(1, 1, f"this is not YAML ({str(error).splitlines()[0]})")]) from None
-    if node is None:
-        raise Broken(name, [Fault(1, 1, "the file is empty; write `routes:` and names below it")])
-    reader = _Reader(loader)
-    written = reader.value(node, ())
-    if reader.faults:
-        raise Broken(name, reader.faults)
-    return written, reader.marks
-
-
-def _marked(error: yaml.MarkedYAMLError) -> Fault:
-    mark = error.problem_mark or error.context_mark
-    words = " ".join(str(part) for part in (error.context, error.problem) if part)
-    return Fault(mark.line + 1 if mark else 1, mark.column + 1 if mark else 1, f"this is not YAML: {words}")
-
-
-class _Reader:
-    """Nodes to plain values; a name that stands twice is told, which YAML's own readers let pass."""
-
-    def __init__(self, loader: yaml.SafeLoader) -> None:
-        self._loader, self._seen = loader, 0
-        self.marks: dict[_Path, tuple[int, int]] = {}
-        self.faults: list[Fault] = []
-
-    def value(self, node: yaml.Node, path: _Path) -> Any:
-        """The node's value. Anchors that repeat themselves without end are told as too deep or too large."""
-        self._seen += 1
-        self.marks.setdefault(path, _place(node))
-        if len(path) > _DEPTH or self._seen > _NODES:
-            if not self.faults:
-                self.faults.append(Fault(*_place(node), "this is nested too deeply, or repeats itself without end"))
-            return None
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, path)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.value(child, (*path, i)) for i, child in enumerate(node.value)]
-        return self._loader.construct_object(node)
-
-    def _mapping(self, node: yaml.MappingNode, path: _Path) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for key, child in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                self.faults.append(Fault(*_place(key), "a name is a text"))
-                continue
-            name = key.value
-            if name in found:
-                first = self.marks[*path, name][0]
-                self.faults.append(Fault(*_place(key), f"`{name}` stands twice; the first is in line {first}"))
-                continue
-            self.marks[*path, name] = _place(key)
-            found[name] = self.value(child, (*path, name))
-        return found
-
-
-def _place(node: yaml.Node) -> tuple[int, int]:
-    return node.start_mark.line + 1, node.start_mark.column + 1
-
-
-def _at(marks: Mapping[_Path, tuple[int, int]], path: _Path) -> tuple[int, int]:
-    """The nearest place that was written down."""
-    while path and path not in marks:
-        path = path[:-1]
-    return marks.get(path, (1, 1))
-
-
-def _faults(error: ValidationError, marks: Mapping[_Path, tuple[int, int]]) -> list[Fault]:
-    told = [(_real(each["loc"]), each) for each in error.errors(include_url=False)]
-    misspelt = {path[:-1] for path, each in told if each["type"] == "extra_forbidden"}
-    meant = [(path, each) for path, each in told if each["type"] != "missing" or path[:-1] not in misspelt]
-    return [Fault(*_at(marks, path), _sentence(path, each)) for path, each in meant]
-
-
-def _real(loc: tuple[str | int, ...]) -> _Path:
-    """Without the names of branches, which stand in no file."""
-    return tuple(part for part in loc if part not in {"<name>", "<more>", "[key]"})
-
-
-def _sentence(path: _Path, each: Any) -> str:
-    where = ".".join(str(part) for part in path)
-    if each["type"] == "extra_forbidden":
-        known = _KNOWN.get(len(path), ())
-        meant = near(str(path[-1]), known)
-        return f"`{path[-1]}` is not known here" + (f"; did you mean `{meant[0]}`?" if meant else "")
-    words = each["msg"][0].lower() + each["msg"][1:]
-    return f"`{where}`: {words}" if where else words
 
 
 _KNOWN: dict[int, tuple[str, ...]] = {
@@ -258,6 +148,9 @@ def _route(name: str, told: str | Written, file: File, providers: Collection[str
         tuple(written.fall_back_on),
         written.rate_limited_after_s,
         written.max_waiting,
+        written.tier,
+        written.hedge,
+        tuple(written.guards),
     )
 
 
@@ -270,14 +163,14 @@ def _leg(told: str | WrittenTarget | Fallback, own: str, file: File, providers: 
     return Leg(to, when=told.when, wait_s=told.wait_s) if isinstance(told, Fallback) else Leg(to)
 
 
-def _legs(table: Table) -> Iterator[tuple[_Path, Route, Leg]]:
+def _legs(table: Table) -> Iterator[tuple[marked.Path, Route, Leg]]:
     for name, route in table.routes.items():
         for part, legs in (("targets", route.targets), ("fallbacks", route.fallbacks)):
             for i, leg in enumerate(legs):
                 yield ("routes", name, part, i, "model"), route, leg
 
 
-def _unknown(table: Table, marks: Mapping[_Path, tuple[int, int]], providers: Collection[str]) -> Iterator[Fault]:
+def _unknown(table: Table, marks: Marks, providers: Collection[str]) -> Iterator[Fault]:
     for path, _, leg in _legs(table):
         if not isinstance(leg.to, str) or leg.to in table.routes:
             continue
@@ -290,20 +183,29 @@ def _unknown(table: Table, marks: Mapping[_Path, tuple[int, int]], providers: Co
             meant = near(leg.to, table.routes)
             known = f"did you mean `{meant[0]}`?" if meant else "write `provider/model`"
             words = f"`{leg.to}` is neither a route of this file nor `provider/model`; {known}"
-        yield Fault(*_at(marks, path), words)
+        yield Fault(*marked.at(marks, path), words)
 
 
-def _weightless(table: Table, marks: Mapping[_Path, tuple[int, int]]) -> Iterator[Fault]:
+def _weightless(table: Table, marks: Marks) -> Iterator[Fault]:
     for name, route in table.routes.items():
         if not any(leg.weight for leg in route.targets):
-            place = _at(marks, ("routes", name, "targets"))
+            place = marked.at(marks, ("routes", name, "targets"))
             yield Fault(*place, f"`{name}`: all weights are 0, so nothing would be chosen; give one of them a weight")
 
 
-def _loops(table: Table, marks: Mapping[_Path, tuple[int, int]]) -> Iterator[Fault]:
+def _misruled(table: Table, marks: Marks, rule: Callable[[str], object]) -> Iterator[Fault]:
+    for name, route in table.routes.items():
+        for i, words in enumerate(route.guards):
+            try:
+                rule(words)
+            except ValueError as error:
+                yield Fault(*marked.at(marks, ("routes", name, "guards", i)), f"`guards`: {error}")
+
+
+def _loops(table: Table, marks: Marks) -> Iterator[Fault]:
     """Each loop once, at the name that closes it."""
     done: set[str] = set()
-    edges: dict[str, list[tuple[str, _Path]]] = {name: [] for name in table.routes}
+    edges: dict[str, list[tuple[str, marked.Path]]] = {name: [] for name in table.routes}
     for path, route, leg in _legs(table):
         if isinstance(leg.to, str) and leg.to in table.routes:
             edges[route.name].append((leg.to, path))
@@ -321,7 +223,7 @@ def _loops(table: Table, marks: Mapping[_Path, tuple[int, int]]) -> Iterator[Fau
                 to, path = edges[name][at]
                 if to in trail:
                     told = " → ".join(f"`{each}`" for each in (*trail[trail.index(to) :], to))
-                    yield Fault(*_at(marks, path), f"these routes lead in a circle: {told}")
+                    yield Fault(*marked.at(marks, path), f"these routes lead in a circle: {told}")
                 elif to not in done:
                     stack.append((to, 0))
             else:

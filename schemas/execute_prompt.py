@@ -4,13 +4,16 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from schemas.request import Name
+
 Label = Annotated[str, Field(strict=True, pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
 """A name that a person moves from version to version, such as `production`."""
 
 
 class Input(BaseModel):
     """`prompt`: a slug, or the id that a result names. `label` stands for the version that it names at acceptance; without both,
-    `production` does where it is set, else the newest version.
+    `production` does where it is set, else the newest version. Where a label stands for several versions by weight, requests of
+    the same `key` get the same one; without it the record's own key decides, else the request's id.
     """
 
     model_config = ConfigDict(json_schema_extra={"not": {"required": ["version", "label"]}})
@@ -18,6 +21,7 @@ class Input(BaseModel):
     prompt: Annotated[str, Field(strict=True, min_length=1, max_length=200)]
     version: Annotated[int, Field(strict=True, ge=1)] | None = None
     label: Label | None = None
+    key: Name | None = None
     variables: dict[str, Any] = {}
 
     @model_validator(mode="after")

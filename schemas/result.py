@@ -6,7 +6,9 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel
 
 from schemas.errors import Failure
+from schemas.pin import Prompted
 from schemas.routes import Routed
+from schemas.tiers import Tiered
 
 
 class Status(StrEnum):
@@ -65,6 +67,8 @@ class Result(BaseModel):
     replayed: bool = False
     cached: Cached | None = None
     route: Routed | None = None
+    prompts: list[Prompted] = []
+    tier: Tiered | None = None
     tenant: str
     run_id: str | None = None
     metadata: dict[str, Any] = {}

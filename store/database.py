@@ -6,6 +6,7 @@ PostgreSQL inside `AsyncConnection.run_sync`, so that the same function serves b
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from store.errors import Away, BadData, BadUrl, Full, Met
-from store.quick import QuickConnection
+from store.quick import QuickConnection, quick
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -31,6 +32,10 @@ Work = Callable[[Connection], T]
 
 _EPOCH = "extract(epoch FROM statement_timestamp())::double precision"  # stable: an index can be asked for it
 _DB_NOW = text(f"SELECT {_EPOCH}")
+IDLE_S = 10.0
+"""How long a transaction may wait for its own process on PostgreSQL. A process that is stopped in the middle of one would else
+hold its rows for as long as it stands, and nobody could take over from it.
+"""
 
 
 def parse_url(url: str) -> URL:
@@ -109,15 +114,15 @@ class Database:
     def __init__(self, url: URL) -> None:
         self.url = url
         self.is_sqlite = url.drivername == "sqlite"
-        self._write: ThreadPoolExecutor | None = None
-        self._read: ThreadPoolExecutor | None = None
+        self._write: _Line | None = None
+        self._read: _Line | None = None
         self.sync: Engine | None = None
         self.asynchronous: AsyncEngine | None = None
         if self.is_sqlite:
             self.sync = sqlite_engine(url)
             self.sync._connection_cls = QuickConnection  # noqa: SLF001 - the hook that SQLAlchemy's own mock engine uses
-            self._write = ThreadPoolExecutor(1, "ledger-write")
-            self._read = ThreadPoolExecutor(4, "ledger-read")
+            self._write = _Line(self.sync, "IMMEDIATE", 1, "ledger-write")
+            self._read = _Line(self.sync, "DEFERRED", 4, "ledger-read")
         else:
             from sqlalchemy.ext.asyncio import create_async_engine  # with the ORM behind it: a tenth of a second
 
@@ -142,11 +147,10 @@ class Database:
         """Run `work` in one transaction beside the writer."""
         return await self._run(work, self._read)
 
-    async def _run(self, work: Work[T], pool: ThreadPoolExecutor | None) -> T:
+    async def _run(self, work: Work[T], line: "_Line | None") -> T:
         try:
-            if self.sync is not None:
-                call = _in_sqlite(self.sync, work, immediate=pool is self._write)
-                return await asyncio.get_running_loop().run_in_executor(pool, call)
+            if line is not None:
+                return await asyncio.get_running_loop().run_in_executor(line.threads, line.run, work)
             assert self.asynchronous is not None
             async with self.asynchronous.begin() as conn:
                 return await conn.run_sync(work)
@@ -157,21 +161,51 @@ class Database:
         """Wait for what runs, then let go of every connection."""
         if self.sync is not None:
             assert self._write and self._read
-            await asyncio.to_thread(self._write.shutdown)
-            await asyncio.to_thread(self._read.shutdown)
+            await asyncio.to_thread(self._write.close)
+            await asyncio.to_thread(self._read.close)
             self.sync.dispose()
         if self.asynchronous is not None:
             await self.asynchronous.dispose()
 
 
-def _in_sqlite(engine: Engine, work: Work[T], *, immediate: bool) -> Callable[[], T]:
-    def call() -> T:
-        with engine.connect() as conn:
-            conn.execution_options(genai_begin="IMMEDIATE" if immediate else "DEFERRED")
+class _Line:
+    """Threads that run transactions of one kind on SQLite. Each keeps its connection from one to the next: to get it from the
+    pool and to give it back takes as long as five statements. One that has failed is not used again.
+    """
+
+    def __init__(self, engine: Engine, begin: str, threads: int, name: str) -> None:
+        self.threads = ThreadPoolExecutor(threads, name)
+        self._engine, self._begin = engine, begin
+        self._own = threading.local()
+        self._all: set[Connection] = set()
+
+    def run(self, work: Work[T]) -> T:
+        """One transaction, in one of the threads."""
+        conn: Connection = getattr(self._own, "conn", None) or self._opened()
+        try:
             with conn.begin():
                 return work(conn)
+        except BaseException:
+            self._own.conn = None
+            self._all.discard(conn)
+            conn.close()
+            raise
 
-    return call
+    def close(self) -> None:
+        """When what runs has ended."""
+        self.threads.shutdown()
+        while self._all:
+            self._all.pop().close()
+
+    def _opened(self) -> Connection:
+        conn = self._engine.connect().execution_options(genai_begin=self._begin)
+        self._own.conn = conn
+        self._all.add(conn)
+        return conn
+
+
+_BEGIN = {kind: text(f"BEGIN {kind}") for kind in ("IMMEDIATE", "DEFERRED")}
+quick(*_BEGIN.values())
 
 
 def sqlite_engine(url: URL) -> Engine:
@@ -203,7 +237,7 @@ def sqlite_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(conn: Connection) -> None:
-        conn.exec_driver_sql(f"BEGIN {conn.get_execution_options().get('genai_begin', 'DEFERRED')}")
+        conn.execute(_BEGIN[conn.get_execution_options().get("genai_begin", "DEFERRED")])
 
     return engine
 
@@ -218,7 +252,11 @@ def pg_args(url: URL) -> dict[str, Any]:
     args: dict[str, Any] = {
         "timeout": 5,
         "command_timeout": 60,
-        "server_settings": {"jit": "off", "application_name": "genai-spine"},
+        "server_settings": {
+            "jit": "off",
+            "application_name": "genai-spine",
+            "idle_in_transaction_session_timeout": f"{IDLE_S * 1000:.0f}",
+        },
     }
     if "host" in url.query:
         args["host"] = url.query["host"]

@@ -36,14 +36,21 @@ def add(conn: Connection, tenant: str, id_: str, number: int, data: bytes) -> No
     conn.execute(insert(file_parts), row)
 
 
-def finish(conn: Connection, tenant: str, id_: str, size: int, name: str) -> None:
+def finish(conn: Connection, tenant: str, id_: str, size: int, name: str, purpose: str) -> None:
     """It is whole."""
-    conn.execute(update(files).where(_F.tenant == tenant, _F.id == id_).values(status=PROCESSED, bytes=size, name=name))
+    values = {"status": PROCESSED, "bytes": size, "name": name, "purpose": purpose}
+    conn.execute(update(files).where(_F.tenant == tenant, _F.id == id_).values(**values))
 
 
 def one(conn: Connection, tenant: str, id_: str) -> Row[Any] | None:
     """Deleted ones too: their status says so."""
     return conn.execute(select(files).where(_F.tenant == tenant, _F.id == id_, _F.status != UPLOADING)).first()
+
+
+def newest(conn: Connection, tenant: str, name: str) -> Row[Any] | None:
+    """Of those of that name, the last that was uploaded."""
+    asked = select(files).where(_F.tenant == tenant, _F.name == name, _F.status == PROCESSED)
+    return conn.execute(asked.order_by(_F.created_at.desc(), _F.id.desc()).limit(1)).first()
 
 
 def part(conn: Connection, tenant: str, id_: str, number: int) -> bytes | None:

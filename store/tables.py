@@ -94,6 +94,9 @@ requests = Table(
     Column("streamed", Boolean, nullable=False, server_default=text("false"), comment="its caller reads along"),
     Column("route", Text, comment="JSON: its route's name, arm and targets that are left"),
     Column("move_at", Double, comment="then it goes to its next target"),
+    Column(
+        "response", Text, comment="of /v1/responses: stored, resumable, deleted; null: it cannot be asked for there"
+    ),
 )
 
 # words and not bound values: PostgreSQL's generic plans use a partial index only for the very words of its condition
@@ -258,6 +261,10 @@ pieces = Table(
     Column("number", Integer, primary_key=True, autoincrement=False, comment="from 0, without a gap"),
     Column("body", LargeBinary, nullable=False, comment="JSON: what came since the number before"),
     Column("at", Double, nullable=False),
+    Column(
+        "kept", Integer, comment="the generation, of those that stay for whoever comes back; null: taken away when read"
+    ),
+    Index("pieces_at", "at"),
     comment="of answers that a caller of another process reads along; taken away when they are read; may be lost",
 )
 
@@ -286,6 +293,67 @@ daily_savings = Table(
     Column("saved_nano", BigInteger, nullable=False),
     comment="of requests that had time to wait for a cheaper model",
 )
+
+daily_tiers = Table(
+    "daily_tiers",
+    metadata,
+    Column("date", Text, primary_key=True, comment="UTC day, YYYY-MM-DD"),
+    Column("tier", Text, primary_key=True, comment="flex, batch"),
+    Column("provider", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("tenant", Text, primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("saved_nano", BigInteger, nullable=False),
+    comment="of requests that had time for a cheaper tier of their provider",
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", Text, primary_key=True, comment="our marker, which the provider is told"),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("node", Text, nullable=False),
+    Column("kind", Text, nullable=False, comment="chat, embed"),
+    Column("state", Text, nullable=False, comment="gathered, sent, ended"),
+    Column("owner", Text, nullable=False, comment="the worker that looks after it; of a dead one anybody takes it"),
+    Column("fence", BigInteger, nullable=False, comment="more with each owner"),
+    Column("items", Integer, nullable=False),
+    Column("made_at", Double, nullable=False),
+    Column("first_sent_at", Double, comment="from then on the provider may have it"),
+    Column("sent_at", Double, comment="the last try to hand it over"),
+    Column("remote_id", Text, comment="as the provider calls it"),
+    Column("proven", Boolean, nullable=False, server_default=text("false"), comment="that remote_id is this batch"),
+    Column("not_these", Text, comment="JSON: of the provider's batches those that were taken for it and are not"),
+    Column("due_at", Double, comment="then what was not run must be asked for elsewhere"),
+    Column("stopped_at", Double, comment="when the provider was asked to run no more of it"),
+    Column("ended_at", Double),
+    Column("said", Text, comment="what went wrong last"),
+    comment="calls handed over to a provider's batch API",
+)
+OPEN_BATCH = text("ended_at IS NULL")
+Index("batches_open", batches.c.made_at, sqlite_where=OPEN_BATCH, postgresql_where=OPEN_BATCH)
+
+batch_items = Table(
+    "batch_items",
+    metadata,
+    Column("call_id", Text, primary_key=True, comment="the journal's; the provider gives it back"),
+    Column("request_pk", _PK, nullable=False),
+    Column("fence", BigInteger, nullable=False, comment="of the lease that made it"),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("node", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("bucket", Integer, nullable=False, comment="items whose deadlines are about as far away share a batch"),
+    Column("due_at", Double, comment="then it must be asked for elsewhere"),
+    Column("body", LargeBinary, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("batch_id", Text, comment="null: it waits for others to go with it"),
+    Index("batch_items_batch", "batch_id"),
+    comment="calls that are, or will be, in a batch; gone when the batch has ended",
+)
+LOOSE = text("batch_id IS NULL")
+Index("batch_items_loose", batch_items.c.at, sqlite_where=LOOSE, postgresql_where=LOOSE)
 
 outbox = Table(
     "outbox",
@@ -504,6 +572,9 @@ budgets = Table(
     UniqueConstraint("tenant", "key_id", "model", "run_id", "period"),
 )
 
+STANDING = text("removed_at IS NULL")
+Index("budgets_standing", budgets.c.id, sqlite_where=STANDING, postgresql_where=STANDING)
+
 budget_moves = Table(
     "budget_moves",
     metadata,
@@ -552,4 +623,33 @@ corrections = Table(
     UniqueConstraint("call_id", "number"),
     Index("corrections_at", "at"),
     comment="calls that were priced anew: differences, booked on the day of the correction",
+)
+
+daily_corrections = Table(
+    "daily_corrections",
+    metadata,
+    Column("pk", _PK, primary_key=True, autoincrement=True),
+    Column("date", Text, nullable=False, comment="UTC day, YYYY-MM-DD"),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("calls", BigInteger, nullable=False, comment="here and below: what was added; may be below zero"),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("cost_nano", BigInteger, nullable=False),
+    Column("unpriced_calls", BigInteger, nullable=False),
+    Column("run_id", Text, nullable=False, comment="which has found it"),
+    Column("at", Double, nullable=False),
+    Index("daily_corrections_date", "date"),
+    comment="sums of days that were not those of their calls",
+)
+
+leaders = Table(
+    "leaders",
+    metadata,
+    Column("role", Text, primary_key=True),
+    Column("owner", Text, comment="a worker, who leads as long as it lives"),
+    Column("since", Double, nullable=False),
+    comment="what one process at a time does",
 )

@@ -15,13 +15,15 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from agents import OPERATIONS
-from agents.engine import Engine, Limits
+from agents.engine import Engine, Limits, tiers
+from agents.engine.batcher import Batcher, Pace
 from agents.engine.keeper import Keeper
 from agents.engine.metrics import Metrics
 from agents.engine.policy import Patience
 from agents.engine.pruner import Pruner
 from agents.engine.quotas import Bound, Bounds
 from agents.guards import guarded
+from agents.pipelines.defining import Shelf
 from prompts import Library
 from providers import PROVIDERS, Provider
 from providers import Config as ProviderConfig
@@ -37,9 +39,12 @@ from store.ledger import cache
 from store.ledger.order import Rules
 from store.ledger.types import Routes
 from store.ledger.writer import Writer
-from streams import keeping, library, remote, topics, where
+from streams import keeping, library, remote, shelves, topics, where
 from streams.decode import Decoder, Defaults
 from streams.intake import Intake
+from streams.jobs.base import Context
+from streams.jobs.metering import Meters as JobMeters
+from streams.judging import Judge
 from streams.kafka import SpineApp
 from streams.lending import Lending, lending
 from streams.named import Named, make_router
@@ -48,10 +53,18 @@ from streams.prompting.registry import Registry
 from streams.relay import Relay
 from streams.routing import make_routes
 from streams.runs.delivering import Deliverer
+from streams.runs.jobs import Jobs
 from streams.runs.metering import Meters
-from streams.runs.runner import Runner
+from streams.runs.pacing import Turns
+from streams.runs.runner import Others, Runner
+from streams.runs.stepping import Stepper
+from streams.runs.walking import Parts
+from streams.schedules.file import Watched
+from streams.schedules.metering import Meters as ScheduleMeters
+from streams.schedules.scheduler import Scheduler
 from streams.settings import Settings
 from streams.tables import Costs
+from streams.uploaded import Uploaded
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +89,8 @@ class Spine:
     registry: Registry
     runs: Runner
     named: Named
+    schedules: Scheduler
+    pipelines: Shelf
     lending: Lending
     faust: SpineApp | None = None
     intake: Intake | None = None
@@ -139,6 +154,22 @@ def make_bounds(settings: Settings) -> Bounds:
     return Bounds({name: Bound(entry.rpm, entry.tpm, entry.concurrency) for name, entry in settings.limits.items()})
 
 
+def make_tiers(settings: Settings) -> tiers.Rules:
+    """When a call may wait for a lower price."""
+    return tiers.Rules(
+        settings.tier,
+        settings.batch_least_s,
+        settings.flex_least_s,
+        settings.flex_timeout_s,
+        settings.batch_reserve_s,
+    )
+
+
+def make_pace(settings: Settings) -> Pace:
+    """Of batches at providers."""
+    return Pace(settings.batch_gather_s, settings.batch_most, settings.batch_poll_s, settings.batch_settle_s)
+
+
 @contextlib.asynccontextmanager
 async def running(
     settings: Settings, *, bootstrap: str | None, widths: dict[str, int] | None = None
@@ -162,6 +193,12 @@ def _settle() -> None:
     gc.freeze()
 
 
+def _lending(settings: Settings, database: Database, stack: contextlib.AsyncExitStack) -> Lending:
+    made = lending(_secret(settings.redis_url), database)
+    stack.push_async_callback(made.aclose)
+    return made
+
+
 async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.AsyncExitStack) -> Spine:
     worker = f"{platform.node()}-{os.getpid()}-{str(uuid_utils.uuid7())[-12:]}"
     structlog.contextvars.bind_contextvars(worker=worker)
@@ -177,14 +214,15 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     writer = Writer(database, routes, worker)
     writer.start()
     stack.push_async_callback(writer.aclose)
-    registry = Registry(database, prompts, routes, settings.poll_s)
+    registry = Registry(database, prompts, routes, settings.poll_s, settings.prompts_max_bytes)
     await registry.start()
     stack.push_async_callback(registry.aclose)
     decoder = make_decoder(settings, providers, prompts)
+    judge = Judge(decoder, database, settings.poll_s)
     engine = Engine(
         writer,
         database,
-        operations=guarded(OPERATIONS, settings.guards, lambda *verdict: metrics.guards.labels(*verdict).inc()),
+        operations=guarded(OPERATIONS, settings.guards, lambda *verdict: metrics.guards.labels(*verdict).inc(), judge),
         providers=providers,
         prices=make_prices(settings),
         library=prompts,
@@ -198,25 +236,63 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
             rules=Rules(
                 aging_s=(math.inf, settings.aging_normal_s, settings.aging_batch_s), lend_after_s=settings.lend_after_s
             ),
+            tiers=make_tiers(settings),
         ),
         near=decoder.router.near,
     )
+    judge.start(engine)
     bounds = cache.Bounds(settings.cache_ttl_s, settings.cache_max_bytes)
     keeper = Keeper(engine, database, routes, worker, lease_s=settings.lease_s, poll_s=settings.poll_s, bounds=bounds)
     await keeper.start()
     stack.push_async_callback(keeper.aclose)
     stack.push_async_callback(_drain, engine, keeper, settings.drain_s)
+    batcher = Batcher(engine, database, routes, worker, make_pace(settings))
+    batcher.start()
+    stack.push_async_callback(batcher.aclose)
     meters = Meters(metrics.registry)
     deliverer = Deliverer(
         database, Guard("stranger", listed(settings.outbound())), meters, max(_DELIVER_S, settings.poll_s)
     )
     deliverer.start()
     stack.push_async_callback(deliverer.aclose)
-    keys = lending(_secret(settings.redis_url), database)
-    stack.push_async_callback(keys.aclose)
-    runs = Runner(database, writer, engine, decoder, routes, worker, settings.poll_s, meters, deliverer.look, keys)
+    keys = _lending(settings, database, stack)
+    jobs = _make_jobs(settings, database, routes, worker, metrics, meters, deliverer)
+    pipelines = shelves.load(settings, Uploaded(database), database)
+    turns = Turns(keys)
+    own = Parts(
+        database, writer, engine, decoder, registry, turns, routes, worker, pipelines.known, settings.run_max_bytes
+    )
+    stepper = Stepper(own, settings.poll_s, meters, deliverer.look)
+    runs = Runner(
+        database,
+        writer,
+        engine,
+        decoder,
+        registry,
+        turns,
+        routes,
+        worker,
+        settings.poll_s,
+        meters,
+        deliverer.look,
+        Others(jobs.care, stepper.care),
+    )
     runs.start()
     stack.push_async_callback(runs.aclose)
+    schedules = Scheduler(
+        database,
+        decoder,
+        pipelines,
+        registry,
+        worker,
+        settings.default_tenant,
+        Watched(settings, decoder, pipelines),
+        ScheduleMeters(metrics.registry),
+        runs.look,
+        settings.poll_s,
+    )
+    schedules.start()
+    stack.push_async_callback(schedules.aclose)
     pruner = Pruner(database, keeping.keep(settings))
     pruner.start()
     stack.push_async_callback(pruner.aclose)
@@ -237,8 +313,28 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
         registry,
         runs,
         named,
+        schedules,
+        pipelines,
         keys,
     )
+
+
+def _make_jobs(
+    settings: Settings,
+    database: Database,
+    routes: Routes,
+    worker: str,
+    metrics: Metrics,
+    meters: Meters,
+    deliverer: Deliverer,
+) -> Jobs:
+    patience = Patience(settings.max_attempts, settings.retry_base_s, settings.retry_cap_s)
+    prices, counted = make_prices(settings), JobMeters(metrics.registry)
+
+    def context(run_id: str) -> Context:
+        return Context(settings, database, prices, counted, run_id)
+
+    return Jobs(database, routes, worker, settings.poll_s, patience, context, meters, deliverer.look)
 
 
 async def _drain(engine: Engine, keeper: Keeper, grace_s: float) -> None:

@@ -59,15 +59,27 @@ def daily(found: list[Row[Any]], first: date, last: date) -> dict[str, Any]:
     return {"from": str(first), "to": str(last), "days": days, "totals": totals(map(columns, found))}
 
 
-def saved(found: Sequence[Row[Any]]) -> dict[str, Any]:
-    """Rows of `daily_savings`: what requests cost less since they had time to wait for a cheaper model, by route."""
+def saved(found: Sequence[Row[Any]], cheaper: Sequence[Row[Any]] = ()) -> dict[str, Any]:
+    """Rows of `daily_savings`: what requests cost less since they had time to wait for a cheaper model, by route; and of
+    `daily_tiers`: the same of cheaper tiers.
+    """
     routes: dict[str, list[int]] = {}
     for row in found:
         sums = routes.setdefault(row.route, [0, 0])
         sums[0] += int(row.requests)
         sums[1] += int(row.saved_nano)
     items = [{"route": name, "requests": many, "saved_usd": to_usd(nano)} for name, (many, nano) in routes.items()]
-    return {"routes": items, "saved_usd": to_usd(sum(nano for _, nano in routes.values()))}
+    tiers: dict[tuple[str, str, str], list[int]] = {}
+    for row in cheaper:
+        sums = tiers.setdefault((row.tier, row.provider, row.model), [0, 0])
+        sums[0] += int(row.requests)
+        sums[1] += int(row.saved_nano)
+    named = [
+        {"tier": tier, "provider": provider, "model": model, "requests": many, "saved_usd": to_usd(nano)}
+        for (tier, provider, model), (many, nano) in tiers.items()
+    ]
+    nanos = [nano for _, nano in (*routes.values(), *tiers.values())]
+    return {"routes": items, "tiers": named, "saved_usd": to_usd(sum(nanos))}
 
 
 def columns(row: Row[Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Budgets as people name them: read from options and bodies, and shown."""
 
 import asyncio
+import random
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, TypeVar
@@ -19,7 +20,7 @@ from store.ledger.budgets import Wanted
 T = TypeVar("T")
 MOST_NANO = 9 * 10**18
 """Nine thousand million dollars: what a column holds."""
-_TRIES = 10
+_TRIES = 30
 
 
 class Budget(BaseModel):
@@ -104,18 +105,19 @@ def line(row: Mapping[str, Any]) -> dict[str, Any]:
 
 async def put(database: Database, wanted: Wanted, who: str) -> State:
     """Set it; whoever meets another who sets one at this moment comes after them."""
-    return await _patiently(database, lambda conn: budgets.put(conn, wanted, who))
+    return await patiently(database, lambda conn: budgets.put(conn, wanted, who))
 
 
 async def remove(database: Database, id_: int, who: str) -> State | None:
     """None: there is no such budget."""
-    return await _patiently(database, lambda conn: budgets.remove(conn, id_, who))
+    return await patiently(database, lambda conn: budgets.remove(conn, id_, who))
 
 
-async def _patiently(database: Database, work: Callable[[Connection], T]) -> T:
+async def patiently(database: Database, work: Callable[[Connection], T]) -> T:
+    """Whoever meets another who sets a budget at this moment comes after them."""
     for _ in range(_TRIES):
         try:
             return await database.write(work)
         except Met:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - so that they come apart
     return await database.write(work)

@@ -9,8 +9,9 @@ from typing import Any
 
 from agents.base import Operation
 from providers import choosing, routes
-from providers.base import Able, Capable, Kind, Provider
+from providers.base import Able, Capable, Kind, Moderating, Provider
 from providers.choosing import Decision, Look, Needs, Told, Who
+from providers.marked import near
 from providers.routes import Model, Route, Table
 from schemas.errors import ErrorType
 from schemas.request import Lane, Request
@@ -55,6 +56,7 @@ class Router:
     table: Table = field(default_factory=Table)
     unwell: Callable[[Model, int | None], str] = _healthy
     skipped: Callable[[str, Told], None] = lambda _route, _told: None
+    moderation_model: str | None = None
 
     def choose(
         self,
@@ -94,7 +96,11 @@ class Router:
         if named is None:
             kind = operation.kind_with(of.traits)
             ours = self.default_embed_model if kind == "embed" else self.default_model
+            if operation.moderates and name is None and self.moderation_model is not None:
+                ours = self.moderation_model
             named = ours if name in {None, self.default_provider} else None
+            if named is None and operation.moderates and isinstance(of, Moderating) and of.moderation_model:
+                return Model(of.name, of.moderation_model)
             if named is None:
                 return Model(of.name, of.default_model(kind))
         if name is not None:
@@ -117,15 +123,15 @@ class Router:
         return _able(self.providers[model.provider], model.model)
 
     def _unknown(self, name: str) -> str:
-        meant = routes.near(name, self.providers)
+        meant = near(name, self.providers)
         known = f"did you mean {meant[0]!r}?" if meant else f"known are {', '.join(sorted(self.providers))}"
         return f"provider {name!r} is not known; {known}"
 
     def near(self, named: str) -> list[str]:
         """Routes, and providers' names before a slash, that somebody may have meant."""
         head, slash, rest = named.partition("/")
-        providers = [f"{each}/{rest}" for each in routes.near(head, self.providers)] if slash and rest else []
-        return routes.near(named, self.table.routes) + providers
+        providers = [f"{each}/{rest}" for each in near(head, self.providers)] if slash and rest else []
+        return near(named, self.table.routes) + providers
 
     def _check(self, operation: Operation, input_: Any, request: Request, provider: Provider, model: Model) -> None:
         able = _able(provider, model.model)
@@ -187,6 +193,9 @@ class Router:
             causes=list(route.causes),
             rate_limited_after_s=route.rate_limited_after_s,
             patient=patient,
+            tier=route.tier,
+            hedge=route.hedge,
+            guards=list(routes.guards(self.table, route)),
         )
         return pinned.model_dump_json(exclude_defaults=True)
 
@@ -199,7 +208,9 @@ def _needs(operation: Operation, input_: Any, request: Request, provider: Provid
     kind = operation.kind_with(provider.traits)
     fields = () if kind != operation.kind else tuple(operation.wants(input_))
     options = request.options
-    return Needs(kind, fields, options.max_tokens, gpu=options.resource == "gpu")
+    # whoever asked for a run is not there to mend an item: it is asked for as much as its model writes, with a warning
+    most = None if request.run_id is not None else options.max_tokens
+    return Needs(kind, fields, most, gpu=options.resource == "gpu", moderates=operation.moderates)
 
 
 def _none(route: str, decision: Decision) -> Refusal:

@@ -8,6 +8,7 @@ import typer
 
 from streams import terminal
 from streams.broker import commands as broker
+from streams.commands import arms as _arms  # noqa: F401 - more commands of `prompts`
 from streams.commands import (
     bench,
     books,
@@ -20,12 +21,14 @@ from streams.commands import (
     ledger,
     letters,
     models,
+    pipelines,
     queue,
     records,
     replay,
     requests,
     routes,
     runs,
+    schedules,
     servers,
     submitting,
     wordings,
@@ -76,6 +79,8 @@ app.add_typer(routes.app, name="routes")
 app.add_typer(letters.app, name="dlq")
 app.add_typer(replay.app, name="replay")
 app.add_typer(runs.app, name="runs")
+app.add_typer(schedules.app, name="schedules")
+app.add_typer(pipelines.app, name="pipelines")
 app.add_typer(wordings.app, name="prompts")
 app.command()(check.doctor)
 app.add_typer(bench.app, name="bench")

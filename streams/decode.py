@@ -14,15 +14,16 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from agents.base import InvalidInput, Operation, Whose
-from prompts import Library, Preferences
+from prompts import Library, Preferences, PromptError
 from providers.base import Provider
 from providers.prices import PriceTable
 from schemas.control import Cancel
 from schemas.errors import ErrorType, Failure
 from schemas.request import CHANGE_THE_ANSWER, PRINTABLE, REPLAYS, Lane, Name, Request, epoch
+from schemas.routes import guards
 from store.ledger.order import guess
 from store.ledger.types import Ask, CancelAsk, Position, Unreadable
-from streams.choosing import Refusal, Router
+from streams.choosing import Choice, Refusal, Router
 from streams.feared import feared
 from streams.fingerprint import fingerprint, shares
 
@@ -135,11 +136,14 @@ class Decoder:
             raise Refusal(sentence(error, "input")) from None
         if op.check is not None:
             op.check(input_)
-        pinned = None if op.pin is None else op.pin(input_, self.library, Whose(tenant, id_))
+        sticky = _sticky(id_, key)
+        pinned = None if op.pin is None else op.pin(input_, self.library, Whose(tenant, sticky))
         preferred = None if op.prefers is None or pinned is None else op.prefers(pinned, self.library)
         wished = request if preferred is None else _preferring(request, preferred)
         choice = self.router.choose(op, input_, wished, tenant=tenant, id_=id_, lane=lane, key=key)
         provider, model = choice.provider, choice.model
+        if (own := self._own(op, sticky)) is not None:
+            pinned = own if pinned is None else f"{pinned}\n{own}"
         embeds = op.kind_with(provider.traits) == "embed"
         cached = self.defaults.cache_s > 0 and shares(op, request)
         return Ask(
@@ -161,22 +165,39 @@ class Decoder:
             ordered=request.options.ordered,
             metadata=request.metadata,
             pinned=pinned,
-            fingerprint=self._fingerprint(op, request, tenant, provider, model, pinned) if cached else None,
+            fingerprint=self._fingerprint(op, request, tenant, choice, pinned) if cached else None,
             fresh_s=self.defaults.cache_s if cached and request.options.cache == "use" else 0.0,
             patience_s=self.defaults.patience_s,
             weight=guess(len(value), request.options.max_tokens, writes=not embeds),
             estimate_nano=feared(self.prices, provider.name, model, request, value, embeds=embeds)
             if self.prices
             else 0,
+            read=(request, input_),
         )
 
+    def _own(self, operation: Operation, sticky: str) -> str | None:
+        try:
+            return self.library.own(operation.wordings, sticky)
+        except PromptError as error:
+            raise Refusal(f"{error}; move its label to a version that can be read") from error
+
     def _fingerprint(
-        self, operation: Operation, request: Request, tenant: str, provider: Provider, model: str, pinned: str | None
+        self, operation: Operation, request: Request, tenant: str, choice: Choice, pinned: str | None
     ) -> bytes:
-        whose = "" if self.defaults.cache_tenants else tenant
         return fingerprint(
-            operation, request, tenant=whose, provider=provider, model=model, pinned=pinned, library=self.library
+            operation,
+            request,
+            tenant="" if self.defaults.cache_tenants else tenant,
+            provider=choice.provider,
+            model=choice.model,
+            pinned=pinned,
+            library=self.library,
+            guards=guards(choice.route),
         )
+
+
+def _sticky(id_: str, key: bytes | None) -> str:
+    return id_ if key is None else key.decode(errors="replace")
 
 
 def _preferring(request: Request, preferred: Preferences) -> Request:

@@ -27,6 +27,8 @@ _DISK_BAD, _DISK_NOTE = 1 << 30, 5 << 30
 _FILES = 1024
 _CLOCK_NOTE, _CLOCK_BAD = 2.0, 30.0
 _AHEAD = (10.0, 60.0, 3600.0)
+_SILENT = 2
+"""Leases without a beat: it beats three times in one."""
 _ROOMS = ("agents", "prompts", "providers", "schemas", "store", "streams")
 _KINDS: tuple[tuple[Kind, str, Level], ...] = (
     ("chat", "default_model", "bad"),
@@ -312,6 +314,35 @@ async def _door(settings: Settings) -> list[Finding]:
     return [Finding("door", "bad", words, "Set GENAI_API_KEY.")]
 
 
+async def _schedules(settings: Settings) -> list[Finding]:
+    """Whether their file can be used, and whether anybody fires those that there are."""
+    from store import leading
+    from store.database import now
+    from store.schedules import read
+    from streams import lookup, postgres
+    from streams.schedules import file, scheduler
+
+    said = []
+    if settings.schedules_file:
+        count = len(await asyncio.to_thread(file.load, settings))
+        said.append(Finding("schedules", "ok", f"{count} in {settings.schedules_file}, in order"))
+    if settings.database_url == postgres.EMBEDDED and not (settings.data() / "postgres" / "PG_VERSION").exists():
+        return said
+    try:
+        async with lookup.opened(await asyncio.to_thread(postgres.resolved, settings)) as database:
+            waiting, leader, at = await database.read(
+                lambda conn: (read.count(conn), leading.leader(conn, scheduler.ROLE), now(conn))
+            )
+    except (lookup.NoLedger, StoreError):  # the part `database` says so
+        return said
+    if not waiting:
+        return said
+    if leader is None or at - leader.beat > _SILENT * settings.lease_s:
+        words = f"{waiting} wait for their time, and nobody fires them"
+        return [*said, Finding("schedules", "note", words, "Start `genai-spine worker`, `web` or `up`.")]
+    return [*said, Finding("schedules", "ok", f"{waiting} are fired by {leader.worker}")]
+
+
 async def _made_keys(settings: Settings) -> tuple[int, int]:
     """How many keys work, of how many; none where there is no ledger yet."""
     from store import keys as rows
@@ -334,6 +365,7 @@ _LOOKS: dict[str, Callable[[Settings], Awaitable[list[Finding]]]] = {
     "java": _java,
     "broker": _broker,
     "database": _database,
+    "schedules": _schedules,
     "door": _door,
     "provider": _provider,
     "port": _ports,

@@ -115,6 +115,7 @@ def _route(route: Route) -> dict[str, Any]:
         "fall_back_on": list(route.causes),
         "rate_limited_after_s": route.rate_limited_after_s,
         "max_waiting": route.max_waiting,
+        "guards": list(route.guards),
     }
 
 

@@ -5,7 +5,7 @@ A temperature above 0 asks for chance, so each such request is run. Operations w
 chance out: `temperature` 0, or a `seed`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -34,6 +34,7 @@ def fingerprint(
     model: str,
     pinned: str | None,
     library: Library,
+    guards: Sequence[str] = (),
 ) -> bytes:
     """All that decides the answer, and the unknown fields, of which the answer's warnings tell. `tenant` is empty where
     tenants share answers. A prompt that was changed in any way starts anew, for all operations: a repair may use it.
@@ -50,5 +51,6 @@ def fingerprint(
         "max_tokens": request.options.max_tokens,
         "input": request.input,
         "unknown": request.unknown_fields(),
+        **({"guards": guards} if guards else {}),
     }
     return digest(orjson.dumps(told, option=orjson.OPT_SORT_KEYS))

@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import structlog
@@ -117,13 +118,9 @@ class Intake:
                 await self._take(state, batch)
 
     async def _take(self, state: LaneState, batch: Sequence[Any]) -> None:
-        arrivals = []
-        for i, event in enumerate(batch):
-            arrivals.append(self._arrival(event.message))
-            if i % _YIELD_EVERY == _YIELD_EVERY - 1:
-                await asyncio.sleep(0)
+        arrivals = await self._arrivals(batch)
         if any(self.decoder.may_know_later(each.what) for each in arrivals) and await self.registry.refreshed():
-            arrivals = [self._arrival(event.message) for event in batch]
+            arrivals = await self._arrivals(batch)
         for pool in {
             (a.what.provider, a.what.model) for a in arrivals if isinstance(a.what, Ask) and a.what.failure is None
         }:
@@ -133,6 +130,26 @@ class Intake:
         for event in batch:
             event.ack()
         state.taken += len(batch)
+
+    async def _arrivals(self, batch: Sequence[Any]) -> list[Arrival]:
+        arrivals = []
+        self.registry.missed()
+        for i, event in enumerate(batch):
+            found = self._arrival(event.message)
+            if self.registry.missed():
+                found = await self._read(event.message)
+            arrivals.append(found)
+            if i % _YIELD_EVERY == _YIELD_EVERY - 1:
+                await asyncio.sleep(0)
+        return arrivals
+
+    async def _read(self, message: Any) -> Arrival:
+        """By a version of a prompt that is not in memory: it is kept waiting for a database that is away."""
+        while True:
+            try:
+                return await self.registry.decoded(partial(self._arrival, message))
+            except StoreError:
+                await asyncio.sleep(_RETRY_S)
 
     async def _ensure(self, pool: tuple[str, str]) -> None:
         while True:

@@ -14,8 +14,10 @@ from pathlib import Path
 import structlog
 
 from agents.engine.metrics import Metrics
+from agents.guards.rules import rule
 from providers import routes
 from providers.base import Provider
+from providers.marked import Broken
 from providers.routes import Model, Table
 from store.database import Database
 from store.errors import StoreError
@@ -36,10 +38,10 @@ def load(settings: Settings, providers: Collection[str]) -> Table:
         return Table()
     path = Path(settings.routes).expanduser()
     try:
-        return routes.parse(path.read_bytes(), str(path), providers)
+        return routes.parse(path.read_bytes(), str(path), providers, rule)
     except OSError as error:
         raise SpineError(f"GENAI_ROUTES={settings.routes} cannot be read ({error.strerror}); mend the path.") from None
-    except routes.Broken as error:
+    except Broken as error:
         raise SpineError(f"The routes of GENAI_ROUTES cannot be used: {error}") from None
 
 
@@ -51,6 +53,7 @@ def make_router(settings: Settings, providers: Mapping[str, Provider]) -> Router
         settings.default_model,
         settings.default_embed_model,
         load(settings, providers),
+        moderation_model=settings.moderation_model,
     )
 
 

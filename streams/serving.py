@@ -22,6 +22,7 @@ from store.errors import StoreError
 from streams import library, logging, named, postgres, remote, runtime, waiting, watchdog, where
 from streams.app import Spine, running
 from streams.errors import SpineError
+from streams.schedules import file as schedules
 from streams.settings import Settings
 from streams.web import server
 from streams.web.app import make_api, make_small
@@ -82,6 +83,7 @@ def _check(settings: Settings, doors: Doors) -> None:
         check_host(settings.worker_host, "GENAI_WORKER_HOST", settings)
     library.load(settings)
     named.load(settings, names)
+    schedules.load(settings)
 
 
 class Stop:

@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.tiers import Tier
 from streams import addresses
 from streams.compatible import BaseUrl, Servers
 
@@ -72,9 +73,17 @@ class Settings(BaseSettings):
     default_provider: str = "ollama"
     default_model: str | None = None  # None: the provider's own (ollama: llama3.2:latest)
     default_embed_model: str | None = None
+    moderation_model: str | None = (
+        None  # of `moderate` and `/v1/moderations` where they name none: provider/model, or a route
+    )
     default_timeout_s: Annotated[float, Field(gt=0)] = 60.0
     file_max_bytes: Annotated[int, Field(ge=1024)] = 200 * 1024 * 1024  # of a file that is uploaded for a batch
     run_max_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024  # of a run as JSON; JSON Lines have no bound
+    document_max_bytes: Annotated[int, Field(ge=1)] = 32 * 1024 * 1024  # of a document that is read for a question
+    document_max_pages: Annotated[int, Field(ge=1)] = 2_000
+    document_max_characters: Annotated[int, Field(ge=1)] = 10_000_000  # of its text
+    document_timeout_s: Annotated[float, Field(gt=0)] = 30.0  # how long a PDF or an HTML page may take to be read
+    document_memory_mb: Annotated[int, Field(ge=128)] = 1024  # and of how much memory, in a process of its own
     default_tenant: str = "default"
     tenants: dict[str, str] = {}  # topic -> tenant, for producers that cannot write the field
     tenants_bind: bool = False  # whether records of those topics may name no other tenant
@@ -113,7 +122,24 @@ class Settings(BaseSettings):
     request_id_hosts: str = ""  # hosts and networks of your own that are told our requests' ids, beside loopback
     guards: dict[str, list[str]] = {}  # operation, or "*", to rules such as "pii:mask", "secrets:refuse:both"; JSON
     routes: str = ""  # a YAML file of names for models: targets, weights, fallbacks; read again when it changes
+    schedules_file: str = ""  # a YAML file of runs that are submitted by the clock; read again when it changes
     prompts_dir: str = ""  # a folder of prompt files of your own, beside the shipped ones
+    pipelines_dir: str = ""  # a folder of pipelines of your own, YAML files, beside the shipped ones
+    pipelines_modules: str = ""  # Python modules, comma-separated, with PIPELINES and FUNCTIONS of your own
+    prompts_max_bytes: Annotated[int, Field(ge=0)] = (
+        32 * 1024 * 1024
+    )  # of prompts' versions that a process keeps in memory
+
+    # when it may wait for a lower price
+    tier: Tier = "standard"  # of requests whose options and route say none: auto, standard, flex, batch
+    batch_gather_s: Annotated[float, Field(ge=0)] = 30.0  # how long a call waits for others to go into one batch
+    batch_most: Annotated[int, Field(ge=1)] = 5000  # so many calls go into a batch without waiting
+    batch_poll_s: Annotated[float, Field(gt=0)] = 60.0  # between two looks at a batch
+    batch_settle_s: Annotated[float, Field(gt=0)] = 300.0  # until a batch that may be there shows up at its provider
+    batch_least_s: Annotated[float, Field(ge=0)] = 7200.0  # a nearer deadline allows no batch
+    batch_reserve_s: Annotated[float, Field(ge=0)] = 1800.0  # so long before its deadline a call leaves its batch
+    flex_least_s: Annotated[float, Field(ge=0)] = 900.0  # a nearer deadline allows no flex tier
+    flex_timeout_s: Annotated[float, Field(gt=0)] = 900.0  # so long may a call on the flex tier take
 
     # the ledger
     database_url: str = ""  # empty: SQLite in the data directory; `embedded`: the packaged PostgreSQL
@@ -248,6 +274,14 @@ class Settings(BaseSettings):
         if told.startswith("http://") and not (_LOOPBACK.match(told) or self.allow_insecure):
             raise ValueError(
                 "GENAI_JWT_JWKS is plain HTTP, where others may exchange the keys; write https://…, or name a file"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _leaves_a_batch_some_time(self) -> "Settings":
+        if self.batch_reserve_s > self.batch_least_s:
+            raise ValueError(
+                "GENAI_BATCH_RESERVE_S is above GENAI_BATCH_LEAST_S: a call would leave its batch before it is in it"
             )
         return self
 

@@ -4,17 +4,21 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import orjson
+import structlog
 import uuid_utils
 
+from agents import wording
 from agents.base import NO_MORE, More
+from agents.engine import hedging, tiering, tiers
 from agents.engine.room import longest
 from agents.engine.seat import Seat
 from prompts import Library, Rendered
 from providers.base import (
     Able,
+    AnyCall,
     Broken,
     Capable,
     ChatAnswer,
@@ -22,7 +26,12 @@ from providers.base import (
     Delta,
     EmbedAnswer,
     EmbedCall,
+    Judged,
     Message,
+    ModerateAnswer,
+    ModerateCall,
+    Moderating,
+    NotRun,
     Provider,
     ProviderError,
     Spent,
@@ -31,15 +40,23 @@ from providers.base import (
 from providers.prices import OUTPUT_LIMIT, PriceTable, upper_estimate
 from schemas.errors import Failure
 from schemas.money import to_usd
+from schemas.pin import pins
 from schemas.request import Options
 from schemas.result import Totals
+from schemas.routes import guards
+from schemas.tiers import Tiered
 from store import killpoint
 from store.ledger.order import OUTPUT_WEIGHS
-from store.ledger.types import Call, Claimed, Closing, PastCall, Step, Stepped
+from store.ledger.types import Call, Claimed, Closing, Park, PastCall, Step, Stepped
 
-Answer = ChatAnswer | EmbedAnswer
+log = structlog.get_logger(__name__)
+Answer = ChatAnswer | EmbedAnswer | ModerateAnswer
+_BEATEN = "the same call beside it was answered first"
 Commit = Callable[[Step], Awaitable[Stepped]]
 
+
+SHORT = 64
+"""Tokens: so short an answer is there before anybody is told how far it is, and is asked for whole, which costs a server and us less."""
 
 Reads = Callable[[tuple[int, int], Delta], None]
 """Told the pieces of answers: (attempt, number of the call), the piece. At once, in the loop's thread or another one."""
@@ -51,6 +68,14 @@ class Lost(Exception):
 
 class Unfit(Exception):
     """The slot is at a node that cannot run this request; another one may."""
+
+
+class Parked(Exception):
+    """The call lies in a provider's batch: its answer is another run's."""
+
+
+class Beaten(Exception):
+    """The same call beside this one was answered a moment before."""
 
 
 class Stopped(Exception):
@@ -97,7 +122,18 @@ class LedgerCaller:
         heard: Callable[[str, ProviderError | Spent, float], None],
         allowed: Callable[[int], Awaitable[None]],
         reads: Reads | None = None,
+        rules: tiers.Rules | None = None,
+        landed: tiering.Landed | None = None,
+        hedger: hedging.Hedger | None = None,
     ) -> None:
+        self.hedger = hedger
+        """For a second call beside one that takes long; None: there is none."""
+        self.hedged: Literal["first", "second"] | None = None
+        """A second call was made: which one answered."""
+        self.answered = 0
+        """The number of the call that was answered last."""
+        self.landed = landed
+        """The call of this request that came back in a batch, until it is met again."""
         self.reads = reads
         """Who reads along while the answer is made."""
         self.heard = heard
@@ -107,20 +143,39 @@ class LedgerCaller:
         self.claim, self.seat, self.options = claim, seat, options
         self.provider, self.prices, self.library, self.commit = provider, prices, library, commit
         self.timeout_s = timeout_s
-        self.traits, self.pinned = provider.traits, claim.pinned
+        self.traits, self.pinned, self.guards = provider.traits, claim.pinned, guards(claim.route)
         self.past = past
+        rules = rules or tiers.Rules()
+        self.tier = tiering.Tiering(
+            claim,
+            provider,
+            prices,
+            past,
+            wish=options.tier or tiering.of_route(claim.route) or rules.wish,
+            rules=rules,
+            read_along=reads is not None,
+        )
+        self.held: object = None
+        """What keeps the pinned wordings in memory."""
         self.fits: frozenset[str] | None = None
         """The nodes that can run this request; None: each can."""
         self.number = 0
-        self.begun = False
+        self.begun = self.flexing = False
         self.pending: list[tuple[Closing, Answer | None]] = []
         self.closed: list[Closing] = []
         self.warnings: list[str] = []
         self.running: Running | None = None
 
     def render(self, slug: str, **variables: Any) -> Rendered:
-        """A library prompt with its variables filled in."""
-        return self.library.render(slug, **variables)
+        """A library prompt with its variables filled in; in the words that were pinned, where an operator has his own."""
+        if self.pinned is None:
+            return self.library.render(slug, **variables)
+        pin = next((each for each in pins(self.pinned) if each.name == slug), None)
+        return (
+            self.library.render(slug, **variables)
+            if pin is None
+            else wording.pinned(self.library, pin).render(variables)
+        )
 
     def warn(self, text: str) -> None:
         """A sentence for the result's `warnings`; each once."""
@@ -137,13 +192,19 @@ class LedgerCaller:
         more: More = NO_MORE,
     ) -> ChatAnswer:
         """One completion; see `agents.base.Caller`."""
+        options = Options() if more.ours else self.options
+        most = longest(options.max_tokens, max_tokens, self._able())
+        if options.max_tokens and most != options.max_tokens:
+            self.warn(
+                f"`{self.claim.model}` writes at most {most} tokens, so that `max_tokens` {options.max_tokens} means {most}"
+            )
         call = ChatCall(
             model=self.claim.model,
             messages=tuple(messages),
             timeout_s=self.timeout_s,
             schema=schema,
-            temperature=more.temperature if self.options.temperature is None else self.options.temperature,
-            max_tokens=longest(self.options.max_tokens, max_tokens, self._able()),
+            temperature=more.temperature if options.temperature is None else options.temperature,
+            max_tokens=most,
             stop=more.stop,
             seed=more.seed,
             json_mode=more.json_mode,
@@ -153,10 +214,10 @@ class LedgerCaller:
             logprobs=more.logprobs,
             params=more.params,
             tag=self.claim.id,
-            on_tokens=self._told,
+            on_tokens=None if most is not None and most <= SHORT else self._told,
             on_delta=self._reader(),
         )
-        answer = await self._once(call, prompt, lambda node: self.provider.chat(call, node))
+        answer = await self._once(call, prompt)
         assert isinstance(answer, ChatAnswer)
         return answer
 
@@ -183,39 +244,151 @@ class LedgerCaller:
     async def embed(self, texts: Sequence[str], *, dimensions: int | None = None) -> EmbedAnswer:
         """Embeddings, in the order of the texts."""
         call = EmbedCall(self.claim.model, tuple(texts), self.timeout_s, dimensions, tag=self.claim.id)
-        answer = await self._once(call, None, lambda node: self.provider.embed(call, node))
+        answer = await self._once(call, None)
         assert isinstance(answer, EmbedAnswer)
         return answer
 
-    async def _once(
-        self, call: ChatCall | EmbedCall, prompt: Rendered | None, make: Callable[[str], Awaitable[Answer]]
-    ) -> Answer:
+    async def moderate(self, texts: Sequence[str]) -> ModerateAnswer | None:
+        """What the model finds in each text; None: it is not made for that."""
+        able = self._able()
+        if able is None or not able.moderates or not isinstance(self.provider, Moderating):
+            return None
+        answer = await self._once(ModerateCall(self.claim.model, tuple(texts), self.timeout_s, tag=self.claim.id), None)
+        assert isinstance(answer, ModerateAnswer)
+        return answer
+
+    async def _once(self, call: AnyCall, prompt: Rendered | None) -> Answer:
         self.number += 1
         digest = _digest(call)
         taken = self._taken_over(digest)
         if taken is not None:
             return taken
+        if self.landed is not None and self.landed.call.number == self.number:
+            if self.landed.call.input_hash == digest:
+                return self._landed(call, self.landed)
+            self._unwanted(self.landed)  # it is worded anew: another version of us runs here
         self._check_deadline()
-        journalled = await self._begun(self._journalled(call, digest, prompt))
-        started = time.perf_counter()
-        self.running = Running(time.time())
-        killpoint.passing("intended")
-        killpoint.soon("called")
+        choice = self._choose(call)
+        if choice.tier == "batch":
+            await self._park(call, digest, prompt)
+        if self.seat.nowhere:
+            raise Unfit
+        if choice.tier == "flex":
+            try:
+                self.flexing = True
+                return await self._call(self.tier.flexed(call), digest, prompt)
+            except NotRun as error:
+                if isinstance(error, tiering.WOULD_BE_SO_AGAIN):
+                    raise
+                self.tier.refused(error)
+            finally:
+                self.flexing = False
+        return await self._call(call, digest, prompt)
+
+    def _choose(self, call: AnyCall) -> tiers.Choice:
+        if self.tier.wish == "standard" or isinstance(call, ModerateCall):
+            return tiers.STANDARD
+        return self.tier.choose(call, self.number, upper_estimate(call, _longest(self.provider, self.claim.model)))
+
+    def _unwanted(self, landed: tiering.Landed) -> None:
+        self.landed = None
+        self._close(tiering.unwanted(landed, self.provider, self.prices, self.claim))
+
+    async def _park(self, call: AnyCall, digest: bytes, prompt: Rendered | None) -> None:
+        """Into a provider's batch: its answer comes when this is long forgotten, and the request is run again with it."""
+        if self.seat.sure and not self.begun:  # not accepted yet: it is run like any other once it is
+            raise Lost
+        then = self.tier.parcel(call)
+        made = replace(self._journalled(call, digest, prompt, tier="batch"), kind="batch", node=then.node)
+        await self._open(made, then)
+        raise Parked
+
+    def _landed(self, call: AnyCall, landed: tiering.Landed) -> Answer:
+        """The answer that came back in a batch."""
+        self.landed = None
+        self.tier.came_back(landed.opened_at)
         try:
-            answer = await make(journalled.node)
+            answer = landed.read(self.provider, call)
+        except ProviderError as error:
+            self._close_failed(landed.call, error, landed.started)
+            raise
+        self._close(self._booked(landed.call, "ok", answer.spent, landed.started), answer)
+        return answer
+
+    async def _call(self, call: AnyCall, digest: bytes, prompt: Rendered | None) -> Answer:
+        journalled = await self._begun(self._journalled(call, digest, prompt))
+        if self.hedger is None or self.flexing or self.reads is not None:
+            return await self._run(call, journalled)
+        hedger = self.hedger
+        return await hedging.race(
+            lambda: self._run(call, journalled),
+            hedger.after_s,
+            lambda: self._beside(hedger, call, journalled, prompt),
+        )
+
+    async def _beside(
+        self, hedger: hedging.Hedger, call: AnyCall, first: Call, prompt: Rendered | None
+    ) -> Answer | None:
+        """The same call once more; None: there is no slot for it, or it may not be made."""
+        slot = await hedger.take(first.node)
+        if slot is None:
+            return None
+        try:
+            if self.fits is not None and slot.node not in self.fits:
+                return None
+            await self.allowed(first.estimate_tokens + first.estimate_output)
+            made = self._journalled(call, first.input_hash, prompt)
+            await self._open(replace(made, node=slot.node, beside_nano=first.estimate_nano))
+            self.hedged = "first"
+            if self.traits.paid:
+                self.warn("a second paid call was made beside one that took long, as its route allows; both are booked")
+            unread = replace(call, on_tokens=None) if isinstance(call, ChatCall) else call
+            answer = await self._run(unread, replace(made, node=slot.node), watched=False)
+        except (Lost, Stopped, OverBudget) as error:  # the first call goes on, and meets it too
+            log.debug("no second call is made", why=type(error).__name__)
+            return None
+        else:
+            self.hedged = "second"
+            return answer
+        finally:
+            hedger.free(slot)
+
+    async def _run(self, call: AnyCall, journalled: Call, *, watched: bool = True) -> Answer:
+        """`watched`: how far it is is told on the way."""
+        started = time.perf_counter()
+        if watched:
+            self.running = Running(time.time())
+            killpoint.passing("intended")
+            killpoint.soon("called")
+        try:
+            answer = await self._asked(call, journalled.node)
             killpoint.passing("answered")
         except ProviderError as error:
             self._close_failed(journalled, error, started)
-            self.heard(journalled.node, error, time.perf_counter() - started)
+            if not (self.flexing and isinstance(error, NotRun)):  # a full tier says nothing of the others
+                self.heard(journalled.node, error, time.perf_counter() - started)
             raise
         except BaseException:  # cancelled: the connection is closed, and nobody knows how far the call had come
-            self._close_broken(journalled, "cancelled", None, started, self._made(journalled, started))
+            self._close_cancelled(journalled, started, self._made(journalled, started) if watched else None)
             raise
         finally:
-            self.running = None
+            if watched:
+                self.running = None
+        if self.answered == journalled.number:
+            self._close(replace(self._booked(journalled, "wasted", answer.spent, started), error=_BEATEN))
+            raise Beaten
+        self.answered = journalled.number
         self._close(self._booked(journalled, "ok", answer.spent, started), answer)
         self.heard(journalled.node, answer.spent, time.perf_counter() - started)
         return answer
+
+    async def _asked(self, call: AnyCall, node: str) -> Answer:
+        if isinstance(call, ChatCall):
+            return await self.provider.chat(call, node)
+        if isinstance(call, EmbedCall):
+            return await self.provider.embed(call, node)
+        assert isinstance(self.provider, Moderating)
+        return await self.provider.moderate(call, node)
 
     async def _begun(self, call: Call) -> Call:
         """The slot is here and the intent stands. For a free model the intent comes first: nothing but a kill can come
@@ -259,13 +432,17 @@ class LedgerCaller:
         if deadline is not None and not self.closed and not self.past and self.claim.now() >= deadline:
             raise Expired
 
-    def _journalled(self, call: ChatCall | EmbedCall, digest: bytes, prompt: Rendered | None) -> Call:
+    def _journalled(self, call: AnyCall, digest: bytes, prompt: Rendered | None, tier: str = "") -> Call:
         estimate = upper_estimate(call, _longest(self.provider, self.claim.model))
+        if tier:
+            estimate = replace(estimate, tier=tier)
         priced = self.prices.of(self.claim.provider, self.claim.model, estimate)
+        if priced.nano is None and estimate.tier in tiering.CHEAPER:  # at most what it would cost otherwise
+            priced = self.prices.of(self.claim.provider, self.claim.model, replace(estimate, tier=""))
         return Call(
             id=str(uuid_utils.uuid7()),
             number=self.number,
-            kind="chat" if isinstance(call, ChatCall) else "embed",
+            kind=_KINDS[type(call)],
             node=self.seat.node,
             input_hash=digest,
             estimate_tokens=estimate.input_tokens,
@@ -277,13 +454,13 @@ class LedgerCaller:
             prompt_version=prompt.version if prompt else None,
         )
 
-    async def _open(self, call: Call) -> Call:
+    async def _open(self, call: Call, then: Park | None = None) -> Call:
         """Commit the intent, together with the answer of the call before."""
         if not self.begun:
             self.begun = True
             self.claim.attempts += 1
         try:
-            stepped = await self.commit(Step(self.claim, self.kept(), opens=call))
+            stepped = await self.commit(Step(self.claim, self.kept(), opens=call, then=then))
         except BaseException:  # if the intent stands all the same, it says that no call followed
             self._close(Closing(call, "error", event=False, error="stopped before it was made"))
             raise
@@ -329,6 +506,12 @@ class LedgerCaller:
         cost = closing.cost_nano if known else call.estimate_nano
         self._close(replace(closing, cost_nano=cost, error_type=type_, error=words))
 
+    def _close_cancelled(self, call: Call, started: float, made: Spent | None) -> None:
+        beaten = self.answered == call.number
+        if beaten and self.hedger is not None:
+            self.hedger.saw(time.perf_counter() - started)
+        self._close_broken(call, _BEATEN if beaten else "cancelled", None, started, made)
+
     def _booked(self, call: Call, outcome: Any, spent: Spent, started: float) -> Closing:
         return Closing(
             call,
@@ -347,6 +530,8 @@ class LedgerCaller:
         )
 
     def _close(self, closing: Closing, answer: Answer | None = None) -> None:
+        if self.flexing and not closing.tier:  # so that a later attempt knows
+            closing = replace(closing, tier="flex")
         self.pending.append((closing, answer))
         self.closed.append(closing)
 
@@ -359,6 +544,10 @@ class LedgerCaller:
         """What is still to be committed, with the answers: another attempt will take them over."""
         pending, self.pending = self.pending, []
         return tuple(c if answer is None else replace(c, answer=_pack(answer)) for c, answer in pending)
+
+    def tiered(self) -> tuple[Tiered | None, int | None]:
+        """Which tier answered, and what that saved; None: nothing but the usual was wished."""
+        return self.tier.told([*self.past, *self.closed])
 
     def totals(self) -> Totals:
         """What all calls of this generation used, those of earlier attempts included."""
@@ -409,7 +598,7 @@ def _since(started: float) -> int:
     return round((time.perf_counter() - started) * 1000)
 
 
-def _digest(call: ChatCall | EmbedCall) -> bytes:
+def _digest(call: AnyCall) -> bytes:
     """What makes two calls the same; not the tag, not the time-out, not who is told."""
     told = {name: getattr(call, name) for name in _TOLD[type(call)]}
     packed = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
@@ -418,13 +607,20 @@ def _digest(call: ChatCall | EmbedCall) -> bytes:
 
 _TOLD = {
     kind: tuple(f.name for f in fields(kind) if f.name not in {"tag", "timeout_s", "on_tokens", "on_delta"})
-    for kind in (ChatCall, EmbedCall)
+    for kind in (ChatCall, EmbedCall, ModerateCall)
+}
+_KINDS: dict[type, Literal["chat", "embed", "moderate"]] = {
+    ChatCall: "chat",
+    ChatAnswer: "chat",
+    EmbedCall: "embed",
+    EmbedAnswer: "embed",
+    ModerateCall: "moderate",
+    ModerateAnswer: "moderate",
 }
 
 
 def _pack(answer: Answer) -> bytes:
-    kind = "chat" if isinstance(answer, ChatAnswer) else "embed"
-    return orjson.dumps({"kind": kind, **asdict(answer)})
+    return orjson.dumps({"kind": _KINDS[type(answer)], **asdict(answer)})
 
 
 def _unpack(packed: bytes) -> Answer:
@@ -435,4 +631,6 @@ def _unpack(packed: bytes) -> Answer:
         logprobs = None if told["logprobs"] is None else tuple(told["logprobs"])
         kept = {name: told[name] for name in ("text", "finish_reason", "refusal", "reasoning", "model")}
         return ChatAnswer(**kept, spent=spent, tool_calls=calls, logprobs=logprobs)
+    if told["kind"] == "moderate":
+        return ModerateAnswer(tuple(Judged(**verdict) for verdict in told["verdicts"]), spent)
     return EmbedAnswer(tuple(tuple(vector) for vector in told["vectors"]), spent)

@@ -29,6 +29,7 @@ class Early:
     def __init__(self, arrival: Arrival, ask: Ask, commit: Commit) -> None:
         self.pool = (ask.provider, ask.model)
         self.claim, self.seat, self.first = _unleased(arrival, ask), Seat(sure=True), First()
+        self.read = ask.read
         self.holder: list[LedgerCaller] = []
         self.taken = False
         self._commit = commit

@@ -9,10 +9,11 @@ from typing import Any
 import structlog
 
 from agents.base import Operation
-from agents.engine import routed, task
+from agents.engine import routed, task, tiering
 from agents.engine.caller import LedgerCaller, Reads
 from agents.engine.early import Earlies, Early
 from agents.engine.gates import Gates
+from agents.engine.hedging import Hedging
 from agents.engine.metrics import Metrics
 from agents.engine.placer import LOADED_AFTER_S, Placer
 from agents.engine.policy import Patience
@@ -21,10 +22,12 @@ from agents.engine.quotas import Bounds, Quotas, spread
 from agents.engine.seat import Seat
 from agents.engine.shelf import Shelf
 from agents.engine.teller import Teller
+from agents.engine.tiers import Rules as TierRules
 from prompts import Library
 from providers.base import Provider, ProviderError, Spent
 from providers.prices import PriceTable
 from schemas.result import Status
+from schemas.routes import guards
 from store import killpoint
 from store.database import Database
 from store.errors import Away, StoreError
@@ -35,6 +38,7 @@ from store.ledger.opening import never_made
 from store.ledger.order import Rules
 from store.ledger.quotas import Lent, Most, borrow
 from store.ledger.types import (
+    RESUMABLE,
     Accepted,
     Arrival,
     Ask,
@@ -73,6 +77,7 @@ class Limits:
     bounds: Bounds = field(default_factory=Bounds)
     """What a pool may be asked for in a minute, and at a time."""
     rules: Rules = field(default_factory=Rules)
+    tiers: TierRules = field(default_factory=TierRules)
 
 
 async def _is_here(_: str) -> None:
@@ -93,7 +98,7 @@ class Engine:
         library: Library,
         metrics: Metrics,
         limits: Limits | None = None,
-        ensure: Callable[[str], Awaitable[None]] = _is_here,
+        ensure: Callable[[str], Awaitable[object]] = _is_here,
         near: Callable[[str], list[str]] = lambda _: [],
     ) -> None:
         limits = limits or Limits()
@@ -102,6 +107,16 @@ class Engine:
         """By identity: who reads along while an answer is made. Whoever puts one here takes it away again."""
         self.poster = Poster(database)
         """To readers in other processes."""
+        self.gates = Gates()
+        self.shelves: dict[Pool, Shelf] = {}
+        self.hedging = Hedging(
+            database,
+            writer.worker,
+            providers,
+            self.shelves,
+            self.gates,
+            lambda slot: self._later(self.writer.free([slot])),
+        )
         self.tools = task.Tools(
             operations,
             providers,
@@ -117,14 +132,14 @@ class Engine:
             ensure,
             self._reads,
             near,
+            limits.tiers,
+            self.hedging.of,
         )
         self.rules = limits.rules
         self.quotas = Quotas(limits.bounds, self._borrow)
         self._bounds = limits.bounds
-        self.gates = Gates()
         self._waking: asyncio.TimerHandle | None = None
         """When the next pause ends, or the next door may be tried."""
-        self.shelves: dict[Pool, Shelf] = {}
         self.tasks: dict[int, asyncio.Task[None]] = {}
         self.seats: dict[int, Seat] = {}
         """Rows that have begun before their slot was there."""
@@ -166,7 +181,9 @@ class Engine:
         """How many of its pool may begin as they come: no more than its slots, and none that would wait for its calls in a minute."""
         pool = (what.provider, what.model)
         operation = self.tools.operations.get(what.operation)
-        if operation is None or not operation.early:
+        if operation is None or not operation.early or what.response == RESUMABLE:  # its pieces are told of its row
+            return 0
+        if guards(what.route):  # a verdict is counted once
             return 0
         shelf = self.shelves.get(pool)
         bounded = self._bounds.of(pool).most() is not None
@@ -198,6 +215,8 @@ class Engine:
         if load_s >= LOADED_AFTER_S:
             self.metrics.loads.labels(pool[0], node).inc()
         error = ended if isinstance(ended, ProviderError) else None
+        if error is None:
+            self.hedging.saw(claim, took_s)
         heard = self.gates.hear(error, pool, node, self.providers[claim.provider].nodes(), took_s)
         if heard is not None:
             self.writer.learn(heard)
@@ -207,6 +226,8 @@ class Engine:
         return await self.placer.asked_gpus(claim.provider)
 
     def _reads(self, claim: Claimed) -> Reads | None:
+        if claim.response == RESUMABLE:  # told out of the ledger only, so that it is the same each time
+            return self.poster.reads(claim)
         reader = self.readers.get((claim.tenant, claim.operation, claim.id))
         return self.poster.reads(claim) if reader is None and claim.streamed else reader
 
@@ -335,13 +356,15 @@ class Engine:
             self.metrics.queue_seconds.labels(LANE_NAMES[claim.lane]).observe(
                 max(0.0, claim.leased_at - claim.accepted_at)
             )
+            if claim.response == RESUMABLE:
+                await self.poster.settle(claim)
             await self._record(claim, step, freed)
         finally:
             if self.tasks.get(claim.pk) is asyncio.current_task():  # a quick retry may have begun anew already
                 del self.tasks[claim.pk]
             self.stopping.discard(claim.pk)
             self.returning.discard(claim.pk)
-            if claim.streamed:
+            if claim.streamed or claim.response == RESUMABLE:
                 self.poster.forget(claim)
 
     async def _record(self, claim: Claimed, step: Step | None, freed: Slot | None) -> None:
@@ -362,7 +385,7 @@ class Engine:
         if early is None:
             self.teller.callers[claim.pk] = holder
         try:
-            return await task.run(claim, seat, past, tools, holder)
+            return await task.run(claim, seat, past, tools, holder, None if early is None else early.read)
         except asyncio.CancelledError:
             if early is not None and not early.taken:
                 raise
@@ -379,6 +402,20 @@ class Engine:
                 del self.teller.callers[claim.pk]
             if holder and seat.slot is not None:
                 self.shelves[claim.provider, claim.model].settle(claim, holder[0].used())
+
+    async def land(self, claim: Claimed, landed: tiering.Landed) -> None:
+        """Run a request with the answer that came back of the batch in which its call lay; it needs no slot for that."""
+        past = await self.database.read(lambda conn: queries.past_calls(conn, claim))
+        holder: list[LedgerCaller] = []
+        try:
+            step = await task.run(claim, Seat.none(), past, self.tools, holder, landed=landed)
+        except StoreError as error:
+            step = _refused(claim, error)
+        await self._record(claim, step, None)
+
+    async def give_up(self, step: Step) -> None:
+        """A call that lay in a batch has ended otherwise."""
+        await self._record(step.claim, step, None)
 
     def _interrupted(self, caller: LedgerCaller) -> Step:
         """We are leaving and the grace is over: a free call is given back. A paid one has broken off by our own hand, which is
@@ -460,6 +497,7 @@ class Engine:
             m.retries.labels(claim.operation).inc()
         if stepped.held:
             routed.count(m, step)
+            tiering.count(m, step)
         for closing in step.closings:
             m.calls.labels(claim.provider, claim.model, closing.outcome).inc()
             m.call_seconds.labels(claim.provider, claim.model).observe(closing.latency_ms / 1000)

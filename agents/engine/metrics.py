@@ -109,6 +109,12 @@ class Metrics:
             ["route"],
             registry=registry,
         )
+        self.hedges = Counter(
+            "genai_route_hedges_total",
+            "Requests of a route for which a second call was made beside one that took long, by which of them answered.",
+            ["route", "target", "answered"],
+            registry=registry,
+        )
         self.route_skipped = Counter(
             "genai_route_skipped_total",
             "Targets that a route's request was not sent to when it was accepted.",
@@ -120,6 +126,24 @@ class Metrics:
         )
         self.routes_ok = Gauge(
             "genai_route_file_ok", "Whether the file of routes can be used as it is now.", registry=registry
+        )
+        self.tiers = Counter(
+            "genai_tier_requests_total",
+            "Requests answered that could have waited for a cheaper tier of their provider, by the tier that answered.",
+            ["provider", "model", "tier"],
+            registry=registry,
+        )
+        self.tier_saved = Counter(
+            "genai_tier_saved_usd_total",
+            "Dollars that they cost less than on the standard tier.",
+            ["provider", "model", "tier"],
+            registry=registry,
+        )
+        self.batches = Counter(
+            "genai_batches_total",
+            "Batches at providers: sent, found (after nobody knew), stopped, refused, lost, ended.",
+            ["provider", "event"],
+            registry=registry,
         )
         self.busy = Gauge("genai_slots_busy", "Slots in use by this process.", ["provider", "model"], registry=registry)
         self.slots = Gauge(

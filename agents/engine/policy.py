@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, replace
 
 from providers.base import Broken, Overloaded, ProviderError, ServerError, TimedOut, Unreachable
-from providers.routes import near
+from providers.marked import near
 from schemas.errors import ErrorType, Failure
 
 TRIES_AFTER_EXECUTION = 3

@@ -1,4 +1,7 @@
-"""Pieces of answers for callers of other processes: gathered for a moment, then put into the ledger, all in one commit."""
+"""Pieces of answers for callers of other processes: gathered for a moment, then put into the ledger, all in one commit.
+
+Those that stay are all there before the result is: whoever comes back is told the same.
+"""
 
 import asyncio
 import threading
@@ -14,7 +17,7 @@ from store.database import Database
 from store.errors import StoreError
 from store.ledger import pieces
 from store.ledger.pieces import Piece
-from store.ledger.types import Claimed
+from store.ledger.types import RESUMABLE, Claimed
 
 log = structlog.get_logger(__name__)
 GATHER_S = 0.05
@@ -30,7 +33,10 @@ class Poster:
         self._database = database
         self._waiting: dict[tuple[int, int], list[tuple[_Place, Delta]]] = {}
         self._numbers: dict[tuple[int, int], int] = {}
+        self._kept: dict[tuple[int, int], int] = {}
+        """The generation, of rows whose pieces stay."""
         self._task: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
 
     def reads(self, claim: Claimed) -> Reads:
         """Who is told what comes of this row under this lease."""
@@ -44,12 +50,22 @@ class Poster:
                 loop.call_soon_threadsafe(self._gather, whose, place, delta)
 
         self._numbers[whose] = 0
+        if claim.response == RESUMABLE:
+            self._kept[whose] = claim.generation
         return told
+
+    async def settle(self, claim: Claimed) -> None:
+        """All that has come of it is written."""
+        whose = claim.pk, claim.fence
+        async with self._writing:
+            if told := self._waiting.pop(whose, None):
+                await self._put({whose: told})
 
     def forget(self, claim: Claimed) -> None:
         """Its lease has ended: what is not sent yet stands in the result."""
-        self._waiting.pop((claim.pk, claim.fence), None)
-        self._numbers.pop((claim.pk, claim.fence), None)
+        whose = claim.pk, claim.fence
+        for known in (self._waiting, self._numbers, self._kept):
+            known.pop(whose, None)
 
     def _gather(self, whose: tuple[int, int], place: _Place, delta: Delta) -> None:
         if whose not in self._numbers:
@@ -62,19 +78,24 @@ class Poster:
         try:
             while self._waiting:
                 await asyncio.sleep(GATHER_S)
-                waiting, self._waiting = self._waiting, {}
-                made = [self._piece(whose, told) for whose, told in waiting.items() if whose in self._numbers]
-                if made:
-                    await self._database.write(partial(pieces.put, made=made))
-        except (StoreError, TimeoutError) as error:  # a gap: whoever reads sees it, and has the rest from the result
-            log.debug("pieces of answers were lost", error=str(error))
+                async with self._writing:
+                    waiting, self._waiting = self._waiting, {}
+                    await self._put(waiting)
         finally:
             self._task = None
+
+    async def _put(self, waiting: dict[tuple[int, int], list[tuple[_Place, Delta]]]) -> None:
+        made = [self._piece(whose, told) for whose, told in waiting.items() if whose in self._numbers]
+        try:
+            if made:
+                await self._database.write(partial(pieces.put, made=made))
+        except (StoreError, TimeoutError) as error:  # a gap: whoever reads sees it, and has the rest from the result
+            log.debug("pieces of answers were lost", error=str(error))
 
     def _piece(self, whose: tuple[int, int], told: list[tuple[_Place, Delta]]) -> Piece:
         number = self._numbers[whose]
         self._numbers[whose] = number + 1
-        return Piece(*whose, number, pack(told))
+        return Piece(*whose, number, pack(told), self._kept.get(whose))
 
 
 def pack(told: list[tuple[_Place, Delta]]) -> bytes:

@@ -13,6 +13,8 @@ def count(metrics: Metrics, step: Step) -> None:
     pinned, here = Pinned.model_validate_json(claim.route), f"{claim.provider}/{claim.model}"
     if isinstance(then, End):
         metrics.routed.labels(pinned.name, pinned.arm or "", here, then.status.value).inc()
+        if then.hedged is not None:
+            metrics.hedges.labels(pinned.name, here, then.hedged).inc()
         metrics.route_saved.labels(pinned.name).inc(max(0, then.saved_nano or 0) / 1e9)
     else:
         error = Pinned.model_validate_json(then.route).tried[-1].error.value

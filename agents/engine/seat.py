@@ -13,9 +13,18 @@ class Seat:
     def __init__(self, slot: Slot | None = None, *, sure: bool = False) -> None:
         self.sure = sure
         """The commit of the intent brings the slot, or the intent is not committed."""
+        self.nowhere = False
+        """None will ever come."""
         self._given: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
         if slot is not None:
             self._given.set_result(slot)
+
+    @classmethod
+    def none(cls) -> "Seat":
+        """For a request that is run with the answer that it waited for: a further call needs a slot, and so another claim."""
+        seat = cls()
+        seat.nowhere = True
+        return seat
 
     @property
     def slot(self) -> Slot | None:

@@ -1,7 +1,7 @@
 """One leased row, run to its next step: an answer, another try, or the word that it is not ours any more."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -9,8 +9,11 @@ from pydantic import ValidationError
 
 from agents.base import Operation, OperationError
 from agents.engine import fallback, gpus, policy
-from agents.engine.caller import Commit, Expired, LedgerCaller, Lost, OverBudget, Reads, Stopped, Unfit
+from agents.engine.caller import Commit, Expired, LedgerCaller, Lost, OverBudget, Parked, Reads, Stopped, Unfit
+from agents.engine.hedging import Hedger
 from agents.engine.seat import Seat
+from agents.engine.tiering import Landed
+from agents.engine.tiers import Rules
 from prompts import Library
 from providers.base import Broken, ModelNotFound, Provider, ProviderError, Spent
 from providers.prices import PriceTable
@@ -47,12 +50,16 @@ class Tools:
     """Returns when a call of so many tokens may leave."""
     gpus: Callable[[Claimed], Awaitable[dict[str, bool | None]]]
     """Whether the nodes of the request's provider have a GPU; None: it is not known."""
-    ensure: Callable[[str], Awaitable[None]]
-    """Returns when what was pinned at acceptance is here, as far as it can be had."""
+    ensure: Callable[[str], Awaitable[object]]
+    """Returns when what was pinned at acceptance is here, as far as it can be had; it stays as long as somebody has what is returned."""
     reads: Callable[[Claimed], Reads | None] = lambda _: None
     """Who reads along while the answer is made; None: nobody does."""
     near: Callable[[str], list[str]] = lambda _: []
     """Names that somebody may have meant who named a model that is not there."""
+    tiers: Rules = field(default_factory=Rules)
+    """When a call is made on a cheaper tier."""
+    hedger: Callable[[Claimed], Hedger | None] = lambda _: None
+    """For second calls beside those that take long."""
 
 
 def ids(claim: Claimed) -> dict[str, Any]:
@@ -62,11 +69,18 @@ def ids(claim: Claimed) -> dict[str, Any]:
 
 
 async def run(
-    claim: Claimed, seat: Seat, past: list[PastCall], tools: Tools, holder: list[LedgerCaller]
+    claim: Claimed,
+    seat: Seat,
+    past: list[PastCall],
+    tools: Tools,
+    holder: list[LedgerCaller],
+    read: tuple[Request, Any] | None = None,
+    landed: Landed | None = None,
 ) -> Step | None:
-    """The step that ends this lease; None: the row is not ours any more.
+    """The step that ends this lease; None: the row is not ours any more, or lies in a provider's batch.
 
-    `holder` gets the caller, so that whoever cancels this task can still book what its open call cost.
+    `holder` gets the caller, so that whoever cancels this task can still book what its open call cost. `read`: the request and
+    its input, where its door has read them just now. `landed`: a call of it that came back in a batch.
     """
     operation = tools.operations.get(claim.operation)
     provider = tools.providers.get(claim.provider)
@@ -74,8 +88,7 @@ async def run(
         missing = f"operation {claim.operation!r}" if operation is None else f"provider {claim.provider!r}"
         return _unrunnable(claim, f"this worker does not know the {missing}; is it an older version?")
     try:
-        request = Request.model_validate_json(claim.value)
-        input_ = operation.input.model_validate(request.input)
+        request, input_ = read or _read(claim, operation)
     except ValidationError as error:
         return _unrunnable(claim, str(error))
     caller = LedgerCaller(
@@ -91,17 +104,25 @@ async def run(
         heard=lambda node, ended, took_s: tools.heard(claim, node, ended, took_s),
         allowed=lambda tokens: tools.allowed(claim, tokens),
         reads=tools.reads(claim),
+        rules=tools.tiers,
+        landed=landed,
+        hedger=tools.hedger(claim),
     )
     if request.options.resource == "gpu":
         nodes = await tools.gpus(claim)
         if (why := gpus.refusal(claim.provider, nodes)) is not None:
             return _unrunnable(claim, why)
         caller.fits = gpus.fitting(nodes)
-    if operation.pin is not None and claim.pinned is not None:
-        await tools.ensure(claim.pinned)
+    if claim.pinned is not None:
+        caller.held = await tools.ensure(claim.pinned)
     holder.append(caller)
     _warn(caller, request, operation)
     return await _attempt(operation, input_, request, caller, tools)
+
+
+def _read(claim: Claimed, operation: Operation) -> tuple[Request, Any]:
+    request = Request.model_validate_json(claim.value)
+    return request, operation.input.model_validate(request.input)
 
 
 async def _attempt(  # noqa: PLR0911 - one per way to end
@@ -110,7 +131,7 @@ async def _attempt(  # noqa: PLR0911 - one per way to end
     claim = caller.claim
     try:
         output = await operation.run(input_, caller)
-    except Lost:
+    except (Lost, Parked):
         return None
     except Unfit:  # to whoever gets a fitting slot next; the others' rows have this one meanwhile
         return Step(claim, caller.kept(), then=Retry(UNFIT_S * (1 + policy.jitter())))
@@ -223,6 +244,9 @@ def _step(
         for words in fallback.paid_before(pinned, f"{claim.provider}/{claim.model}"):
             caller.warn(words)
         saved = fallback.saved(pinned, totals, caller.prices) if status is Status.SUCCEEDED else None
+    tier, tier_saved = caller.tiered() if status is Status.SUCCEEDED else (None, None)
+    if saved is not None and tier_saved is not None:  # nothing is saved twice
+        saved -= tier_saved
     end = End(
         status=status,
         output=output,
@@ -234,6 +258,9 @@ def _step(
         dead_letter=dead_letter,
         attempts=claim.attempts,
         saved_nano=saved,
+        hedged=caller.hedged,
+        tier=tier,
+        tier_saved_nano=tier_saved,
     )
     return Step(claim, caller.last(wasted=wasted), then=end)
 

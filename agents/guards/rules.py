@@ -1,7 +1,8 @@
 """A rule is written `what:do` or `what:do:when`; `GENAI_GUARDS` gives each operation its list.
 
-`what`: a word of `finding.KINDS`, or `/a pattern of your own/`. `do`: `mask` (the model reads a placeholder, the caller gets his own
-value back), `refuse`, or `report`. `when`: `before` the call (what `mask` and nothing else means without a word), `after` it, `both`.
+`what`: a word of `finding.KINDS`, `/a pattern of your own/`, or `moderation`: a model judges. `do`: `mask` (the model reads a
+placeholder, the caller gets his own value back), `refuse`, or `report`. `when`: `before` the call (what `mask` and nothing else
+means without a word), `after` it, `both`.
 """
 
 import re
@@ -16,6 +17,7 @@ When = Literal["before", "after"]
 ALL = "*"
 """The operation's name that stands for every operation."""
 
+MODERATION = "moderation"
 _LEAST_PATTERN = 3
 
 
@@ -27,6 +29,8 @@ class Rule:
     kinds: tuple[Kind, ...]
     do: Do
     when: frozenset[When]
+    judges: bool = False
+    """A model looks, and not patterns."""
 
 
 def rule(words: str) -> Rule:
@@ -36,10 +40,13 @@ def rule(words: str) -> Rule:
         raise ValueError(f"{words!r}: what is to be done is one of {', '.join(get_args(Do))}, as in 'pii:mask'")
     if when not in {"before", "after", "both"}:
         raise ValueError(f"{words!r}: when is one of before, after, both, as in 'secrets:refuse:both'")
+    if do == "mask" and what == MODERATION:
+        raise ValueError(f"{words!r}: a model judges texts as a whole, so there is nothing to mask; refuse or report")
     if do == "mask" and when != "before":
         raise ValueError(f"{words!r}: what is masked is masked before the call; an answer is refused or reported")
     times: frozenset[When] = frozenset({"before", "after"}) if when == "both" else frozenset({when})  # type: ignore[arg-type]
-    return Rule(what, _kinds(what, words), do, times)  # type: ignore[arg-type]
+    kinds = () if what == MODERATION else _kinds(what, words)
+    return Rule(what, kinds, do, times, judges=what == MODERATION)  # type: ignore[arg-type]
 
 
 def rules(told: Mapping[str, Sequence[str]]) -> dict[str, tuple[Rule, ...]]:
@@ -62,7 +69,9 @@ def _kinds(what: str, words: str) -> tuple[Kind, ...]:
     if what in KINDS:
         return KINDS[what]
     if not (what.startswith("/") and what.endswith("/") and len(what) >= _LEAST_PATTERN):
-        raise ValueError(f"{words!r} looks for nothing that is known; there are {', '.join(KINDS)}, and /patterns/")
+        raise ValueError(
+            f"{words!r} looks for nothing that is known; there are {', '.join(KINDS)}, {MODERATION}, and /patterns/"
+        )
     try:
         pattern = re.compile(what[1:-1])
     except re.error as error:

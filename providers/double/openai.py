@@ -8,11 +8,12 @@ import base64
 import re
 import struct
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 
 from providers.base import Kind, Tool, ToolCall
-from providers.double import answers, replies
+from providers.double import answers, moderation, replies
 from providers.double.faults import Plan
 from providers.double.http1 import Request, Response
 from providers.double.wire import Asked, Refusal, Said, Shelf, Spoilt, retry_headers
@@ -20,7 +21,10 @@ from providers.double.wire import Asked, Refusal, Said, Shelf, Spoilt, retry_hea
 _SSE = "text/event-stream; charset=utf-8"
 _DONE = b"data: [DONE]\n\n"
 _ID = "chatcmpl-fake"
-_CALLS = re.compile(r"/v1/(chat/completions|embeddings)|/openai/deployments/([^/]+)/(chat/completions|embeddings)")
+_CALLS = re.compile(
+    r"/v1/(chat/completions|embeddings|moderations)|/openai/deployments/([^/]+)/(chat/completions|embeddings)"
+)
+_MODERATIONS, _MODERATES = "/v1/moderations", "-moderation"
 _PIECE = 12
 """Characters of a tool's arguments in one piece of a stream."""
 
@@ -98,16 +102,19 @@ class OpenAI:
         try:
             body = orjson.loads(request.body)
             deployed = _CALLS.fullmatch(request.path)
-            model = (deployed[2] if deployed else None) or body.get("model")
+            model = unquote(deployed[2] or "") if deployed else ""
+            model = model or body.get("model")
             texts = tuple(map(_text, body["messages"])) if kind == "chat" else _given(body["input"])
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
             raise _refused(400, "We could not parse the JSON body of your request.", None) from None
+        if request.path == _MODERATIONS:
+            return Asked(self, kind, _moderating(model), texts, body, streamed=False)
         _check(kind, body, model, texts, shelf)
         return Asked(self, kind, model, texts, body, kind == "chat" and body.get("stream") is True)
 
     def answer(self, asked: Asked, fate: Plan, shelf: Shelf, load_s: float) -> Said:  # noqa: ARG002 - the wire's
         if asked.kind == "embed":
-            return _vectors(asked)
+            return _verdicts(asked) if _MODERATES in asked.model else _vectors(asked)
         return _streamed(asked, fate, shelf) if asked.streamed else _whole(asked, fate, shelf)
 
     def failure(self, fate: Plan) -> Response:
@@ -296,6 +303,20 @@ def _pieces(calls: tuple[ToolCall, ...]) -> list[dict[str, Any]]:
         cuts = range(0, len(call.arguments), _PIECE)
         pieces += [{"index": index, "function": {"arguments": call.arguments[at : at + _PIECE]}} for at in cuts]
     return pieces
+
+
+def _moderating(model: Any) -> str:
+    """OpenAI's own, whatever else the server has."""
+    if model is None:
+        return "omni-moderation-latest"
+    if not isinstance(model, str) or _MODERATES not in model:
+        words = f"Invalid value for 'model' = {model}. Please check the OpenAI documentation and try again."
+        raise _refused(400, words, None)
+    return model
+
+
+def _verdicts(asked: Asked) -> Said:
+    return Said((orjson.dumps({"id": "modr-fake", "model": asked.model, "results": moderation.results(asked.texts)}),))
 
 
 def _vectors(asked: Asked) -> Said:

@@ -32,7 +32,8 @@ _PROGRESS = (
     .where(_P.topic == bindparam("the_topic"), _P.partition == bindparam("the_partition"))
     .values(next_offset=bindparam("the_next"), last_timestamp=bindparam("the_timestamp"))
 )
-quick(_ANEW, _NOT_ALONE, _NEW, _NEW_BODY, _NEW_RESULT, _PUBLISH, _PROGRESS)
+_DROP_BODY = delete(bodies).where(bodies.c.request_pk == bindparam("old"))
+quick(_DROP_BODY, _ANEW, _NOT_ALONE, _NEW, _NEW_BODY, _NEW_RESULT, _PUBLISH, _PROGRESS)
 
 
 _REDELIVERED = Accepted("redelivered")
@@ -440,6 +441,7 @@ class _Batch:
             "weight": ask.weight,
             "quiet": ask.quiet,
             "streamed": ask.streamed,
+            "response": ask.response,
             "route": ask.route,
             "move_at": patience.until(self.at, ask.wait_s, ask.deadline),
             "superseded_by": None,
@@ -454,11 +456,7 @@ class _Batch:
         rows.many(conn, _ANEW, self.anew)
         latest = {row["request_pk"]: row for row in self.bodies}
         old = {row["the_pk"] for row in self.anew}
-        rows.many(
-            conn,
-            delete(bodies).where(bodies.c.request_pk == bindparam("old")),
-            [{"old": pk} for pk in sorted(old & latest.keys())],
-        )
+        rows.many(conn, _DROP_BODY, [{"old": pk} for pk in sorted(old & latest.keys())])
         rows.many(conn, _NEW_BODY, latest.values())
         rows.many(conn, _NEW_RESULT, self.results)
         rows.many(conn, _PUBLISH, self.outbox)

@@ -11,6 +11,7 @@ import orjson
 from schemas.errors import ErrorType, Failure
 from schemas.letter import LetterHeaders
 from schemas.money import from_usd, to_usd
+from schemas.pin import prompted
 from schemas.request import REPLAYS
 from schemas.result import Cached, Result, Source, Status, Totals
 from schemas.routes import Fell, Pinned, Routed
@@ -55,7 +56,9 @@ def finished(claim: Claimed, end: End, at: float) -> Result:
         warnings=list(end.warnings),
         provider=end.provider or claim.provider or None,
         model=end.model or claim.model or None,
-        route=None if claim.route is None else routed(claim.route, claim.provider, claim.model, end.saved_nano),
+        route=None if claim.route is None else routed(claim.route, claim.provider, claim.model, end),
+        prompts=prompted(claim.pinned),
+        tier=end.tier,
         usage=end.totals,
         latency_ms=end.latency_ms,
         queue_ms=max(0, round((claim.leased_at - claim.accepted_at) * 1000)),
@@ -70,12 +73,13 @@ def finished(claim: Claimed, end: End, at: float) -> Result:
     )
 
 
-def routed(route: str, provider: str, model: str, saved_nano: int | None = None) -> Routed:
+def routed(route: str, provider: str, model: str, end: End | None = None) -> Routed:
     """What a result says of the route by which its request came."""
+    saved_nano, hedged = (None, None) if end is None else (end.saved_nano, end.hedged)
     pinned = Pinned.model_validate_json(route)
     fell = [Fell(target=tried.target, error=tried.error, waited=tried.waited) for tried in pinned.tried]
     target, saved = f"{provider}/{model}", None if saved_nano is None else to_usd(saved_nano)
-    return Routed(name=pinned.name, arm=pinned.arm, target=target, fallbacks=fell, saved_usd=saved)
+    return Routed(name=pinned.name, arm=pinned.arm, target=target, fallbacks=fell, saved_usd=saved, hedged=hedged)
 
 
 def at_once(arrival: Arrival, ask: Ask, failure: Failure, generation: int, at: float) -> Result:
@@ -89,6 +93,7 @@ def at_once(arrival: Arrival, ask: Ask, failure: Failure, generation: int, at: f
         provider=ask.provider or None,
         model=ask.model or None,
         route=None if ask.route is None else routed(ask.route, ask.provider, ask.model),
+        prompts=prompted(ask.pinned),
         generation=generation,
         tenant=ask.tenant,
         run_id=ask.run_id,

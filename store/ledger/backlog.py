@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, Connection, Double, Row, and_, bindparam, fun
 
 from store import rows
 from store.database import now
-from store.ledger import queries
+from store.ledger import batches, queries
 from store.ledger.types import Pool
 from store.tables import CLAIMABLE, executions, requests
 
@@ -79,7 +79,10 @@ def look(conn: Connection, window_s: float) -> Backlog:
 def _some(state: str) -> Any:
     """The oldest rows of a state, in the order of its index."""
     shown = (_R.provider, _R.model, _R.lane, _R.tenant, _R.accepted_at, (_R.not_before > 0).label("delayed"))
-    some = select(*shown).where(_R.state == state).order_by(_R.state, _R.accepted_at).limit(MOST).subquery()
+    here = _R.state == state
+    if state == "calling":  # what lies in a provider's batch holds no slot
+        here &= _R.owner.is_distinct_from(batches.OWNER)
+    some = select(*shown).where(here).order_by(_R.state, _R.accepted_at).limit(MOST).subquery()
     group = (some.c.provider, some.c.model, some.c.lane, some.c.tenant, some.c.delayed)
     return select(*group, func.count().label("many"), func.min(some.c.accepted_at).label("oldest")).group_by(*group)
 
@@ -97,7 +100,7 @@ def _standing(conn: Connection) -> tuple[Standing, ...]:
 
 _LATEST = (
     select(_E.request_pk, _E.generation, _E.provider, _E.model, _E.opened_at, _E.closed_at)
-    .where(text("closed_at IS NOT NULL"), _E.closed_at >= bindparam("since"))
+    .where(text("closed_at IS NOT NULL"), _E.closed_at >= bindparam("since"), _E.kind != "batch")
     .order_by(_E.closed_at.desc())
     .limit(SCAN)
     .subquery()

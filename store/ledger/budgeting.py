@@ -9,7 +9,8 @@ from typing import Any, Literal, NamedTuple
 from schemas.errors import ErrorType, Failure
 from schemas.money import to_usd
 
-Period = Literal["day", "month", "total"]
+Period = Literal["day", "month", "total", "run"]
+"""`run`: a run's own, in total; it goes when the run has ended, and counts all of the run when it comes back."""
 SHARES = (100, 80, 50)
 """Of the limit, in percent: reached by what is spent, each is told once in a period."""
 _DAY_S = 86_400.0
@@ -156,8 +157,8 @@ class State:
         return self.unpriced if nano is None else nano <= self.left_nano
 
     def reached(self) -> int:
-        """The share of the limit that is spent, as far as it is told; 0: less than the first."""
-        spent = self.spent_nano * 100
+        """The share of the limit that is spent, as far as it is told; 0: less than the first. A run tells its own."""
+        spent = 0 if self.period == "run" else self.spent_nano * 100
         return next((share for share in SHARES if spent and spent >= self.limit_nano * share), 0)
 
 
@@ -166,13 +167,13 @@ def refusal(state: State, nano: int | None) -> Failure:
     resets = ends(state.period, state.since)
     limit, left = to_usd(state.limit_nano), to_usd(state.left_nano)
     whose = f"the budget of {limit} dollars {_PER[state.period]} for {state.scope.words()}"
+    own = state.period == "run"
     if nano is None:
-        words = (
-            f"nothing prices this model, and {whose} is a hard one; "
-            "give it a price (GENAI_PRICES), or let the budget pass it (--allow-unpriced)"
-        )
+        pass_ = "submit the run without budget_usd" if own else "let the budget pass it (--allow-unpriced)"
+        words = f"nothing prices this model, and {whose} is a hard one; give it a price (GENAI_PRICES), or {pass_}"
     else:
         again = f"; it begins anew at {moment(resets)}" if resets is not None else ""
+        again = "; retry the run with a greater budget_usd" if own else again
         words = f"{whose} has {left} dollars left, and this may cost up to {to_usd(nano)}{again}"
     details = {
         "budget": state.id,
@@ -186,4 +187,4 @@ def refusal(state: State, nano: int | None) -> Failure:
     return Failure(type=ErrorType.BUDGET_EXCEEDED, message=words, retryable=resets is not None, details=details)
 
 
-_PER: Mapping[str, str] = {"day": "a day", "month": "a month", "total": "in total"}
+_PER: Mapping[str, str] = {"day": "a day", "month": "a month", "total": "in total", "run": "in total"}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Text, bindparam, cast, func, insert, select, union_all, update
+from sqlalchemy import ColumnElement, Connection, Text, bindparam, cast, func, insert, or_, select, union_all, update
 
 from store import rows
 from store.database import now
@@ -17,7 +17,8 @@ _M = budget_moves.c
 _E = executions.c
 _R = requests.c
 _H = budget_history.c
-_IDS = select(_B.id).order_by(_B.id)
+_IDS = select(_B.id).where(or_(_B.removed_at.is_(None), _B.reserved_nano != 0)).order_by(_B.id)
+"""Those that may hold something: of runs there are ever more that have gone."""
 _HELD = union_all(
     select(_R.budgets, func.sum(_R.budget_nano).label("nano")).where(HOLDING).group_by(_R.budgets),
     select(cast(_M.budget_id, Text), -func.sum(_M.reserved_nano)).group_by(_M.budget_id),
@@ -89,7 +90,7 @@ def _of(scope: Scope, period: str) -> Any:
 
 def _make(conn: Connection, wanted: Wanted, told: dict[str, Any], at: float) -> int:
     since = budgeting.began(wanted.period, at, at)
-    spent = 0 if wanted.period == "total" else _spent_since(conn, wanted.scope, since)
+    spent = _spent(conn, wanted.scope, wanted.period, since)
     made = {"spent_nano": spent, "reserved_nano": 0, "overrun_nano": 0, "unpriced_calls": 0, "refused": 0, "told": 0}
     row = told | made | {"period": wanted.period, "since": since, "made_at": at} | wanted.scope._asdict()
     return int(conn.execute(insert(budgets).values(row).returning(_B.id)).scalar_one())
@@ -98,8 +99,15 @@ def _make(conn: Connection, wanted: Wanted, told: dict[str, Any], at: float) -> 
 def _count_anew(conn: Connection, state: State, at: float) -> None:
     """It was removed, and nothing was counted meanwhile."""
     state.since = budgeting.began(state.period, at, at)
-    state.spent_nano = 0 if state.period == "total" else _spent_since(conn, state.scope, state.since)
+    state.spent_nano = _spent(conn, state.scope, state.period, state.since)
     state.overrun_nano = state.unpriced_calls = state.refused = state.told = 0
+
+
+def _spent(conn: Connection, scope: Scope, period: Period, since: float) -> int:
+    """Before it was set: of a day or a month what was spent in it, of a run all."""
+    if period == "total":
+        return 0
+    return _spent_since(conn, scope, 0.0 if period == "run" else since)
 
 
 def _spent_since(conn: Connection, scope: Scope, since: float) -> int:
@@ -185,7 +193,7 @@ def recount(conn: Connection) -> list[int]:
     states, _ = purse.lock(conn, ids)
     held = dict.fromkeys(states, 0)
     for packed, nano in conn.execute(_HELD) if states else ():
-        for id_ in unpack(packed):
+        for id_ in held.keys() & set(unpack(packed)):
             held[id_] += int(nano)
     wrong = [id_ for id_, state in states.items() if state.reserved_nano != held[id_]]
     for id_ in wrong:

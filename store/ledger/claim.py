@@ -5,12 +5,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Double, Row, bindparam, exists, func, select, update
+from sqlalchemy import (
+    Connection,
+    Double,
+    Executable,
+    Integer,
+    Row,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    select,
+    type_coerce,
+    union_all,
+    update,
+)
 
 from store import rows
 from store.database import clock
 from store.ledger import homes, limits
-from store.ledger.choose import choose
+from store.ledger.choose import Chosen, choose
 from store.ledger.end import CLAIMED_COLUMNS, cancel_runs, claimed, expire_rows
 from store.ledger.limits import Limits
 from store.ledger.order import LANES
@@ -60,10 +74,22 @@ _LEASE = (
 _DUE = select(_R.pk).where(DELAYED, _R.not_before <= bindparam("the_time")).with_for_update(skip_locked=True)
 _WAKE = update(requests).where(_R.pk.in_(_DUE)).values(not_before=0)
 _FREE = (
-    select(slots)
+    select(_S.provider, _S.model, _S.node, _S.number, type_coerce(_S.reserved, Integer).label("reserved"))
     .where(_S.provider == bindparam("p"), _S.model == bindparam("m"), _S.owner.is_(None), _S.open)
     .order_by(_S.reserved.desc(), _S.number, _S.node)
     .with_for_update(skip_locked=True)
+)
+ENOUGH = 32
+"""Free slots of each kind that a claim looks at first: a pool may have thousands, and each that is looked at is read and locked."""
+_SOME = union_all(
+    *(
+        select(
+            _FREE.where(_S.reserved if reserved else ~_S.reserved)
+            .limit(literal_column(str(ENOUGH), Integer()))
+            .subquery()
+        )
+        for reserved in (True, False)
+    )
 )
 _TIME = func.coalesce(clock(), bindparam("the_time", type_=Double()))
 _STATE = (
@@ -91,7 +117,7 @@ _TAKE = (
 )
 
 
-quick(_LEASE, _WAKE, _FREE, _STATE, _TAKE)
+quick(_LEASE, _WAKE, _FREE, _SOME, _STATE, _TAKE)
 
 
 def known_pools(conn: Connection) -> list[Pool]:
@@ -172,9 +198,7 @@ def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) 
     more: set[Pool] = set()
     seen: dict[Pool, Seen] = {}
     for want in wants:
-        free, room = _usable(conn, want, known)
-        for_batch = min(room, sum(1 for row in free if not row.reserved))
-        chosen = choose(conn, want, room, for_batch, at)
+        free, room, chosen = _looked(conn, want, known, at)
         gone = cancel_runs(conn, routes, at, [pk for pk, run_id in chosen.rows if run_id is not None])
         ended = ended or bool(gone)
         rows_ = _lease(conn, worker, [pk for pk, _ in chosen.rows if pk not in gone], at)
@@ -200,16 +224,30 @@ def claim(conn: Connection, routes: Routes, worker: str, wants: Sequence[Want]) 
     )
 
 
-def _usable(conn: Connection, want: Want, known: Limits | None) -> tuple[list[Row[Any]], int]:
-    """The free slots that may be taken, and how many of them."""
-    free = _free(conn, want.pool)
+def _looked(conn: Connection, want: Want, known: Limits | None, at: float) -> tuple[list[Row[Any]], int, Chosen]:
+    """The free slots that may be taken, how many of them, and the rows. All slots are looked at where it matters at which
+    node they are, and where there is work for more than some.
+    """
+    some = known is None and not want.first
+    free, room, chosen = _seen(conn, want, known, at, _SOME if some else _FREE)
+    if some and len(free) >= ENOUGH and sum(want.ready) + len(chosen.rows) >= ENOUGH:
+        return _seen(conn, want, known, at, _FREE)
+    return free, room, chosen
+
+
+def _seen(
+    conn: Connection, want: Want, known: Limits | None, at: float, asked: Executable
+) -> tuple[list[Row[Any]], int, Chosen]:
+    free, room = _usable(conn, want, known, asked)
+    for_batch = min(room, sum(1 for row in free if not row.reserved))
+    return free, room, choose(conn, want, room, for_batch, at)
+
+
+def _usable(conn: Connection, want: Want, known: Limits | None, asked: Executable) -> tuple[list[Row[Any]], int]:
+    free = list(conn.execute(asked, {"p": want.pool[0], "m": want.pool[1]}))
     if want.first:
         free.sort(key=lambda row: (not row.reserved, row.node not in want.first))
     return (free, len(free)) if known is None else limits.fitting(conn, known, want.pool, free)
-
-
-def _free(conn: Connection, pool: Pool) -> list[Row[Any]]:
-    return list(conn.execute(_FREE, {"p": pool[0], "m": pool[1]}))
 
 
 def _lease(conn: Connection, worker: str, pks: Sequence[int], at: float) -> list[Claimed]:
@@ -238,6 +276,6 @@ def _take(
             batch -= 1
         else:
             continue
-        taken.append(Slot(row.provider, row.model, row.node, row.number, row.reserved))
+        taken.append(Slot(row.provider, row.model, row.node, row.number, bool(row.reserved)))
     rows.many(conn, _TAKE, ({"p": s.provider, "m": s.model, "n": s.node, "k": s.number, "w": worker} for s in taken))
     return taken

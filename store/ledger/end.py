@@ -49,6 +49,7 @@ CLAIMED_COLUMNS = (
     _R.budget_nano,
     _R.quiet,
     _R.streamed,
+    _R.response,
     _R.route,
 )
 CLAIMED = select(*CLAIMED_COLUMNS, bodies.c.value, bodies.c.headers).join_from(

@@ -1,7 +1,7 @@
 """The books: how calls end, what the day cost, which usage events go out. A call is booked once; its first closing stands."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,6 +152,11 @@ def _add_to_day(conn: Connection, events: Sequence[Owed], at: float) -> None:
             for (p, m, t), found in sorted(sums.items())
         ),
     )
+
+
+def add_to_days(conn: Connection, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Rows of `daily_costs`, in their order, each to what stands there."""
+    rows.many(conn, _ADD_TO_DAY(conn), lines)
 
 
 def event(routes: Routes, o: Owed, at: float) -> OutRow:

@@ -18,6 +18,7 @@ from store.errors import Met
 from store.ledger import budgeting
 from store.ledger.budgeting import Known, Scope, State, pack, unpack
 from store.ledger.types import Arrival, Ask, Closing, Step
+from store.quick import quick
 from store.tables import budget_history, budget_moves, budgets, requests
 
 _B = budgets.c
@@ -44,6 +45,9 @@ _HOLD = (
     .where(_R.pk == bindparam("the_pk"))
     .values(budgets=bindparam("the_budgets"), budget_nano=bindparam("the_nano"))
 )
+
+
+quick(_LOCK, _TAKE, _WRITE, _MOVE, _HOLD)
 
 
 class Changed(Met):
@@ -140,8 +144,8 @@ def is_held(step: Step, ids: Sequence[int]) -> bool:
     claim, call = step.claim, step.opens
     spent = sum(closing.cost_nano or 0 for closing in step.closings)
     assert call is not None
-    enough = (claim.budget_nano or 0) - spent >= (call.estimate_nano or 0)
-    return enough and call.estimate_nano is not None and pack(ids) == claim.budgets
+    enough = (claim.budget_nano or 0) - spent >= (call.held_nano or 0)
+    return enough and call.held_nano is not None and pack(ids) == claim.budgets
 
 
 def lock(conn: Connection, ids: Collection[int]) -> tuple[dict[int, State], float]:
@@ -149,7 +153,7 @@ def lock(conn: Connection, ids: Collection[int]) -> tuple[dict[int, State], floa
     if not ids:
         return {}, 0.0
     asked = {"ids": rows.padded(sorted(ids))}
-    found = conn.execute(_LOCK, asked).mappings().all()
+    found = list(conn.execute(_LOCK, asked).mappings())
     at = next((row["now"] for row in found), None) or now(conn)
     states = {row["id"]: state(row) for row in found}
     for move in sorted(conn.execute(_TAKE, asked), key=lambda row: (row.at, row.pk)):

@@ -38,6 +38,8 @@ def past_calls(conn: Connection, claim: Claimed) -> list[PastCall]:
             cost_nano=row.cost_nano,
             event=row.outcome == "ok" or row.cost_nano != 0 or row.input_tokens > 0,
             here=(row.provider, row.model) == (claim.provider, claim.model),
+            kind=row.kind,
+            tier=row.tier or "",
         )
         for row in found
     ]

@@ -27,6 +27,9 @@ class Most:
         return self.calls is not None or self.tokens is not None
 
 
+UNBOUND = Most(None, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Lent:
     """What was lent, and for how many seconds it is good: the rest of the database's minute."""

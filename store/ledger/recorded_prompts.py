@@ -1,25 +1,31 @@
-"""Which requests a prompt was asked in, as far as their records are kept."""
+"""Which requests were asked in the words of a prompt, as far as their records are kept."""
 
-from sqlalchemy import Connection, select
+from collections.abc import Sequence
 
-from store.tables import bodies, requests
+from sqlalchemy import Connection, func, or_, select
 
-_R = requests.c
+from schemas.request import REPLAYS
+from store.tables import bodies, executions, requests
+
+_E, _R = executions.c, requests.c
 
 
-def last(conn: Connection, tenant: str, prompt_id: str, number: int) -> list[str]:
-    """The ids of the newest that have ended, newest first."""
-    pinned = prompt_id.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+def last(
+    conn: Connection, tenant: str, prompt_id: str, slug: str, number: int, operations: Sequence[str] = ()
+) -> list[int]:
+    """The keys of the newest that were called and have ended, in their order: those that named the prompt, and those of the
+    `operations` that ask by it themselves. None that a replay has asked.
+    """
+    named = prompt_id.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     asked = (
-        select(_R.id)
+        select(_R.pk)
+        .join_from(executions, requests, _R.pk == _E.request_pk)
         .join(bodies, bodies.c.request_pk == _R.pk)
-        .where(
-            _R.tenant == tenant,
-            _R.operation == "execute_prompt",
-            _R.completed_at.is_not(None),
-            _R.pinned.like(f"{pinned} %", escape="\\"),
-        )
-        .order_by(_R.accepted_at.desc(), _R.pk.desc())
+        .where(_E.prompt == slug, _R.tenant == tenant, _R.completed_at.is_not(None))
+        .where(or_(_R.operation.in_(operations), _R.pinned.like(f"{named} %", escape="\\")))
+        .where(or_(_R.run_id.is_(None), _R.run_id.not_like(f"{REPLAYS}%")))
+        .group_by(_R.pk)
+        .order_by(func.max(_E.opened_at).desc())
         .limit(number)
     )
-    return list(conn.execute(asked).scalars())
+    return sorted(conn.execute(asked).scalars())

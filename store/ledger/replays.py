@@ -211,9 +211,10 @@ def admit(conn: Connection, routes: Routes, run: str, items: Sequence[Item], cur
     pks = dict(zip(map(id, asked), accept(conn, routes, arrivals), strict=True))
     for item in asked:
         found = pks[id(item)]
+        loud = item.ask is not None and not item.ask.quiet
         if (
-            found.decision in {"invalid", "refused"} and found.body is not None
-        ):  # answered at once, and published by nobody else
+            loud and found.decision in {"invalid", "refused"} and found.body is not None
+        ):  # at once, and nobody else publishes it
             told = answers.to_results(routes, _key(item), _id(item), None, found.body, item.headers, run)
             conn.execute(insert(outbox), told)
     made = [

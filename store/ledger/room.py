@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Select, bindparam, delete, exists, func, sele
 
 from store import rows
 from store.database import now
+from store.passages import kept
 from store.runs import old
 from store.tables import (
     bodies,
@@ -140,8 +141,8 @@ def _leading(found: Sequence[Any], before: float) -> list[Any]:
 
 
 def drop_texts(conn: Connection, before: float, most: int) -> int:
-    """Of requests, and then of runs."""
-    return drop_bodies(conn, before, most) or old.drop(conn, before, most)
+    """Of requests, then of runs, then what was embedded of documents."""
+    return drop_bodies(conn, before, most) or old.drop(conn, before, most) or kept.drop(conn, before, most)
 
 
 DROPS: dict[str, Callable[[Connection, float, int], int]] = {

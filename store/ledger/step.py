@@ -10,7 +10,7 @@ from schemas.errors import Failure
 from schemas.result import Status
 from store import killpoint, rows
 from store.database import clock, now
-from store.ledger import answers, behind, journal, patience, savings, supersede
+from store.ledger import answers, batches, behind, journal, patience, savings, supersede
 from store.ledger.budgeting import pack, unpack
 from store.ledger.end import CLAIMED, end_rows
 from store.ledger.purse import VERSION, Moves, Purse
@@ -142,6 +142,7 @@ def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[S
     for step, verdict in zip(steps, verdicts, strict=True):
         funds.take(step, verdict, [(opened[c.call.id], c) for c in step.closings if c.call.id in opened])
     _open(conn, funds.begun, at)
+    batches.park(conn, funds.begun, at)
     funds.moves.write(conn, at)
     bodies, letters = _end(conn, routes, held, at)
     if bodies:
@@ -204,7 +205,7 @@ class _Funds:
         if not ids:
             self.begun.append(step)
             return
-        needed = step.opens.estimate_nano
+        needed = step.opens.held_nano
         wanted = None if needed is None else max(needed, left)
         if needed is None or needed > left or pack(ids) != row.budgets:
             if (failure := self.purse.reserve(ids, wanted, held=left, under=old)) is not None:

@@ -7,12 +7,17 @@ from typing import Any, Literal
 
 from schemas.errors import Failure
 from schemas.result import Status, Totals
+from schemas.tiers import Tiered
 from store.ledger.order import Order, Pair, Queues, Waiting
 
 Pool = tuple[str, str]
 """(provider, model): whose slots a request needs."""
 
 UNFINISHED = frozenset({"waiting", "leased", "calling", "held"})
+
+Kept = Literal["stored", "resumable"]
+"""Of a response: it can be asked for again; and so can its stream, whose pieces stay."""
+RESUMABLE: Kept = "resumable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,8 @@ class Ask:
     """Only its caller is told its answer: neither a result nor a dead letter is published."""
     streamed: bool = False
     """Its caller reads along, so whoever runs it sends the pieces across."""
+    response: "Kept | None" = None
+    """As `/v1/responses` asked for it; None: it cannot be asked for there again."""
     route: str | None = None
     """The route that it came by, as `schemas.routes.Pinned`; None: it named its model."""
     wait_s: float | None = None
@@ -92,6 +99,8 @@ class Ask:
     failure: Failure | None = None
     unreadable: bool = False
     """The bytes are no request at all: they also go to the dead letters."""
+    read: Any = field(default=None, compare=False, repr=False)
+    """The request and its input as the door has read them, for whoever begins it in this process; the ledger does not keep it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +242,7 @@ class Claimed:
     budget_nano: int | None
     quiet: bool
     streamed: bool
+    response: str | None
     route: str | None
     value: bytes
     headers: bytes
@@ -262,7 +272,7 @@ class Call:
 
     id: str
     number: int
-    kind: Literal["chat", "embed"]
+    kind: Literal["chat", "embed", "moderate", "batch"]
     node: str
     input_hash: bytes
     estimate_tokens: int
@@ -274,6 +284,15 @@ class Call:
     prompt_version: int | None = None
     budgets: str | None = None
     """Under which its cost is counted; the ledger says it."""
+    beside_nano: int | None = 0
+    """What an open call of the same request, beside which it is made, may cost at most; None: nobody knows."""
+
+    @property
+    def held_nano(self) -> int | None:
+        """What the request must hold before this call is made; None: nobody knows."""
+        if self.estimate_nano is None or self.beside_nano is None:
+            return None
+        return self.estimate_nano + self.beside_nano
 
 
 @dataclass(slots=True)
@@ -328,6 +347,11 @@ class End:
     model: str | None = None
     saved_nano: int | None = None
     """By how much it cost less than its route's next target would have, for which it did not have to wait."""
+    hedged: Literal["first", "second"] | None = None
+    """Which call answered, where a second one was made beside one that took long."""
+    tier: Tiered | None = None
+    tier_saved_nano: int | None = None
+    """By how much it cost less than on the standard tier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,13 +383,27 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Park:
+    """The call that opens goes into a provider's batch: the row stays `calling`, its owner is the batch, and it holds no slot.
+
+    `due_at`: then it must be asked for elsewhere. `bucket`: calls whose deadlines are about as far away go together.
+    """
+
+    kind: Literal["chat", "embed"]
+    node: str
+    body: bytes
+    due_at: float | None = None
+    bucket: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One thing that happened to a leased row: calls that ended, and what comes next. `free` gives slots back."""
 
     claim: Claimed
     closings: tuple[Closing, ...] = ()
     opens: Call | None = None
-    then: End | Retry | Move | Hold | None = None
+    then: End | Retry | Move | Hold | Park | None = None
     free: Slot | None = None
 
 
@@ -413,6 +451,8 @@ class PastCall:
     cost_nano: int | None
     event: bool
     here: bool = True
+    kind: str = "chat"
+    tier: str = ""
 
 
 @dataclass(frozen=True, slots=True)

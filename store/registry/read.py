@@ -1,17 +1,20 @@
 """Looks at the registry."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select, tuple_
 
+from store import rows
 from store.registry.tables import prompt_labels, prompt_moves, prompt_versions, prompts, revisions
 from store.registry.write import PROMPTS
 
 _P, _V, _L, _M = prompts.c, prompt_versions.c, prompt_labels.c, prompt_moves.c
 _REVISION = select(revisions.c.revision).where(revisions.c.what == PROMPTS)
+_MARKS = select(_P.id, _P.revision, _P.latest)
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +57,48 @@ def revision(conn: Connection) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class All:
-    """Everything, for a process that resolves prompts without asking the database each time."""
+class Index:
+    """What a process must know of prompts to resolve labels without asking the database each time: all but what versions say.
+    `marks`: by the id of every prompt what changes with it; the rest: of those that have changed.
+    """
 
     revision: int
+    marks: Mapping[str, tuple[int, int]]
     prompts: Sequence[Row[Any]]
-    versions: Sequence[Any]
-    labels: Sequence[Any]
+    versions: Sequence[Row[Any]]
+    labels: Sequence[Row[Any]]
 
 
-def everything(conn: Connection) -> All:
-    """The revision first: what is changed meanwhile is read again."""
+def index(conn: Connection, known: Mapping[str, tuple[int, int]]) -> Index:
+    """What has changed since the marks were `known`. The revision first: what is changed meanwhile is read again."""
     found = revision(conn)
-    return All(
+    marks = {row.id: (row.revision, row.latest) for row in conn.execute(_MARKS)}
+    changed = [id_ for id_, mark in marks.items() if known.get(id_) != mark]
+    sizes = select(_V.prompt_id, _V.version, func.length(_V.body).label("size"))
+    return Index(
         found,
-        conn.execute(select(prompts)).all(),
-        conn.execute(select(_V.prompt_id, _V.version, _V.body, _V.digest)).all(),
-        conn.execute(select(_L.prompt_id, _L.label, _L.arms)).all(),
+        marks,
+        _of(conn, select(prompts), _P.id, changed),
+        _of(conn, sizes, _V.prompt_id, changed),
+        _of(conn, select(_L.prompt_id, _L.label, _L.arms), _L.prompt_id, changed),
     )
+
+
+def _of(conn: Connection, asked: Select[Any], column: ColumnElement[str], ids: Sequence[str]) -> list[Any]:
+    found: list[Any] = []
+    for at in range(0, len(ids), _AT_ONCE):
+        found += conn.execute(asked.where(column.in_(rows.padded(ids[at : at + _AT_ONCE])))).all()
+    return found
+
+
+def bodies(conn: Connection, wanted: Sequence[tuple[str, int]]) -> list[Any]:
+    """What these versions say, by prompt and number."""
+    found: list[Any] = []
+    asked = select(_V.prompt_id, _V.version, _V.body)
+    for at in range(0, len(wanted), _AT_ONCE):
+        these = rows.padded(wanted[at : at + _AT_ONCE])
+        found += conn.execute(asked.where(tuple_(_V.prompt_id, _V.version).in_(these))).all()
+    return found
 
 
 def page(

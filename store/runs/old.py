@@ -1,4 +1,5 @@
-"""What nobody needs any more of runs that ended long ago: items that were never requests, messages that were told, files.
+"""What nobody needs any more of runs that ended long ago: items that were never requests, what jobs have found, messages that were
+told, files.
 
 The runs themselves stay, as the ledger's identities do: a name that was used stands for what it stood for.
 """
@@ -8,15 +9,22 @@ from sqlalchemy import Connection, delete, or_, select, tuple_, update
 from store import rows
 from store.database import now
 from store.files import DELETED, UPLOADING
-from store.runs.tables import deliveries, file_parts, files, run_parts, runs
+from store.runs import steps
+from store.runs.tables import deliveries, file_parts, files, jobs, run_parts, runs
 
-_R, _P, _D, _F, _FP = runs.c, run_parts.c, deliveries.c, files.c, file_parts.c
+_R, _P, _J, _D, _F, _FP = runs.c, run_parts.c, jobs.c, deliveries.c, files.c, file_parts.c
 _A_DAY = 86_400.0
 
 
 def drop(conn: Connection, before: float, most: int) -> int:
     """One batch; how many rows have gone."""
-    return _parts(conn, before, most) or _told(conn, before, most) or _files(conn, before)
+    return (
+        _parts(conn, before, most)
+        or steps.drop(conn, before, most)
+        or _jobs(conn, before, most)
+        or _told(conn, before, most)
+        or _files(conn, before)
+    )
 
 
 def _parts(conn: Connection, before: float, most: int) -> int:
@@ -25,6 +33,14 @@ def _parts(conn: Connection, before: float, most: int) -> int:
     old = [tuple(row) for row in conn.execute(found.limit(most))]
     if old:
         conn.execute(delete(run_parts).where(tuple_(_P.tenant, _P.run_id, _P.first).in_(rows.padded(old))))
+    return len(old)
+
+
+def _jobs(conn: Connection, before: float, most: int) -> int:
+    found = select(_J.tenant, _J.run_id).where(_J.ended_at < before).order_by(_J.ended_at).limit(most)
+    old = [tuple(row) for row in conn.execute(found)]
+    if old:
+        conn.execute(delete(jobs).where(tuple_(_J.tenant, _J.run_id).in_(rows.padded(old))))
     return len(old)
 
 

@@ -86,7 +86,7 @@ def of_kind(conn: Connection, tenant: str, kind: str, after: str | None, limit: 
 
 def counts(conn: Connection, id_: str, tenant: str) -> Counts:
     """By indexes that hold only what has not ended, and what has not succeeded."""
-    mine = _mine(id_, tenant)
+    mine = of_run(id_, tenant)
     open_ = conn.execute(select(func.count()).select_from(requests).where(UNFINISHED, *mine)).scalar_one()
     found = conn.execute(select(_R.state, func.count()).where(BAD, *mine).group_by(_R.state)).all()
     bad = {state: count for state, count in found}  # noqa: C416 - rows are no pairs to mypy
@@ -95,7 +95,7 @@ def counts(conn: Connection, id_: str, tenant: str) -> Counts:
 
 def waiting_items(id_: str, tenant: str) -> Select[Any]:
     """Rows of items that nobody has begun."""
-    return select(_R.pk).where(UNFINISHED, *_mine(id_, tenant), _R.state == "waiting").order_by(_R.pk)
+    return select(_R.pk).where(UNFINISHED, *of_run(id_, tenant), _R.state == "waiting").order_by(_R.pk)
 
 
 def spent(conn: Connection, id_: str, tenant: str) -> tuple[int, int]:
@@ -104,7 +104,7 @@ def spent(conn: Connection, id_: str, tenant: str) -> tuple[int, int]:
         select(func.coalesce(func.sum(_E.cost_nano), 0), func.coalesce(func.sum(_E.input_tokens + _E.output_tokens), 0))
         .select_from(executions)
         .join(requests, _R.pk == _E.request_pk)
-        .where(IN_A_RUN, *_mine(id_, tenant))
+        .where(IN_A_RUN, *of_run(id_, tenant))
     )
     nano, tokens = conn.execute(asked).one()
     return int(nano), int(tokens)
@@ -112,7 +112,7 @@ def spent(conn: Connection, id_: str, tenant: str) -> tuple[int, int]:
 
 def has_begun(conn: Connection, id_: str, tenant: str) -> bool:
     """Whether any item was called, or has ended."""
-    asked = select(_R.pk).where(IN_A_RUN, *_mine(id_, tenant), _R.state != "waiting").limit(1)
+    asked = select(_R.pk).where(IN_A_RUN, *of_run(id_, tenant), _R.state != "waiting").limit(1)
     return conn.execute(asked).first() is not None
 
 
@@ -120,7 +120,7 @@ def items(
     conn: Connection, id_: str, tenant: str, after: int, limit: int, state: str | None = None
 ) -> Sequence[Row[Any]]:
     """In the order of the input, behind the row `after`: the request with its result, where it has one."""
-    where: list[Any] = [IN_A_RUN, *_mine(id_, tenant), _R.pk > after]
+    where: list[Any] = [IN_A_RUN, *of_run(id_, tenant), _R.pk > after]
     if state is not None:
         where.append(_R.state == state)
     asked = (
@@ -133,12 +133,12 @@ def items(
     return conn.execute(asked).all()
 
 
-def failed_bodies(conn: Connection, id_: str, tenant: str, after: int, limit: int) -> Sequence[Any]:
-    """Items that have failed, as they were sent."""
+def failed_bodies(conn: Connection, id_: str, tenant: str, after: int, limit: int, below: str = "") -> Sequence[Any]:
+    """Items that have failed, as they were sent; `below`: those of a step, named with a slash."""
     asked = (
         select(_R.pk, _R.id, _R.operation, _R.lane, bodies.c.value)
         .join(bodies, bodies.c.request_pk == _R.pk)
-        .where(IN_A_RUN, *_mine(id_, tenant), _R.pk > after, _R.state.in_(_AGAIN))
+        .where(IN_A_RUN, *of_run(id_, tenant, below), _R.pk > after, _R.state.in_(_AGAIN))
         .order_by(_R.run_id, _R.pk)
         .limit(limit)
     )
@@ -150,9 +150,9 @@ UNOWNED = ~exists().where(workers.c.id == _U.owner)
 """Workers whose row stands live: those that died were swept away."""
 
 
-def _mine(id_: str, tenant: str) -> list[Any]:
+def of_run(id_: str, tenant: str, below: str = "") -> list[Any]:
     """A run's own items: any request may name a run, and one that nobody submitted with it is none of them."""
-    return [_R.run_id == id_, _R.tenant == tenant, _R.id.startswith(f"{id_}/", autoescape=True)]
+    return [_R.run_id == id_, _R.tenant == tenant, _R.id.startswith(f"{id_}/{below}", autoescape=True)]
 
 
 FIRST = -1

@@ -36,6 +36,14 @@ runs = Table(
     Column("per_s", Double, comment="items that ended per second of late; null: not known yet"),
     Column("broken_off", Boolean, nullable=False, server_default=false(), comment="its upload ended in the middle"),
     Column("content_hash", LargeBinary, comment="of what was uploaded"),
+    Column("budget_nano", BigInteger, comment="null: nothing bounds it"),
+    Column(
+        "over_budget",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="items that no budget had room for, once it has ended",
+    ),
 )
 run_parts = Table(
     "run_parts",
@@ -105,3 +113,17 @@ file_parts = Table(
     Column("body", LargeBinary, nullable=False, comment="zlib"),
 )
 Index("files_created", files.c.tenant, files.c.created_at, files.c.id)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("run_id", Text, primary_key=True),
+    Column("params", LargeBinary, nullable=False, comment="JSON"),
+    Column("tries", Integer, nullable=False),
+    Column("not_before", Double, nullable=False),
+    Column("result", LargeBinary, comment="JSON, once it has ended"),
+    Column("ended_at", Double),
+    Index("jobs_ended", "ended_at"),
+    comment="runs that are no requests: the program's own work",
+)

@@ -12,6 +12,7 @@ from store.database import now
 from store.ledger.end import CLAIMED, end_rows
 from store.ledger.types import Routes
 from store.rows import upsert
+from store.runs import money
 from store.runs.read import UNOWNED, waiting_items
 from store.runs.tables import OPEN, run_parts, runs
 from store.tables import requests, run_cancels
@@ -37,6 +38,7 @@ class New:
     payload_hash: bytes
     idempotency_key: str | None = None
     deadline: float | None = None
+    budget_nano: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ def make(conn: Connection, new: New, owner: str, parts: Sequence[Part] | None = 
         if conn.execute(upsert(conn, runs).values(row).on_conflict_do_nothing()).rowcount:
             if parts is not None:
                 add(conn, new.tenant, new.id, parts, sealed=True)
+            if new.budget_nano is not None:
+                money.bound(conn, new.tenant, new.id, new.budget_nano)
             return conn.execute(select(runs).where(_R.tenant == new.tenant, _R.id == new.id)).one(), True
         found = _standing(conn, new)  # another process was the first
         assert found is not None

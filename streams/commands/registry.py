@@ -1,19 +1,18 @@
 """`prompts versions|diff|labels|label|rollback|edit|archive|restore|executions|import|export|try`: the registry, in the database."""
 
 import json
-from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streams.commands import registered
 from streams.commands.wordings import app
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
-    from store.ledger.types import Routes
-    from streams.prompting.changing import By
 
 _Slug = Annotated[str, typer.Argument(metavar="SLUG", help="A prompt's slug or id; `prompts list` names them.")]
 _Tenant = Annotated[str | None, typer.Option(help="Whose prompt it is; default: GENAI_DEFAULT_TENANT.")]
@@ -30,7 +29,7 @@ def versions(slug: _Slug, tenant: _Tenant = None, as_json: _Json = False) -> Non
     """
     from streams.prompting import looking
 
-    found = _seen(slug, tenant, looking.versions)
+    found = registered.seen(slug, tenant, looking.versions)
     rows = [
         (
             str(each["version"]),
@@ -41,7 +40,7 @@ def versions(slug: _Slug, tenant: _Tenant = None, as_json: _Json = False) -> Non
         )
         for each in found
     ]
-    _print(found, ("version", "labels", "made", "by", "notes"), rows, as_json)
+    registered.show(found, ("version", "labels", "made", "by", "notes"), rows, as_json)
 
 
 @app.command()
@@ -52,7 +51,7 @@ def diff(slug: _Slug, before: int, after: int, tenant: _Tenant = None, as_json: 
     """
     from streams.prompting import looking
 
-    found = _seen(slug, tenant, lambda conn, prompt: looking.difference(conn, prompt, before, after))
+    found = registered.seen(slug, tenant, lambda conn, prompt: looking.difference(conn, prompt, before, after))
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -79,8 +78,8 @@ def labels(
     try:
         moment = None if at is None else days.moment("at", at)
     except ValueError as error:
-        raise _wrong(str(error)) from None
-    found = _seen(slug, tenant, lambda conn, prompt: looking.labels(conn, prompt, moment))
+        raise registered.wrong(str(error)) from None
+    found = registered.seen(slug, tenant, lambda conn, prompt: looking.labels(conn, prompt, moment))
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -90,7 +89,7 @@ def labels(
         (each["at"][:19], each["label"], f"{_arms(each['from'])} → {_arms(each['to'])}", each["who"] or "", each["why"])
         for each in found["history"]
     ]
-    _print(found, ("when", "label", "move", "who", "why"), rows, as_json)
+    registered.show(found, ("when", "label", "move", "who", "why"), rows, as_json)
 
 
 @app.command()
@@ -111,10 +110,12 @@ def label(
     from streams.prompting import changing
 
     if version == "none":
-        told = _changed(tenant, who, lambda conn, routes, by: changing.unlabel(conn, routes, by, slug, name, why))
+        told = registered.changed(
+            tenant, who, lambda conn, routes, by: changing.unlabel(conn, routes, by, slug, name, why)
+        )
     else:
         moved = _move(name, version, why)
-        told = _changed(tenant, who, lambda conn, routes, by: changing.move(conn, routes, by, slug, moved))
+        told = registered.changed(tenant, who, lambda conn, routes, by: changing.move(conn, routes, by, slug, moved))
     typer.echo(f"{told['slug']}: {name} stands for {_arms(told['labels'].get(name))}.")
 
 
@@ -134,7 +135,7 @@ def rollback(
     from streams.prompting import changing
 
     asked = Rollback(label=name, why=why)
-    told = _changed(tenant, who, lambda conn, routes, by: changing.rollback(conn, routes, by, slug, asked))
+    told = registered.changed(tenant, who, lambda conn, routes, by: changing.rollback(conn, routes, by, slug, asked))
     typer.echo(f"{told['slug']}: {name} stands for {_arms(told['labels'].get(name))} again.")
 
 
@@ -146,7 +147,7 @@ def archive(slug: _Slug, who: _Who = None, tenant: _Tenant = None) -> None:
     """
     from streams.prompting import changing
 
-    told = _changed(tenant, who, lambda conn, _, by: changing.archive(conn, by, slug, archived=True))
+    told = registered.changed(tenant, who, lambda conn, _, by: changing.archive(conn, by, slug, archived=True))
     typer.echo(f"{told['slug']} is archived; `genai-spine prompts restore {told['slug']}` takes it out.")
 
 
@@ -158,7 +159,7 @@ def restore(slug: _Slug, who: _Who = None, tenant: _Tenant = None) -> None:
     """
     from streams.prompting import changing
 
-    told = _changed(tenant, who, lambda conn, _, by: changing.archive(conn, by, slug, archived=False))
+    told = registered.changed(tenant, who, lambda conn, _, by: changing.archive(conn, by, slug, archived=False))
     typer.echo(f"{told['slug']} can be named again.")
 
 
@@ -181,9 +182,9 @@ def executions(
     try:
         at = time.time() - 30 * 86_400 if since is None else days.moment("from", since)
     except ValueError as error:
-        raise _wrong(str(error)) from None
-    owner = _owner(tenant)
-    found = _seen(slug, tenant, lambda conn, prompt: looking.executions(conn, prompt, owner, at))
+        raise registered.wrong(str(error)) from None
+    owner = registered.owner_of(tenant)
+    found = registered.seen(slug, tenant, lambda conn, prompt: looking.executions(conn, prompt, owner, at))
     rows = [
         (
             str(each["version"]),
@@ -195,7 +196,7 @@ def executions(
         )
         for each in found["versions"]
     ]
-    _print(found, ("version", "calls", "failed", "dollars", "p50 ms", "p95 ms"), rows, as_json)
+    registered.show(found, ("version", "calls", "failed", "dollars", "p50 ms", "p95 ms"), rows, as_json)
 
 
 @app.command("import")
@@ -221,12 +222,14 @@ def import_(
         try:
             text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise _wrong(f"Cannot read {file} ({error}).") from None
+            raise registered.wrong(f"Cannot read {file} ({error}).") from None
         try:
             found += sheets.read_sheets(text, str(file))
         except BadPrompt as error:
-            raise _wrong(f"{error}.") from None
-    told = _changed(tenant, who, lambda conn, routes, by: [sheets.imported(conn, routes, by, one) for one in found])
+            raise registered.wrong(f"{error}.") from None
+    told = registered.changed(
+        tenant, who, lambda conn, routes, by: [sheets.imported(conn, routes, by, one) for one in found]
+    )
     if as_json:
         typer.echo(json.dumps({"prompts": told}))
         return
@@ -250,13 +253,13 @@ def export(
     from store.registry import read
     from streams.prompting import looking, sheets
 
-    owner = _owner(tenant)
+    owner = registered.owner_of(tenant)
 
     def look(conn: "Connection") -> list[str]:
         named = slugs or [row.slug for row in read.of_tenant(conn, owner)]
         return [sheets.exported(conn, looking.find(conn, slug, owner)) for slug in named]
 
-    typer.echo("---\n".join(_look(look)), nl=False)
+    typer.echo("---\n".join(registered.looked(look)), nl=False)
 
 
 @app.command("try")
@@ -267,86 +270,40 @@ def try_(
         str, typer.Option(metavar="USD", help="Dollars it may cost at most; 0: only models that cost nothing.")
     ],
     on: Annotated[
-        int, typer.Option("--on", min=1, max=100_000, help="On how many of the last recorded requests.")
-    ] = 100,
+        str,
+        typer.Option("--on", metavar="NUMBER", help="On how many of the last recorded requests: 100, or 'last 100'."),
+    ] = "last 100",
     tenant: _Tenant = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: _Json = False,
 ) -> None:
     """Ask the last recorded requests of a prompt again with another version, beside, and print how the answers differ.
 
-    Nothing moves by it: `prompts label` does that when you have seen the difference.
+    Of a prompt by which operations ask, such as summarize, these are their requests. Nothing moves by it: `prompts label` does
+    that when you have seen the difference.
 
     Example: genai-spine prompts try headline --candidate 2 --on 100 --budget 0.50
     """
-    from store.ledger import recorded_prompts
     from streams.commands import replay
-    from streams.prompting import looking
+    from streams.prompting import trying
 
-    owner = _owner(tenant)
-    prompt = _seen(
-        slug, tenant, lambda conn, found: (found.id, looking.one_version(conn, found, candidate), found.slug)
-    )
-    ids = _look(lambda conn: recorded_prompts.last(conn, owner, prompt[0], on))
-    if not ids:
-        raise _wrong(
-            f"No request of the prompt '{prompt[2]}' has ended with its record kept, so there is nothing to try it on."
+    owner = registered.owner_of(tenant)
+    look = partial(trying.chosen, tenant=owner, candidate=candidate, number=_last(on))
+    slug_, pks = registered.seen(slug, tenant, look)
+    if not pks:
+        raise registered.wrong(
+            f"No request of the prompt '{slug_}' has ended with its record kept, so there is nothing to try it on."
         )
     if as_json and not yes:
-        raise _wrong("--json asks no question: add --yes.")
-    replay.try_prompt(ids, owner, f"{prompt[2]}@{candidate}", budget, yes=yes, as_json=as_json)
+        raise registered.wrong("--json asks no question: add --yes.")
+    replay.try_prompt(pks, owner, f"{slug_}@{candidate}", budget, yes=yes, as_json=as_json)
 
 
-def _seen(slug: str, tenant: str | None, see: "Callable[[Connection, Row[Any]], Any]") -> Any:
-    from streams.prompting import looking
-
-    owner = _owner(tenant)
-    return _look(lambda conn: see(conn, looking.find(conn, slug, owner)))
-
-
-def _owner(tenant: str | None) -> str:
-    from streams import settings
-
-    return tenant or settings.load().default_tenant
-
-
-def _look(work: "Callable[[Connection], Any]") -> Any:
-    import asyncio
-
-    from store.registry.errors import RegistryError
-    from streams import lookup, postgres, settings
-
-    async def look() -> Any:
-        async with lookup.opened(postgres.resolved(settings.load())) as database:
-            return await database.read(work)
-
-    try:
-        return asyncio.run(look())
-    except RegistryError as error:
-        raise _wrong(f"{_capital(str(error))}.") from None
-
-
-def _changed(tenant: str | None, who: str | None, change: "Callable[[Connection, Routes, By], Any]") -> Any:
-    import asyncio
-    import getpass
-
-    from store.registry.errors import RegistryError
-    from streams import lookup, postgres, routing, settings
-    from streams.prompting.changing import By
-    from streams.prompting.registry import BadPrompt
-
-    chosen = postgres.resolved(settings.load())
-    by = By(tenant or chosen.default_tenant, who or getpass.getuser())
-
-    async def write() -> Any:
-        async with lookup.opened(chosen) as database:
-            routes = routing.make_routes(chosen, {})
-            return await database.write(lambda conn: change(conn, routes, by))
-
-    try:
-        return asyncio.run(write())
-    except (RegistryError, BadPrompt) as error:
-        raise _wrong(f"{_capital(str(error))}.") from None
+def _last(told: str) -> int:
+    number = told.strip().removeprefix("last").strip()
+    if not (number.isdecimal() and 1 <= int(number) <= 100_000):
+        raise registered.wrong(f"--on {told!r} is no number of requests; write 100, or 'last 100'.")
+    return int(number)
 
 
 def _move(name: str, version: str, why: str) -> Any:
@@ -363,9 +320,11 @@ def _move(name: str, version: str, why: str) -> Any:
         }
         return Move(label=name, weights=weights, why=why)
     except ValidationError as error:
-        raise _wrong(f"{sentence(error)}.") from None
+        raise registered.wrong(f"{sentence(error)}.") from None
     except ValueError:
-        raise _wrong(f"{version!r} is no version; write a number, 1=9,2=1 for two by weight, or none.") from None
+        raise registered.wrong(
+            f"{version!r} is no version; write a number, 1=9,2=1 for two by weight, or none."
+        ) from None
 
 
 def _arms(stands_for: int | dict[str, int] | None) -> str:
@@ -374,29 +333,3 @@ def _arms(stands_for: int | dict[str, int] | None) -> str:
     if isinstance(stands_for, int):
         return f"version {stands_for}"
     return ", ".join(f"version {number} ({weight})" for number, weight in stands_for.items())
-
-
-def _print(found: Any, names: Sequence[str], rows: Sequence[Sequence[str]], as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(found))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table()
-    for name in names:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console().print(table)
-
-
-def _capital(words: str) -> str:
-    return f"{words[:1].upper()}{words[1:]}" if words[:1].islower() else words
-
-
-def _wrong(words: str) -> Exception:
-    from streams.errors import SpineError
-
-    return SpineError(words, exit_code=2)

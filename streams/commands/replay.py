@@ -84,14 +84,16 @@ def replay(
     _interruptible(lambda said: _replay(chosen, job, said, dry_run=dry_run, yes=yes), as_json)
 
 
-def try_prompt(ids: Sequence[str], tenant: str, prompt: str, budget: str, *, yes: bool, as_json: bool) -> None:
-    """Ask these anew with `prompt`, and tell how the answers differ."""
+def try_prompt(pks: Sequence[int], tenant: str, prompt: str, budget: str, *, yes: bool, as_json: bool) -> None:
+    """Ask these anew with `prompt`, and tell how the answers differ; nothing is published, so no broker is needed."""
+    from dataclasses import replace
+
     from streams import settings
     from streams.replay import choosing, running
 
-    told = choosing.Told(ids=tuple(ids), tenant=tenant)
-    otherwise = running.otherwise(None, None, prompt)
-    job = running.Job("anew", told, otherwise=otherwise, budget_nano=choosing.budget(budget))
+    told = choosing.Told(tenant=tenant)
+    otherwise = replace(running.otherwise(None, None, prompt), quiet=True)
+    job = running.Job("anew", told, otherwise=otherwise, budget_nano=choosing.budget(budget), pks=tuple(pks))
     chosen = settings.load()
     _interruptible(lambda said: _replay(chosen, job, said, dry_run=False, yes=yes), as_json)
 
@@ -224,7 +226,7 @@ async def _replay(settings: "Settings", job: "Job", said: _Said, *, dry_run: boo
     from streams import where
     from streams.replay import parts, running
 
-    bootstrap = where.bootstrap(settings) if job.dead or not dry_run else None
+    bootstrap = where.bootstrap(settings) if job.dead or not (dry_run or job.otherwise.quiet) else None
     async with parts.opened(settings, bootstrap) as opened:
         job = running.settled(opened, job)
         wanted, missing = await running.choose(opened, job, bootstrap, _tell)
@@ -243,7 +245,9 @@ async def _resume(settings: "Settings", name: str, budget_nano: int | None, said
     from streams import where
     from streams.replay import parts, running
 
-    async with parts.opened(settings, where.bootstrap(settings)) as opened:
+    async with parts.opened(settings, None) as opened:
+        quiet = bool((await running.load(opened, name)).options.get("quiet"))
+    async with parts.opened(settings, None if quiet else where.bootstrap(settings)) as opened:
         said.run = await running.reopened(opened, name, budget_nano)
         await _feed(opened, said)
 
@@ -369,6 +373,10 @@ def _print_diff(found: "Comparison", *, whole: bool) -> None:
         console.print(listed(rows, console.width))
     if len(shown) > most:
         _tell(f"{len(shown) - most} more; --all shows them.")
+    for each in found.examples:
+        typer.echo(f"{plain(each.id)}, {plain(each.field)}:")
+        typer.echo(f"  before  {plain(each.before)}")
+        typer.echo(f"  anew    {plain(each.after)}")
 
 
 def _both(before: object, anew: object) -> str:

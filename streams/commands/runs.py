@@ -38,6 +38,9 @@ def submit(
     key: Annotated[
         str | None, typer.Option("--idempotency-key", help="The same key gives the same run, and costs nothing again.")
     ] = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", metavar="USD", help="Dollars that all of it may cost; items beyond fail.")
+    ] = None,
     tenant: _Tenant = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until it has ended; exit code 1 unless all succeeded.")] = False,
     url: _Url = None,
@@ -48,15 +51,16 @@ def submit(
     Example: genai-spine runs submit batch_summarize texts.jsonl --wait
     """
     told = {"name": name, "lane": lane, "tenant": tenant, "idempotency_key": key, "model": model, "provider": provider}
+    told |= {"budget_usd": budget}
     query = {field: value for field, value in told.items() if value is not None}
-    with _door(url) as client:
+    with door_of(url) as client:
         if file is None:
-            found = _said(client.post("/v1/runs", json=_body(query, params)))
+            found = said(client.post("/v1/runs", json=_body(query, params)))
         else:
             headers = {"content-type": "application/x-ndjson"}
-            found = _said(client.post("/v1/runs", params=query, content=_blocks(file), headers=headers))
+            found = said(client.post("/v1/runs", params=query, content=_blocks(file), headers=headers))
         if wait:
-            found = _until_end(client, found)
+            found = until_end(client, found)
     _show(found, as_json)
     if wait and found["status"] != "succeeded":
         raise typer.Exit(Exit.FAILED)
@@ -76,13 +80,13 @@ def list_(
     Example: genai-spine runs list --status running
     """
     told = {"status": status, "name": name, "tenant": tenant, "limit": str(number)}
-    with _door(url) as client:
-        found = _said(client.get("/v1/runs", params={field: value for field, value in told.items() if value}))["items"]
+    with door_of(url) as client:
+        found = said(client.get("/v1/runs", params={field: value for field, value in told.items() if value}))["items"]
     if as_json:
         typer.echo(json.dumps(found))
         return
     for run in found:
-        typer.echo(_line(run))
+        typer.echo(line(run))
 
 
 @app.command()
@@ -91,8 +95,8 @@ def show(run: _Run, tenant: _Tenant = None, url: _Url = None, as_json: _Json = F
 
     Example: genai-spine runs show run_01a2000a7d73707c8c17fa17d94a7891
     """
-    with _door(url) as client:
-        found = _said(client.get(_path(run), params=_of(tenant)))
+    with door_of(url) as client:
+        found = said(client.get(_path(run), params=_of(tenant)))
     _show(found, as_json)
     if not as_json:
         for each in found["deliveries"]:
@@ -105,8 +109,8 @@ def wait(run: _Run, tenant: _Tenant = None, url: _Url = None, as_json: _Json = F
 
     Example: genai-spine runs wait run_01a2000a7d73707c8c17fa17d94a7891
     """
-    with _door(url) as client:
-        found = _until_end(client, _said(client.get(_path(run), params=_of(tenant))))
+    with door_of(url) as client:
+        found = until_end(client, said(client.get(_path(run), params=_of(tenant))))
     _show(found, as_json)
     if found["status"] != "succeeded":
         raise typer.Exit(Exit.FAILED)
@@ -125,10 +129,10 @@ def results(
     """
     import sys
 
-    with _door(url) as client, client.stream("GET", f"{_path(run)}/results", params=_of(tenant)) as reply:
+    with door_of(url) as client, client.stream("GET", f"{_path(run)}/results", params=_of(tenant)) as reply:
         if not reply.is_success:
             reply.read()
-            _said(reply)
+            said(reply)
         with _sink(out) as write:
             for block in reply.iter_bytes():
                 write(block)
@@ -142,19 +146,27 @@ def cancel(run: _Run, tenant: _Tenant = None, url: _Url = None) -> None:
 
     Example: genai-spine runs cancel run_01a2000a7d73707c8c17fa17d94a7891
     """
-    with _door(url) as client:
-        found = _said(client.post(f"{_path(run)}/cancel", params=_of(tenant)))
+    with door_of(url) as client:
+        found = said(client.post(f"{_path(run)}/cancel", params=_of(tenant)))
     typer.echo(f"{found['run_id']} is being cancelled.")
 
 
 @app.command()
-def retry(run: _Run, tenant: _Tenant = None, url: _Url = None) -> None:
+def retry(
+    run: _Run,
+    budget: Annotated[
+        str | None, typer.Option("--budget", metavar="USD", help="What all of it may cost, with what it has cost.")
+    ] = None,
+    tenant: _Tenant = None,
+    url: _Url = None,
+) -> None:
     """Run again the items that did not succeed, and only those.
 
-    Example: genai-spine runs retry run_01a2000a7d73707c8c17fa17d94a7891
+    Example: genai-spine runs retry run_01a2000a7d73707c8c17fa17d94a7891 --budget 5
     """
-    with _door(url) as client:
-        found = _said(client.post(f"{_path(run)}/retry", params=_of(tenant)))
+    params = _of(tenant) | ({} if budget is None else {"budget_usd": budget})
+    with door_of(url) as client:
+        found = said(client.post(f"{_path(run)}/retry", params=params))
     typer.echo(f"{found['retried']} items of {found['run_id']} run again.")
 
 
@@ -192,7 +204,8 @@ def _sink(out: Path | None) -> Iterator[Any]:
 
 
 @contextmanager
-def _door(url: str | None) -> Iterator["httpx.Client"]:
+def door_of(url: str | None) -> Iterator["httpx.Client"]:
+    """A client of the API. Raises SpineError where nobody answers."""
     import httpx
 
     from streams import door, settings
@@ -215,7 +228,8 @@ def _door(url: str | None) -> Iterator["httpx.Client"]:
         ) from error
 
 
-def _said(reply: "httpx.Response") -> dict[str, Any]:
+def said(reply: "httpx.Response") -> dict[str, Any]:
+    """What it answered. Raises SpineError in its words."""
     try:
         told = reply.json()
     except ValueError:
@@ -225,10 +239,11 @@ def _said(reply: "httpx.Response") -> dict[str, Any]:
     raise SpineError(f"{told.get('detail', f'The API answered {reply.status_code}.')}")
 
 
-def _until_end(client: "httpx.Client", found: dict[str, Any]) -> dict[str, Any]:
+def until_end(client: "httpx.Client", found: dict[str, Any]) -> dict[str, Any]:
+    """The run, once it has ended."""
     tenant = {"tenant": found["tenant"], "wait": "30"}
     while found["status"] not in _ENDED:
-        found = _said(client.get(_path(found["run_id"]), params=tenant))
+        found = said(client.get(_path(found["run_id"]), params=tenant))
         time.sleep(0 if found["status"] in _ENDED else _POLL_S)
     return found
 
@@ -244,14 +259,18 @@ def _of(tenant: str | None) -> dict[str, str]:
 
 
 def _show(run: dict[str, Any], as_json: bool) -> None:
-    typer.echo(json.dumps(run) if as_json else _line(run))
+    typer.echo(json.dumps(run) if as_json else line(run))
+    if run["note"] and not as_json:
+        typer.echo(f"  {run['note']}")
 
 
-def _line(run: dict[str, Any]) -> str:
+def line(run: dict[str, Any]) -> str:
+    """How a run stands."""
     progress = run["progress"]
     total = "?" if progress["total"] is None else progress["total"]
     failed = f", {progress['failed']} failed" if progress["failed"] else ""
-    return f"{run['run_id']}  {run['name']}  {run['status']}  {progress['done']} of {total}{failed}  ${run['cost_usd']}"
+    of = f" of ${run['budget']['limit_usd']}" if run["budget"] else ""
+    return f"{run['run_id']}  {run['name']}  {run['status']}  {progress['done']} of {total}{failed}  ${run['cost_usd']}{of}"
 
 
 def _delivery(told: dict[str, Any]) -> str:

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from streams.importing import all_stays
+
 
 def worker() -> None:
     """Take records from Kafka, run them, publish results and costs; until SIGTERM.
@@ -13,8 +15,9 @@ def worker() -> None:
     Example: `GENAI_KAFKA_BROKERS=kafka:9092 genai-spine worker`
     """
     from streams import settings
-    from streams import worker as running
 
+    with all_stays():
+        from streams import worker as running
     raise typer.Exit(running.worker(settings.load()))
 
 
@@ -24,8 +27,9 @@ def web() -> None:
     Example: `genai-spine web`
     """
     from streams import settings
-    from streams import worker as running
 
+    with all_stays():
+        from streams import worker as running
     raise typer.Exit(running.web(settings.load()))
 
 
@@ -39,8 +43,9 @@ def up(
     Example: `genai-spine up`
     """
     from streams import settings
-    from streams import up as running
 
+    with all_stays():
+        from streams import up as running
     if child:
         raise typer.Exit(running.child(settings.load(), api_fd, worker_fd))
     raise typer.Exit(running.up(settings.load()))

@@ -213,19 +213,18 @@ def _library() -> "tuple[Library, str]":
     """The files' prompts, and the registry's where there is a database; and whose they are."""
     import asyncio
 
-    from store.registry import read
     from streams import library, lookup, postgres, settings
-    from streams.prompting.registry import entries
+    from streams.prompting import memory
 
     chosen = settings.load()
     found = library.load(chosen)
 
-    async def registered() -> read.All:
+    async def register() -> None:
         async with lookup.opened(postgres.resolved(chosen)) as database:
-            return await database.read(read.everything)
+            found.register(*await database.read(memory.whole))
 
     try:
-        found.register(entries(asyncio.run(registered())))
+        asyncio.run(register())
     except lookup.NoLedger:
         return found, chosen.default_tenant
     return found, chosen.default_tenant

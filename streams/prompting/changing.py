@@ -12,6 +12,7 @@ from store.ledger.types import Routes
 from store.registry import read, write
 from store.registry.errors import Missing, RegistryError
 from store.registry.write import About
+from streams.prompting import fitting
 from streams.prompting.looking import find, version, whole
 from streams.prompting.registry import draft
 
@@ -60,6 +61,7 @@ def edit(conn: Connection, routes: Routes, by: By, name: str, change: Edit) -> d
         kept = {field: value for field, value in said.items() if value is not None}
         wording = Wording(**{"template": before["template"], **kept})
         made = draft(conn, prompt.tenant, prompt.slug, wording, given.get("notes") or "Edited.")
+        fitting.check(conn, prompt, made)
     write.edit(conn, routes, prompt.id, about, made, by.who, by.expected)
     return whole(conn, find(conn, prompt.id, by.tenant))
 
@@ -100,10 +102,11 @@ def unlabel(conn: Connection, routes: Routes, by: By, name: str, label: str, why
 def rollback(conn: Connection, routes: Routes, by: By, name: str, asked: Rollback) -> dict[str, Any]:
     """Where the label stood before its last move that was none back: doing it twice goes back twice. Raises `Missing`."""
     prompt = _own(conn, name, by)
-    before = _before(read.moves(conn, prompt.id, asked.label))
-    if before is None:
+    moves = read.moves(conn, prompt.id, asked.label)
+    before, shipped = _before(moves), prompt.is_system and bool(moves) and moves[0].after is not None
+    if before is None and not shipped:  # without the label the program's own words are asked again
         raise Missing(f"the label '{asked.label}' of '{prompt.slug}' stood nowhere before; move it to a version")
-    _move(conn, routes, prompt, asked.label, orjson.loads(before), by, f"{_BACK}{asked.why}")
+    _move(conn, routes, prompt, asked.label, orjson.loads(before or "[]"), by, f"{_BACK}{asked.why}")
     return whole(conn, find(conn, prompt.id, by.tenant))
 
 
@@ -127,6 +130,7 @@ def _move(conn: Connection, routes: Routes, prompt: Row[Any], label: str, arms: 
     if label == "latest":
         raise Refused("`latest` is always the newest version; nobody moves it")
     listed = [(int(number), int(weight)) for number, weight in arms]
+    fitting.check_move(conn, prompt, label, listed)
     write.move(conn, routes, prompt.id, label, listed, by.who, why, by.expected)
 
 

@@ -1,30 +1,36 @@
 """The registry of prompts between the database and the library: drafts in, entries out, each process up to date.
 
-A process holds every prompt in memory, so that a label costs a request no look into the database. Once a second it asks
+A process holds in memory which prompts there are and what their labels stand for, so that a label costs a request no look into the
+database, and of what versions say as much as there is room for; the rest is read when somebody asks for it. Once a second it asks
 whether anything was changed, which is one number. What it does not know when a request names it is looked for once more.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import orjson
 import structlog
 from pydantic import ValidationError
 from sqlalchemy import Connection
 
-from prompts import Library, Pin, PromptError, UnknownPrompt
+from prompts import Library, PromptError, UnknownPrompt
 from prompts.files import Prompt, Variable
 from prompts.includes import Source, expanded
+from prompts.kept import Kept, Key
 from prompts.registered import Entry, wording
+from schemas.pin import pins
 from schemas.prompts import Wording
 from store.database import Database
 from store.errors import StoreError
 from store.ledger.types import Routes
 from store.registry import read, write
 from store.registry.write import About, Draft
+from streams.prompting import memory
 
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 _FIELDS = ("system", "user", "variables", "input_schema", "output_schema", "preferences", "notes")
 
@@ -34,16 +40,20 @@ class BadPrompt(Exception):
 
 
 class Registry:
-    """Keeps one process's library as the database has it."""
+    """Keeps one process's library as the database has it. `most`: bytes of what versions say that are kept."""
 
-    def __init__(self, database: Database, library: Library, routes: Routes, poll_s: float = 1.0) -> None:
+    def __init__(self, database: Database, library: Library, routes: Routes, poll_s: float, most: int) -> None:
         self._database, self._library, self._routes, self._poll_s = database, library, routes, poll_s
+        self._most, self._kept = most, Kept(most)
+        self._known: dict[str, Entry] = {}
+        self._marks: Mapping[str, tuple[int, int]] = {}
+        self._own: list[object] = []
         self._revision = -1
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Bring the program's own prompts into the database, and read all."""
+        """Bring the program's own prompts into the database, and read what is there."""
         await self._database.write(lambda conn: seed(conn, self._routes, self._library))
         await self.refresh()
         self._task = asyncio.create_task(self._poll(), name="registry")
@@ -58,9 +68,13 @@ class Registry:
         async with self._lock:
             if await self._database.read(read.revision) == self._revision:
                 return False
-            found = await self._database.read(read.everything)
-            self._library.register(entries(found))
-            self._revision = found.revision
+            found = await self._database.read(partial(read.index, known=self._marks))
+            changed = memory.entries(found)
+            self._known |= changed
+            await self._bring(memory.worth(changed, found, self._most, self._most - self._kept.size))
+            self._own = await self._bring(memory.own(self._known.values()))
+            self._library.register(self._known.values(), self._kept)
+            self._marks, self._revision = found.marks, found.revision
             return True
 
     async def refreshed(self) -> bool:
@@ -70,43 +84,67 @@ class Registry:
         except StoreError:
             return False
 
-    async def ensure(self, pinned: str) -> None:
-        """Look once more where a request was accepted with a version that this process has not seen."""
-        try:
-            self._library.pinned(Pin.read(pinned))
-        except PromptError:
-            await self.refreshed()
+    async def decoded(self, decode: Callable[[], T], unsure: Callable[[T], bool] = lambda _: False) -> T:
+        """What it returns, once the versions that it looks for are in memory; where that is `unsure`, after one more look at what was
+        changed. Raises `StoreError` where versions cannot be read, and what `decode` raises.
+        """
+        found = await self._decoded(decode)
+        if unsure(found) and await self.refreshed():
+            return await self._decoded(decode)
+        return found
+
+    async def _decoded(self, decode: Callable[[], T]) -> T:
+        held: list[object] = []
+        while True:
+            self._kept.missed()
+            try:
+                found = decode()
+            except Exception:
+                if not (missed := self._kept.missed()):
+                    raise
+            else:
+                if not (missed := self._kept.missed()):
+                    return found
+            held += await self._bring(missed)
+
+    def missed(self) -> bool:
+        """Whether anything was looked for in vain since this was asked last."""
+        return bool(self._kept.missed())
+
+    async def ensure(self, pinned: str) -> object:
+        """Look once more where a request was accepted with a version that this process has not seen, or has forgotten. Whoever has what
+        is returned keeps it here. Waits for a database that is away: without it the request could not go on either.
+        """
+        while True:
+            try:
+                return await self.decoded(partial(self._pinned, pinned), lambda found: None in found)
+            except StoreError as error:
+                log.debug("prompts cannot be read", error=str(error))
+                await asyncio.sleep(self._poll_s)
+
+    def _pinned(self, pinned: str) -> list[object]:
+        """None where there is no such wording: the operation says so."""
+        found: list[object] = []
+        for pin in pins(pinned):
+            try:
+                found.append(self._library.pinned(pin))
+            except PromptError:
+                found.append(None)
+        return found
+
+    async def _bring(self, wanted: Sequence[Key]) -> list[object]:
+        """Into memory. Whoever has what is returned has what was wanted, however little is kept."""
+        held, more = self._kept.held(wanted), [key for key in wanted if key not in self._kept]
+        if more:
+            rows = await self._database.read(partial(read.bodies, wanted=more))
+            self._kept.put(memory.made(rows, self._known, more))
+        return held + self._kept.held(more)
 
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(self._poll_s)
             with contextlib.suppress(StoreError):
                 await self.refresh()
-
-
-def entries(found: read.All) -> list[Entry]:
-    """What the library needs of the tables."""
-    versions: dict[str, dict[int, Mapping[str, Any]]] = {}
-    labels: dict[str, dict[str, tuple[tuple[int, int], ...]]] = {}
-    for row in found.versions:
-        versions.setdefault(row.prompt_id, {})[row.version] = orjson.loads(row.body)
-    for row in found.labels:
-        arms = tuple((version, weight) for version, weight in orjson.loads(row.arms))
-        labels.setdefault(row.prompt_id, {})[row.label] = arms
-    return [
-        Entry(
-            row.id,
-            row.tenant,
-            row.slug,
-            row.description,
-            row.is_public,
-            row.archived_at is not None,
-            versions.get(row.id, {}),
-            labels.get(row.id, {}),
-        )
-        for row in found.prompts
-        if row.id in versions
-    ]
 
 
 def seed(conn: Connection, routes: Routes, library: Library) -> list[str]:

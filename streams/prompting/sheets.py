@@ -17,6 +17,7 @@ from schemas.prompts import About, Slug, Wording
 from store.ledger.types import Routes
 from store.registry import read, write
 from streams.decode import sentence
+from streams.prompting import fitting, looking
 from streams.prompting.changing import By
 from streams.prompting.looking import arms, version
 from streams.prompting.registry import BadPrompt, draft
@@ -114,6 +115,8 @@ def imported(conn: Connection, routes: Routes, by: By, sheet: Sheet) -> dict[str
         id_, numbers = prompt.id, []
         known = {row.digest for row in read.versions(conn, id_)}
         left = [(each, made) for each, made in zip(sheet.versions, drafts, strict=True) if made.digest not in known]
+        for _, made in left:
+            fitting.check(conn, prompt, made)
         if not prompt.is_system:
             write.edit(conn, routes, id_, about, None, by.who)
     numbers += [write.edit(conn, routes, id_, about, made, by.who) for _, made in left]
@@ -131,5 +134,6 @@ def _moved(conn: Connection, routes: Routes, by: By, id_: str, label: str, stand
     now = {row.label: row.arms for row in read.labels(conn, id_)}
     if now.get(label) == orjson.dumps(wanted).decode():
         return False
+    fitting.check_move(conn, looking.find(conn, id_, by.tenant), label, wanted)
     write.move(conn, routes, id_, label, wanted, by.who, "imported")
     return True

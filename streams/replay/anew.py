@@ -1,13 +1,17 @@
 """One request asked anew: the record it becomes, what it may cost, and whether that fits under the budget. All pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import orjson
 
+from agents import OPERATIONS
+from prompts import Library, Wish
+from prompts.files import ORIGIN
 from providers.base import ChatCall, EmbedCall, Message, Spent
 from providers.prices import PriceTable, upper_estimate
+from schemas.pin import pins
 from schemas.request import MAX_NAME, Lane
 from store.ledger.chosen import Recorded
 from store.ledger.replays import Item, Original
@@ -17,22 +21,30 @@ from streams.decode import STAND_INS, Decoder
 
 DROPPED = frozenset({"idempotency_key", "supersede_key", "deadline", "run_id"})
 """Fields of the original that would tie its replay to other requests, or to a time that is past."""
+PROMPTS = "execute_prompt"
+"""The operation whose prompt its caller names."""
+OWN = frozenset(f"{ORIGIN}{slug}" for operation in OPERATIONS.values() for slug in operation.wordings)
+"""Ids of the prompts by which operations ask by themselves."""
 _SETTLED = {"cache": "off", "ordered": False, "on_ambiguous": "fail"}
 """An answer out of a cache would be no second opinion, and nothing is paid a second time without being asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Otherwise:
-    """What is asked otherwise than before; None: as it was."""
+    """What is asked otherwise than before; None: as it was, in the very wording that the original was accepted with.
+
+    `quiet`: the answers are for whoever compares them, and not published.
+    """
 
     provider: str | None = None
     model: str | None = None
     prompt: str | None = None
     version: int | None = None
+    quiet: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """For the ledger."""
-        return {"provider": self.provider, "model": self.model, "prompt": self.prompt, "version": self.version}
+        return asdict(self)
 
 
 def identity(run: str, row: Any) -> str:
@@ -53,10 +65,30 @@ def record(original: Original, run: str, otherwise: Otherwise) -> bytes | None:
     fields = {name: value for name, value in told.items() if name not in DROPPED}
     options = told.get("options")
     fields["options"] = (options if isinstance(options, dict) else {}) | _chosen(row, otherwise) | _SETTLED
-    if otherwise.prompt is not None:
-        kept = {name: value for name, value in told["input"].items() if name not in {"prompt", "version", "label"}}
-        fields["input"] = kept | {"prompt": otherwise.prompt, "version": otherwise.version}
+    if row.operation == PROMPTS:
+        fields["input"] = _worded(told["input"], row.pinned, otherwise)
     return orjson.dumps(fields | {"id": identity(run, row), "tenant": row.tenant})
+
+
+def _worded(input_: dict[str, Any], pinned: str | None, otherwise: Otherwise) -> dict[str, Any]:
+    """With another prompt, else with the version that a label stood for then."""
+    kept = {name: value for name, value in input_.items() if name not in {"prompt", "version", "label"}}
+    if otherwise.prompt is not None:
+        return kept | {"prompt": otherwise.prompt, "version": otherwise.version}
+    before = pins(pinned)
+    return input_ if not before else kept | {"prompt": before[0].id, "version": before[0].version}
+
+
+def _pinned(original: Original, found: Ask, otherwise: Otherwise, library: Library) -> str | None:
+    """What is run: the wordings of before, but for the one that is tried."""
+    before = {pin.id: str(pin) for pin in pins(original.row.pinned)}
+    if found.operation == PROMPTS:  # its own goes first
+        own = pins(found.pinned)[0]
+        return "\n".join([str(own), *(line for id_, line in before.items() if id_ in OWN and id_ != own.id)])
+    if otherwise.prompt is not None:
+        tried, _ = library.chosen(f"{ORIGIN}{otherwise.prompt}", Wish(otherwise.version))
+        before[tried.prompt.id] = str(tried.pin)
+    return "\n".join(before.values()) or None
 
 
 def _chosen(row: Any, otherwise: Otherwise) -> dict[str, str | None]:
@@ -78,7 +110,9 @@ def item(
     if not isinstance(found, Ask):
         return Item(original, None)
     headers = [(name, content) for name, content in unpack_headers(original.headers) if name not in STAND_INS]
-    ask = replace(found, run_id=run, quiet=row.quiet)
+    ask = replace(found, run_id=run, quiet=row.quiet or otherwise.quiet)
+    if ask.failure is None:
+        ask = replace(ask, pinned=_pinned(original, ask, otherwise, decoder.library))
     estimate = 0 if ask.failure is not None else cost(prices, ask, value, recorded)[1]
     return Item(original, estimate, ask, value, pack_headers(headers))
 

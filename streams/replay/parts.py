@@ -11,11 +11,10 @@ from providers.prices import PriceTable
 from store.database import Database
 from store.ledger.claim import ensure_slots, known_pools
 from store.ledger.types import Pool, Routes
-from store.registry import read
 from streams import library, lookup, postgres, topics
 from streams.app import make_decoder, make_prices, make_providers
 from streams.decode import Decoder
-from streams.prompting.registry import entries
+from streams.prompting import memory
 from streams.routing import make_routes
 from streams.settings import Settings
 
@@ -54,7 +53,7 @@ async def opened(settings: Settings, bootstrap: str | None) -> AsyncIterator[Par
             stack.push_async_callback(provider.aclose)
         database = await stack.enter_async_context(lookup.opened(chosen))
         prompts = library.load(chosen)
-        prompts.register(entries(await database.read(read.everything)))
+        prompts.register(*await database.read(memory.whole))
         yield Parts(
             chosen,
             database,

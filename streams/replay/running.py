@@ -38,6 +38,8 @@ class Job:
     dead: bool = False
     otherwise: Otherwise = field(default_factory=Otherwise)
     budget_nano: int | None = None
+    pks: tuple[int, ...] | None = None
+    """Only these requests, by their keys."""
 
 
 def otherwise(provider: str | None, model: str | None, prompt: str | None) -> Otherwise:
@@ -71,7 +73,7 @@ async def choose(parts: Parts, job: Job, bootstrap: str | None, tell: Tell) -> t
     if job.otherwise.prompt is not None:
         if told.operation not in {None, "execute_prompt", "execute-prompt"}:
             raise usage("--prompt is for execute_prompt: leave --operation out.")
-        told = replace(told, operation="execute_prompt")
+        told = told if job.pks is not None else replace(told, operation="execute_prompt")
     at = choosing.range_of(told, OPERATION_NAMES)
     wanted = replace(choosing.chosen_by(told, OPERATION_NAMES), originals=job.mode != "recorded")
     ids, words = choosing.ids_of(told.ids, job.ids_file), ""
@@ -79,6 +81,8 @@ async def choose(parts: Parts, job: Job, bootstrap: str | None, tell: Tell) -> t
 
     def narrow(conn: Connection) -> tuple[Chosen, str]:
         found, missing = chosen.settled(conn, wanted), words
+        if job.pks is not None:
+            found = choosing.only(found, job.pks)
         if ids:
             found = choosing.with_ids(conn, parts.settings, found, ids)
         if at is not None:
@@ -134,7 +138,7 @@ def make_run(job: Job, wanted: Chosen) -> Run:
 
 async def feed(parts: Parts, run: Run, tell: Tell) -> ReplayReport:
     """To its end; what was begun before goes on where it stood."""
-    if run.mode == "anew" and topics.REPLAYS not in parts.widths:
+    if run.mode == "anew" and not run.options.get("quiet") and topics.REPLAYS not in parts.widths:
         raise SpineError(f"There is no topic {topics.REPLAYS}. Run `genai-spine topics create` first.")
     return await Feeder(parts, run, tell).feed()
 

@@ -9,9 +9,10 @@ import orjson
 import uuid_utils
 
 from schemas.errors import ErrorType, Failure
+from schemas.money import to_nano
 from schemas.request import Lane, epoch
 from schemas.runs import NewRun
-from store.ledger.quotas import Most
+from store.ledger.quotas import UNBOUND, Most
 from store.ledger.types import Ask
 from store.runs import write
 from streams.decode import Decoder
@@ -29,9 +30,13 @@ class Plan:
     """Of every item: options, tenant, run, deadline."""
 
 
-def planned(asked: NewRun, tenant: str, key_id: str | None = None, minute: Most = Most(None, None)) -> Plan:  # noqa: B008 - frozen
-    """Raises `BadRun`. `key_id`: whose key brought it; `minute`: what that one may ask in one."""
-    name, kind = kinds.of(asked)
+def planned(
+    asked: NewRun, tenant: str, key_id: str | None = None, minute: Most = UNBOUND, of: Kind | None = None
+) -> Plan:
+    """Raises `BadRun`. `key_id`: whose key brought it; `minute`: what that one may ask in one; `of`: what it is, where that
+    stands not in the table of runs.
+    """
+    name, kind = kinds.of(asked) if of is None else (asked.name, of)
     lane = kinds.lane_of(asked)
     id_ = asked.id or f"run_{uuid_utils.uuid7().hex}"
     told = asked.model_dump(mode="json", exclude={"idempotency_key", "id", "tenant"}, exclude_unset=True)
@@ -53,6 +58,7 @@ def planned(asked: NewRun, tenant: str, key_id: str | None = None, minute: Most 
         hashlib.blake2b(orjson.dumps(told, option=orjson.OPT_SORT_KEYS), digest_size=16).digest(),
         asked.idempotency_key,
         epoch(asked.deadline),
+        None if asked.budget_usd is None else to_nano(asked.budget_usd),
     )
     common: dict[str, Any] = {"options": said["options"]}
     if asked.deadline is not None:
@@ -112,6 +118,13 @@ def _wrong_options(own: Any, *, any_model: bool) -> str | None:
     if not any_model and not {"provider", "model"}.isdisjoint(own):
         return " names a model of its own, and this key is not for every model"
     return None
+
+
+def again(each: Any, decoder: Decoder) -> Ask | None:
+    """An item as it was sent, asked once more; None: as it is now it cannot be."""
+    value = bytes(each.value)
+    what = decoder.ask(each.operation, Lane(each.lane), value, (), place=each.id, tenant="")
+    return what if isinstance(what, Ask) and what.failure is None else None
 
 
 def ask(run: Any, line: bytes, number: int, decoder: Decoder) -> Ask:

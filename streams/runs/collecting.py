@@ -9,7 +9,8 @@ from sqlalchemy import Row
 
 from schemas.money import to_usd
 from store.database import Database
-from store.runs import read
+from store.runs import jobs, read, steps
+from streams.runs import pipelines
 from streams.runs.kinds import KINDS, Kind
 
 INLINE = 1_000
@@ -19,11 +20,20 @@ _PAGE = 200
 
 async def result(database: Database, row: Row[Any]) -> Any:
     """A run's result once it has ended; None before, and where it is too large for one piece."""
+    if row.kind == pipelines.KIND:
+        return await _kept(database, row)
     kind = KINDS.get((row.kind, row.name))
     if row.ended_at is None or kind is None or row.total > INLINE:
         return None
+    if kind.job is not None:
+        return await _of_job(database, row)
     found = [item async for item in items(database, row)]
     return _one(row, found) if kind.many is None else _many(row, kind, found)
+
+
+async def _of_job(database: Database, row: Row[Any]) -> Any:
+    found = await database.read(lambda conn: jobs.one(conn, row.tenant, row.id))
+    return None if found is None or found.result is None else orjson.loads(found.result)
 
 
 async def items(database: Database, row: Row[Any]) -> AsyncIterator[Mapping[str, Any]]:
@@ -47,12 +57,23 @@ def is_item(each: Row[Any]) -> bool:
 def item(each: Row[Any]) -> dict[str, Any]:
     """One of them."""
     told: dict[str, Any] = {"index": _number(each.id), "id": each.id, "status": each.state}
+    if step := str(each.id).removeprefix(f"{each.run_id}/").rpartition("/")[0]:
+        told["step"] = step
     if each.body is None:
         unfinished = each.state in {"waiting", "leased", "calling", "held"}
         return told | {"status": "unfinished" if unfinished else each.state, "state": each.state}
     body = orjson.loads(each.body)
     told |= {"usage": body["usage"], "warnings": body["warnings"], "metadata": body["metadata"]}
     return told | ({"output": body["output"]} if body["status"] == "succeeded" else {"error": body["error"]})
+
+
+async def _kept(database: Database, row: Row[Any]) -> Any:
+    if row.ended_at is None:
+        return None
+    found = await database.read(
+        partial(steps.outputs, tenant=row.tenant, id_=row.id, step=steps.RESULT, first=0, size=1)
+    )
+    return found.get(0)
 
 
 def _number(id_: str) -> int:

@@ -49,7 +49,7 @@ def put(conn: Connection, run: Row[Any] | None) -> None:
     webhook = None if run is None else orjson.loads(run.said).get("webhook")
     if run is None or webhook is None:
         return
-    data = telling.shown(run).model_dump(mode="json", exclude={"result", "deliveries"})
+    data = telling.shown(run).model_dump(mode="json", exclude=telling.BRIEF)
     body = {"type": f"run.{run.status}", "timestamp": datetime.now(UTC).isoformat(), "data": data}
     deliveries.put(conn, f"msg_{uuid_utils.uuid7().hex}", run, webhook["url"], webhook["secret"], orjson.dumps(body))
 

@@ -9,6 +9,8 @@ from typing import Any
 from agents import OPERATIONS
 from schemas.request import Options
 from schemas.runs import NewRun
+from streams.jobs import JOBS
+from streams.jobs.base import Job
 
 OPTIONS = frozenset(Options.model_fields)
 """Names that stand among `params` and are options of each item."""
@@ -34,6 +36,8 @@ class Kind:
     operation: str
     many: str | None = None
     told: tuple[str, Callable[[Mapping[str, Any]], Any] | None] = ("result", None)
+    job: Job | None = None
+    """It calls no model: the program does it itself."""
 
 
 def _field(name: str) -> Callable[[Mapping[str, Any]], Any]:
@@ -47,6 +51,7 @@ def _category(output: Mapping[str, Any]) -> Any:
 KINDS: Mapping[tuple[str, str], Kind] = MappingProxyType(
     {
         **{("task", name): Kind(name) for name in OPERATIONS},
+        **{("task", name): Kind(name, job=job) for name, job in JOBS.items()},
         ("workflow", "batch_summarize"): Kind("summarize", "texts", ("summaries", _field("summary"))),
         ("workflow", "batch_extract"): Kind("extract", "texts", ("extractions", None)),
         ("workflow", "batch_classify"): Kind("classify", "texts", ("classifications", _category)),
@@ -69,6 +74,12 @@ def of(new: NewRun) -> tuple[str, Kind]:
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise BadRun(f"there is no {new.kind} {new.name!r}; there are {', '.join(known) or 'none'}{hint}")
     return name, found
+
+
+def is_job(run: Any) -> bool:
+    """Whether a row of runs is no work of models."""
+    found = KINDS.get((run.kind, run.name))
+    return found is not None and found.job is not None
 
 
 def lane_of(new: NewRun) -> str:

@@ -1,7 +1,7 @@
 """Items of a run that a key with limits submitted: they wait for their key's minute as whoever asks at the door would have to."""
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row
@@ -40,23 +40,24 @@ class Turns:
         self._lending, self._clock = lending, clock
         self._until: dict[tuple[str, str], float] = {}
 
-    def are_free(self, row: Row[Any], told: Mapping[str, Any]) -> bool:
+    def are_free(self, row: Any, told: Mapping[str, Any]) -> bool:
         """Nothing bounds its items; nor those that only wait to expire."""
         return "minute" not in told or (row.deadline is not None and time.time() >= row.deadline)
 
-    async def taken(self, row: Row[Any], told: Mapping[str, Any], asks: Sequence[Ask], known: Collection[str]) -> int:
-        """How many of the first ones may become requests now; those that are known are requests already. Raises StoreError."""
+    async def taken(self, row: Any, told: Mapping[str, Any], asks: Sequence[Ask | None]) -> int:
+        """How many of the first ones may become requests now; None is a request already. Raises StoreError."""
         key = (row.tenant, row.id)
-        new = [ask for ask in asks if ask.id not in known]
+        places = [place for place, ask in enumerate(asks) if ask is not None]
         count = 0
-        if new and self._until.get(key, 0.0) <= self._clock():
+        if places and self._until.get(key, 0.0) <= self._clock():
             most = Most(*told["minute"])
-            asking = pacing.Asking(most, [0 if ask.failure is not None else ask.weight for ask in new])
+            asking = pacing.Asking(
+                most, [0 if ask.failure is not None else ask.weight for ask in asks if ask is not None]
+            )
             turn = asking.turn(await self._lending.lend(pool(told["key_id"]), most, asking.wish))
             count = turn.count
             self._until[key] = self._clock() + turn.wait_s
-        stop = new[count].id if count < len(new) else None
-        return next((place for place, ask in enumerate(asks) if ask.id == stop), len(asks))
+        return places[count] if count < len(places) else len(asks)
 
     def forget(self, row: Row[Any]) -> None:
         """It has ended."""

@@ -5,7 +5,7 @@ and their end is told. Whoever owned a run and died is followed by another, whic
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -18,12 +18,12 @@ from agents.engine import Engine
 from store import killpoint
 from store.database import Database, now
 from store.errors import StoreError
-from store.ledger.types import Arrival, Routes
+from store.ledger.types import Arrival, Ask, Routes
 from store.ledger.writer import Writer
-from store.runs import read, write
+from store.runs import money, read, write
 from streams.decode import Decoder
-from streams.lending import Lending
-from streams.runs import asking, delivering, pacing, parts, telling
+from streams.prompting.registry import Registry
+from streams.runs import asking, kinds, owning, pacing, parts, pipelines, thrift
 from streams.runs.metering import Meters
 from streams.runs.pace import Pace
 from streams.runs.states import ended_as
@@ -32,9 +32,29 @@ log = structlog.get_logger(__name__)
 
 WINDOW = 4_000
 """Items of one run that wait in the ledger at a time: more would only make other people's requests wait for the claim."""
+_REFUSED = 100
+"""Items that a run's budget refused which are looked at together."""
 _DUTY = 20
 """Counting may take one part in so many of the time: the larger a run, the rarer it is counted."""
 _ADOPT_EVERY_S = 5.0
+
+
+Caring = Callable[[str, str], Coroutine[Any, Any, None]]
+"""Brings the run of a tenant and an id on until it has ended, or is another's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """Who brings on runs that are no list of items."""
+
+    jobs: Caring
+    pipelines: Caring
+
+    def of(self, row: Row[Any]) -> Caring | None:
+        """None: the runner itself."""
+        if row.kind == pipelines.KIND:
+            return self.pipelines
+        return self.jobs if kinds.is_job(row) else None
 
 
 class Runner:
@@ -46,17 +66,20 @@ class Runner:
         writer: Writer,
         engine: Engine,
         decoder: Decoder,
+        registry: Registry,
+        turns: pacing.Turns,
         routes: Routes,
         worker: str,
         poll_s: float,
         meters: Meters,
         told: Callable[[], None],
-        lending: Lending,
+        others: Others,
     ) -> None:
         self.database, self.writer, self.engine, self.decoder = database, writer, engine, decoder
+        self.registry = registry
         self.routes, self.worker, self.poll_s = routes, worker, poll_s
-        self.meters, self._told = meters, told
-        self.turns = pacing.Turns(lending)
+        self.meters, self._told, self._others = meters, told, others
+        self.turns = turns
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
@@ -97,7 +120,8 @@ class Runner:
         for row in await self.database.read(lambda conn: read.owned(conn, self.worker)):
             key = (row.tenant, row.id)
             if key not in self._tasks or self._tasks[key].done():
-                self._tasks[key] = asyncio.create_task(self._care(*key), name=f"run-{row.id}")
+                care = self._others.of(row) or self._care
+                self._tasks[key] = asyncio.create_task(care(*key), name=f"run-{row.id}")
         for key in [key for key, task in self._tasks.items() if task.done()]:
             del self._tasks[key]
         self.meters.cared.set(len(self._tasks))
@@ -108,7 +132,7 @@ class Runner:
         while True:
             wait_s, fed = self.poll_s / 4, False
             try:
-                row = await self._looked(tenant, id_)
+                row = await owning.looked(self.database, self.worker, tenant, id_)
                 if row is None:
                     return
                 began = time.monotonic()
@@ -119,8 +143,9 @@ class Runner:
                     wait_s = 0.02 if fed else wait_s
                 if row.cancelled and counts.open and await self._stop(row):
                     wait_s = 0.02
+                held = row.budget_nano is not None and await self._fitted(row, care)
                 # what was fed into a cancelled run stands in no count yet
-                if not (fed and row.cancelled) and await self._count(row, counts, care):
+                if not (fed and row.cancelled) and await self._count(row, counts, care, held=held):
                     return
             except StoreError as error:
                 log.debug("the ledger does not answer", error=str(error), run=id_)
@@ -129,18 +154,6 @@ class Runner:
                 log.exception("a run could not be gone on with; it is tried again", run=id_)
                 wait_s = 10 * self.poll_s
             await asyncio.sleep(max(wait_s, care.rest_s))
-
-    async def _looked(self, tenant: str, id_: str) -> Row[Any] | None:
-        """The run, if it is ours and goes on. Who cancels by its name alone cancels the run too."""
-        row, called_off = await self.database.read(
-            lambda conn: (read.one(conn, tenant, id_), read.is_called_off(conn, tenant, id_))
-        )
-        if row is None or row.ended_at is not None or row.owner != self.worker:
-            return None
-        if called_off and not row.cancelled:
-            await self.database.write(lambda conn: write.cancel(conn, tenant, id_))
-            return await self.database.read(lambda conn: read.one(conn, tenant, id_))
-        return row
 
     async def _feed(self, row: Row[Any], room: int) -> bool:
         """Parts, as long as there is room; whether there were any. What of a part its owner had made requests before it died
@@ -156,25 +169,24 @@ class Runner:
             if cancelled and not known:
                 return fed
             lines = parts.lines_of(part.body)
-            count = len(lines) if cancelled else await self._allowed(row, part.first, lines, known)
+            said = orjson.loads(row.said)
+            free = cancelled or self.turns.are_free(row, said)
+            asked = await self._fitting(row, part.first, lines if free else lines[: pacing.AT_ONCE], known)
+            count = len(asked) if free else await self.turns.taken(row, said, [each and each[0] for each in asked])
             if count == 0:
                 return fed
-            await self._accept(row, part.first, lines[:count], known)
+            new = [each for each in asked[:count] if each is not None]
+            await self._ask([Arrival(what, None, None, value, b"[]") for what, value in new])
             killpoint.passing("fed")
-            rest = list(parts.packed(part.first + count, lines[count:], pacing.AT_ONCE))
+            size = parts.MOST if free else pacing.AT_ONCE
+            rest = list(parts.packed(part.first + count, lines[count:], size))
             await self.database.write(partial(write.fed, tenant=row.tenant, id_=row.id, part=part, rest=rest))
-            self.meters.fed.inc(count - len(known.intersection(ids[:count])))
+            self.meters.fed.inc(len(new))
             fed, room = True, room - count
-
-    async def _allowed(self, row: Row[Any], first: int, lines: list[bytes], known: set[str]) -> int:
-        """How many of these may become requests now, by what its key may ask in a minute."""
-        said = orjson.loads(row.said)
-        if self.turns.are_free(row, said):
-            return len(lines)
-        asks = [
-            asking.ask(row, line, number, self.decoder) for number, line in enumerate(lines[: pacing.AT_ONCE], first)
-        ]
-        return await self.turns.taken(row, said, asks, known)
+            if count < len(
+                lines
+            ):  # until its key's minute has room, or others have ended and leave it some of the run's budget
+                return fed
 
     async def _stop(self, row: Row[Any]) -> int:
         """What waits of a cancelled run, some hundred at a time."""
@@ -182,27 +194,68 @@ class Runner:
             partial(write.stop_waiting, routes=self.routes, tenant=row.tenant, id_=row.id, most=parts.MOST)
         )
 
-    async def _accept(self, row: Row[Any], first: int, lines: list[bytes], known: set[str]) -> None:
-        arrivals, said = [], orjson.loads(row.said)
+    async def _fitting(
+        self, row: Row[Any], first: int, lines: list[bytes], known: set[str]
+    ) -> list[tuple[Ask, bytes] | None]:
+        """These items as requests, None for what is one already: all of them, unless the run's budget has no room at the moment."""
+        found: list[tuple[Ask, bytes] | None] = []
+        said = orjson.loads(row.said)
         key_id, quiet = said.get("key_id"), said.get("quiet", False)
+        room = None if row.cancelled else await self._room(row)
         for number, line, value in asking.values(row, lines, first):
             if f"{row.id}/{number}" in known:
+                found.append(None)
                 continue
             what = asking.ask(row, line, number, self.decoder)
-            arrivals.append(Arrival(replace(what, run_id=row.id, key_id=key_id, quiet=quiet), None, None, value, b"[]"))
+            if self.registry.missed():
+                what = await self.registry.decoded(partial(asking.ask, row, line, number, self.decoder))
+            if room is not None and not room.take(what.estimate_nano):
+                break
+            found.append((replace(what, run_id=row.id, key_id=key_id, quiet=quiet), value))
             if number % 50 == 0:
                 await asyncio.sleep(0)
+        return found
+
+    async def _room(self, row: Row[Any]) -> thrift.Room | None:
+        """Under the run's own budget; None: it has none."""
+        return None if row.budget_nano is None else await thrift.room(self.database, row.tenant, row.id)
+
+    async def _fitted(self, row: Row[Any], care: "_Care") -> bool:
+        """Items that the run's budget refused and has room for by now are asked again; whether there are any that it has room for,
+        or will have once others have ended.
+        """
+        room = None if row.fed < row.total or row.cancelled else await self._room(row)
+        while room is not None and care.behind is not None:
+            found, behind = await self.database.read(
+                partial(money.refused, tenant=row.tenant, id_=row.id, after=care.behind, limit=_REFUSED)
+            )
+            again = [each for each in await self._again(row, found) if room.ever(each.what.estimate_nano)]  # type: ignore[union-attr]
+            if again:
+                await self._ask([each for each in again if room.take(each.what.estimate_nano)])  # type: ignore[union-attr]
+                return True
+            care.behind = behind
+        return False
+
+    async def _again(self, row: Row[Any], found: Sequence[Row[Any]]) -> list[Arrival]:
+        said, made = orjson.loads(row.said), []
+        for each in found:
+            if (what := await self.registry.decoded(partial(asking.again, each, self.decoder))) is not None:
+                own = replace(what, key_id=said.get("key_id"), quiet=said.get("quiet", False))
+                made.append(Arrival(own, None, None, bytes(each.value), b"[]"))
+        return made
+
+    async def _ask(self, arrivals: Sequence[Arrival]) -> None:
         pools = {(a.what.provider, a.what.model) for a in arrivals if a.what.failure is None}  # type: ignore[union-attr]
         for pool in pools:
             await self.engine.ensure_pool(pool)
         if arrivals:
             await self.writer.accept(arrivals)
 
-    async def _count(self, row: Row[Any], counts: read.Counts, care: "_Care") -> bool:
-        """Tell what is new of it; whether it has ended."""
+    async def _count(self, row: Row[Any], counts: read.Counts, care: "_Care", *, held: bool = False) -> bool:
+        """Tell what is new of it; whether it has ended. `held`: some of its items are asked again."""
         now_ = await self.database.read(lambda conn: _fresh(conn, row.tenant, row.id))
         # by what was known before the items were counted: what was fed since stands in no count
-        whole = row.sealed and counts.open == 0 and (row.fed == now_.total or row.cancelled)
+        whole = row.sealed and counts.open == 0 and (row.fed == now_.total or row.cancelled) and not held
         if whole or time.monotonic() >= care.spent_due:
             began = time.monotonic()
             care.spent = await self.database.read(lambda conn: read.spent(conn, row.id, row.tenant))
@@ -213,7 +266,7 @@ class Runner:
             values["per_s"] = round(per_s, 3)
         if care.told is not None and values | {"per_s": 0} == care.told | {"per_s": 0}:
             return False  # a pace alone is no news
-        changed = await self.database.write(lambda conn: _tell(conn, self.routes, row, values))
+        changed = await self.database.write(lambda conn: owning.tell(conn, self.routes, row, values))
         care.told = values
         if whole:
             self.turns.forget(row)
@@ -231,6 +284,8 @@ class _Care:
     spent: tuple[int, int] = (0, 0)
     spent_due: float = 0.0
     rest_s: float = 0.0
+    behind: int | None = read.FIRST
+    """Behind which items that the run's budget refused may fit by now; None: none of them ever will."""
     pace: Pace = field(default_factory=Pace)
 
     def took(self, seconds: float) -> None:
@@ -275,13 +330,3 @@ def _fresh(conn: Connection, tenant: str, id_: str) -> _Now:
     assert row is not None  # a run is never taken away while somebody owns it
     begun = row.started_at is not None or read.has_begun(conn, id_, tenant)
     return _Now(row.total, begun, now(conn))
-
-
-def _tell(conn: Connection, routes: Routes, row: Row[Any], values: dict[str, Any]) -> bool:
-    changed = write.counted(conn, row.tenant, row.id, values)
-    if changed:
-        now_ = read.one(conn, row.tenant, row.id)
-        telling.progress(conn, routes, now_)
-        if "ended_at" in values:
-            delivering.put(conn, now_)
-    return changed

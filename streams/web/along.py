@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 
 import structlog
 
@@ -11,7 +11,7 @@ from agents.engine.poster import unpack
 from providers.base import Delta
 from store.errors import StoreError
 from store.ledger import pieces
-from store.ledger.pieces import Piece
+from store.ledger.pieces import Piece, Place
 from streams.app import Spine
 
 log = structlog.get_logger(__name__)
@@ -35,6 +35,8 @@ class Along:
         self.events: set[asyncio.Event] = set()
         self.pk: int | None = None
         """Of the row, if pieces may come across."""
+        self.generation: int | None = None
+        """Of pieces that stay, which are read in the ledger only."""
         self._came: tuple[int, int] | None = None
         self._gap = False
 
@@ -56,6 +58,12 @@ class Along:
         self._came = fence, expected + 1
         for place, delta in unpack(piece.body):
             self._take(place, delta)
+
+    def place_in_ledger(self) -> Place | None:
+        """Behind what has come of the pieces that stay; None: nothing more can come."""
+        if self.pk is None or self.generation is None or self._gap:
+            return None
+        return Place(self.pk, self.generation, *(self._came or (0, 0)))
 
     def _take(self, place: tuple[int, int], delta: Delta) -> None:
         if delta == _NOTHING or (self.place is not None and place < self.place):
@@ -113,6 +121,7 @@ class Alongs:
         self._open: dict[Identity, tuple[Along, int]] = {}
         self._task: asyncio.Task[None] | None = None
         self._wanted = asyncio.Event()
+        self._reading = asyncio.Lock()
 
     def start(self) -> None:
         """Look for what comes across, while somebody reads."""
@@ -147,22 +156,44 @@ class Alongs:
         reader.along.pk = pk
         self._wanted.set()
 
+    def in_ledger(self, reader: Reader, pk: int, generation: int) -> None:
+        """This row's pieces stay, so they are read there, whoever makes them."""
+        reader.along.generation = generation
+        self.across(reader, pk)
+
+    async def catch_up(self, reader: Reader) -> None:
+        """All that stays there now is read. Raises `StoreError`."""
+        await self._read([reader.along])
+
     async def _look(self) -> None:
         while True:
             await self._wanted.wait()
             while wanted := {along.pk: along for along, _ in self._open.values() if along.pk is not None}:
                 mine = self._spine.engine.tasks
-                if away := [pk for pk in wanted if pk not in mine]:
-                    await self._take(away, wanted)
+                if staying := [along for along in wanted.values() if along.generation is not None]:
+                    await self._try(self._read(staying))
+                if away := [pk for pk, along in wanted.items() if pk not in mine and along.generation is None]:
+                    await self._try(self._take(away, wanted))
                 await asyncio.sleep(LOOK_S)
             self._wanted.clear()
 
-    async def _take(self, away: list[int], wanted: dict[int, Along]) -> None:
-        database = self._spine.database
+    async def _try(self, look: Awaitable[None]) -> None:
         try:
-            if not await database.read(lambda conn: pieces.are_any(conn, away)):
-                return
-            for piece in await database.write(lambda conn: pieces.take(conn, away)):
-                wanted[piece.pk].came(piece)
+            await look
         except (StoreError, TimeoutError) as error:
             log.debug("cannot look for pieces of answers", error=str(error))
+
+    async def _take(self, away: list[int], wanted: dict[int, Along]) -> None:
+        database = self._spine.database
+        if not await database.read(lambda conn: pieces.are_any(conn, away)):
+            return
+        for piece in await database.write(lambda conn: pieces.take(conn, away)):
+            wanted[piece.pk].came(piece)
+
+    async def _read(self, staying: list[Along]) -> None:
+        """One after the other: what two looks bring at the same time would come twice."""
+        async with self._reading:
+            places = {place.pk: (place, along) for along in staying if (place := along.place_in_ledger()) is not None}
+            asked = [place for place, _ in places.values()]
+            for piece in await self._spine.database.read(lambda conn: pieces.since(conn, asked)):
+                places[piece.pk][1].came(piece)

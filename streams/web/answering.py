@@ -8,11 +8,18 @@ from pydantic import BaseModel
 from schemas import answers
 from schemas.result import Result
 from schemas.runs import Run
+from schemas.schedules import Schedule
 
+_SCHEDULE = "/v1/schedules/{schedule}"
 _PROMPT, _RUN, _REQUEST = "/v1/prompts/{prompt}", "/v1/runs/{run_id}", "/v1/requests/{request_id}"
 ANSWERS: Mapping[tuple[str, str], tuple[type[BaseModel], ...]] = {
     ("get", "/v1/usage"): (answers.Usage,),
     ("get", "/v1/costs"): (answers.Costs,),
+    ("get", "/v1/costs/corrections"): (answers.Corrections,),
+    ("get", "/v1/schedules"): (answers.ScheduleList,),
+    ("get", _SCHEDULE): (Schedule,),
+    ("put", _SCHEDULE): (Schedule,),
+    **{("post", f"{_SCHEDULE}/{order}"): (Schedule,) for order in ("pause", "resume", "run")},
     ("get", "/v1/models"): (answers.ModelList,),
     ("get", "/v1/models/{model}"): (answers.ModelItem,),
     ("get", "/v1/requests"): (answers.RequestPage,),
@@ -24,6 +31,8 @@ ANSWERS: Mapping[tuple[str, str], tuple[type[BaseModel], ...]] = {
     ("get", f"{_RUN}/items"): (answers.ItemPage,),
     ("post", f"{_RUN}/cancel"): (answers.RunCancelled,),
     ("post", f"{_RUN}/retry"): (answers.RunRetried,),
+    ("get", "/v1/pipelines"): (answers.PipelineList,),
+    ("get", "/v1/pipelines/{pipeline}"): (answers.PipelineItem,),
     ("get", "/v1/prompts"): (answers.PromptPage,),
     ("post", "/v1/prompts"): (answers.Prompt,),
     ("get", _PROMPT): (answers.Prompt,),

@@ -1,10 +1,11 @@
 """The two HTTP doors: the API, and the worker's own small one. Routes derive from `OPERATIONS`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -13,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from agents import OPERATIONS
-from schemas.prompts import Edit, Move, NewPrompt, Render, Rollback
+from schemas.prompts import Edit, Move, NewPrompt, Render, Rollback, Stand
 from schemas.runs import NewRun
 from streams import queueing
 from streams.web import (
@@ -28,10 +29,12 @@ from streams.web import (
     metrics,
     models,
     orders,
+    pipelines,
     prompts,
     queue,
     routing,
     runs,
+    schedules,
 )
 from streams.web.describing import (
     also,
@@ -58,9 +61,20 @@ from streams.web.page import Page
 from streams.web.problems import Problem, on_defect, on_http, on_problem
 from streams.web.reference import page_of
 from streams.web.rendering import FILES, asset
+from streams.web.responses import describing as told_of_responses
+from streams.web.responses import door as responses
+from streams.web.responses import stored as kept_responses
 
 Handler = Callable[[Request], Awaitable[Response]]
 Look = Callable[[Front, Request], Awaitable[Response]]
+
+
+class Plain(APIRoute):
+    """Our handlers take the request as it is: nothing is looked up for them, and nothing is made of what they answer."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return handler
 
 
 def make_api(front: Front) -> FastAPI:
@@ -74,6 +88,7 @@ def make_api(front: Front) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    app.router.route_class = Plain
     for path, handler in _common(front).items():
         described = answered(path) if path in examples.ANSWERS else plain("text/plain", "As Prometheus reads it.")
         app.add_api_route(
@@ -91,7 +106,14 @@ def make_api(front: Front) -> FastAPI:
     for path, (tag, look, described) in _LOOKS.items():
         handler = _get(front, look)
         app.add_api_route(path, handler, methods=["GET"], tags=[tag], summary=look.__doc__, openapi_extra=described)
-    for (method, path), (tag, change, described) in {**_REGISTRY, **_RUNS, **_BATCHES}.items():
+    for (method, path), (tag, change, described) in {
+        **_REGISTRY,
+        **_RUNS,
+        **_PIPELINES,
+        **_BATCHES,
+        **_RESPONSES,
+        **_SCHEDULES,
+    }.items():
         handler = _get(front, change)
         if tag == "runs":
             app.add_api_route(path.removeprefix("/v1"), handler, methods=[method], include_in_schema=False)
@@ -116,6 +138,7 @@ def make_api(front: Front) -> FastAPI:
 _LOOKS: dict[str, tuple[str, Look, dict[str, Any]]] = {
     "/v1/usage": ("books", books.usage, answered("/v1/usage", *books.PARAMETERS, csv=True)),
     "/v1/costs": ("books", books.costs, answered("/v1/costs", *books.PARAMETERS, csv=True)),
+    "/v1/costs/corrections": ("books", books.corrections, answered("/v1/costs/corrections", "from", "to")),
     "/v1/models": ("models", models.models, answered("/v1/models")),
     "/v1/models/{model:path}": ("models", models.one_model, {}),
     "/v1/routes": ("models", routing.routes, answered("/v1/routes")),
@@ -179,6 +202,8 @@ _REGISTRY: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
     ("GET", f"{_PROMPT}/diff"): ("prompts", prompts.diff, query("tenant", "from", "to")),
     ("GET", f"{_PROMPT}/labels"): ("prompts", prompts.labels, query("tenant", "at")),
     ("POST", f"{_PROMPT}/labels"): ("prompts", prompts.move, written(Move)),
+    ("PUT", f"{_PROMPT}/labels/{{label}}"): ("prompts", prompts.stand, written(Stand)),
+    ("GET", f"{_PROMPT}/labels/{{label}}/arms"): ("prompts", prompts.arms, query("tenant", "from", "to")),
     ("DELETE", f"{_PROMPT}/labels/{{label}}"): ("prompts", prompts.unlabel, query("tenant")),
     ("POST", f"{_PROMPT}/rollback"): ("prompts", prompts.rollback, written(Rollback)),
     ("POST", f"{_PROMPT}/render"): ("prompts", prompts.render, written(Render)),
@@ -195,8 +220,12 @@ _RUNS: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
     ("GET", f"{_RUN}/items"): ("runs", runs.items, query("tenant", "status", "limit", "cursor")),
     ("GET", f"{_RUN}/results"): ("runs", runs.results, plain("application/x-ndjson", "An item a line.", "tenant")),
     ("GET", f"{_RUN}/events"): ("runs", runs.events, streamed("tenant")),
-    ("POST", f"{_RUN}/retry"): ("runs", runs.retry, query("tenant")),
+    ("POST", f"{_RUN}/retry"): ("runs", runs.retry, query("tenant", "budget_usd")),
     ("GET", _RUN): ("runs", runs.one, query("tenant", "wait")),
+}
+_PIPELINES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
+    ("GET", "/v1/pipelines"): ("pipelines", pipelines.listed, {}),
+    ("GET", "/v1/pipelines/{pipeline}"): ("pipelines", pipelines.one, {}),
 }
 _BATCHES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
     ("POST", "/v1/files"): ("openai", files.upload, describing.UPLOAD),
@@ -214,6 +243,25 @@ _BATCHES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
     ("POST", "/v1/batches/{batch_id}/cancel"): ("openai", batches.cancel, {}),
 }
 """Runs: method and path; each also without `/v1`."""
+_RESPONSE = "/v1/responses/{response_id}"
+_RESPONSES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
+    ("POST", "/v1/responses"): ("openai", responses.create, told_of_responses.CREATE),
+    ("POST", f"{_RESPONSE}/cancel"): ("openai", kept_responses.cancel, told_of_responses.CHANGED),
+    ("GET", f"{_RESPONSE}/input_items"): ("openai", kept_responses.input_items, told_of_responses.ITEMS),
+    ("GET", _RESPONSE): ("openai", kept_responses.one, told_of_responses.ONE),
+    ("DELETE", _RESPONSE): ("openai", kept_responses.delete, told_of_responses.CHANGED),
+}
+_SCHEDULE = "/v1/schedules/{schedule}"
+_SCHEDULES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
+    ("GET", "/v1/schedules"): ("schedules", schedules.listed, answered("/v1/schedules")),
+    ("GET", _SCHEDULE): ("schedules", schedules.one, answered(_SCHEDULE, "next")),
+    ("PUT", _SCHEDULE): ("schedules", schedules.put, stored("/v1/schedules", "NewSchedule")),
+    ("DELETE", _SCHEDULE): ("schedules", schedules.remove, {}),
+    ("POST", f"{_SCHEDULE}/pause"): ("schedules", schedules.pause, {}),
+    ("POST", f"{_SCHEDULE}/resume"): ("schedules", schedules.resume, {}),
+    ("POST", f"{_SCHEDULE}/run"): ("schedules", schedules.run, {}),
+}
+"""Schedules: method and path."""
 
 """The registry of prompts: method and path. Ids of prompts that come with the program have a slash: those go by slug."""
 _BUDGETS: tuple[tuple[str, str, Look, dict[str, Any]], ...] = (
@@ -226,6 +274,7 @@ _OPENAI: dict[str, tuple[str, Look, dict[str, Any]]] = {
     "/v1/chat/completions": ("openai", door.chat_completions, describing.CHAT),
     "/v1/completions": ("openai", door.old_completions, describing.OLD),
     "/v1/embeddings": ("openai", door.embed, describing.EMBEDDINGS),
+    "/v1/moderations": ("openai", door.moderate, describing.MODERATIONS),
     "/v1/messages": ("anthropic", messages.messages, told_of_messages.MESSAGES),
     "/v1/messages/count_tokens": ("anthropic", messages.count_tokens, told_of_messages.COUNT),
 }

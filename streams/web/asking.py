@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -144,9 +145,11 @@ async def accept(
     except TypeError:
         raise Problem(400, f"The body cannot be kept: {TOO_DEEP}.") from None
     place = str(uuid_utils.uuid7())
-    what = spine.decoder.ask(operation, lane, raw, headers, place=place, tenant=tenant)
-    if spine.decoder.may_know_later(what) and await spine.registry.refreshed():
-        what = spine.decoder.ask(operation, lane, raw, headers, place=place, tenant=tenant)
+    decode = partial(spine.decoder.ask, operation, lane, raw, headers, place=place, tenant=tenant)
+    try:
+        what = await spine.registry.decoded(decode, spine.decoder.may_know_later)
+    except StoreError as error:
+        raise unavailable(f"The database is away ({error}); nothing was taken. Ask again.") from error
     if not isinstance(what, Ask):
         raise Problem(422, f"{what.failure.message}.")
     if not spine.writer.health.ok:

@@ -9,8 +9,9 @@ from sqlalchemy import Connection, Row
 from starlette.requests import Request
 from starlette.responses import Response
 
-from store.ledger import books, queries, room, savings
+from store.ledger import books, queries, rollup, room, savings
 from streams import bookkeeping, days
+from streams import corrections as righted
 from streams.web.front import Front
 from streams.web.looking import read
 from streams.web.principal import principal_of
@@ -40,10 +41,19 @@ async def costs(front: Front, request: Request) -> Response:
     first, last = _days(given)
     tenant = principal_of(request).tenant
     found = await read(front.parts(), lambda conn: queries.days(conn, str(first), str(last), tenant))
-    less = [] if tenant else await read(front.parts(), lambda conn: savings.between(conn, str(first), str(last)))
+    less = await read(front.parts(), lambda conn: savings.between(conn, str(first), str(last), tenant))
+    cheaper = await read(front.parts(), lambda conn: savings.tiers_between(conn, str(first), str(last), tenant))
     names = ("date", "provider", "model", "tenant", *_COUNTED, "unpriced_calls", "cost_usd")
-    body = bookkeeping.daily(found, first, last) | {"savings": bookkeeping.saved(less)}
+    body = bookkeeping.daily(found, first, last) | {"savings": bookkeeping.saved(less, cheaper)}
     return _shown(request, given, "costs", body, "days", names)
+
+
+async def corrections(front: Front, request: Request) -> Response:
+    """Sums of days that were not those of their calls: what `aggregate_costs` has put right, by how much, and which run did it."""
+    first, last = _days(told(request, ("from", "to")))
+    tenant = principal_of(request).tenant
+    found = await read(front.parts(), lambda conn: rollup.corrected(conn, first, last, tenant, righted.MOST))
+    return tagged(request, orjson.dumps(righted.listed(found, first, last)))
 
 
 async def _grouped(

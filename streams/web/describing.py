@@ -9,10 +9,11 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from agents.base import Operation
-from schemas.prompts import Edit, Move, NewPrompt, Render, Rollback
+from schemas.prompts import Edit, Move, NewPrompt, Render, Rollback, Stand
 from schemas.request import MAX_NAME, Lane, Request
 from schemas.result import Result
 from schemas.runs import NewRun
+from schemas.schedules import NewSchedule
 from store.ledger.books import GROUPS
 from streams.budgets import Budget
 from streams.web import answering, examples
@@ -21,7 +22,7 @@ from streams.web.messages import shape as messages_shape
 from streams.web.openai import describing as openai
 from streams.web.openai import shape as openai_shape
 
-BODIES: tuple[type[BaseModel], ...] = (NewPrompt, Edit, Move, Rollback, Render, NewRun)
+BODIES: tuple[type[BaseModel], ...] = (NewPrompt, Edit, Move, Stand, Rollback, Render, NewRun, NewSchedule)
 """What is written besides requests."""
 _BRACED = re.compile(r"{(\w+)}")
 _REF = "#/components/schemas/{model}"
@@ -50,12 +51,14 @@ PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "cursor": ({"type": "string"}, "What `next` said on the page before."),
     "wait": ({"type": "number", "minimum": 0, "maximum": 3600}, "Seconds to wait for the result; then 202."),
     "name": ({"type": "string"}, "Only this name."),
+    "budget_usd": ({"type": "string"}, "Dollars that all of the run may cost, with what it has cost already."),
     "q": ({"type": "string"}, "Words in the slug, the name or the description."),
     "category": ({"type": "string"}, "Only this category."),
     "tag": ({"type": "string"}, "Only those with this tag."),
     "archived": ({"type": "string", "enum": ["true", "false"]}, "Those that were put away instead."),
     "at": ({"type": "string"}, "A moment with its zone, or a day: what the labels said then."),
     "overlap": ({"type": "string", "default": "24h"}, "So long the key before works too, such as `1h` or `0`."),
+    "next": ({"type": "integer", "minimum": 1, "maximum": 100, "default": 5}, "How many of its next firings."),
     "part": ({"type": "string", "enum": ["main"]}, "Only what changes."),
 }
 

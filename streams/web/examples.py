@@ -14,6 +14,7 @@ INPUTS: Mapping[str, dict[str, Any]] = {
     "complete": {"messages": [{"role": "user", "content": "Name three Norwegian ports."}]},
     "embed": {"texts": ["fog in Bergen", "a late ferry"]},
     "execute_prompt": {"prompt": "summarize", "variables": {"content": _TEXT, "max_sentences": 1}},
+    "moderate": {"content": _TEXT},
 }
 
 OUTPUTS: Mapping[str, dict[str, Any]] = {
@@ -43,6 +44,9 @@ OUTPUTS: Mapping[str, dict[str, Any]] = {
     "execute_prompt": {
         "content": "Fog delayed the ferry Aurora by four hours.",
         "prompt": {"id": "summarize", "slug": "summarize", "version": 1},
+    },
+    "moderate": {
+        "results": [{"flagged": False, "categories": {"violence": False}, "scores": {"violence": 0.0004}}],
     },
 }
 
@@ -192,7 +196,60 @@ _RUN = {
     "ended_at": None,
 }
 
+_SCHEDULED: dict[str, Any] = {
+    "cron": "10 0 * * *",
+    "timezone": "UTC",
+    "overlap": "skip",
+    "run": {
+        "kind": "task",
+        "name": "aggregate_costs",
+        "params": {"period": "daily", "date": "${yesterday}"},
+        "idempotency_key": "cost_rollup_${yesterday}",
+    },
+}
+_SCHEDULE: dict[str, Any] = _SCHEDULED | {
+    "name": "cost_rollup",
+    "source": "api",
+    "catch_up": True,
+    "paused": False,
+    "description": "",
+    "next_at": "2026-11-22T00:10:00Z",
+    "next": ["2026-11-22T00:10:00Z", "2026-11-23T00:10:00Z"],
+    "queued_at": None,
+    "last": {
+        "planned_at": "2026-11-21T00:10:00Z",
+        "fired_at": "2026-11-21T00:10:00.412Z",
+        "run_id": "run_01a2000a7d73707c8c17fa17d94a7891",
+        "kind": "task",
+        "status": "succeeded",
+    },
+    "fired": 3,
+    "skipped": 0,
+    "missed": 0,
+    "failed": 0,
+    "error": None,
+    "made_at": "2026-11-18T16:02:11Z",
+    "changed_at": "2026-11-18T16:02:11Z",
+}
+_RIGHTED: dict[str, Any] = {
+    "date": "2026-11-20",
+    "provider": "ollama",
+    "model": "llama3.2:latest",
+    "tenant": "feedspine",
+    "difference_usd": "-0.002500",
+    "more": {"calls": -1, "input_tokens": -61},
+    "run_id": "run_01a2000a7d73707c8c17fa17d94a7891",
+    "at": "2026-11-21T00:10:00.633Z",
+}
+
 ANSWERS: Mapping[str, dict[str, Any]] = {
+    "/v1/schedules": {
+        "items": [_SCHEDULE],
+        "leader": {"worker": "host-17-9c1d2e3f4a5b", "since": "2026-11-20T08:00:00Z"},
+        "file": {"ok": True, "why": ""},
+    },
+    "/v1/schedules/{schedule}": _SCHEDULE,
+    "/v1/costs/corrections": {"from": "2026-11-20", "to": "2026-11-20", "items": [_RIGHTED]},
     "/v1/runs": {"items": [_RUN], "next": None},
     "/v1/prompts": {
         "items": [
@@ -276,7 +333,13 @@ ANSWERS: Mapping[str, dict[str, Any]] = {
             }
         ],
         "totals": {**_SUMS, **_MONEY},
-        "savings": {"routes": [{"route": "nightly", "requests": 3, "saved_usd": "0.001200"}], "saved_usd": "0.001200"},
+        "savings": {
+            "routes": [{"route": "nightly", "requests": 3, "saved_usd": "0.001200"}],
+            "tiers": [
+                {"tier": "batch", "provider": "openai", "model": "gpt-5-mini", "requests": 2, "saved_usd": "0.000825"}
+            ],
+            "saved_usd": "0.002025",
+        },
     },
     "/v1/models": {
         "object": "list",
@@ -317,6 +380,7 @@ ANSWERS: Mapping[str, dict[str, Any]] = {
                 "fall_back_on": ["unreachable", "overloaded"],
                 "rate_limited_after_s": 5.0,
                 "max_waiting": None,
+                "guards": [],
             }
         ],
         "file": {"ok": True, "why": ""},
@@ -414,8 +478,10 @@ BODIES: Mapping[str, dict[str, Any]] = {
     },
     "Edit": {"template": "{{ content }}\nFor {{ port }}, in one sentence:", "notes": "Shorter question."},
     "Move": {"label": "production", "version": 2, "why": "Better on the last 100."},
+    "Stand": {"versions": {"3": 90, "4": 10}, "why": "Try the shorter question on a tenth."},
     "Rollback": {"label": "production", "why": "Too long answers."},
     "Render": {"variables": {"content": _TEXT, "port": "Bergen"}},
+    "/v1/schedules": _SCHEDULED,
     "/v1/budgets": {"tenant": "feedspine", "model": "openai/*", "limit_usd": "25", "per": "month"},
     "/v1/keys": {
         "name": "feedspine",

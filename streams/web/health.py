@@ -32,6 +32,8 @@ def parts(front: Front) -> dict[str, Part]:
         found["nodes"] = front.nodes
     if spine.named.path is not None:
         found["routes"] = Part(spine.named.ok, spine.named.why, spine.named.since, needed=False)
+    if (schedules := spine.schedules.file).path is not None:
+        found["schedules"] = Part(schedules.ok, schedules.why, schedules.since, needed=False)
     if spine.keeper.dead.is_set():
         found["lease"] = Part(ok=False, why="others have declared this process dead; it ends")
     if front.leaving:

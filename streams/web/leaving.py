@@ -33,25 +33,26 @@ async def watched(front: Front, request: Request, what: Ask, found: Accepted) ->
 
 async def while_here(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """What is asked for the caller only, and stands in no ledger: it ends when they leave."""
-    asking, gone = asyncio.ensure_future(work), asyncio.ensure_future(_left(request))
+    asking, left = asyncio.ensure_future(work), asyncio.ensure_future(gone(request))
     try:
-        await asyncio.wait((asking, gone), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((asking, left), return_when=asyncio.FIRST_COMPLETED)
         if not asking.done():
             raise unavailable("The caller has left.")
         return asking.result()
     finally:
         asking.cancel()
-        gone.cancel()
+        left.cancel()
+
+
+async def gone(request: Request) -> None:
+    """Returns when the caller has left. The body must have been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _watch(front: Front, request: Request, pk: int, generation: int) -> None:
-    await _left(request)
+    await gone(request)
     await give_up(front, pk, generation)
-
-
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 async def give_up(front: Front, pk: int, generation: int) -> None:

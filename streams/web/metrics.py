@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from agents.engine.engine import LANE_NAMES
 from store.errors import StoreError
-from store.ledger import budgets, held, limits, queries
+from store.ledger import batches, budgets, held, limits, queries
 from store.ledger.budgeting import State
 from store.ledger.limits import Limits
 from streams.app import Spine
@@ -31,6 +31,7 @@ class Facts:
     slots: list[tuple[str, str, int, int]] = field(default_factory=list)
     limits: Limits = field(default_factory=Limits)
     budgets: list[State] = field(default_factory=list)
+    batched: list[tuple[str, bool, int]] = field(default_factory=list)
 
 
 def look(conn: Connection) -> Facts:
@@ -43,6 +44,7 @@ def look(conn: Connection) -> Facts:
         slots,
         limits.read(conn),
         budgets.standing(conn),
+        batches.standing(conn),
     )
 
 
@@ -125,19 +127,23 @@ def _ledger(registry: CollectorRegistry, facts: Facts) -> None:
     for provider, model, count, busy in facts.slots:
         total.labels(provider, model).set(count)
         used.labels(provider, model).set(busy)
+    words = "Calls that wait for a batch at their provider, or lie in one."
+    lying = Gauge("genai_batch_calls", words, ["provider", "state"], registry=registry)
+    for provider, gone, count in facts.batched:
+        lying.labels(provider, "in_batch" if gone else "waiting").set(count)
     _limits(registry, facts.limits)
     _budgets(registry, facts.budgets)
 
 
 def _budgets(registry: CollectorRegistry, found: list[State]) -> None:
-    """As they stand in their periods; where there are none there is no series."""
+    """As they stand in their periods; where there are none there is no series. Those of single runs come and go: they have none."""
     limit = _of_budgets(registry, "genai_budget_limit_usd", "Dollars that a budget allows in its period.")
     spent = _of_budgets(registry, "genai_budget_spent_usd", "Dollars spent of it in its period.")
     words = "Dollars reserved of it for requests that have not ended."
     reserved = _of_budgets(registry, "genai_budget_reserved_usd", words)
     overrun = _of_budgets(registry, "genai_budget_overrun_usd", "Dollars spent that no reservation had foreseen.")
     refused = _of_budgets(registry, "genai_budget_refused", "Requests that it had no room for, in its period.")
-    for state in found:
+    for state in (each for each in found if each.period != "run"):
         labels = (str(state.id), state.scope.words(), state.period, str(state.hard).lower())
         limit.labels(*labels).set(state.limit_nano / 1e9)
         spent.labels(*labels).set(state.spent_nano / 1e9)

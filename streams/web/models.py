@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from providers import routes
+from providers.marked import near
 from schemas.errors import ErrorType
 from streams import catalogue
 from streams.app import make_prices
@@ -33,7 +34,7 @@ async def one_model(front: Front, request: Request) -> Response:
             return json(model)
     away = "".join(f" {each['why']}" for each in listed["providers"] if each["why"])
     ids = [model["id"] for model in listed["data"]]
-    meant = routes.near(name, ids)
+    meant = near(name, ids)
     known = f"did you mean {' or '.join(meant)}?" if meant else f"there are {', '.join(ids[:50])}."
     raise Problem(404, f"There is no model {name!r}; {known}{away}", error=ErrorType.MODEL_NOT_FOUND)
 

@@ -25,7 +25,7 @@ from streams.web.queries import told
 from streams.web.replies import json
 
 _ACCEPT_S = 10.0
-_USUAL_WAIT_S = 2.0
+USUAL_WAIT_S = 2.0
 """So long an abort is waited for: it takes a second at most where its holder lives."""
 
 
@@ -35,8 +35,8 @@ async def cancel_request(front: Front, request: Request) -> Response:
     given = told(request, ("tenant", "operation", "wait"))
     wait = asking.seconds(given.get("wait"))
     ask = CancelAsk(*await _named(spine, request, given, kept=True))
-    found = await _accept(spine, ask)
-    body = await _ended(front, found, _USUAL_WAIT_S if wait is None else wait)
+    found = await apply(spine, ask)
+    body = await ended(front, found, USUAL_WAIT_S if wait is None else wait)
     state = found.state if body is None else orjson.loads(body)["status"]
     return _answer(ask, Accepted(found.decision, found.pk, found.generation, state=state))
 
@@ -51,7 +51,7 @@ async def cancel_run(front: Front, request: Request) -> Response:
     if not who.sees(tenant):
         raise Problem(404, f"Nobody knows a run {run_id!r} of the tenant {tenant!r}.")
     unfinished = await read(spine, lambda conn: cancels.of_run(conn, tenant, run_id))
-    await _accept(spine, CancelAsk(tenant, run_id=run_id))
+    await apply(spine, CancelAsk(tenant, run_id=run_id))
     return json(cancelling.told_run(run_id, tenant, unfinished, "cancelled"), 202)
 
 
@@ -129,7 +129,8 @@ def _checked(name: str, value: str) -> str:
     return found
 
 
-async def _accept(spine: Spine, ask: CancelAsk) -> Accepted:
+async def apply(spine: Spine, ask: CancelAsk) -> Accepted:
+    """Cancel, in the ledger. Raises `Problem` 503."""
     if not spine.writer.health.ok:
         raise unavailable(f"The database is away ({spine.writer.health.why}); nothing was cancelled. Ask again.")
     try:
@@ -142,7 +143,7 @@ async def _accept(spine: Spine, ask: CancelAsk) -> Accepted:
     return found
 
 
-async def _ended(front: Front, found: Accepted, wait: float) -> bytes | None:
+async def ended(front: Front, found: Accepted, wait: float) -> bytes | None:
     """The result of a call that is being aborted, if its end comes in time."""
     if found.state != "calling" or found.pk is None:
         return None

@@ -1,6 +1,8 @@
 """`/v1/prompts…`: the registry over HTTP. A prompt's `ETag` is its revision; `If-Match` refuses a change of what was changed since."""
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import orjson
@@ -10,13 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from prompts import PromptError, Wish
-from schemas.prompts import Edit, Move, NewPrompt, Render, Rollback
+from schemas.prompts import Edit, Move, NewPrompt, Render, Rollback, Stand
 from store.database import now as clock
 from store.errors import StoreError
 from store.registry import errors, read
 from streams import days, requested
 from streams.app import Spine
 from streams.decode import sentence
+from streams.prompting import arms as trials
 from streams.prompting import changing, looking
 from streams.prompting.changing import By
 from streams.prompting.registry import BadPrompt
@@ -120,6 +123,29 @@ async def move(front: Front, request: Request) -> Response:
     return await _change(front, request, lambda conn, spine, by: changing.move(conn, spine.routes, by, name, moved))
 
 
+async def stand(front: Front, request: Request) -> Response:
+    """The same of the label in the path: `version`, or `versions` with their weights."""
+    name, told = request.path_params["prompt"], _read(Stand, await _body(front, request))
+    try:
+        moved = told.move(request.path_params["label"])
+    except ValidationError as error:
+        raise Problem(422, f"{sentence(error)}.") from None
+    return await _change(front, request, lambda conn, spine, by: changing.move(conn, spine.routes, by, name, moved))
+
+
+async def arms(front: Front, request: Request) -> Response:
+    """What each arm of a label did, `?from=&to=`, with intervals, and whether they differ by more than chance."""
+    told = queries.told(request, ("tenant", "from", "to"))
+    try:
+        since, until = days.moments(told.get("from"), told.get("to"))
+    except ValueError as error:
+        raise Problem(422, str(error)) from None
+    tenant, label = _tenant(front, request, told.get("tenant")), request.path_params["label"]
+    look = partial(trials.seen, label=label, tenant=tenant, since=since, until=until)
+    seen = await _seen(front, request, look, told)
+    return json(await asyncio.to_thread(trials.report, seen))
+
+
 async def unlabel(front: Front, request: Request) -> Response:
     """Take a label away."""
     name, label = request.path_params["prompt"], request.path_params["label"]
@@ -142,14 +168,16 @@ async def render(front: Front, request: Request) -> Response:
         raise Problem(422, "Give either `version` or `label`: a label stands for a version.")
     tenant = _tenant(front, request, queries.told(request, ("tenant",)).get("tenant"))
     await spine.registry.refreshed()
-    library = spine.decoder.library
+    choose = partial(spine.decoder.library.chosen, name, Wish(asked.version, asked.label, tenant))
     try:
-        wording, label = library.chosen(name, Wish(asked.version, asked.label, tenant))
+        wording, found = await spine.registry.decoded(choose)
         wording.check(asked.variables)
         made = wording.render(asked.variables)
     except PromptError as error:
         raise Problem(422, f"{error}.") from error
-    told = {"slug": made.slug, "version": made.version, "label": label or None}
+    except StoreError as error:
+        raise unavailable(f"The database is away ({error}); ask again.") from error
+    told = {"slug": made.slug, "version": made.version, "label": found.label or None}
     return json(told | {"system": made.system, "user": made.user})
 
 

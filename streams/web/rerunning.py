@@ -1,7 +1,7 @@
 """Items of a run that did not succeed, asked for once more by whoever says so: under their scopes, and out of their minute."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -10,37 +10,39 @@ import orjson
 from sqlalchemy import Row
 
 from schemas.errors import ErrorType
-from schemas.request import Lane
 from store.errors import StoreError
 from store.ledger.types import Arrival, Ask
-from store.runs import read, write
+from store.runs import read
 from streams.app import Spine
-from streams.runs import pacing, parts
+from streams.budgets import patiently
+from streams.runs import asking, pacing, parts
+from streams.web import retried
 from streams.web.looking import read as look_up
 from streams.web.principal import Principal
 from streams.web.problems import Problem, unavailable
 
 
-async def failed_items(spine: Spine, row: Row[Any], who: Principal) -> tuple[int, float | None]:
+async def failed_items(
+    spine: Spine, row: Row[Any], who: Principal, limit: int | None = None, steps: Sequence[str] = ()
+) -> tuple[int, float | None]:
     """How many run again; and, where their key may ask for no more of them in this minute, in how many seconds it may.
 
-    Raises `Problem`: 403, 429 when it may ask for none, 503.
+    `steps`: of a pipeline, only what is below these. Raises `Problem`: 403, 429 when it may ask for none, 503.
     """
     quiet = orjson.loads(row.said).get("quiet", False)
-    after, count, later_s = read.FIRST, 0, None
-    while later_s is None:
-        page = await look_up(
-            spine, partial(read.failed_bodies, id_=row.id, tenant=row.tenant, after=after, limit=parts.MOST)
-        )
-        if not page:
-            break
-        asks, later_s = await _allowed(spine, await _asks(spine, page, who), who)
+    count, later_s = 0, None
+    async for page in _pages(spine, row, steps or ("",)):
+        # whoever owns the run asks them when there is room
+        waiting = await look_up(spine, partial(retried.waiting, row=row, after=page[0].pk - 1, limit=limit))
+        page_asks = await _asks(spine, [each for each in page if each.pk not in waiting], who)
+        asks, later_s = await _allowed(spine, page_asks, who)
         if later_s is not None and not asks and not count:
             raise _spent(later_s)
-        count += await _accept(spine, row, asks, who, quiet=quiet)
-        after = page[-1].pk
+        count += len(waiting) + await _accept(spine, row, asks, who, limit, quiet=quiet)
+        if later_s is not None:
+            break
     if count == 0:  # what was never sent goes on
-        await _write(spine, lambda conn: write.allow(conn, row.tenant, row.id))
+        await _write(spine, lambda conn: retried.allow(conn, row, limit))
     return count, later_s
 
 
@@ -49,12 +51,24 @@ def header(later_s: float) -> dict[str, str]:
     return {"Retry-After": str(math.ceil(later_s))}
 
 
+async def _pages(spine: Spine, row: Row[Any], below: Sequence[str]) -> AsyncIterator[Sequence[Any]]:
+    for each in below:
+        asked = partial(read.failed_bodies, id_=row.id, tenant=row.tenant, limit=parts.MOST, below=each)
+        after = read.FIRST
+        while page := await look_up(spine, partial(asked, after=after)):
+            yield page
+            after = page[-1].pk
+
+
 async def _asks(spine: Spine, page: Iterable[Any], who: Principal) -> list[tuple[Ask, bytes]]:
     found = []
     for each in page:
         value = bytes(each.value)
-        what = spine.decoder.ask(each.operation, Lane(each.lane), value, (), place=each.id, tenant="")
-        if isinstance(what, Ask) and what.failure is None:
+        try:
+            what = await spine.registry.decoded(partial(asking.again, each, spine.decoder))
+        except StoreError as error:
+            raise unavailable(f"The database is away ({error}); nothing runs again. Ask again.") from error
+        if what is not None:
             who.check(what)
             found.append((what, value))
     return found
@@ -73,9 +87,11 @@ async def _allowed(
     return asks[: turn.count], turn.wait_s if turn.count < len(asks) else None
 
 
-async def _accept(spine: Spine, row: Row[Any], asks: list[tuple[Ask, bytes]], who: Principal, *, quiet: bool) -> int:
-    """First the run is cancelled no more: else a claim would end what comes."""
-    await _write(spine, lambda conn: write.allow(conn, row.tenant, row.id))
+async def _accept(
+    spine: Spine, row: Row[Any], asks: list[tuple[Ask, bytes]], who: Principal, limit: int | None, *, quiet: bool
+) -> int:
+    """First the run is cancelled no more, and may spend what it may: else a claim would end what comes."""
+    await _write(spine, lambda conn: retried.allow(conn, row, limit))
     for pool in sorted({(what.provider, what.model) for what, _ in asks}):
         await spine.engine.ensure_pool(pool)
     arrivals = [
@@ -91,7 +107,7 @@ async def _accept(spine: Spine, row: Row[Any], asks: list[tuple[Ask, bytes]], wh
 
 async def _write(spine: Spine, work: Any) -> None:
     try:
-        await spine.database.write(work)
+        await patiently(spine.database, work)
     except StoreError as error:
         raise unavailable(f"The database is away ({error}); ask again.") from error
 

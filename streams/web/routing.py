@@ -1,5 +1,6 @@
 """`GET /v1/routes` and `POST /v1/routes/explain`: what names stand for, and where one request would go. Nothing is called."""
 
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -7,6 +8,7 @@ from starlette.responses import Response
 
 from agents import OPERATIONS
 from schemas.request import Lane
+from store.errors import StoreError
 from streams import explaining
 from streams.app import make_prices
 from streams.decode import envelope
@@ -14,7 +16,7 @@ from streams.explaining import Question
 from streams.web import asking
 from streams.web.bodies import read_object
 from streams.web.front import Front
-from streams.web.problems import Problem
+from streams.web.problems import Problem, unavailable
 from streams.web.queries import told
 from streams.web.replies import json
 
@@ -43,7 +45,11 @@ async def explain(front: Front, request: Request) -> Response:
         spine.settings.default_tenant,
         None if key is None else key.encode(),
     )
-    found: dict[str, Any] = explaining.explain(asked, spine.decoder, make_prices(spine.settings))
+    explain = partial(explaining.explain, asked, spine.decoder, make_prices(spine.settings))
+    try:
+        found: dict[str, Any] = await spine.registry.decoded(explain)
+    except StoreError as error:
+        raise unavailable(f"The database is away ({error}); ask again.") from error
     return json(found)
 
 

@@ -2,26 +2,31 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
+from typing import Any, TypeVar
 
 import orjson
 from pydantic import ValidationError
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from schemas.errors import ErrorType
 from schemas.runs import ENDED, NewRun
+from store.database import Work
+from store.database import now as clock
 from store.errors import StoreError
 from store.ledger.types import Arrival, CancelAsk
-from store.runs import deliveries, read, write
+from store.runs import deliveries, jobs, money, read, steps, write
 from streams import requested
 from streams.app import Spine
+from streams.budgets import patiently
 from streams.decode import sentence
-from streams.runs import asking, collecting, parts, receivers, telling
+from streams.runs import asking, collecting, kinds, making, parts, receivers, telling
 from streams.runs.kinds import BadRun
-from streams.web import cursors, orders, queries, rerunning
+from streams.runs.pipelines import KIND
+from streams.web import cursors, orders, pipelines, queries, rerunning, retried
 from streams.web.asking import IDEMPOTENCY_KEY, seconds
 from streams.web.bodies import read_object
 from streams.web.events import HEARTBEAT_S
@@ -46,7 +51,9 @@ _UPLOAD = (
     "provider",
     "wait",
     "webhook",
+    "budget_usd",
 )
+T = TypeVar("T")
 _SIGNED_WITH = "webhook-secret"
 _LOOK_S = 0.1
 
@@ -85,12 +92,18 @@ async def _asked(front: Front, spine: Spine, request: Request, new: NewRun) -> R
     tenant = _tenant(front, request, new.tenant)
     _may_be_told(spine, new)
     try:
-        plan = asking.planned(new, tenant, principal_of(request).key_id, principal_of(request).limits.minute())
-        lines = asking.items(plan, new, spine.decoder)
-        principal_of(request).check(asking.ask(plan.new, lines[0], 0, spine.decoder))
+        minute = principal_of(request).limits.minute()
+        make = partial(making.ready, new, tenant, spine.decoder, spine.pipelines, principal_of(request).key_id, minute)
+        ready = await _decoded(spine, make)
     except BadRun as error:
         raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
-    row, _ = await _made(spine, plan.new, list(parts.packed(0, lines)))
+    if ready.pipeline is not None:
+        pipelines.check(spine, ready.pipeline, principal_of(request))
+    elif ready.first is not None:
+        principal_of(request).check(ready.first)
+    else:
+        principal_of(request).check_admin()
+    row, _ = await _made(spine, lambda conn: making.make(conn, ready, spine.worker))
     return row
 
 
@@ -113,8 +126,8 @@ async def _uploaded(front: Front, spine: Spine, request: Request, told: dict[str
         raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
     if plan.kind.many is None:
         raise Problem(422, f"A {new.kind} {new.name!r} has one item; send its params as JSON.")
-    principal_of(request).check(asking.typical(plan, spine.decoder))
-    row, is_new = await _made(spine, plan.new)
+    principal_of(request).check(await _decoded(spine, partial(asking.typical, plan, spine.decoder)))
+    row, is_new = await _made(spine, lambda conn: write.make(conn, plan.new, spine.worker))
     if not is_new:
         return await _same(row, request)
     try:
@@ -169,9 +182,9 @@ def _cancelled(plan: asking.Plan) -> Problem:
     return Problem(409, f"The run {plan.new.id!r} takes no more items: it was cancelled.")
 
 
-async def _made(spine: Spine, new: write.New, items: Sequence[write.Part] | None = None) -> tuple[Row[Any], bool]:
+async def _made(spine: Spine, work: Work[tuple[Row[Any], bool]]) -> tuple[Row[Any], bool]:
     try:
-        found: tuple[Row[Any], bool] = await _write(spine, lambda conn: write.make(conn, new, spine.worker, items))
+        found: tuple[Row[Any], bool] = await _write(spine, work)
     except write.Conflict as error:
         raise Problem(409, f"{str(error)[:1].upper()}{str(error)[1:]}.", error=ErrorType.IDEMPOTENCY_CONFLICT) from None
     return found
@@ -202,7 +215,7 @@ async def listed(front: Front, request: Request) -> Response:
     tenant = _tenant(front, request, told.get("tenant"))
     rows, end = await look_up(front.parts(), lambda conn: read.page(conn, tenant, status, name, after, limit))
     next_ = None if end is None else cursors.cursor_named(list_, *end)
-    shown = [telling.shown(row).model_dump(mode="json", exclude={"result", "deliveries"}) for row in rows]
+    shown = [telling.shown(row).model_dump(mode="json", exclude=telling.BRIEF) for row in rows]
     return tagged(request, orjson.dumps({"items": shown, "next": next_}))
 
 
@@ -253,7 +266,7 @@ async def _events(front: Front, row: Row[Any], had: str) -> AsyncIterator[bytes]
     while True:
         if (mark := _mark(row)) != had:
             kind = b"end" if row.ended_at is not None else b"progress"
-            told = telling.shown(row).model_dump_json(exclude={"result", "deliveries"}).encode()
+            told = telling.shown(row).model_dump_json(exclude=telling.BRIEF).encode()
             yield b"event: %b\nid: %b\ndata: %b\n\n" % (kind, mark.encode(), told)
             had, said_at = mark, time.monotonic()
         elif time.monotonic() - said_at > HEARTBEAT_S:
@@ -289,31 +302,71 @@ async def cancel(front: Front, request: Request) -> Response:
 
 
 async def retry(front: Front, request: Request) -> Response:
-    """Run again the items that did not succeed, and only those."""
-    spine = spine_of(front, request)
-    row = await _named(front, request, queries.told(request, ("tenant",)))
+    """Run again the items that did not succeed, and only those; of a pipeline, the steps. `?budget_usd=` is what the whole run may
+    cost from now on.
+    """
+    spine, told = spine_of(front, request), queries.told(request, ("tenant", "budget_usd"))
+    row = await _named(front, request, told)
     if row.ended_at is None:
         raise Problem(409, f"The run {row.id!r} has not ended ({row.status}); retry it when it has.")
     if row.broken_off:
         raise Problem(409, f"The upload of the run {row.id!r} broke off, so its last items never came; send it anew.")
     if row.failed + row.stopped == 0:
         raise Problem(409, f"Every item of the run {row.id!r} has succeeded; there is nothing to run again.")
+    if kinds.is_job(row):
+        return await _job_again(front, spine, request, row)
     if row.fed < row.total and await look_up(spine, lambda conn: read.next_part(conn, row.tenant, row.id)) is None:
         raise Problem(409, f"The last items of the run {row.id!r} are no longer kept (GENAI_KEEP_BODIES_DAYS).")
-    count, later_s = await rerunning.failed_items(spine, row, principal_of(request))
+    limit = retried.limit(row, told.get("budget_usd"))
+    names = await pipelines.failed_steps(front, row) if row.kind == KIND else []
+    below = [f"{name}/" for name in names]
+    count, later_s = await rerunning.failed_items(spine, row, principal_of(request), limit, below)
     # last: whoever counts it must find what runs again
-    await _write(spine, lambda conn: write.reopen(conn, row.tenant, row.id, spine.worker))
+    await _write(spine, lambda conn: _reopen(conn, row, spine.worker))
     spine.runs.look()
-    told = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
-    made = json(told | {"retried": count}, 202)
+    shown = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
+    made = json(shown | {"retried": count or len(names)}, 202)
     made.headers.update({} if later_s is None else rerunning.header(later_s))
     return made
 
 
+def _reopen(conn: Connection, row: Row[Any], owner: str) -> None:
+    write.reopen(conn, row.tenant, row.id, owner)
+    if row.kind == KIND:
+        steps.again(conn, row.tenant, row.id)
+
+
+async def _job_again(front: Front, spine: Spine, request: Request, row: Row[Any]) -> Response:
+    principal_of(request).check_admin()
+
+    def work(conn: Connection) -> bool:
+        kept = jobs.again(conn, row.tenant, row.id)
+        if kept:
+            write.allow(conn, row.tenant, row.id)
+            write.reopen(conn, row.tenant, row.id, spine.worker)
+        return kept
+
+    if not await _write(spine, work):
+        raise Problem(
+            409, f"What the run {row.id!r} was asked for is no longer kept (GENAI_KEEP_BODIES_DAYS); submit another."
+        )
+    spine.runs.look()
+    shown = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
+    return json(shown | {"retried": 1}, 202)
+
+
 async def _told(front: Front, row: Row[Any], status: int = 200) -> Response:
     result = await collecting.result(front.parts().database, row)
-    sent = await look_up(front.parts(), lambda conn: deliveries.of_run(conn, row.tenant, row.id))
-    told = telling.shown(row, result, sent).model_dump(mode="json")
+    sent, found, at, state = await look_up(
+        front.parts(),
+        lambda conn: (
+            deliveries.of_run(conn, row.tenant, row.id),
+            steps.of_run(conn, row.tenant, row.id) if row.kind == KIND else (),
+            clock(conn),
+            money.standing(conn, row.tenant, row.id) if row.budget_nano is not None and row.ended_at is None else None,
+        ),
+    )
+    told = telling.shown(row, result, sent, found, at, state).model_dump(mode="json")
     made = json(told, status)
     made.headers["Location"] = told["items_url"].rpartition("/items?")[0]
     return made
@@ -351,9 +404,16 @@ async def _row(front: Front, tenant: str, id_: str) -> Row[Any]:
     return found
 
 
+async def _decoded(spine: Spine, decode: Callable[[], T]) -> T:
+    try:
+        return await spine.registry.decoded(decode)
+    except StoreError as error:
+        raise unavailable(f"The database is away ({error}); ask again.") from error
+
+
 async def _write(spine: Spine, work: Any) -> Any:
     try:
-        return await spine.database.write(work)
+        return await patiently(spine.database, work)
     except StoreError as error:
         raise unavailable(f"The database is away ({error}); ask again.") from error
 

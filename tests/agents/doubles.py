@@ -9,7 +9,7 @@ import orjson
 
 from agents.base import NO_MORE, More
 from prompts import Library, Rendered
-from providers.base import ChatAnswer, EmbedAnswer, Message, ProviderError, Spent, Traits
+from providers.base import ChatAnswer, EmbedAnswer, Judged, Message, ModerateAnswer, ProviderError, Spent, Traits
 
 
 @cache
@@ -51,6 +51,9 @@ class ScriptedCaller:
     traits: Traits = field(default_factory=lambda: Traits(paid=False))
     chats: list[Asked] = field(default_factory=list)
     embeds: list[tuple[str, ...]] = field(default_factory=list)
+    verdicts: tuple[Judged, ...] | None = None
+    """Of a model that is made for moderation."""
+    moderated: list[tuple[str, ...]] = field(default_factory=list)
     dimensions: list[int | None] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -76,6 +79,10 @@ class ScriptedCaller:
         self.embeds.append(tuple(texts))
         self.dimensions.append(dimensions)
         return EmbedAnswer(tuple(self.meanings.get(text, (1.0, 0.0)) for text in texts), Spent())
+
+    async def moderate(self, texts: Sequence[str]) -> ModerateAnswer | None:
+        self.moderated.append(tuple(texts))
+        return None if self.verdicts is None else ModerateAnswer(self.verdicts, Spent())
 
     def warn(self, text: str) -> None:
         if text not in self.warnings:

@@ -190,11 +190,12 @@ async def test_nobody_reads_along_what_is_not_judged_yet() -> None:
     assert caller.reads is None
 
 
-def test_an_operation_without_a_rule_is_left_as_it_is() -> None:
+async def test_an_operation_without_a_rule_runs_as_it_would_without() -> None:
     made = guarded(OPERATIONS, {"complete": ["pii:mask"]}, Counts())
-    assert {name for name, each in made.items() if each is not OPERATIONS[name]} == {"complete"}
-    everywhere = guarded(OPERATIONS, {"*": ["pii:mask"]}, Counts())
-    assert all(each is not OPERATIONS[name] for name, each in everywhere.items())
+    caller = ScriptedCaller()
+    await _asked(made["embed"], caller, texts=[MAIL])
+    assert caller.embeds == [(MAIL,)]
+    assert {name for name, each in made.items() if not each.early} == {"complete"}
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 """Adding an operation touches one module, one schema, one prompt file, one test and one line in `OPERATIONS`."""
 
 import importlib
+import inspect
+import re
 from pathlib import Path
 
 import pytest
 
-from agents import OPERATIONS
+from agents import OPERATIONS, structured
+from agents.base import Operation
 from prompts import Library
 
 pytestmark = pytest.mark.fast
@@ -43,3 +46,12 @@ def test_each_operation_has_its_test():
 
 def test_each_operation_that_speaks_has_its_prompt():
     assert set(OPERATIONS) - WITHOUT_PROMPT <= set(Library.load().slugs())
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+def test_an_operation_names_every_prompt_by_which_it_asks(operation: Operation) -> None:
+    """What it does not name could be said in other words while a request of it waits."""
+    module = importlib.import_module(f"agents.{operation.name}")
+    asked = set(re.findall(r'\.render\(\s*"(\w+)"', inspect.getsource(module)))
+    asked |= {structured.REPAIR} if "structured" in vars(module) else set()
+    assert asked <= set(operation.wordings) <= set(Library.load().slugs())

@@ -21,10 +21,11 @@ class Fault:
 
 
 _STAGE = "tests/chaos/test_stage.py::test_killed_again_and_again_on_postgresql"
-_FULL = "tests/chaos/test_full.py::test_two_workers_killed_again_and_again"
+_FULL = "tests/chaos/test_full.py::test_workers_killed_again_and_again"
 _PROVIDER = "tests/chaos/test_weather.py::test_the_way_to_the_provider"
 _DATABASE = "tests/chaos/test_weather.py::test_the_way_to_the_database"
 _BROKER = "tests/chaos/test_broker.py::test_a_broker_that_is_killed_and_comes_back"
+_BROKERS_WAY = "tests/chaos/test_weather.py::test_the_way_to_the_broker"
 _BAD = "tests/system/test_bad_input.py"
 
 FAULTS: Sequence[Fault] = (
@@ -40,6 +41,12 @@ FAULTS: Sequence[Fault] = (
     ),
     Fault("kill -9 in the middle of the migration", "nothing is left of it, the next start does it whole", _STAGE),
     Fault("kill -9 in the middle of a takeover", "nothing of it is done, the next one does it whole", _STAGE),
+    Fault(
+        "kill -9 around the handing over of a batch to its provider",
+        "the provider is asked for it first; it is handed over once, its answers are recorded once",
+        "tests/streams/test_provider_batches.py"
+        "::test_a_process_that_dies_between_handing_over_and_knowing_it_hands_nothing_over_twice",
+    ),
     Fault("SIGTERM", "running calls have their grace, results are flushed, exit code 0", _STAGE),
     Fault(
         "SIGSTOP beyond a lease",
@@ -67,7 +74,7 @@ FAULTS: Sequence[Fault] = (
         _DATABASE,
     ),
     Fault("broker killed and restarted", "results wait in the ledger, intake goes on where it stood", _BROKER),
-    Fault("broker slow, reset, half-open, cut", "as when it is restarted"),
+    Fault("broker slow, reset, half-open, truncated, dripping, cut", "as when it is restarted", _BROKERS_WAY),
     Fault(
         "poison: no JSON, nothing, another shape, incomplete, too deep",
         "a dead letter with its bytes, or a refusal if its id can be read; its neighbours never notice",

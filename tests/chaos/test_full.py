@@ -1,4 +1,4 @@
-"""A short seed set of the full stack: a real broker, real workers on one PostgreSQL, the double as a server."""
+"""A short seed set of the full stack: a real broker, real workers on either database, the double as a server."""
 
 import uuid
 from collections.abc import Callable
@@ -16,9 +16,11 @@ from tests.system.stack import fresh_topics
 pytestmark = [pytest.mark.chaos, pytest.mark.kafka, pytest.mark.postgres]
 
 
-@pytest.mark.parametrize("seed", [3])
-async def test_two_workers_killed_again_and_again(
+@pytest.mark.parametrize(("seed", "sqlite", "workers"), [(3, False, 2), (9, True, 1)])
+async def test_workers_killed_again_and_again(
     seed: int,
+    sqlite: bool,
+    workers: int,
     nursery: Nursery,
     fake: Double,
     tmp_path: Path,
@@ -28,7 +30,9 @@ async def test_two_workers_killed_again_and_again(
 ) -> None:
     await fresh_topics(spine_bootstrap, make_settings(data_dir=tmp_path, partitions=PARTITIONS))
     ground = Kafka(spine_bootstrap, f"chaos-{uuid.uuid4().hex[:8]}")
-    plan = Plan(seed, postgres_database, kills=8, workers=2, lease_s=FULL_LEASE_S, pace=3.0)
+    database = "" if sqlite else postgres_database
+    plan = Plan(seed, database, kills=6, workers=workers, lease_s=FULL_LEASE_S, pace=3.0)
     report = await Run(plan, ground, nursery, fake, tmp_path).run()
-    kept(report, f"make chaos SEED={seed} GROUND=kafka KILLS=8")
-    assert report.kills >= 8
+    word = "sqlite" if sqlite else "postgres"
+    kept(report, f"make chaos SEED={seed} GROUND=kafka DATABASE={word} KILLS=6")
+    assert report.kills >= 6

@@ -9,7 +9,7 @@ from agents import OPERATIONS
 from streams import topics
 from tests.system.conftest import MakeStack
 from tests.system.stack import Stack, request
-from tests.system.test_kill import equal_totals
+from tests.system.totals import equal_totals
 
 pytestmark = [pytest.mark.chaos, pytest.mark.kafka]
 

@@ -1,6 +1,7 @@
-"""Bad connections to the provider and to the database, with kills meanwhile: all resumes by itself and every promise is kept."""
+"""Bad connections to the provider, to the database and to the broker: all resumes by itself and every promise is kept."""
 
 import random
+import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -8,11 +9,13 @@ import pytest
 
 from tests.chaos import weather
 from tests.chaos.double import Double
-from tests.chaos.grounds import Files
+from tests.chaos.grounds import Files, Kafka
 from tests.chaos.nursery import Nursery
-from tests.chaos.run import Plan, Report, Run
+from tests.chaos.run import FULL_LEASE_S, PARTITIONS, Plan, Report, Run
 from tests.parts import toxiproxy
+from tests.parts.kafka import make_settings
 from tests.parts.toxiproxy import Toxiproxy
+from tests.system.stack import fresh_topics
 
 pytestmark = [pytest.mark.chaos, pytest.mark.postgres]
 
@@ -53,5 +56,24 @@ async def test_the_way_to_the_database(
         kept(
             await run.run(while_=weather.storm(way, random.Random(5), met)),
             "pytest tests/chaos/test_weather.py -k database",
+        )
+    assert set(met) == set(weather.FAULTS)
+
+
+@pytest.mark.kafka
+async def test_the_way_to_the_broker(
+    proxies: Toxiproxy, nursery: Nursery, fake: Double, tmp_path: Path, kept: Kept, postgres_database: str
+) -> None:
+    """Expected: results wait in the ledger, and intake goes on where it stood; producers have a way of their own."""
+    settings = make_settings(data_dir=tmp_path / "own", kafka_brokers="", partitions=PARTITIONS)
+    async with weather.before_broker(proxies, settings) as (way, over, straight):
+        await fresh_topics(straight, settings)
+        ground = Kafka(straight, f"chaos-{uuid.uuid4().hex[:8]}", over)
+        plan = Plan(8, postgres_database, kills=0, workers=2, lease_s=FULL_LEASE_S, pace=3.0)
+        run = Run(plan, ground, nursery, fake, tmp_path)
+        met: list[str] = []
+        kept(
+            await run.run(while_=weather.storm(way, random.Random(8), met, spell_s=2.0)),
+            "pytest tests/chaos/test_weather.py -k broker",
         )
     assert set(met) == set(weather.FAULTS)

@@ -4,9 +4,14 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
 
 from sqlalchemy import make_url
 
+from streams.broker import config, control, jars, ports, process, storage
+from streams.broker.config import HOST, Ports
+from streams.broker.process import Home
+from streams.settings import Settings
 from tests.parts.toxiproxy import Proxy, Toxiproxy
 
 Fault = Callable[[Proxy], Awaitable[None]]
@@ -76,6 +81,39 @@ async def before_database(proxies: Toxiproxy, url: str) -> AsyncIterator[tuple[P
         way = await proxies.before("database", address)
         over = parsed.difference_update_query(["host"]).set(host="127.0.0.1", port=way.port)
         yield way, over.render_as_string(hide_password=False)
+
+
+@contextlib.asynccontextmanager
+async def before_broker(proxies: Toxiproxy, settings: Settings) -> AsyncIterator[tuple[Proxy, str, str]]:
+    """A broker of its own, the way to it that can be spoiled, its address over that way and straight. It has two doors, because
+    a broker tells its clients where to come back to: whoever came by the proxy is sent to the proxy again.
+    """
+    home = Home(settings.data())
+    home.path.mkdir(parents=True)
+    straight, behind = Ports(ports._any_free(), ports._any_free()), ports._any_free()
+    way = await proxies.before("broker", f"{HOST}:{behind}")
+    try:
+        await asyncio.to_thread(_start, home, settings, straight, _two_doors(straight, behind, way.port))
+        yield way, f"{HOST}:{way.port}", straight.bootstrap
+    finally:
+        await asyncio.to_thread(control.stop, settings, timeout_s=5)
+
+
+def _start(home: Home, settings: Settings, straight: Ports, more: str) -> None:
+    jar_folder = jars.fetch(settings.cache())
+    cluster = storage.format_once(home, jar_folder)
+    usual = config.server_properties(straight, Path(home.logs.name), 16 * 1024 * 1024)
+    home.properties.write_text(usual + more)  # of two lines with one name Java takes the last
+    control._await_ready(home, process.launch(home, jar_folder), straight, cluster, 90)
+
+
+def _two_doors(straight: Ports, behind: int, proxy: int) -> str:
+    plain = f"PLAINTEXT://{straight.bootstrap}"
+    return (
+        f"listeners={plain},DETOUR://{HOST}:{behind},CONTROLLER://{HOST}:{straight.controller}\n"
+        f"advertised.listeners={plain},DETOUR://{HOST}:{proxy}\n"
+        "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,DETOUR:PLAINTEXT,CONTROLLER:PLAINTEXT\n"
+    )
 
 
 @contextlib.asynccontextmanager

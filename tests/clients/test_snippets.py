@@ -16,6 +16,7 @@ from providers import fake_server
 from streams.web import server
 from streams.web.app import make_api
 from tests.clients.snippets import blocks, run
+from tests.parts.pdf import pdf
 from tests.streams.webs import opened, web_settings
 
 pytestmark = pytest.mark.fast
@@ -81,7 +82,26 @@ async def test_priorities_and_lanes(dispatcher: Dispatcher) -> None:
     assert (ended[0].status, ended[2].status) == ("succeeded", "succeeded")
 
 
-@pytest.mark.parametrize("name", ["pipeline", "rollup"])
+async def test_the_pipeline_answers_from_files_that_were_uploaded(dispatcher: Dispatcher, url: str) -> None:
+    async with httpx.AsyncClient(base_url=url) as api:
+        for name, words in {
+            "10k_2025.pdf": "The company's revenue was 4.2 billion.",
+            "10q_q3.pdf": "Two ships.",
+        }.items():
+            sent = {"data": {"purpose": "user_data"}, "files": {"file": (name, pdf([words]))}}
+            assert (await api.post("/v1/files", **sent)).status_code == 200
+    _, left = await run(*SNIPPETS["pipeline"], NAMES | {"dispatcher": dispatcher})
+    ended = await dispatcher.wait(left["run_id"], timeout=30)
+    assert (ended.status, ended.result["answer"] != "", [step.name for step in ended.steps if step.use == "embed"]) == (
+        "succeeded",
+        True,
+        ["question", "embed"],
+    )
+    documents = {each["document"] for each in ended.result["sources"]}
+    assert documents <= {"10k_2025.pdf", "10q_q3.pdf"} and bool(documents) == ended.result["found"]
+
+
+@pytest.mark.parametrize("name", ["rollup"])
 async def test_what_a_later_server_has(dispatcher: Dispatcher, name: str) -> None:
     """A kind that this server does not have yet is refused by its name."""
     try:

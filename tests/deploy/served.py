@@ -4,6 +4,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 from agents.engine.metrics import Metrics
+from streams.jobs.metering import Meters as JobMeters
+from streams.schedules.metering import Meters as ScheduleMeters
 from tests.deploy import files
 from tests.docs.test_reference import metric_names, rows
 
@@ -12,8 +14,9 @@ SCRAPED = {"job", "instance"}
 
 
 def counted() -> dict[str, MetricWrapperBase]:
-    """What the engine counts, by the name that it is served under."""
-    found = [each for each in vars(Metrics(CollectorRegistry())).values() if isinstance(each, MetricWrapperBase)]
+    """What the engine, schedules and jobs count, by the name that it is served under."""
+    meters = (Metrics(CollectorRegistry()), ScheduleMeters(CollectorRegistry()), JobMeters(CollectorRegistry()))
+    found = [each for meter in meters for each in vars(meter).values() if isinstance(each, MetricWrapperBase)]
     return {f"{each._name}_total" if each._type == "counter" else each._name: each for each in found}
 
 

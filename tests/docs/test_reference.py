@@ -15,7 +15,9 @@ from providers import PROVIDERS
 from schemas.errors import ErrorType
 from streams import cli, topics
 from streams.errors import Exit
+from streams.jobs.metering import Meters as JobMeters
 from streams.runs.metering import Meters
+from streams.schedules.metering import Meters as ScheduleMeters
 from streams.settings import Settings
 from streams.web.problems import STATUS
 
@@ -98,10 +100,12 @@ def test_every_command_shows_an_example_of_itself(name: str, command: Any) -> No
 
 
 def metric_names() -> set[str]:
-    """Those that the engine and the runs count, and those that are looked up when they are asked for."""
+    """Those that the engine, runs, schedules and jobs count, and those that are looked up when they are asked for."""
     registry = CollectorRegistry()
     Metrics(registry)
     Meters(registry)
+    ScheduleMeters(registry)
+    JobMeters(registry)
     counted = {f"{found.name}_total" if found.type == "counter" else found.name for found in registry.collect()}
     looked_up = set(re.findall(r'"(genai_[a-z_]+)"', (ROOT / "streams/web/metrics.py").read_text(encoding="utf-8")))
     return counted | looked_up

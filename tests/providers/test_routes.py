@@ -2,7 +2,8 @@
 
 import pytest
 
-from providers.routes import MAX_BYTES, Broken, Model, Route, Table, near, parse, resolve
+from providers.marked import MAX_BYTES, Broken, near
+from providers.routes import Model, Route, Table, guards, parse, resolve
 
 pytestmark = pytest.mark.fast
 
@@ -133,3 +134,22 @@ def test_near_names() -> None:
     assert near("fats", ["fast", "good"]) == ["fast"]
     assert near("GOOD", ["fast", "good"]) == ["good"]
     assert near("x", ["fast"]) == []
+
+
+def test_a_route_has_the_guards_of_all_that_it_may_lead_through() -> None:
+    def rule(words: str) -> None:
+        if not words.startswith("known"):
+            raise ValueError(f"{words!r} is no rule")
+
+    raw = b"""
+routes:
+  inner: {targets: [fake/fake], guards: ["known:a", "known:b"]}
+  outer: {targets: [ollama/x, fake/fake], fallbacks: [inner], guards: ["known:a"]}
+"""
+    table = parse(raw, "routes.yaml", PROVIDERS, rule)
+    assert {name: guards(table, route) for name, route in table.routes.items()} == {
+        "inner": ("known:a", "known:b"),
+        "outer": ("known:a", "known:b"),
+    }
+    with pytest.raises(Broken, match=r"routes.yaml:4:\d+: `guards`: 'other' is no rule"):
+        parse(raw.replace(b'["known:a"]', b'["other"]'), "routes.yaml", PROVIDERS, rule)

@@ -14,6 +14,8 @@ MODELS = {
     "/v1/chat/completions": "fake",
     "/v1/completions": "fake",
     "/v1/embeddings": "fake-embed",
+    "/v1/moderations": "fake",
+    "/v1/responses": "fake",
     "/v1/messages": "fake",
 }
 """A model for each that calls one: one that nobody has would be all that was ever tried."""

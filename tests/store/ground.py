@@ -14,8 +14,8 @@ from store.ledger import life
 from store.ledger.claim import claim, ensure_slots
 from store.ledger.step import take_steps
 from store.ledger.types import Arrival, Ask, Call, Claimed, Closing, End, Position, Routes, Step, Want
-from store.migrate import migrate
 from store.tables import metadata
+from tests.parts.ledgers import migrate
 
 T = TypeVar("T")
 POOL = ("fake", "m")

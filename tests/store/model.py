@@ -11,6 +11,7 @@ from typing import Any
 
 from schemas.errors import ErrorType
 from schemas.routes import Pinned, Tried
+from store.ledger.batches import OWNER
 from store.ledger.behind import FLIGHT, KEY, ORDER
 from store.ledger.budgeting import Scope
 from store.ledger.order import Order, Pair, Queues, Waiting, plan
@@ -169,6 +170,8 @@ class Booked:
     cost: int | None = None
     event: bool = False
     budgets: tuple[str, ...] = ()
+    beside: bool = False
+    """Beside an open call of the same number, as its route allows."""
 
 
 @dataclass
@@ -199,6 +202,8 @@ class Model:
         self.letters: Counter[Letter] = Counter()
         self.ends = 0
         self.budgets: dict[str, Purse] = {}
+        self.loose: set[str] = set()
+        """Calls that wait for a batch to go with."""
         self.moved: list[tuple[str, int, int, int]] = []
         """What was spent, reserved and overrun of which budget in this transaction; it is seen by the next one."""
 
@@ -596,6 +601,24 @@ class Model:
     def wait(self, row: Row, *, delayed: bool = False, ambiguous: int = 0) -> None:
         row.state, row.owner, row.delayed = "waiting", None, delayed
         row.ambiguous += ambiguous
+
+    def park(self, row: Row, attempts: int) -> None:
+        """In a provider's batch: nobody's death takes it away, and no claim finds it."""
+        row.state, row.owner, row.attempts = "calling", OWNER, attempts
+
+    def call_off(self) -> int:
+        """Rows in batches that were cancelled end; what was surely not handed over costs nothing."""
+        off = [
+            row
+            for row in self.rows.values()
+            if row.owner == OWNER and (row.cancel or (row.key[0], row.run) in self.run_cancels)
+        ]
+        for row in off:
+            for id_ in self.open_calls(row):
+                if id_ in self.loose:
+                    self.book(id_, "error", 0, event=False)
+        self.end_all(sorted(off, key=lambda row: row.order), "cancelled")
+        return len(off)
 
     def hold(self, row: Row) -> None:
         row.state, row.owner, row.delayed = "held", None, False

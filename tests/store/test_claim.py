@@ -256,3 +256,13 @@ async def test_names_that_are_too_long_for_an_index_are_refused_and_stop_nobody(
     assert b"cannot keep this request" in (long[0].body or b"")
     await writer.aclose()
     await database.aclose()
+
+
+@pytest.mark.parametrize("ready", [0, 40])
+async def test_a_big_pool_is_filled_by_one_claim(database_url: str, ready: int) -> None:
+    """However few slots are looked at first: of 100, ninety serve the rows that wait and those that are held already."""
+    database = await opened(database_url, "w", slots=100)
+    await database.write(lambda conn: accept(conn, ROUTES, [arrived(asked(f"a{i}"), i) for i in range(90 - ready)]))
+    found = await database.write(lambda conn: claim(conn, ROUTES, "w", [Want(POOL, 5, (0, ready, 0))]))
+    await database.aclose()
+    assert (len(found.rows), len(found.slots)) == (90 - ready, 90)

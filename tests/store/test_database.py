@@ -1,5 +1,9 @@
 """Addresses as people write them, and a driver's errors in the store's words."""
 
+import asyncio
+import os
+import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -175,4 +179,40 @@ async def test_the_clock_is_near_ours(database_url: str) -> None:
     """Seconds since 1970 on both; PostgreSQL's own on PostgreSQL."""
     database = await opened(database_url)
     assert abs(await database.read(now) - time.time()) < 5
+    await database.aclose()
+
+
+_STOPS = """
+import asyncio, os, signal, sys
+from sqlalchemy import text
+from store import database
+
+database.IDLE_S = 0.5
+
+def stop(conn):
+    conn.execute(text("UPDATE kept SET n = 1"))
+    os.kill(os.getpid(), signal.SIGSTOP)
+    conn.execute(text("UPDATE kept SET n = 2"))
+
+try:
+    asyncio.run(database.Database(database.parse_url(sys.argv[1])).write(stop))
+except database.Away:
+    print("away")
+"""
+
+
+@pytest.mark.postgres
+async def test_who_is_stopped_in_the_middle_of_a_transaction_keeps_its_rows_from_nobody(postgres_database: str) -> None:
+    database = Database(parse_url(postgres_database))
+    await database.write(lambda conn: conn.execute(text("CREATE TABLE kept AS SELECT 0 AS n")))
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _STOPS, postgres_database, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        await asyncio.to_thread(os.waitpid, child.pid, os.WUNTRACED)
+        await database.write(lambda conn: conn.execute(text("UPDATE kept SET n = n + 10")))
+    finally:
+        child.send_signal(signal.SIGCONT)
+    assert (await child.communicate())[0] == b"away\n"
+    assert await database.read(lambda conn: conn.execute(text("SELECT n FROM kept")).scalar_one()) == 10
     await database.aclose()

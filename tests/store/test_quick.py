@@ -10,8 +10,8 @@ from sqlalchemy import Connection, Executable, bindparam, delete, event, func, i
 from store import quick, rows
 from store.database import Database, parse_url
 from store.errors import Away, BadData, Met
-from store.migrate import migrate
 from store.tables import outbox, positions, slots
+from tests.parts.ledgers import migrate
 
 _S = slots.c
 _P = positions.c

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from store.database import Database, parse_url
-from store.migrate import migrate
 from store.registry import read, write
 from store.registry.errors import Stale, Taken
 from store.registry.write import About, Draft
+from tests.parts.ledgers import migrate
 from tests.store.ground import ROUTES
 
 
@@ -94,3 +94,17 @@ async def test_pages_hold_everything_once(database: Database) -> None:
         if after is None:
             break
     assert found == [f"p{number}" for number in reversed(range(7))]
+
+
+async def test_only_what_has_changed_is_read_again(database: Database) -> None:
+    a, b = await made(database, "a"), await made(database, "b")
+    first = await database.read(lambda conn: read.index(conn, {}))
+    assert ({row.id for row in first.prompts}, first.marks.keys(), len(first.versions)) == ({a, b}, {a, b}, 2)
+    await database.write(lambda conn: write.move(conn, ROUTES, a, "production", [(1, 1)], "ada", "x"))
+    await database.write(lambda conn: write.edit(conn, ROUTES, b, About("b"), draft("two"), "ada"))
+    second = await database.read(lambda conn: read.index(conn, {a: first.marks[a]} | {b: (0, 0)}))
+    known = await database.read(lambda conn: read.index(conn, second.marks))
+    assert ({row.id for row in second.prompts}, len(second.versions), len(second.labels)) == ({a, b}, 3, 1)
+    assert (known.revision, known.prompts, known.versions, known.labels) == (second.revision, [], [], [])
+    found = await database.read(lambda conn: read.bodies(conn, [(b, 2), (a, 1), (a, 9)]))
+    assert {(row.prompt_id, row.version, b"two" in row.body) for row in found} == {(a, 1, False), (b, 2, True)}

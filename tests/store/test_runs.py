@@ -8,12 +8,12 @@ from store.database import Database, parse_url
 from store.ledger import room
 from store.ledger.accept import accept
 from store.ledger.types import Arrival
-from store.migrate import migrate
 from store.runs import deliveries, read, write
 from store.runs.tables import deliveries as messages
 from store.runs.tables import file_parts, run_parts, runs
 from store.runs.tables import files as kept
 from store.tables import requests, workers
+from tests.parts.ledgers import migrate
 from tests.store.ground import ROUTES, asked
 from tests.store.plans import plans
 

@@ -23,7 +23,7 @@ from schemas.result import Status
 from schemas.routes import Next, Pinned, Tried
 from store import rows as rows_
 from store import tables
-from store.ledger import budgets, held, leaving, life, outgoing, patience, progress, queries
+from store.ledger import batches, budgets, held, leaving, life, outgoing, patience, progress, queries
 from store.ledger.accept import accept
 from store.ledger.budgeting import Scope, unpack
 from store.ledger.claim import Claims, claim, ensure_slots
@@ -41,6 +41,7 @@ from store.ledger.types import (
     Hold,
     Move,
     OutboxRow,
+    Park,
     Position,
     Retry,
     Slot,
@@ -133,11 +134,12 @@ OVER = Failure(type=ErrorType.BUDGET_EXCEEDED, message="no room", retryable=True
 
 @dataclass
 class Lease:
-    """What a worker believes to hold: a row, perhaps a slot, perhaps an open call."""
+    """What a worker believes to hold: a row, perhaps a slot, perhaps an open call, perhaps the same call beside it."""
 
     claim: Claimed
     slot: Slot | None = None
     call: Call | None = None
+    beside: Call | None = None
 
 
 @dataclass
@@ -168,6 +170,8 @@ class StateTable(RuleBasedStateMachine):
         self.model = Model()
         self.workers: list[Worker] = []
         self.zombies: list[tuple[str, Lease]] = []
+        self.parked: list[Lease] = []
+        """Their calls lie in a provider's batch, or will."""
         self.published: list[OutboxRow] = []
         self.seen: set[int] = set()
         self.made: Counter[Letter] = Counter()
@@ -384,6 +388,7 @@ class StateTable(RuleBasedStateMachine):
         stepped = self._step(worker, Step(claimed, opens=opens), twice)
         row = self._row(lease)
         holds = self._holds(lease)
+        self.model.commit()  # several events may have come before it in one rule
         under = self.model.call(row, estimate) if holds and not row.cancel else ()
         told = replace(stepped, refused=None, held_nano=None)
         assert (told, stepped.refused is None) == (Stepped(held=holds, cancel=holds and row.cancel), under is not None)
@@ -398,6 +403,112 @@ class StateTable(RuleBasedStateMachine):
             lease.call = opens
             row.state, row.attempts = "calling", claimed.attempts
             self.model.calls[opens.id] = Booked(row.key, row.generation, number, claimed.paid, estimate, budgets=under)
+
+    @precondition(lambda self: self._leases(lambda _, lease: lease.call is not None and lease.beside is None))
+    @rule(
+        which=index,
+        twice=st.booleans(),
+        estimate=st.sampled_from([0, 1_000, None]),
+        ends=st.sampled_from(["first", "second", "no", "no"]),
+    )
+    def a_second_call_is_made_beside_it(self, which: int, twice: bool, estimate: int | None, ends: str) -> None:
+        """Which of the two is given up at once; `no`: the second one is, once something happens to the row."""
+        calling = self._leases(lambda _, lease: lease.call is not None and lease.beside is None)
+        worker, lease = calling[which % len(calling)]
+        claimed, row, first = lease.claim, self._row(lease), lease.call
+        assert first is not None
+        opens = replace(call(claimed, first.number, attempt=f"-{next(self.names)}", nano=estimate), beside_nano=1_000)
+        stepped = self._step(worker, Step(claimed, opens=opens), twice)
+        self.model.commit()
+        held_nano = None if estimate is None else estimate and estimate + 1_000
+        under = () if row.cancel else self.model.call(row, held_nano)
+        assert (stepped.held, stepped.cancel, stepped.refused is None) == (True, row.cancel, under is not None)
+        if under is None or row.cancel:
+            return self.model.commit()
+        booked = Booked(row.key, row.generation, opens.number, claimed.paid, estimate, budgets=under, beside=True)
+        self.model.calls[opens.id], lease.beside = booked, opens
+        if ends == "first":
+            lease.call, lease.beside = opens, first
+        if ends != "no":
+            closing = self._given_up(lease)
+            assert self._step(worker, Step(claimed, closing), twice).held
+            self._book(closing)
+        return None
+
+    def _given_up(self, lease: Lease) -> tuple[Closing, ...]:
+        """The call beside the one that counts."""
+        what, paid = lease.beside, lease.claim.paid
+        lease.beside = None
+        return () if what is None else (Closing(what, "wasted", event=paid, cost_nano=11 if paid else 0),)
+
+    def _book(self, closings: tuple[Closing, ...]) -> None:
+        for closing in closings:
+            self.model.book(closing.call.id, closing.outcome, closing.cost_nano, event=closing.event)
+
+    @precondition(lambda self: self._leases(lambda _, lease: lease.call is None))
+    @rule(which=index, twice=st.booleans())
+    def parks(self, which: int, twice: bool) -> None:
+        """Its call goes into a provider's batch: it needs no slot for that, and holds none."""
+        ready = self._leases(lambda _, lease: lease.call is None)
+        worker, lease = ready[which % len(ready)]
+        claimed, row = lease.claim, self._row(lease)
+        if row.state == "leased":
+            claimed.attempts += 1
+        number = 1 + sum(past.outcome == "ok" for past in self.ledger.read(lambda c: queries.past_calls(c, claimed)))
+        opens = replace(call(claimed, number, attempt=f"-{claimed.attempts}b"), kind="batch")
+        stepped = self._step(worker, Step(claimed, opens=opens, then=Park("chat", "n", b"{}")), twice)
+        holds = self._holds(lease)
+        self.model.commit()
+        under = self.model.call(row, 1_000) if holds and not row.cancel else ()
+        assert (stepped.held, stepped.cancel, stepped.refused is None) == (
+            holds,
+            holds and row.cancel,
+            under is not None,
+        )
+        if under is None or (holds and row.cancel):
+            self.model.commit()
+            end = ending(Status.FAILED, OVER) if under is None else ending(Status.CANCELLED)
+            return self._answer(worker, lease, Step(claimed, then=replace(end, attempts=claimed.attempts)))
+        if holds:
+            self.model.park(row, claimed.attempts)
+            self.model.calls[opens.id] = Booked(row.key, row.generation, number, claimed.paid, 1_000, budgets=under)
+            self.model.loose.add(opens.id)
+            self.parked.append(Lease(claimed, call=opens))
+        return self._drop(worker, lease)
+
+    @rule(which=index)
+    def is_gathered(self, which: int) -> None:
+        """From here on the provider may have what waited."""
+        how = batches.Gathering(1_000, 10**9, 0.0)
+        worker = self.workers[which % 3].name
+        self.ledger.write(lambda conn: batches.gather(conn, worker, dict.fromkeys((pool[0] for pool in POOLS), how)))
+        self.model.loose.clear()
+
+    @precondition(lambda self: self.parked)
+    @rule(which=index, how=st.sampled_from(["ok", "ok", "undone", "refused", "lost"]), cost=st.sampled_from([0, 17]))
+    def batch_comes_back(self, which: int, how: str, cost: int) -> None:
+        """To a row that waits for it, or to one that has ended meanwhile: then what was run is wasted. `lost`: nobody knows
+        whether it was paid.
+        """
+        lease = self.parked.pop(which % len(self.parked))
+        row, what = self._row(lease), lease.call
+        assert what is not None
+        live = self._holds(lease) and row.owner == batches.OWNER
+        landing = self.ledger.read(lambda conn: batches.landing(conn, [what.id]))
+        assert [each.live for each in landing.values()] == ([live] if self.model.calls[what.id].outcome is None else [])
+        step = self._closing_step(lease, {"undone": "retry", "refused": "dead", "lost": "broke"}.get(how, how), cost)
+        if live:
+            self._answer(Worker(self.workers[0].name, [lease], []), lease, step)
+            return
+        self.ledger.write(lambda conn: take_steps(conn, ROUTES, "nobody", [Step(lease.claim, step.closings)]))
+        (closing,) = step.closings
+        self.model.book(what.id, "wasted" if how == "ok" else closing.outcome, closing.cost_nano, event=closing.event)
+
+    @rule()
+    def batches_are_called_off(self) -> None:
+        """What nobody wants any more of what lies in batches, or waits for one."""
+        gone = self.ledger.write(lambda conn: batches.call_off(conn, ROUTES))
+        assert gone == self.model.call_off()
 
     @precondition(lambda self: self._leases(lambda _, lease: lease.call is not None))
     @rule(
@@ -462,10 +573,10 @@ class StateTable(RuleBasedStateMachine):
         free = lease.slot if step.then is not None else None
         row, holds = self._row(lease), self._holds(lease)
         assert holds or not lease.call, "a call is never taken from a living owner"
+        step = replace(step, closings=(*step.closings, *self._given_up(lease)))
         stepped = self._step(worker, replace(step, free=free), twice)
         cancel = row.cancel
-        for closing in step.closings:
-            self.model.book(closing.call.id, closing.outcome, closing.cost_nano, event=closing.event)
+        self._book(step.closings)
         lease.call = None
         if step.then is None:
             assert replace(stepped, held_nano=None) == Stepped(held=True, cancel=cancel)
@@ -716,6 +827,7 @@ class StateTable(RuleBasedStateMachine):
                 for call in calls.values()
                 if (call.key, call.generation) == (row.key, row.generation)
                 and call.paid
+                and not call.beside
                 and call.outcome in {"ok", "wasted"}
             )
             twice = sum(paid.values()) - len(paid)

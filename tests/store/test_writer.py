@@ -230,9 +230,9 @@ async def test_a_defect_in_what_is_asked_of_the_engine_does_not_stop_the_writer(
 def _patient_for(database: Database, seconds: float) -> None:
     """SQLite's own patience, scaled down from five seconds."""
 
-    @event.listens_for(database.sync, "checkout")
-    def _shorter(raw: Any, *_: object) -> None:
-        raw.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+    @event.listens_for(database.sync, "begin", insert=True)
+    def _shorter(conn: Any) -> None:
+        conn.exec_driver_sql(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 
 
 async def test_a_locked_file_is_waited_for_and_told(sqlite: Database) -> None:
@@ -254,9 +254,9 @@ async def test_a_locked_file_is_waited_for_and_told(sqlite: Database) -> None:
 async def test_a_full_disk_is_waited_for_and_told(sqlite: Database) -> None:
     room = [-1]
 
-    @event.listens_for(sqlite.sync, "checkout")
-    def _limit(raw: Any, *_: object) -> None:
-        raw.execute(f"PRAGMA max_page_count = {room[0] if room[0] > 0 else 1_000_000}")
+    @event.listens_for(sqlite.sync, "begin")
+    def _limit(conn: Any) -> None:
+        conn.exec_driver_sql(f"PRAGMA max_page_count = {room[0] if room[0] > 0 else 1_000_000}")
 
     def pages(conn: Any) -> int:
         return int(conn.exec_driver_sql("PRAGMA page_count").scalar_one())

@@ -1,5 +1,6 @@
 """`genai-spine doctor`: what is wrong, and how to mend it."""
 
+import asyncio
 import os
 import sys
 import time
@@ -15,6 +16,7 @@ from streams import doctor, topics, waiting
 from streams.doctor import Finding, examine
 from tests.parts.kafka import make_settings
 from tests.streams.commands import run
+from tests.streams.webs import client, opened, web_settings
 
 
 async def _one(part: str, folder: Path, **changes: Any) -> Finding:
@@ -72,6 +74,21 @@ async def test_a_ledger_is_judged_by_its_schema(tmp_path: Path) -> None:
 def test_a_clock_is_judged_by_its_distance(ahead: float, level: str, says: str) -> None:
     found = doctor._clock("the database", ahead)
     assert (found.level, says in found.words, bool(found.mend)) == (level, True, level != "ok")
+
+
+async def test_schedules_that_nobody_fires_are_told_and_so_is_a_file_that_cannot_be_used(tmp_path: Path) -> None:
+    file = tmp_path / "schedules.yaml"
+    file.write_text('schedules: {a: {cron: "0 0 1 1 *", run: {kind: task, name: check_prices}}}')
+    told = {"data_dir": tmp_path / "data", "schedules_file": str(file)}
+    async with opened(web_settings(tmp_path / "data", schedules_file=str(file))) as (front, _), client(front) as api:
+        while (await api.get("/v1/schedules")).json()["leader"] is None:
+            await asyncio.sleep(0.02)
+        fired = await doctor._schedules(make_settings(**told))
+    left = await doctor._schedules(make_settings(**told))
+    file.write_text("schedules: {a: {}}")
+    broken = await examine(make_settings(**told))
+    found = [[each.level for each in said if each.part == "schedules"] for said in (fired, left, broken)]
+    assert found == [["ok", "ok"], ["ok", "note"], ["bad"]]
 
 
 async def test_a_ledger_written_tomorrow_tells_that_the_clock_was_set_back(tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from typer.testing import CliRunner
 
 from store import keys as rows
 from store.database import Database, parse_url
-from store.migrate import migrate
 from streams import keys
 from streams.commands.keys import app
 from streams.doctor import _door
 from streams.errors import SpineError
 from streams.web.auth import check_operator
 from tests.parts.kafka import make_settings
+from tests.parts.ledgers import migrate
 from tests.streams.commands import run
 
 

@@ -15,12 +15,12 @@ from schemas.request import Lane
 from store.database import Database, parse_url
 from store.ledger import limits
 from store.ledger.types import Arrival
-from store.migrate import migrate
 from streams.app import Spine, running
 from streams.settings import Settings
 from streams.web.front import Front
 from streams.web.health import ready
 from streams.where import ledger_url
+from tests.parts.ledgers import migrate
 
 POOL = ("fake", "fake:latest")
 

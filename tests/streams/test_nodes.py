@@ -14,10 +14,10 @@ from schemas.request import Lane
 from store.database import Database, parse_url
 from store.ledger import homes
 from store.ledger.types import Arrival
-from store.migrate import migrate
 from streams.app import Spine, running
 from streams.settings import Settings
 from streams.where import ledger_url
+from tests.parts.ledgers import migrate
 
 MODELS = ("a:latest", "b:latest", "c:latest", "d:latest")
 SLOTS = 2

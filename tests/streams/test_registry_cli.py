@@ -113,6 +113,10 @@ BAD: list[tuple[list[str], str]] = [
     (["import", "broken.yaml"], "broken.yaml: not YAML"),
     (["import", "half.yaml"], "half.yaml: `versions`"),
     (["try", "port-news", "--candidate", "4", "--budget", "0"], "nothing to try it on"),
+    (["try", "port-news", "--candidate", "4", "--budget", "0", "--on", "few"], "'few' is no number of requests"),
+    (["try", "port-news", "--candidate", "9", "--budget", "0"], "has no version 9; it has 1, 4"),
+    (["arms", "port-news", "beta"], "has no label 'beta'; it has production"),
+    (["arms", "port-news", "production", "--from", "soon"], "from='soon' is no moment"),
     (["show", "port-news", "--version", "1", "--label", "production"], "Give either"),
 ]
 

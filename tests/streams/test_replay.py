@@ -183,6 +183,7 @@ def original(value: Any, **changes: Any) -> Original:
         "quiet": False,
         "error_type": "overloaded",
         "run_id": None,
+        "pinned": None,
         "key": b"k",
         "lane": 1,
         "partition": 1,
@@ -241,6 +242,21 @@ def test_another_prompt_takes_the_variables_of_before() -> None:
         "version": otherwise.version,
         "variables": {"content": "A text."},
     }
+
+
+def test_without_another_prompt_it_is_asked_in_the_very_words_of_before() -> None:
+    """Whatever a label stands for now, and whether operators had words of their own then or not."""
+    headline = DECODER.library.wording("headline")
+    pinned = f"{headline.pin} production"
+    asked = {"input": {"prompt": "headline", "label": "production", "variables": {"content": "A text."}}}
+    named = anew.item(
+        original(asked, operation="execute_prompt", pinned=pinned), "replay:r", Otherwise(), DECODER, PRICES, Recorded()
+    )
+    own = f"{DECODER.library.wording('summarize').pin} production@1/2"
+    found = anew.item(original(ASKED, pinned=own), "replay:r", Otherwise(model="m"), DECODER, PRICES, Recorded())
+    assert named.ask is not None
+    assert found.ask is not None
+    assert (named.ask.failure, named.ask.pinned, found.ask.pinned) == (None, str(headline.pin), own)
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{", b"[1]", {"input": 3}])
@@ -353,6 +369,25 @@ def test_two_answers_are_held_against_each_other(
     assert (found.outcome, found.fields) == (outcome, fields)
 
 
+def test_by_which_version_a_prompt_asked_is_no_part_of_its_answer() -> None:
+    before, after = (result({"content": "a", "prompt": {"version": number}}) for number in (1, 2))
+    assert diff.compared(Pair(1, "t", "execute_prompt", "a", True, 0, before, after)).outcome == "same"
+
+
+def test_of_the_first_that_differ_both_answers_are_told_as_far_as_they_are_short() -> None:
+    long = result({"summary": "x" * 700, "n": 2})
+    pairs = [Pair(n, "t", "o", str(n), True, 0, result({"summary": "a", "n": 1}), long) for n in range(9)]
+    pairs.insert(0, Pair(9, "t", "o", "same", True, 0, long, long))
+    found = diff.comparison("replay:r", pairs, ended=True).examples
+    assert [(each.id, each.field) for each in found[:3]] == [
+        ("0", "output.n"),
+        ("0", "output.summary"),
+        ("1", "output.n"),
+    ]
+    assert (len(found), found[1].before, found[1].after) == (10, "a", f"{'x' * 600}…")
+    assert (found[0].before, found[0].after) == ("1", "2")
+
+
 def test_a_run_is_summed_up_over_what_has_ended_on_both_sides_alike() -> None:
     pairs = [
         Pair(1, "t", "o", "a", True, 0, result({"e": [{"t": 1}]}, ms=10), result({"e": [{"t": 2}]}, cost="0.1", ms=4)),
@@ -361,7 +396,7 @@ def test_a_run_is_summed_up_over_what_has_ended_on_both_sides_alike() -> None:
         Pair(4, "t", "o", "d", False, 5, result({"x": 1}, cost="9"), None),
     ]
     found = diff.comparison("replay:r", pairs, left_out=(1, 5_000), ended=False)
-    assert found.model_dump(exclude={"items"}) == {
+    assert found.model_dump(exclude={"items", "examples"}) == {
         "run": "replay:r",
         "ended": False,
         "counts": {"same": 1, "changed": 1, "failed": 0, "unfinished": 1, "left_out": 1},

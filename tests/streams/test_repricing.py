@@ -30,8 +30,15 @@ from tests.streams.webs import client, opened, web_settings
 
 pytestmark = pytest.mark.fast
 
-TODAY = datetime.now(UTC).date()
-SPAN = Span(TODAY, TODAY)
+
+def today() -> date:
+    return datetime.now(UTC).date()
+
+
+def span() -> Span:
+    return Span(today(), today())
+
+
 CALLS = 4
 
 
@@ -51,7 +58,7 @@ async def spine(tmp_path: Path) -> AsyncIterator[tuple[Spine, httpx.AsyncClient]
 
 
 async def _run(spine: Spine, dollars: str, *, apply: bool = True) -> Report:
-    return await reprice(spine.database, spine.routes, _table(dollars), SPAN, apply=apply)
+    return await reprice(spine.database, spine.routes, _table(dollars), span(), apply=apply)
 
 
 def _usage(conn: Connection) -> list[Any]:
@@ -94,11 +101,11 @@ def _costs(report: Report) -> tuple[int, int]:
 async def test_a_dry_run_says_the_difference_and_books_nothing(spine: tuple[Spine, httpx.AsyncClient]) -> None:
     before = await _sum(spine[0].database)
     report = await _run(spine[0], "3", apply=False)
-    told = report.told(SPAN, applied=False)
+    told = report.told(span(), applied=False)
     booked, anew = _costs(report)
     assert (booked, told["totals"]["calls"], told["totals"]["changed"]) == (before, CALLS, CALLS)
     assert from_usd(told["totals"]["difference_usd"]) == anew - booked != 0
-    assert [(item["day"], item["provider"]) for item in told["items"]] == [(str(TODAY), "fake")]
+    assert [(item["day"], item["provider"]) for item in told["items"]] == [(str(today()), "fake")]
     assert told["prices"] == [{"source": "settings", "version": "at 3"}]
     assert (await _sum(spine[0].database), report.corrected) == (before, 0)
 
@@ -145,8 +152,8 @@ async def test_every_grouping_of_costs_holds_the_corrections(spine: tuple[Spine,
     await _run(spine[0], "3")
     whole = await _sum(spine[0].database)
     for by in books.GROUPS:
-        found = await spine[0].database.read(lambda conn, by=by: books.costs_by(conn, [by], TODAY, TODAY, 100))
-        told = bookkeeping.grouped([by], found, TODAY, TODAY)
+        found = await spine[0].database.read(lambda conn, by=by: books.costs_by(conn, [by], today(), today(), 100))
+        told = bookkeeping.grouped([by], found, today(), today())
         assert (from_usd(told["totals"]["cost_usd"]), told["totals"]["calls"]) == (whole, CALLS), by
 
 
@@ -160,12 +167,12 @@ async def test_what_nothing_prices_now_stays_as_it_is_booked(spine: tuple[Spine,
 
 
 async def test_other_days_and_providers_are_left_alone(spine: tuple[Spine, httpx.AsyncClient]) -> None:
-    for span in (
+    for other in (
         Span(date(2020, 1, 1), date(2020, 12, 31)),
-        Span(TODAY, TODAY, "openai"),
-        Span(TODAY, TODAY, "fake", "m"),
+        Span(today(), today(), "openai"),
+        Span(today(), today(), "fake", "m"),
     ):
-        report = await reprice(spine[0].database, spine[0].routes, _table("3"), span, apply=True)
+        report = await reprice(spine[0].database, spine[0].routes, _table("3"), other, apply=True)
         assert (report.corrected, dict(report.lines)) == (0, {})
 
 
@@ -198,8 +205,8 @@ async def test_a_budget_counts_the_correction(spine: tuple[Spine, httpx.AsyncCli
 
 def test_on_the_command_line(tmp_path: Path) -> None:
     assert invoke(app, tmp_path, ["migrate"]).code == 0
-    ended = invoke(app, tmp_path, ["costs", "reprice", "--from", str(TODAY), "--dry-run", "--json"])
+    ended = invoke(app, tmp_path, ["costs", "reprice", "--from", str(today()), "--dry-run", "--json"])
     told = json.loads(ended.out[0])
-    assert (told["items"], told["applied"], told["from"]) == ([], False, str(TODAY))
+    assert (told["items"], told["applied"], told["from"]) == ([], False, str(today()))
     refused = invoke(app, tmp_path, ["costs", "reprice", "--from", "yesterday"])
     assert (refused.code, "YYYY-MM-DD" in refused.err) == (2, True)

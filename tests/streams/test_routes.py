@@ -147,6 +147,7 @@ async def test_who_is_away_is_stood_in_for_and_the_result_says_so(tmp_path: Path
             "target": "fake/fake",
             "fallbacks": [{"target": "ollama/llama3.2", "error": "unreachable", "waited": False}],
             "saved_usd": None,
+            "hedged": None,
         }
         assert (found["warnings"], found["usage"]["calls"]) == ([], 1)
         told = (await api.get("/metrics")).text
@@ -273,7 +274,7 @@ async def test_what_was_saved_by_waiting_is_on_the_result(tmp_path: Path) -> Non
     assert (found["provider"], used["cost_usd"]) == ("ollama", "0.000000")
     assert round(float(found["route"]["saved_usd"]) * 1e9) == expected > 0
     saved = found["route"]["saved_usd"]
-    assert books == {"routes": [{"route": "cheap", "requests": 1, "saved_usd": saved}], "saved_usd": saved}
+    assert books == {"routes": [{"route": "cheap", "requests": 1, "saved_usd": saved}], "tiers": [], "saved_usd": saved}
     (line,) = [line for line in told.splitlines() if line.startswith("genai_route_saved_usd_total{")]
     assert float(line.split()[1]) == pytest.approx(expected / 1e9)
 

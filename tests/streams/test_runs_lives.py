@@ -18,12 +18,12 @@ from sqlalchemy import Connection, func, select
 
 from store.database import Database, parse_url
 from store.ledger.types import Arrival, CancelAsk
-from store.migrate import migrate
 from store.tables import executions, requests
 from streams.app import Spine
 from streams.runs import parts, runner
 from streams.settings import Settings
 from streams.web.front import Front
+from tests.parts.ledgers import migrate
 from tests.streams.commands import served
 from tests.streams.webs import client, opened, web_settings
 

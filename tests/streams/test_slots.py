@@ -11,10 +11,10 @@ from schemas.request import Lane
 from store.database import Database, parse_url
 from store.ledger import queries
 from store.ledger.types import Arrival
-from store.migrate import migrate
 from streams.app import Spine, running
 from streams.settings import Settings
 from streams.where import ledger_url
+from tests.parts.ledgers import migrate
 
 SLOTS, REQUESTS = 3, 60
 

@@ -27,7 +27,15 @@ async def test_another_tenants_prompts_are_unknown_and_the_programs_are_for_admi
         created = (await one.post("/v1/prompts", json=PROMPT)).json()
         moved = await one.post("/v1/prompts/mine/labels", json={"label": "production", "version": 1, "why": "x"})
         history = (await one.get("/v1/prompts/mine/labels")).json()["history"]
-        paths = ["", "/versions", "/versions/1", "/diff?from=1&to=1", "/labels", "/executions"]
+        paths = [
+            "",
+            "/versions",
+            "/versions/1",
+            "/diff?from=1&to=1",
+            "/labels",
+            "/executions",
+            "/labels/production/arms",
+        ]
         seen = [(await other.get(f"/v1/prompts/{created['id']}{path}")).status_code for path in paths]
         changes = [
             await other.put(f"/v1/prompts/{created['id']}", json={"name": "x"}),
@@ -35,13 +43,14 @@ async def test_another_tenants_prompts_are_unknown_and_the_programs_are_for_admi
             await other.post("/v1/prompts/mine/restore"),
             await other.post("/v1/prompts/mine/rollback", json={"why": "x"}),
             await other.delete("/v1/prompts/mine/labels/production"),
+            await other.put("/v1/prompts/mine/labels/production", json={"version": 1, "why": "x"}),
         ]
         rendered = await other.post("/v1/prompts/mine/render", json={"variables": {"content": "x"}})
         listed = (await other.get("/v1/prompts?q=mine")).json()["items"]
         named = await other.get("/v1/prompts?tenant=a")
         shipped = [await each.put("/v1/prompts/tone", json={"name": "Tone"}) for each in (one, chief)]
     assert (created["tenant"], moved.status_code, history[0]["who"]) == ("a", 200, f"({id_})")
-    assert (seen, [reply.status_code for reply in changes]) == ([404] * 6, [404] * 5)
+    assert (seen, [reply.status_code for reply in changes]) == ([404] * 7, [404] * 6)
     assert (rendered.status_code, listed, named.status_code) == (422, [], 403)
     assert [reply.status_code for reply in shipped] == [409, 200]
 

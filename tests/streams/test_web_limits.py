@@ -9,11 +9,11 @@ import pytest
 
 from store.database import Database, parse_url
 from store.ledger import quotas
-from store.migrate import migrate
 from streams.lending import InLedger
 from streams.web.limits import Minutes
 from streams.web.principal import Limits
 from streams.web.problems import Problem
+from tests.parts.ledgers import migrate
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])

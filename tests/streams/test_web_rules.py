@@ -23,16 +23,20 @@ _NOBODYS = {
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/embeddings",
+    "/v1/moderations",
     "/v1/messages",
     "/v1/messages/count_tokens",
     "/v1/models",
     "/v1/models/{model:path}",
+    "/v1/pipelines",
+    "/v1/pipelines/{pipeline}",
     "/v1/{operation}",
 }
 """Any key may come, and nothing of a tenant is there."""
 _HELD = {
     "/v1/usage",
     "/v1/costs",
+    "/v1/costs/corrections",  # in `test_web_schedules.py`
     "/v1/requests",
     "/v1/queue",
     "/v1/requests/{request_id:path}",
@@ -43,8 +47,11 @@ _HELD = {
     "/v1/requests/{request_id:path}/drop",
     "/v1/runs/{run_id:path}/cancel",
     *(path for path in rules() if "/runs" in path or path.startswith(("/v1/prompts", "/v1/files", "/v1/batches"))),
+    *(path for path in rules() if path.startswith("/v1/responses")),
 }
-"""Tried with keys of two tenants in `test_web_keys.py` and `test_web_keys_more.py`; who adds a route tries it there too."""
+"""Tried with keys of two tenants in `test_web_keys.py` and `test_web_keys_more.py`, responses in `test_responses.py`; who adds a route
+tries it there too.
+"""
 
 
 def _routes(folder: Path) -> list[str]:
@@ -75,6 +82,7 @@ def _called(path: str) -> Iterator[tuple[str, str]]:
         "run_id",
         "file_id",
         "batch_id",
+        "response_id",
         "prompt",
         "version",
         "label",

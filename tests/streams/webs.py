@@ -12,6 +12,7 @@ from streams.app import Spine, running
 from streams.settings import Settings
 from streams.web.app import make_api
 from streams.web.front import Front
+from tests.parts import ledgers
 from tests.parts.kafka import make_settings
 
 
@@ -24,6 +25,8 @@ def web_settings(folder: Path, **changes: Any) -> Settings:
 @contextlib.asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[tuple[Front, Spine]]:
     front = Front(settings, "web")
+    if not settings.database_url:
+        ledgers.place(settings.data() / "genai.db")
     await waiting.for_schema(settings, front.wait_for, may_migrate=True)
     async with running(settings, bootstrap=None) as spine, front.open(spine):
         yield front, spine

@@ -9,10 +9,10 @@ import sys
 from typing import Any
 
 from schemas.request import Lane
+from store import killpoint
 from store.ledger.types import Arrival
 from streams.app import Spine, running
 from streams.settings import Settings
-from tests.system.killable import arm
 
 
 async def accept(spine: Spine, operation: str, id_: str, **input_: Any) -> None:
@@ -24,7 +24,7 @@ async def accept(spine: Spine, operation: str, id_: str, **input_: Any) -> None:
 
 
 async def main(point: str, count: int) -> None:
-    arm(point, count)
+    killpoint.arm("" if point == "none" else f"{point}:{count}")
     async with running(Settings(), bootstrap=None) as spine:
         spine.engine.look()
         await asyncio.get_running_loop().create_future()

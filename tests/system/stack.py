@@ -15,12 +15,12 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from agents import OPERATIONS
 from store.database import Database, parse_url
-from store.migrate import migrate
 from streams import topics
 from streams.app import Spine, running
 from streams.settings import Settings
 from streams.where import ledger_url
 from tests.parts.kafka import make_settings
+from tests.parts.ledgers import migrate
 
 
 @dataclass(frozen=True)

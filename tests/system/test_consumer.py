@@ -14,7 +14,7 @@ from streams.consumer import SpineConsumer
 from streams.kafka import SpineApp
 from tests.system.conftest import MakeStack
 from tests.system.stack import read_all, request
-from tests.system.test_kill import equal_totals
+from tests.system.totals import equal_totals
 
 pytestmark = [pytest.mark.kafka, pytest.mark.chaos]
 

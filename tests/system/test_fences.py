@@ -15,8 +15,8 @@ from sqlalchemy import select
 from providers import fake_server
 from providers.double.faults import Behaviour
 from store.database import Database, parse_url
-from store.migrate import migrate
 from store.tables import executions, outbox, results, workers
+from tests.parts.ledgers import migrate
 from tests.streams.commands import Served, ask, served
 from tests.system import hooks_folder
 

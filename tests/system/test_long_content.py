@@ -21,12 +21,12 @@ from providers.double.faults import Behaviour
 from providers.fake_server import FakeServer
 from store.database import Database, parse_url
 from store.ledger import queries
-from store.migrate import migrate
 from store.tables import executions, requests
 from streams.app import Spine, running
 from streams.settings import Settings
 from streams.where import ledger_url
 from tests.parts.kafka import make_settings
+from tests.parts.ledgers import migrate
 from tests.system.alone import accept
 
 CONTEXT = 700

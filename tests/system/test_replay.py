@@ -191,7 +191,7 @@ WRONG = [
         "There is no provider 'nobody'; there are anthropic, bedrock, ",
     ),
     (["--anew", "--budget", "1", "--model", "gpt-9"], 2, "fake has no model 'gpt-9'; it has fake"),
-    (["--anew", "--budget", "1", "--prompt", "headline@99"], 2, "--prompt headline@99"),
+    (["--anew", "--budget", "1", "--prompt", "headline@99"], 2, "has no version 99; it has 1"),
     (["--recorded"], 2, "add --yes"),
     (["--recorded", "--json"], 2, "--json asks no question"),
     (["diff", "nope"], 1, "There is no replay 'nope'"),

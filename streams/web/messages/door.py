@@ -12,7 +12,7 @@ from streams.web.replies import json
 async def messages(front: Front, request: Request) -> Response:
     """A chat, as Anthropic's clients ask for it."""
     body = await door.body_of(front, request)
-    taking = door.taking_of(front, request, body, wire.read(body), "complete", "msg")
+    taking = door.taking_of(front, request, body, wire.read(body), "complete", "msg-")
     if taking.asked.stream:
         guess = counting.guess(taking.asked.record["input"])
 

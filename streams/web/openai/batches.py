@@ -47,7 +47,12 @@ async def create(front: Front, request: Request) -> Response:
     tenant = tenant_of(front, request)
     endpoint, file_id = asked["endpoint"], asked["input_file_id"]
     principal_of(request).check_operation(ENDPOINTS[endpoint])
-    await files.named(front, tenant, file_id)
+    file = await files.named(front, tenant, file_id)
+    if file.purpose != files.PURPOSE:
+        words = (
+            f"The file {file_id!r} was uploaded with purpose={file.purpose}; a batch is made of one with purpose=batch."
+        )
+        raise wrong("input_file_id", words)
     new = _new(asked, tenant, principal_of(request), quiet=not spine.settings.chat_results)
     checks = Checks(endpoint)
     async for number, line in _lines(front, tenant, file_id):

@@ -5,6 +5,7 @@ from typing import Any
 
 from schemas.chat import Params
 from schemas.embed import MAX_TEXTS
+from schemas.moderate import MAX_TEXTS as MOST_MODERATED
 from streams.web.openai import completions
 from streams.web.openai.door import LANE, TENANT
 
@@ -122,6 +123,20 @@ _EMBEDDINGS: dict[str, Any] = {
     "user": {"type": ["string", "null"]},
 }
 
+_MODERATIONS: dict[str, Any] = {
+    "model": {
+        "type": ["string", "null"],
+        "description": "A route, `provider/model`, or a model of the default provider; else the one of GENAI_MODERATION_MODEL.",
+    },
+    "input": {
+        "anyOf": [
+            _TEXT,
+            {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": MOST_MODERATED},
+            {"type": "array", "minItems": 1, "items": {"type": "object", "required": ["type", "text"]}},
+        ]
+    },
+}
+
 _SAID = {"role": "assistant", "content": "Bergen, Stavanger and Tromsø.", "refusal": None}
 
 
@@ -169,6 +184,24 @@ OLD = _described(
     },
     streams=True,
 )
+MODERATIONS = _described(
+    _MODERATIONS,
+    ["input"],
+    {"input": "The ferry was late."},
+    {
+        "id": "modr-0199aa",
+        "model": "openai/omni-moderation-latest",
+        "results": [
+            {
+                "flagged": False,
+                "categories": {"violence": False},
+                "category_scores": {"violence": 0.0004},
+                "category_applied_input_types": {"violence": ["text"]},
+            }
+        ],
+    },
+    streams=False,
+)
 EMBEDDINGS = _described(
     _EMBEDDINGS,
     ["model", "input"],
@@ -192,8 +225,12 @@ UPLOAD: dict[str, Any] = {
                     "type": "object",
                     "required": ["purpose", "file"],
                     "properties": {
-                        "purpose": {"type": "string", "enum": ["batch"]},
-                        "file": {"type": "string", "format": "binary", "description": "JSON Lines, a request a line."},
+                        "purpose": {"type": "string", "enum": ["batch", "user_data"]},
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "Requests as JSON Lines, or a document.",
+                        },
                     },
                 }
             }

@@ -25,7 +25,7 @@ from streams.web import again, asking, leaving
 from streams.web.bodies import read_object
 from streams.web.front import Front
 from streams.web.looking import read
-from streams.web.openai import answers, chat, completions, embeddings, naming, shape, sse, token_ids
+from streams.web.openai import answers, chat, completions, embeddings, moderations, naming, shape, sse, token_ids
 from streams.web.openai.fields import Asked, refused, wrong
 from streams.web.principal import principal_of
 from streams.web.problems import Problem, unavailable
@@ -35,6 +35,7 @@ REQUEST_ID, COST, CACHE = "x-genai-request-id", "x-genai-cost-usd", "x-genai-cac
 _PARAMS = {"image_url": "messages", "chat": "model", "embed": "model"}
 """Where a wish stands in the body."""
 _TRACES = ("traceparent", "tracestate")
+Words = Callable[[str, str, int, bool], sse.Chunks]
 _ONCE = {"x-should-retry": "false"}
 """OpenAI's clients ask again by themselves; what was tried and failed here has been tried as often as it may."""
 
@@ -52,13 +53,13 @@ class Taking:
     tenant: str
     lane: Lane
     alone: bool
-    """Nobody but this caller waits for it: it came without an idempotency key."""
+    """Nobody but this caller waits for it: it came without an idempotency key, and not for the background."""
 
 
 async def chat_completions(front: Front, request: Request) -> Response:
     """A chat, as OpenAI's clients ask for it."""
     body = await body_of(front, request)
-    taking = taking_of(front, request, body, chat.read(body), "complete", "chatcmpl")
+    taking = taking_of(front, request, body, chat.read(body), "complete", "chatcmpl-")
     if taking.asked.stream:
         return sse.Streaming(lambda send: stream(taking, answers.ChatChunks, send))
     result = await result_of(taking)
@@ -70,7 +71,7 @@ async def old_completions(front: Front, request: Request) -> Response:
     body = await body_of(front, request)
     await token_ids.ready(body, "prompt", encoding_of(str(body.get("model"))))
     each = completions.read(body)
-    first = taking_of(front, request, body, each[0], "complete", "cmpl")
+    first = taking_of(front, request, body, each[0], "complete", "cmpl-")
     if first.asked.stream:
         return sse.Streaming(lambda send: stream(first, answers.TextChunks, send))
     several = [replace(first, asked=asked, id=f"{first.id}-{i}") for i, asked in enumerate(each)]
@@ -83,9 +84,17 @@ async def embed(front: Front, request: Request) -> Response:
     body = await body_of(front, request)
     await token_ids.ready(body, "input", embeddings.vocabulary_of(str(body.get("model"))))
     asked, packed = embeddings.read(body)
-    taking = taking_of(front, request, body, asked, "embed", "embd")
+    taking = taking_of(front, request, body, asked, "embed", "embd-")
     result = await result_of(taking)
     return reply(embeddings.answered(result, model_of(taking, result), packed=packed), [result])
+
+
+async def moderate(front: Front, request: Request) -> Response:
+    """Whether texts hold what should not be said, as OpenAI's clients ask it."""
+    body = await body_of(front, request)
+    taking = taking_of(front, request, body, moderations.read(body), "moderate", "modr-")
+    result = await result_of(taking)
+    return reply(moderations.answered(result, taking.id, model_of(taking, result)), [result])
 
 
 async def body_of(front: Front, request: Request) -> dict[str, Any]:
@@ -102,9 +111,17 @@ def taking_of(
     """Who asks for it, how urgently, and under which id."""
     key = _key(request)
     id_ = uuid_utils.uuid7().hex if key is None else hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
-    alone = key is None
+    alone = key is None and not asked.background
     return Taking(
-        front, request, body, asked, operation, f"{prefix}-{id_}", tenant_of(front, request), _lane(request), alone
+        front,
+        request,
+        body,
+        asked,
+        operation,
+        f"{prefix}{id_}",
+        tenant_of(front, request),
+        _lane(request, asked),
+        alone,
     )
 
 
@@ -123,17 +140,18 @@ def tenant_of(front: Front, request: Request) -> str:
     return principal_of(request).tenant_of(request.headers.get(TENANT), front.parts().settings.default_tenant)
 
 
-def _lane(request: Request) -> Lane:
-    """People wait at these paths, so it is realtime where nothing is said."""
-    given = request.headers.get(LANE, "realtime").lower()
+def _lane(request: Request, asked: Asked) -> Lane:
+    """People wait at these paths, so it is realtime where nothing is said, unless it is for the background."""
+    given = request.headers.get(LANE, "normal" if asked.background else "realtime").lower()
     if given not in asking.LANES:
         raise wrong(LANE, f"The header {LANE} says {given[:100]!r}; it is one of {', '.join(asking.LANES)}.")
     return asking.LANES[given]
 
 
-async def _accept(taking: Taking) -> tuple[Ask, Accepted]:
-    spine = taking.front.parts()
-    options = {**taking.asked.record["options"], "model": taking.asked.model}
+async def accept(taking: Taking) -> tuple[Ask, Accepted]:
+    """Into the ledger. Raises `Problem`."""
+    spine, asked = taking.front.parts(), taking.asked
+    options = {**taking.asked.record["options"], "model": taking.asked.model or None}
     options["timeout_s"] = spine.settings.chat_timeout_s
     record = {**taking.asked.record, "options": options, "id": taking.id, "tenant": taking.tenant}
 
@@ -141,7 +159,7 @@ async def _accept(taking: Taking) -> tuple[Ask, Accepted]:
         if what.failure is not None:
             raise refusal(taking, what.failure)
         quiet = not spine.settings.chat_results
-        return replace(what, alone=taking.alone, quiet=quiet, streamed=taking.asked.stream)
+        return replace(what, alone=taking.alone, quiet=quiet, streamed=asked.stream, response=asked.kept)
 
     return await asking.accept(
         taking.front, taking.request, taking.operation, taking.lane, record, _trace(taking.request), settle=settled
@@ -151,7 +169,7 @@ async def _accept(taking: Taking) -> tuple[Ask, Accepted]:
 def refusal(taking: Taking, failure: Failure) -> Problem:
     """Why what was sent cannot be run."""
     if failure.type == ErrorType.INVALID_REQUEST and not failure.details:
-        return refused(failure.message, taking.body)
+        return refused(failure.message, taking.body, taking.asked.names)
     return _told(taking, failure.type, failure.message, failure.details or {})
 
 
@@ -179,12 +197,12 @@ async def _caught(taking: Taking) -> dict[str, Any] | Problem:
 
 async def result_of(taking: Taking) -> dict[str, Any]:
     """The result of a request that succeeded. Raises `Problem`."""
-    what, found = await _accept(taking)
+    what, found = await accept(taking)
     async with leaving.watched(taking.front, taking.request, what, found):
         body = await asking.ended(taking.front, found, taking.front.parts().settings.chat_timeout_s)
     if body is None:
         raise await _late(taking, found)
-    return await _succeeded(taking, found, body)
+    return await succeeded(taking, found, body)
 
 
 async def _late(taking: Taking, found: Accepted) -> Problem:
@@ -201,7 +219,7 @@ async def _late(taking: Taking, found: Accepted) -> Problem:
     return Problem(504, words, error=ErrorType.TIMEOUT, headers={REQUEST_ID: taking.id, **_ONCE})
 
 
-async def _succeeded(taking: Taking, found: Accepted, body: bytes) -> dict[str, Any]:
+async def succeeded(taking: Taking, found: Accepted, body: bytes) -> dict[str, Any]:
     """The result as it was recorded: one that is given again says what it cost when it was made."""
     result: dict[str, Any] = orjson.loads(body)
     if result["status"] != "succeeded":
@@ -230,7 +248,7 @@ def _told(taking: Taking, word: str, words: str, details: Mapping[str, Any]) -> 
     if word == ErrorType.IDEMPOTENCY_CONFLICT:
         words = "This Idempotency-Key was used before with another body; send this one under a key of its own."
     if fields := details.get("fields"):
-        named = _PARAMS.get(fields[0], fields[0])
+        named = taking.asked.names.get(fields[0]) or _PARAMS.get(fields[0], fields[0])
         more = {"param": named, "code": "unsupported_parameter"}
     headers = {REQUEST_ID: taking.id, **_ONCE, **again.header({"type": word, "details": details}, time.time())}
     return Problem(shape.status_of(word), words, error=ErrorType(word), headers=headers, **more)
@@ -256,12 +274,12 @@ def reply(told: dict[str, Any], results: list[dict[str, Any]]) -> Response:
     return Response(orjson.dumps(told), 200, headers, media_type="application/json")
 
 
-async def stream(taking: Taking, words: Callable[[str, str, int, bool], sse.Chunks], send: Send) -> None:
+async def stream(taking: Taking, words: Words, send: Send) -> None:
     """An answer while it is made. `words`: the chunks of a door, for an id, a model, a time, and whether usage is told."""
     front = taking.front
     assert front.alongs is not None
     with front.alongs.reading((taking.tenant, taking.operation, taking.id)) as reader:
-        what, found = await _accept(taking)
+        what, found = await accept(taking)
         model = naming.told(taking.asked.model, what.provider, what.model)
         chunks = words(taking.id, model, int(time.time()), taking.asked.usage)
         pen = sse.Pen(send, {REQUEST_ID: taking.id}, chunks)
@@ -285,7 +303,7 @@ async def _last(taking: Taking, found: Accepted, pen: sse.Pen, body: bytes | Non
     try:
         if body is None:
             raise await _late(taking, found)
-        result = await _succeeded(taking, found, body)
+        result = await succeeded(taking, found, body)
     except Problem as problem:
         await pen.fail(problem)
     else:

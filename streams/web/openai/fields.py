@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from store.ledger.types import Kept
 from streams.web.problems import Problem
 
 _QUOTED = re.compile(r"`([^`]+)`")
@@ -20,12 +21,19 @@ _OURS = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One call of this door: its model as it was named, and the record that it becomes. `usage`: told in a last chunk."""
+    """One call of this door: its model as it was named (empty: it was not), and the record that it becomes. `usage`: told in a last chunk.
+
+    `names`: ours of what its body says under another name. `kept`: whether it can be asked for again. `background`: nobody waits
+    for it.
+    """
 
     model: str
     record: dict[str, Any]
     stream: bool = False
     usage: bool = False
+    names: Mapping[str, str] = field(default_factory=dict)
+    kept: Kept | None = None
+    background: bool = False
 
 
 def wrong(param: str | None, words: str, code: str | None = None) -> Problem:
@@ -71,12 +79,12 @@ def flag(body: Mapping[str, Any], name: str) -> bool:
     return found
 
 
-def refused(words: str, body: Mapping[str, Any]) -> Problem:
+def refused(words: str, body: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Problem:
     """What the decoder says of our record, in the words of the body that was sent."""
     params: list[str] = []
 
     def told(found: re.Match[str]) -> str:
-        path = path_of(found[1], body)
+        path = path_of(found[1], body, names or {})
         params.append(path)
         return f"`{path}`"
 
@@ -86,13 +94,17 @@ def refused(words: str, body: Mapping[str, Any]) -> Problem:
     return wrong(next(iter(known or params), None), f"{'; '.join(sentences)}.")
 
 
-def path_of(ours: str, body: Mapping[str, Any]) -> str:
-    """`input.messages.1.content` as `messages[1].content`: as far as the body goes, without what only a validator sees."""
+def path_of(ours: str, body: Mapping[str, Any], names: Mapping[str, str] | None = None) -> str:
+    """`input.messages.1.content` as `messages[1].content`: as far as the body goes, without what only a validator sees. `names`:
+    for what this body says otherwise as a whole.
+    """
     parts = ours.split(".")
     while parts and parts[0] in {"input", "options", "params"} and (len(parts) > 1 or parts[0] not in body):
         parts = parts[1:]
     if not parts:
         return ours
+    if names and parts[0] in names:
+        return names[parts[0]]
     first = _OURS.get(parts[0], parts[0])
     if first == "max_tokens" and "max_completion_tokens" in body:
         first = "max_completion_tokens"

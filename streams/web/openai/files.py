@@ -1,4 +1,4 @@
-"""`/v1/files`: what batches are made of, and what comes out of them. Streamed both ways."""
+"""`/v1/files`: what batches are made of, and what comes out of them; documents that runs name. Streamed both ways."""
 
 from collections.abc import AsyncIterator
 from functools import partial
@@ -24,27 +24,29 @@ from streams.web.openai.fields import wrong
 from streams.web.openai.lines import MOST_LINES
 from streams.web.problems import Problem, unavailable
 
-PURPOSE = "batch"
+PURPOSE, DOCUMENT = "batch", "user_data"
 _PART = 1024 * 1024
 _PAGE = 200
 
 
 async def upload(front: Front, request: Request) -> Response:
-    """Keep a file of requests, one per line, for a batch: a form with `purpose=batch` and `file`."""
+    """Keep a file: a form with `purpose` and `file`. `batch`: requests, one per line; `user_data`: a document that runs may name."""
     tenant = tenant_of(front, request)
     new = files.New(tenant, f"file-{uuid_utils.uuid7().hex}", "batch.jsonl", PURPOSE)
     await _write(front, partial(files.begin, new=new))
     try:
-        name, size = await _taken(front, request, new)
+        form = await _taken(front, request, new)
     except BaseException:
         await _write(front, partial(files.drop, tenant=tenant, id_=new.id))
         raise
-    await _write(front, partial(files.finish, tenant=tenant, id_=new.id, size=size, name=name))
+    await _write(
+        front, partial(files.finish, tenant=tenant, id_=new.id, size=form.size, name=form.name, purpose=form.purpose)
+    )
     return _json(batched.file(await named(front, tenant, new.id)))
 
 
-async def _taken(front: Front, request: Request, new: files.New) -> tuple[str, int]:
-    """Its name and its bytes, part by part into the database."""
+async def _taken(front: Front, request: Request, new: files.New) -> "_Form":
+    """What the form said; the file's bytes go part by part into the database."""
     form = _Form(front.settings.request_max_bytes, front.settings.file_max_bytes)
     number, waiting = 0, bytearray()
     async for piece in multipart.pieces(request.headers.get("content-type", ""), request.stream()):
@@ -55,7 +57,7 @@ async def _taken(front: Front, request: Request, new: files.New) -> tuple[str, i
     form.end()
     if waiting:
         await _write(front, partial(files.add, tenant=new.tenant, id_=new.id, number=number, data=bytes(waiting)))
-    return form.name, form.size
+    return form
 
 
 class _Form:
@@ -65,6 +67,11 @@ class _Form:
         self.most_line, self.most = most_line, most
         self.name, self.size, self.lines, self.line = "", 0, 1, 0
         self.fields: dict[str, bytes] = {}
+        self._flaw: Problem | None = None
+
+    @property
+    def purpose(self) -> str:
+        return self.fields.get("purpose", b"").decode(errors="replace")
 
     def took(self, piece: multipart.Piece) -> bytes:
         """What of it is the file's."""
@@ -77,7 +84,13 @@ class _Form:
             raise wrong(piece.name[:100], "The file stands in a field that is not called `file`.")
         self.name = piece.file[:200] or "batch.jsonl"
         self._count(piece.data)
+        self._refuse()
         return piece.data
+
+    def _refuse(self) -> None:
+        """Lines are a batch's matter; whether it is one may be said behind the file."""
+        if self._flaw is not None and self.purpose == PURPOSE:
+            raise self._flaw
 
     def _count(self, data: bytes) -> None:
         self.size += len(data)
@@ -88,19 +101,21 @@ class _Form:
             if i:
                 self.lines, self.line = self.lines + 1, 0
             self.line += len(piece)
-            if self.line > self.most_line:
+            if self.line > self.most_line and self._flaw is None:
                 words = f"Line {self.lines} has more than {self.most_line} bytes (GENAI_REQUEST_MAX_BYTES)."
-                raise wrong("file", words)
-        if self.lines > MOST_LINES + 1:
-            raise wrong("file", f"The file has more than {MOST_LINES} lines; make several of it.")
+                self._flaw = wrong("file", words)
+        if self.lines > MOST_LINES + 1 and self._flaw is None:
+            self._flaw = wrong("file", f"The file has more than {MOST_LINES} lines; make several of it.")
 
     def end(self) -> None:
-        if self.fields.get("purpose") != PURPOSE.encode():
-            raise wrong("purpose", "`purpose` must be batch; files are kept for nothing else here.")
+        if self.purpose not in (PURPOSE, DOCUMENT):
+            words = "`purpose` must be batch, or user_data for a document; files are kept for nothing else here."
+            raise wrong("purpose", words)
+        self._refuse()
         if not self.name:
             raise wrong("file", "`file` is missing; send the file in a field of that name.")
         if self.size == 0:
-            raise wrong("file", "The file is empty; write one request per line.")
+            raise wrong("file", "The file is empty; a batch has one request per line, a document its text.")
 
 
 async def listed(front: Front, request: Request) -> Response:

@@ -8,8 +8,18 @@ from starlette.responses import Response
 
 from schemas.errors import ErrorType
 
-PATHS = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/files", "/v1/batches"})
-BELOW = ("/v1/files/", "/v1/batches/")
+PATHS = frozenset(
+    {
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/embeddings",
+        "/v1/files",
+        "/v1/batches",
+        "/v1/responses",
+        "/v1/moderations",
+    }
+)
+BELOW = ("/v1/files/", "/v1/batches/", "/v1/responses/")
 """And all paths below these."""
 
 _BY_WORD: Mapping[str, tuple[int, str, str | None]] = {

@@ -72,6 +72,10 @@ class Pen:
         """Nothing new; the line is kept open."""
         await self._write(b": still waiting\n\n")
 
+    async def begin(self) -> None:
+        """That it is there, before anything of the answer is."""
+        await self._write(self._first())
+
     async def pieces(self, deltas: Iterable[Delta]) -> None:
         """Of the answer, in one packet."""
         new = list(deltas)
@@ -89,6 +93,10 @@ class Pen:
         made = b"" if rest == _NOTHING else self._piece(rest)
         made += self._events(self._chunks.last(result)) + self._chunks.done()
         await self._write(first + made, more=False)
+
+    async def close(self, told: list[dict[str, Any]]) -> None:
+        """These are the last ones, of what has no answer."""
+        await self._write(self._first() + self._events(told) + self._chunks.done(), more=False)
 
     async def fail(self, problem: Problem) -> None:
         """The last event; raised where nothing was sent yet."""

@@ -47,6 +47,7 @@ def row(pk: int, lane: int, tenant: str = "t") -> Claimed:
         False,
         False,
         None,
+        None,
         b"{}",
         b"[]",
     )

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Generic, Literal, TypedDict, TypeVar
 from urllib.parse import quote
 
@@ -47,6 +48,7 @@ class Asking(TypedDict, total=False):
     resource: Literal["any", "gpu"]
     ordered: bool
     on_ambiguous: Literal["retry", "fail", "hold"]
+    tier: Literal["auto", "standard", "flex", "batch"]
     lane: Lane
     timeout: float | None
     more: Mapping[str, Any]
@@ -157,11 +159,10 @@ def cancel_run(id_: str, tenant: str | None) -> Call[told.RunCancelled]:
     return Call("POST", f"/v1/runs/{quoted(id_)}/cancel", Reader(told.RunCancelled), given({"tenant": tenant}))
 
 
-def retry_run(id_: str, tenant: str | None) -> Call[told.RunRetried]:
+def retry_run(id_: str, tenant: str | None, budget_usd: Decimal | str | None = None) -> Call[told.RunRetried]:
     """Only what did not succeed. Asked twice, the second is told that it has not ended."""
-    return Call(
-        "POST", f"/v1/runs/{quoted(id_)}/retry", Reader(told.RunRetried), given({"tenant": tenant}), again=Again.UNTAKEN
-    )
+    query = given({"tenant": tenant, "budget_usd": None if budget_usd is None else str(budget_usd)})
+    return Call("POST", f"/v1/runs/{quoted(id_)}/retry", Reader(told.RunRetried), query, again=Again.UNTAKEN)
 
 
 def prompt(

@@ -11,7 +11,17 @@ from genai_spine_client import answers, calls, errors
 from genai_spine_client._async.transport import AsyncTransport
 from genai_spine_client.answers import Answer
 from genai_spine_client.calls import Asking
-from genai_spine_client.schemas import classify, compare, complete, embed, execute_prompt, extract, rewrite, summarize
+from genai_spine_client.schemas import (
+    classify,
+    compare,
+    complete,
+    embed,
+    execute_prompt,
+    extract,
+    moderate,
+    rewrite,
+    summarize,
+)
 from genai_spine_client.schemas.answers import Standing
 from genai_spine_client.schemas.result import Result
 
@@ -91,6 +101,7 @@ class AsyncOperations:
         json_object: bool | None = None,
         repair: bool | None = None,
         whole: bool | None = None,
+        truncate: bool | None = None,
         tools: Sequence[Mapping[str, Any] | BaseModel] | None = None,
         tool_choice: str | Mapping[str, Any] | BaseModel | None = None,
         parallel_tool_calls: bool | None = None,
@@ -109,6 +120,7 @@ class AsyncOperations:
             "json_object": json_object,
             "repair": repair,
             "whole": whole,
+            "truncate": truncate,
             "tools": tools,
             "tool_choice": tool_choice,
             "parallel_tool_calls": parallel_tool_calls,
@@ -139,11 +151,23 @@ class AsyncOperations:
         *,
         version: int | None = None,
         label: str | None = None,
+        key: str | None = None,
         **asking: Unpack[Asking],
     ) -> Answer[execute_prompt.Output]:
         """A prompt of the registry or the library, with your variables."""
-        fields = {"prompt": prompt, "variables": variables, "version": version, "label": label}
+        fields = {"prompt": prompt, "variables": variables, "version": version, "label": label, "key": key}
         return await self._typed("execute_prompt", fields, asking, execute_prompt.Output)
+
+    async def moderate(
+        self,
+        content: str | None = None,
+        *,
+        texts: Sequence[str] | None = None,
+        **asking: Unpack[Asking],
+    ) -> Answer[moderate.Output]:
+        """Whether texts hold what should not be said, by category; or one text."""
+        fields = {"content": content, "texts": texts}
+        return await self._typed("moderate", fields, asking, moderate.Output)
 
     async def ask(self, operation: str, input: Mapping[str, Any], **asking: Unpack[Asking]) -> Result:  # noqa: A002
         """Any operation by its name; the result as it came, whatever it says. Raises only where there is none."""

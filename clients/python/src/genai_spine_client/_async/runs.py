@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from contextlib import aclosing
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal
 
 from genai_spine_client import answers, calls, errors
@@ -36,6 +37,7 @@ class AsyncRuns:
         options: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         deadline: datetime | str | None = None,
+        budget_usd: Decimal | str | None = None,
         webhook: Webhook | Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
         tenant: str | None = None,
@@ -51,6 +53,7 @@ class AsyncRuns:
             "options": options,
             "idempotency_key": idempotency_key,
             "deadline": deadline,
+            "budget_usd": None if budget_usd is None else str(budget_usd),
             "webhook": webhook,
             "metadata": metadata,
             "tenant": tenant,
@@ -70,12 +73,14 @@ class AsyncRuns:
         id: str | None = None,  # noqa: A002
         model: str | None = None,
         provider: str | None = None,
+        budget_usd: Decimal | str | None = None,
     ) -> Run:
         """A workflow whose items come from a file of JSON Lines or one by one; never held in memory. It is sent once: the server
         cancels a run whose upload broke off.
         """
         query = {"name": name, "kind": "workflow", "priority": priority, "lane": lane, "tenant": tenant, "id": id}
         query |= {"idempotency_key": idempotency_key, "model": model, "provider": provider}
+        query |= {"budget_usd": None if budget_usd is None else str(budget_usd)}
         call = calls.Call("POST", "/v1/runs", answers.Reader(Run), calls.given(query))
         return await self._transport.send(call, chunks_async(source))
 
@@ -152,6 +157,8 @@ class AsyncRuns:
         """What waits is not called, what is called is aborted. Raises `Conflict` where it has ended."""
         return await self._transport.call(calls.cancel_run(run_id, tenant))
 
-    async def retry(self, run_id: str, *, tenant: str | None = None) -> told.RunRetried:
-        """Run again what did not succeed, and only that."""
-        return await self._transport.call(calls.retry_run(run_id, tenant))
+    async def retry(
+        self, run_id: str, *, budget_usd: Decimal | str | None = None, tenant: str | None = None
+    ) -> told.RunRetried:
+        """Run again what did not succeed, and only that. `budget_usd`: what all of the run may cost, with what it has cost."""
+        return await self._transport.call(calls.retry_run(run_id, tenant, budget_usd))

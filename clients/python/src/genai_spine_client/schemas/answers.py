@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from genai_spine_client.schemas.errors import Failure
 from genai_spine_client.schemas.result import Totals
 from genai_spine_client.schemas.runs import Run
+from genai_spine_client.schemas.schedules import Schedule
 
 _Lenient = ConfigDict(extra="allow")
 
@@ -103,10 +104,11 @@ class RunPage(_Told):
 
 
 class Item(_Told):
-    """One of a run's: `output` where it succeeded, `error` where it did not, neither while it is unfinished."""
+    """One of a run's: `output` where it succeeded, `error` where it did not, neither while it is unfinished. `step`: of a pipeline."""
 
     index: int
     id: str
+    step: str | None = None
     status: str
     output: dict[str, Any] | None = None
     error: Failure | None = None
@@ -120,6 +122,23 @@ class ItemPage(_Told):
 
     items: list[Item]
     next: str | None
+
+
+class PipelineItem(_Told):
+    """A pipeline's definition. `mermaid`, a drawing, is there where one is asked for by its name."""
+
+    name: str
+    description: str
+    inputs: dict[str, dict[str, Any]] = {}
+    steps: list[dict[str, Any]]
+    collect: Any = None
+    mermaid: str | None = None
+
+
+class PipelineList(_Told):
+    """All that can be run here, by name."""
+
+    items: list[PipelineItem]
 
 
 class PromptItem(_Told):
@@ -298,6 +317,32 @@ class CostDay(Sums):
     tenant: str
 
 
+class RouteSaved(_Told):
+    """By waiting for a model that costs less than the route's next one."""
+
+    route: str
+    requests: int
+    saved_usd: str | None
+
+
+class TierSaved(_Told):
+    """By a cheaper tier of a provider."""
+
+    tier: str
+    provider: str
+    model: str
+    requests: int
+    saved_usd: str | None
+
+
+class Savings(_Told):
+    """What requests cost less since they had time; nothing is counted twice."""
+
+    routes: list[RouteSaved] = []
+    tiers: list[TierSaved] = []
+    saved_usd: str | None
+
+
 class Costs(_Told):
     """`days`, or `items` where it was asked for by groups."""
 
@@ -308,6 +353,50 @@ class Costs(_Told):
     days: list[CostDay] = []
     items: list[UsageRow] = []
     totals: Sums
+    savings: Savings | None = None
+
+
+class Correction(_Told):
+    """By how much a day's calls were more than what had been added up; `more` has what was wrong of calls and tokens."""
+
+    date: str
+    provider: str
+    model: str
+    tenant: str
+    difference_usd: str
+    more: dict[str, int]
+    run_id: str
+    at: AwareDatetime
+
+
+class Corrections(_Told):
+    """What was put right of days."""
+
+    first: str = Field(alias="from")
+    last: str = Field(alias="to")
+    items: list[Correction]
+
+
+class ScheduleLeader(_Told):
+    """Who fires the schedules."""
+
+    worker: str
+    since: AwareDatetime
+
+
+class ScheduleFile(_Told):
+    """Whether the file of schedules can be used as it is now."""
+
+    ok: bool
+    why: str
+
+
+class ScheduleList(_Told):
+    """All schedules, by name."""
+
+    items: list[Schedule]
+    leader: ScheduleLeader | None
+    file: ScheduleFile
 
 
 class ModelItem(_Told):

@@ -14,6 +14,7 @@ class Input(BaseModel):
 
     `repair`: an answer that is not as `output_schema` says is asked for once more, and fails then; else it comes as it is.
     `whole`: without `max_tokens` the answer ends where the model ends it, and not at 512 tokens.
+    `truncate`: where the chat is too long for the model, its oldest turns are left out.
     """
 
     model_config = ConfigDict(json_schema_extra=exactly_one("messages", "prompt"))
@@ -24,6 +25,7 @@ class Input(BaseModel):
     json_object: bool = False
     repair: bool = True
     whole: bool = False
+    truncate: bool = False
     tools: Annotated[list[Tool], Field(min_length=1, max_length=128)] | None = None
     tool_choice: Literal["auto", "none", "required"] | Choose | None = None
     parallel_tool_calls: bool | None = None

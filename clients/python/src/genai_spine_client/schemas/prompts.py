@@ -3,7 +3,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from genai_spine_client.schemas.execute_prompt import Label
 from genai_spine_client.schemas.text import ShortText
@@ -66,6 +66,10 @@ class Edit(BaseModel):
     notes: Annotated[str, Field(strict=True, min_length=1, max_length=2000)] | None = None
 
 
+_Weights = Annotated[dict[int, Annotated[int, Field(ge=1, le=1_000_000)]], Field(min_length=1, max_length=10)]
+"""Version to weight."""
+
+
 class Move(BaseModel):
     """Where a label goes: to one version, or to several by weight; and why."""
 
@@ -73,10 +77,28 @@ class Move(BaseModel):
 
     label: Label
     version: Annotated[int, Field(strict=True, ge=1)] | None = None
-    weights: (
-        Annotated[dict[int, Annotated[int, Field(ge=1, le=1_000_000)]], Field(min_length=1, max_length=10)] | None
-    ) = None
+    weights: _Weights | None = None
     why: ShortText
+
+
+class Stand(BaseModel):
+    """What a label is to stand for: one `version`, or several `versions` by weight, such as `{"3": 90, "4": 10}`; and why."""
+
+    model_config = _Strict
+
+    version: Annotated[int, Field(strict=True, ge=1)] | None = None
+    versions: _Weights | None = None
+    why: ShortText
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "Stand":
+        if (self.version is None) == (self.versions is None):
+            raise ValueError('give either `version` or `versions` with their weights, such as {"3": 90, "4": 10}')
+        return self
+
+    def move(self, label: str) -> Move:
+        """The same for that label. Raises ValidationError for what is no label."""
+        return Move(label=label, version=self.version, weights=self.versions, why=self.why)
 
 
 class Rollback(BaseModel):

@@ -85,6 +85,17 @@ class Side(BaseModel):
     models: list[str] = []
 
 
+class Example(BaseModel):
+    """One difference in full, as far as it is short: a text, or JSON."""
+
+    id: str
+    operation: str
+    tenant: str
+    field: str
+    before: str
+    after: str
+
+
 class Comparison(BaseModel):
     """A run of `replay --anew` held against its originals: `genai-spine replay diff RUN --json`."""
 
@@ -95,4 +106,7 @@ class Comparison(BaseModel):
     original: Side
     replay: Side
     left_out_usd: Annotated[str, Field(description="What those left out were feared to cost.")]
+    examples: Annotated[
+        list[Example], Field(description="What both said, of the first five requests that differ.")
+    ] = []
     items: list[Compared]

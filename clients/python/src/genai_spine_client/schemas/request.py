@@ -6,6 +6,9 @@ from enum import IntEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
+
+from genai_spine_client.schemas.tiers import Tier
 
 MAX_NAME = 512
 REPLAYS = "replay:"
@@ -44,6 +47,7 @@ class Options(BaseModel):
     resource: Literal["any", "gpu"] = "any"
     ordered: bool = False
     on_ambiguous: Literal["retry", "fail", "hold"] = "retry"
+    tier: Tier | None = None
 
 
 CHANGE_THE_ANSWER = ("provider", "model", "temperature", "max_tokens")
@@ -64,6 +68,8 @@ class Request(BaseModel):
     run_id: Name | None = None
     deadline: Moment | None = None
     metadata: dict[str, Any] = {}
+    response: SkipJsonSchema[dict[str, Any] | None] = None
+    """How `/v1/responses` was asked for it, as far as nothing else here says it; no operation sees it."""
 
     def unknown_fields(self) -> list[str]:
         """Fields that the contract does not know: kept away from the model, reported as a warning."""

@@ -7,7 +7,9 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel
 
 from genai_spine_client.schemas.errors import Failure
+from genai_spine_client.schemas.pin import Prompted
 from genai_spine_client.schemas.routes import Routed
+from genai_spine_client.schemas.tiers import Tiered
 
 
 class Status(StrEnum):
@@ -66,6 +68,8 @@ class Result(BaseModel):
     replayed: bool = False
     cached: Cached | None = None
     route: Routed | None = None
+    prompts: list[Prompted] = []
+    tier: Tiered | None = None
     tenant: str
     run_id: str | None = None
     metadata: dict[str, Any] = {}

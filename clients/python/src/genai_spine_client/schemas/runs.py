@@ -1,10 +1,12 @@
 # Made by `python -m scripts.client` from schemas/runs.py; change it there.
 """A run: work that is asked for as one, and told about as one."""
 
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
+from genai_spine_client.schemas.errors import ErrorType
 from genai_spine_client.schemas.request import Name, Options
 
 Kind = Literal["task", "workflow", "pipeline"]
@@ -35,8 +37,21 @@ class Delivery(BaseModel):
     said: str | None
 
 
+def _exact(told: Any) -> Any:
+    """A number of JSON as it was written, not as a machine keeps it."""
+    return str(told) if isinstance(told, float) else told
+
+
+Dollars = Annotated[
+    Decimal, BeforeValidator(_exact), Field(ge=0, le=1_000_000_000, decimal_places=9, allow_inf_nan=False)
+]
+"""An amount, best as a text such as `"12.50"`."""
+
+
 class NewRun(BaseModel):
-    """What is asked for. `params` are the input's fields and, beside them, options such as `model` and `max_tokens`."""
+    """What is asked for. `params` are the input's fields and, beside them, options such as `model` and `max_tokens`. `budget_usd`:
+    so much all of its items may cost together; those that it has no room for fail, and a retry with more goes on.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -50,6 +65,7 @@ class NewRun(BaseModel):
     options: Options = Options()
     idempotency_key: Name | None = None
     deadline: AwareDatetime | None = None
+    budget_usd: Dollars | None = None
     webhook: Webhook | None = None
     metadata: dict[str, Any] = {}
 
@@ -70,8 +86,40 @@ class Counted(BaseModel):
     share: float | None
 
 
+class RunStep(BaseModel):
+    """A step of a pipeline's run. `total` is null before it begins; `passed`: items for which there was nothing to do."""
+
+    name: str
+    use: str
+    status: Literal["waiting", "running", "succeeded", "skipped", "defaulted", "failed", "cancelled"]
+    total: int | None
+    done: int
+    succeeded: int
+    failed: int
+    passed: int
+    cost_usd: str
+    tokens: int
+    took_s: float | None
+    error: str | None
+    error_type: ErrorType | None
+    started_at: AwareDatetime | None
+    ended_at: AwareDatetime | None
+
+
+class RunBudget(BaseModel):
+    """What a run may cost. `reserved_usd`: of what is left so much is held for items that wait or run."""
+
+    limit_usd: str
+    spent_usd: str
+    reserved_usd: str
+    left_usd: str
+
+
 class Run(BaseModel):
-    """A run as it stands. `result` is there once it has ended, unless it is too large: then `result_url` has it as JSON Lines."""
+    """A run as it stands. `result` is there once it has ended, unless it is too large: then `result_url` has it as JSON Lines.
+
+    Of a pipeline, `progress` counts steps, and `steps` tells of each. `note`: what whoever asked for it should know of its end.
+    """
 
     run_id: str
     kind: RunKind
@@ -80,12 +128,15 @@ class Run(BaseModel):
     tenant: str
     progress: Counted
     cost_usd: str
+    budget: RunBudget | None = None
+    note: str | None = None
     tokens: int
     eta_s: float | None = None
     result: Any = None
     result_url: str
     items_url: str
     deliveries: list[Delivery] = []
+    steps: list[RunStep] = []
     metadata: dict[str, Any]
     created_at: AwareDatetime
     started_at: AwareDatetime | None

@@ -23,7 +23,7 @@ class UsageEvent(BaseModel):
     run_id: str | None = None
     provider: str
     model: str
-    kind: Literal["chat", "embed", "batch"]
+    kind: Literal["chat", "embed", "batch", "moderate"]
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0

@@ -1,0 +1,1 @@
+"""Schedules in SQL: what is planned, what was fired last, and who leads."""
