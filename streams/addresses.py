@@ -4,6 +4,9 @@ import re
 
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\]")
 MOST_PORT = 65_535
+_REDIS = re.compile(
+    r"rediss?://(?:[^\s/@]*@)?(?P<host>[^\s/@:]+|\[[^\s/@]+\])(?::(?P<port>[0-9]{1,5}))?(?:/[0-9]{0,4})?"
+)
 
 
 def brokers(told: str) -> str:
@@ -28,3 +31,11 @@ def _wrong(address: str) -> str | None:
     if not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= MOST_PORT):
         return f"has no port from 1 to {MOST_PORT}"
     return None if _HOST.fullmatch(host) else "names no host"
+
+
+def redis(told: str) -> str:
+    """An address of Redis. Raises ValueError, which does not repeat it: a password may stand in it."""
+    found = _REDIS.fullmatch(told.strip())
+    if found is None or int(found["port"] or 1) not in range(1, MOST_PORT + 1) or not _HOST.fullmatch(found["host"]):
+        raise ValueError("it is no address of Redis; write redis://host:6379/0, or rediss:// for TLS")
+    return told.strip()

@@ -46,6 +46,7 @@ from streams.jobs.base import Context
 from streams.jobs.metering import Meters as JobMeters
 from streams.judging import Judge
 from streams.kafka import SpineApp
+from streams.lending import Lending, lending
 from streams.named import Named, make_router
 from streams.planner import Planner
 from streams.prompting.registry import Registry
@@ -90,6 +91,7 @@ class Spine:
     named: Named
     schedules: Scheduler
     pipelines: Shelf
+    lending: Lending
     faust: SpineApp | None = None
     intake: Intake | None = None
     relay: Relay | None = None
@@ -191,6 +193,12 @@ def _settle() -> None:
     gc.freeze()
 
 
+def _lending(settings: Settings, database: Database, stack: contextlib.AsyncExitStack) -> Lending:
+    made = lending(_secret(settings.redis_url), database)
+    stack.push_async_callback(made.aclose)
+    return made
+
+
 async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.AsyncExitStack) -> Spine:
     worker = f"{platform.node()}-{os.getpid()}-{str(uuid_utils.uuid7())[-12:]}"
     structlog.contextvars.bind_contextvars(worker=worker)
@@ -247,9 +255,10 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     )
     deliverer.start()
     stack.push_async_callback(deliverer.aclose)
+    keys = _lending(settings, database, stack)
     jobs = _make_jobs(settings, database, routes, worker, metrics, meters, deliverer)
     pipelines = shelves.load(settings, Uploaded(database), database)
-    turns = Turns(database)
+    turns = Turns(keys)
     own = Parts(
         database, writer, engine, decoder, registry, turns, routes, worker, pipelines.known, settings.run_max_bytes
     )
@@ -306,6 +315,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
         named,
         schedules,
         pipelines,
+        keys,
     )
 
 

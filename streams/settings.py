@@ -116,6 +116,7 @@ class Settings(BaseSettings):
     prices_version: str = "settings"
     limits: dict[str, LimitEntry] = {}  # "provider/model" or "provider/*"; JSON
     outbound_allow: str = ""  # networks and hosts that may be reached although they are private, link-local or special
+    redis_url: SecretStr | None = None  # counts the minutes of keys, instead of the ledger; redis:// or rediss://
     request_id_hosts: str = ""  # hosts and networks of your own that are told our requests' ids, beside loopback
     guards: dict[str, list[str]] = {}  # operation, or "*", to rules such as "pii:mask", "secrets:refuse:both"; JSON
     routes: str = ""  # a YAML file of names for models: targets, weights, fallbacks; read again when it changes
@@ -235,6 +236,11 @@ class Settings(BaseSettings):
     @classmethod
     def _are_brokers(cls, told: str) -> str:
         return addresses.brokers(told)
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, told: SecretStr | None) -> SecretStr | None:
+        return None if told is None else SecretStr(addresses.redis(told.get_secret_value()))
 
     @field_validator("cors_origins")
     @classmethod

@@ -7,11 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
-from store.database import now
-from store.ledger.quotas import MINUTE_S, Most, lend
-from store.ledger.types import Pool
+from store.ledger.quotas import MINUTE_S, Lent, Most
 
 _SOON_S = 0.05
 
@@ -56,19 +52,23 @@ def _due_s(most: int | None, taken: int) -> float:
     return 0.0 if most is None else taken * MINUTE_S / most
 
 
-def take(conn: Connection, pool: Pool, most: Most, needs: Sequence[int], *, evenly: bool = True) -> Turn:
-    """Out of this minute's row, which others wait for. Not `evenly`: whatever is left of it, for somebody who asks just once."""
-    passed_s = now(conn) % MINUTE_S if evenly else math.nextafter(MINUTE_S, 0)
-    found = Turn(0, 0.0)
+class Asking:
+    """A turn as a wish for a block of the minute. Not `evenly`: whatever is left of it, for somebody who asks just once."""
 
-    def wish(calls: int | None, tokens: int | None) -> tuple[int, int]:
-        nonlocal found
-        taken = _taken(most.calls, calls), _taken(most.tokens, tokens)
-        found = turn(most, *taken, passed_s, needs)
-        return (0 if most.calls is None else found.count), sum(bounded(most, each) for each in needs[: found.count])
+    def __init__(self, most: Most, needs: Sequence[int], *, evenly: bool = True) -> None:
+        self._most, self._needs, self._evenly = most, needs, evenly
+        self._found = Turn(0, 0.0)
 
-    lent = lend(conn, pool, most, wish)
-    return Turn(found.count, min(found.wait_s, lent.left_s) if evenly else lent.left_s)
+    def wish(self, calls: int | None, tokens: int | None, passed_s: float) -> tuple[int, int]:
+        """Of what is left; it may be asked again, when others were first."""
+        most, passed = self._most, passed_s if self._evenly else math.nextafter(MINUTE_S, 0)
+        self._found = turn(most, _taken(most.calls, calls), _taken(most.tokens, tokens), passed, self._needs)
+        count = self._found.count
+        return 0 if most.calls is None else count, sum(bounded(most, each) for each in self._needs[:count])
+
+    def turn(self, lent: Lent) -> Turn:
+        """What it came to."""
+        return Turn(self._found.count, min(self._found.wait_s, lent.left_s) if self._evenly else lent.left_s)
 
 
 def _taken(most: int | None, left: int | None) -> int:

@@ -1,7 +1,7 @@
 """What all processes together may ask of a pool in one minute: borrowed in blocks, from one row per pool and minute."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, select, update
 
@@ -47,13 +47,13 @@ def granted(most: int | None, taken: int, wish: int) -> int:
     return wish if most is None else max(0, min(wish, most - taken))
 
 
-Wish = Callable[[int | None, int | None], tuple[int, int]]
-"""Calls and tokens that are wished for, by what is left of either; None: no bound."""
+Wish = Callable[[int | None, int | None, float], tuple[int, int]]
+"""Calls and tokens that are wished for, by what is left of either (None: no bound) and the seconds of the minute that have passed."""
 
 
 def borrow(conn: Connection, pool: Pool, most: Most, calls: int, tokens: int) -> Lent:
     """Take a block out of this minute's row, which others wait for; the rows of earlier minutes go."""
-    return lend(conn, pool, most, lambda _calls, _tokens: (calls, tokens))
+    return lend(conn, pool, most, lambda _calls, _tokens, _passed_s: (calls, tokens))
 
 
 def lend(conn: Connection, pool: Pool, most: Most, wish: Wish) -> Lent:
@@ -64,12 +64,7 @@ def lend(conn: Connection, pool: Pool, most: Most, wish: Wish) -> Lent:
     made = rows.upsert(conn, quotas).values(provider=pool[0], model=pool[1], minute=minute, calls=0, tokens=0)
     conn.execute(made.on_conflict_do_nothing())
     row = conn.execute(select(_Q.calls, _Q.tokens).where(*here, _Q.minute == minute).with_for_update()).one()
-    calls, tokens = wish(left(most.calls, row.calls), left(most.tokens, row.tokens))
-    lent = Lent(
-        granted(most.calls, row.calls, calls),
-        granted(most.tokens, row.tokens, tokens),
-        MINUTE_S - at % MINUTE_S,
-    )
+    lent = grant(most, (row.calls, row.tokens), at, wish)
     if lent.calls or lent.tokens:
         conn.execute(
             update(quotas)
@@ -78,10 +73,19 @@ def lend(conn: Connection, pool: Pool, most: Most, wish: Wish) -> Lent:
         )
     if row.calls == 0 and row.tokens == 0:
         conn.execute(delete(quotas).where(*here, _Q.minute < minute))
-    return replace(
-        lent,
-        calls_left=left(most.calls, row.calls + lent.calls),
-        tokens_left=left(most.tokens, row.tokens + lent.tokens),
+    return lent
+
+
+def grant(most: Most, taken: tuple[int, int], at: float, wish: Wish) -> Lent:
+    """What is lent to a wish, when so many calls and tokens are taken of the minute of `at`."""
+    wished = wish(left(most.calls, taken[0]), left(most.tokens, taken[1]), at % MINUTE_S)
+    calls, tokens = granted(most.calls, taken[0], wished[0]), granted(most.tokens, taken[1], wished[1])
+    return Lent(
+        calls,
+        tokens,
+        MINUTE_S - at % MINUTE_S,
+        calls_left=left(most.calls, taken[0] + calls),
+        tokens_left=left(most.tokens, taken[1] + tokens),
     )
 
 

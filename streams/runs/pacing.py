@@ -2,15 +2,14 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Row
 
-from store.database import Database
 from store.ledger import pacing
 from store.ledger.quotas import Most
 from store.ledger.types import Ask, Pool
+from streams.lending import Lending
 
 AT_ONCE = 50
 """Items that are looked at together: a part of a run is cut into pieces of so many when it is taken little by little."""
@@ -28,17 +27,17 @@ def pool(key_id: str) -> Pool:
     return (_POOL, key_id)
 
 
-async def at_once(database: Database, key_id: str, most: Most, asks: Sequence[Ask]) -> pacing.Turn:
+async def at_once(lending: Lending, key_id: str, most: Most, asks: Sequence[Ask]) -> pacing.Turn:
     """How many of these may go together, out of whatever is left of the minute, and when it ends. Raises StoreError."""
-    needs = [ask.weight for ask in asks]
-    return await database.write(lambda conn: pacing.take(conn, pool(key_id), most, needs, evenly=False))
+    asking = pacing.Asking(most, [ask.weight for ask in asks], evenly=False)
+    return asking.turn(await lending.lend(pool(key_id), most, asking.wish))
 
 
 class Turns:
     """Whose turn it is, of the runs that one process feeds."""
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
-        self._database, self._clock = database, clock
+    def __init__(self, lending: Lending, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lending, self._clock = lending, clock
         self._until: dict[tuple[str, str], float] = {}
 
     def are_free(self, row: Any, told: Mapping[str, Any]) -> bool:
@@ -51,9 +50,11 @@ class Turns:
         places = [place for place, ask in enumerate(asks) if ask is not None]
         count = 0
         if places and self._until.get(key, 0.0) <= self._clock():
-            needs = [0 if ask.failure is not None else ask.weight for ask in asks if ask is not None]
-            take = partial(pacing.take, pool=pool(told["key_id"]), most=Most(*told["minute"]), needs=needs)
-            turn = await self._database.write(take)
+            most = Most(*told["minute"])
+            asking = pacing.Asking(
+                most, [0 if ask.failure is not None else ask.weight for ask in asks if ask is not None]
+            )
+            turn = asking.turn(await self._lending.lend(pool(told["key_id"]), most, asking.wish))
             count = turn.count
             self._until[key] = self._clock() + turn.wait_s
         return places[count] if count < len(places) else len(asks)

@@ -19,7 +19,7 @@ async def admitted(front: Front, request: Request, what: Ask) -> Ask:
     if key_id is not None and limits.minute().bounds:
         request.state.minute = lambda: front.minutes.headers(key_id, limits)
         tokens = 0 if what.failure is not None else what.weight
-        await front.minutes.take(front.parts().database, key_id, limits, tokens)
+        await front.minutes.take(front.parts().lending, key_id, limits, tokens)
     return who.stamped(what)
 
 

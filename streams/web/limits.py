@@ -15,9 +15,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Scope, Send
 
 from schemas.errors import ErrorType
-from store.database import Database
 from store.errors import StoreError
-from store.ledger.quotas import MINUTE_S, Lent, Most, lend
+from store.ledger.quotas import MINUTE_S, Most
+from streams.lending import Lending
 from streams.runs.pacing import pool
 from streams.web.principal import Limits
 from streams.web.problems import Problem, unavailable
@@ -74,14 +74,14 @@ class Minutes:
         self._known: dict[str, _Minute] = {}
         self._turns: dict[str, asyncio.Lock] = {}
 
-    async def take(self, database: Database, key_id: str, limits: Limits, tokens: int) -> None:
+    async def take(self, lending: Lending, key_id: str, limits: Limits, tokens: int) -> None:
         """One request of so many tokens. Raises `Problem`: 429 when the minute has no more, 503."""
         most = limits.minute()
         need = 0 if most.tokens is None else min(tokens, most.tokens)
         minute = self._of(key_id)
         if any(minute.lacks(most, need)) or minute.ends <= self._clock():
             async with self._turns.setdefault(key_id, asyncio.Lock()):
-                minute = await self._borrowed(database, key_id, most, need)
+                minute = await self._borrowed(lending, key_id, most, need)
         if any(minute.lacks(most, need)):
             raise self._refusal(minute, most, need)
         minute.calls -= 0 if most.calls is None else 1
@@ -108,7 +108,7 @@ class Minutes:
     def _of(self, key_id: str) -> _Minute:
         return self._known.setdefault(key_id, _Minute())
 
-    async def _borrowed(self, database: Database, key_id: str, most: Most, need: int) -> _Minute:
+    async def _borrowed(self, lending: Lending, key_id: str, most: Most, need: int) -> _Minute:
         """Somebody else may have borrowed enough while this one waited for its turn."""
         minute = self._of(key_id)
         if minute.ends <= self._clock():
@@ -117,9 +117,7 @@ class Minutes:
         if not (calls or tokens) or minute.spent(calls, tokens):
             return minute
         try:
-            lent: Lent = await database.write(
-                lambda conn: lend(conn, pool(key_id), most, lambda left, rest: wish(left, rest, calls, tokens))
-            )
+            lent = await lending.lend(pool(key_id), most, lambda left, rest, _: wish(left, rest, calls, tokens))
         except StoreError as error:
             raise unavailable(f"The database is away ({error}); nothing was taken. Ask again.") from error
         minute.calls, minute.tokens = minute.calls + lent.calls, minute.tokens + lent.tokens

@@ -81,7 +81,7 @@ async def _allowed(
     if not asks or who.key_id is None or not most.bounds:
         return asks, None
     try:
-        turn = await pacing.at_once(spine.database, who.key_id, most, [what for what, _ in asks])
+        turn = await pacing.at_once(spine.lending, who.key_id, most, [what for what, _ in asks])
     except StoreError as error:
         raise unavailable(f"The database is away ({error}); nothing runs again. Ask again.") from error
     return asks[: turn.count], turn.wait_s if turn.count < len(asks) else None

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from store.ledger import pacing, quotas
-from store.ledger.pacing import Turn, take, turn
-from store.ledger.quotas import Most
+from store.ledger import quotas
+from store.ledger.pacing import Asking, Turn, turn
+from store.ledger.quotas import Most, lend
 from tests.store.ground import POOL, opened
 
 NOTHING_TAKEN = (0, 0)
@@ -40,11 +40,14 @@ def test_a_turn(most: Most, taken: tuple[int, int], passed_s: float, needs: list
 
 
 async def test_several_processes_take_a_minute_together(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (pacing, quotas):
-        monkeypatch.setattr(module, "now", lambda _: 90.0)
+    monkeypatch.setattr(quotas, "now", lambda _: 90.0)
     database = await opened(database_url)
-    got = await asyncio.gather(*(database.write(lambda conn: take(conn, POOL, TEN, [1] * 4)) for _ in range(3)))
+
+    async def take(asking: Asking) -> Turn:
+        return asking.turn(await database.write(lambda conn: lend(conn, POOL, TEN, asking.wish)))
+
+    got = await asyncio.gather(*(take(Asking(TEN, [1] * 4)) for _ in range(3)))
     assert sum(each.count for each in got) == 6
-    rest = await database.write(lambda conn: take(conn, POOL, TEN, [1] * 9, evenly=False))
+    rest = await take(Asking(TEN, [1] * 9, evenly=False))
     assert rest == Turn(4, 30.0)
     await database.aclose()

@@ -6,7 +6,7 @@ import pytest
 
 from providers.base import Delta, ToolCall
 from schemas.chat import Params
-from streams.web.openai import answers, chat, completions, describing, embeddings, fields, naming
+from streams.web.openai import answers, chat, completions, describing, embeddings, fields
 from streams.web.openai.answers import Sent
 from streams.web.problems import Problem
 
@@ -257,11 +257,6 @@ def test_a_bare_prompt_is_taken_as_tokens_where_the_name_says_whose_they_are() -
     assert [each.record["input"]["prompt"] for each in found] == ["Fog in Bergen"]
     with pytest.raises(Problem, match=r"the tokenizer of 'llama3\.2' is not known here"):
         completions.read({"model": "llama3.2", "prompt": _FOG[0]})
-
-
-def test_near_names_are_told() -> None:
-    assert naming.near("openai/lama3.2", ["llama3.2:latest", "nomic-embed-text"]) == " Did you mean llama3.2:latest?"
-    assert naming.near("zzz", ["llama3.2:latest"]) == ""
 
 
 def test_every_field_is_described() -> None:

@@ -93,7 +93,7 @@ def marked(echo: Echo) -> dict[str, Any]:
     found["compatible"] = {"vllm": {"base_url": echo.url, "api_key": MARK}}
     for name, field in Settings.model_fields.items():
         kinds = {field.annotation, *get_args(field.annotation)}
-        if SecretStr in kinds and not name.startswith(("api_", "kafka_")):
+        if SecretStr in kinds and not name.startswith(("api_", "kafka_", "redis_")):
             found[name] = SecretStr(MARK)
         elif name.endswith("_url") and name not in {"database_url", "redis_url"}:
             keyless = f"{name.removesuffix('_base_url').removesuffix('_url')}_api_key" not in Settings.model_fields

@@ -9,6 +9,7 @@ import pytest
 
 from store.database import Database, parse_url
 from store.ledger import quotas
+from streams.lending import InLedger
 from streams.web.limits import Minutes
 from streams.web.principal import Limits
 from streams.web.problems import Problem
@@ -46,7 +47,7 @@ async def _obedient(database: Database, time: Time, limits: Limits, need: int, t
     while time.at < 900:
         minutes = processes[next(turns)]
         try:
-            await minutes.take(database, "key-1", limits, need)
+            await minutes.take(InLedger(database), "key-1", limits, need)
             taken += 1
         except Problem:
             refused += 1
@@ -84,14 +85,14 @@ async def test_no_more_than_the_limit_over_all_processes_and_who_comes_too_soon_
     processes, told = [Minutes(time) for _ in range(3)], []
     for number in range(60):
         try:
-            await processes[number % 3].take(database, "key-1", Limits(rpm=20), 1)
+            await processes[number % 3].take(InLedger(database), "key-1", Limits(rpm=20), 1)
             told.append("taken")
         except Problem as problem:
             assert problem.headers is not None
             told.append(f"{problem.status} {problem.headers['Retry-After']}")
     assert (told.count("taken"), set(told)) == (20, {"taken", "429 61"})
     time.at += 61
-    await processes[0].take(database, "key-1", Limits(rpm=20), 1)
+    await processes[0].take(InLedger(database), "key-1", Limits(rpm=20), 1)
     assert processes[0].headers("key-1", Limits(rpm=20))["x-ratelimit-remaining-requests"] == "19"
     await database.aclose()
 
@@ -110,6 +111,6 @@ async def test_a_refused_minute_is_not_asked_for_again(database_url: str, monkey
     monkeypatch.setattr(database, "write", counted)
     for _ in range(50):
         with contextlib.suppress(Problem):
-            await minutes.take(database, "key-1", Limits(rpm=5), 1)
+            await minutes.take(InLedger(database), "key-1", Limits(rpm=5), 1)
     assert asked == 5  # for five requests that were taken; to be refused costs nothing
     await database.aclose()

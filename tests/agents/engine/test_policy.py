@@ -113,3 +113,16 @@ def test_a_failure_after_several_tries_says_how_many() -> None:
     decision = decide(Unreachable("no server"), attempts=8)
     assert isinstance(decision, GiveUp)
     assert policy.shown(decision, 8).failure.message == "no server (tried 8 times)"
+
+
+@pytest.mark.parametrize(
+    ("model", "models", "says"),
+    [
+        ("lama3.2", ["llama3.2:latest", "nomic-embed-text"], "None. Did you mean llama3.2:latest?"),
+        ("zzz", ["llama3.2:latest"], "None."),
+        ("gpt", [], "None."),
+    ],
+)
+def test_a_model_that_there_is_not_is_told_with_near_names(model: str, models: list[str], says: str) -> None:
+    decision = decide(ModelNotFound("None.", {"model": model, "models": models}))
+    assert isinstance(decision, GiveUp) and decision.failure.message == says
