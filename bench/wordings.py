@@ -6,6 +6,7 @@ caller's words and a model's, in the library of a process that knows as many pro
 
 import gc
 import time
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -41,7 +42,7 @@ def library() -> Library:
     found, entries, kept = Library.load(), [_entry(number) for number in range(PROMPTS)], Kept()
     for entry in entries:
         for version in entry.versions:
-            kept.put({(entry.id, version): Read(wording(entry.id, entry.slug, "", _said(version)), 0)})
+            kept.put({(entry.id, version): Read(partial(wording, entry.id, entry.slug, "", _said(version)), 0)})
     found.register(entries, kept)
     return found
 
