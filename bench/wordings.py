@@ -54,7 +54,7 @@ def _entry(number: int) -> Entry:
 
 def _said(version: int) -> dict[str, Any]:
     user = f"{TEMPLATE}\n\nVersion {version}."
-    return {"version": version, "notes": "", "system": "You are careful.", "user": user, "variables": _VARIABLES}
+    return {"version": version, "notes": "first", "system": "You are careful.", "user": user, "variables": _VARIABLES}
 
 
 def measure(*, rounds: int, requests: int) -> Report:
