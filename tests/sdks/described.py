@@ -17,7 +17,6 @@ MODELS = {
     "/v1/moderations": "fake",
     "/v1/responses": "fake",
     "/v1/messages": "fake",
-    "/v1/responses": "fake",
 }
 """A model for each that calls one: one that nobody has would be all that was ever tried."""
 LIKE_OTHERS = "^/v1/(extract|classify|compare|rewrite|complete|execute_prompt|embed|moderate|completions)$"
