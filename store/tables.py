@@ -572,8 +572,8 @@ budgets = Table(
     UniqueConstraint("tenant", "key_id", "model", "run_id", "period"),
 )
 
-STANDING = text("removed_at IS NULL")
-Index("budgets_standing", budgets.c.id, sqlite_where=STANDING, postgresql_where=STANDING)
+_UNREMOVED = text("removed_at IS NULL")
+Index("budgets_standing", budgets.c.id, sqlite_where=_UNREMOVED, postgresql_where=_UNREMOVED)
 
 budget_moves = Table(
     "budget_moves",

@@ -19,7 +19,7 @@ MODELS = {
     "/v1/messages": "fake",
 }
 """A model for each that calls one: one that nobody has would be all that was ever tried."""
-LIKE_OTHERS = "^/v1/(extract|classify|compare|rewrite|complete|execute_prompt|embed|completions)$"
+LIKE_OTHERS = "^/v1/(extract|classify|compare|rewrite|complete|execute_prompt|embed|moderate|completions)$"
 """Their bodies are read as those of `/v1/summarize` and `/v1/chat/completions` are."""
 
 GOOD = '[checks]\nnot_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "504"]\n'
@@ -81,5 +81,5 @@ def _name(document: dict[str, Any], known: dict[str, str]) -> None:
     for methods in document["paths"].values():
         for operation in methods.values():
             for parameter in operation["parameters"]:
-                if parameter["in"] == "path":
+                if parameter["in"] == "path" and parameter["name"] in known:
                     parameter["example"] = known[parameter["name"]]
