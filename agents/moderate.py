@@ -99,4 +99,12 @@ def _prompt(text: str, caller: Caller) -> Rendered:
     return caller.render("moderate", content=text, categories=described)
 
 
-OPERATION = Operation("moderate", Input, Output, moderate, wants=structured.wants, moderates=True)
+OPERATION = Operation(
+    "moderate",
+    Input,
+    Output,
+    moderate,
+    wants=structured.wants,
+    moderates=True,
+    wordings=("moderate", structured.REPAIR),
+)

@@ -14,7 +14,7 @@ class _Words(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
-class Input(_Words):
+class Declared(_Words):
     """What a run is given under this name. Without `default` it must be given; `of`: what a list holds; `among`: all that it may be."""
 
     type: InputType = "text"
@@ -93,7 +93,7 @@ class Pipeline(_Words):
 
     name: PipelineName
     description: str = ""
-    inputs: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)], Input] = {}
+    inputs: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)], Declared] = {}
     steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=200)]
     collect: Any = None
 

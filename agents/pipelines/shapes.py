@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from schemas.pipelines import Input
+from schemas.pipelines import Declared
 
 _OF: Mapping[type, str] = {
     str: "string",
@@ -168,7 +168,7 @@ def wrong(value: Any, type_: str, of: str = "any") -> str | None:
     return None
 
 
-def wrong_input(value: Any, told: Input) -> str | None:
+def wrong_input(value: Any, told: Declared) -> str | None:
     """Why a value is not this input; None: it is."""
     why = wrong(value, told.type, told.of)
     if why is None and told.among and value not in told.among:

@@ -143,13 +143,13 @@ def _asked(method: str, name: str, path: str = "", *, url: str | None, params: A
 
 async def _checked(settings: "Settings") -> int:
     """The prompts of the registry are not known here; the rest is checked as at a start."""
-    from streams import library
+    from streams import library, shelves
     from streams.app import make_decoder, make_providers
     from streams.schedules import file
 
     made = make_providers(settings)
     try:
-        return len(file.load(settings, make_decoder(settings, made, library.load(settings))))
+        return len(file.load(settings, make_decoder(settings, made, library.load(settings)), shelves.load(settings)))
     finally:
         for each in made.values():
             await each.aclose()

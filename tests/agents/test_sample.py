@@ -17,9 +17,10 @@ LINES = (Path(__file__).parents[2] / "streams/sample/feedspine.jsonl").read_byte
 RECORDS = [orjson.loads(line) for line in LINES]
 
 
-def test_there_are_at_least_forty_records_over_all_operations():
+def test_there_are_at_least_forty_records_over_all_operations_but_one():
     counts = Counter(record["operation"] for record in RECORDS)
-    assert (set(counts), len(RECORDS) >= 40) == (set(OPERATIONS), True)
+    # a tiny model is no judge of texts, and would be shown as one
+    assert (set(counts), len(RECORDS) >= 40) == (set(OPERATIONS) - {"moderate"}, True)
 
 
 def test_ids_are_unique():

@@ -38,7 +38,7 @@ async def test_a_library_prompt_is_run_under_both_spellings_of_its_path(api: htt
     [
         (
             {"prompt": "tones"},
-            "there is no prompt 'tones'; there are classify, compare, extract, extract_data, headline, repair, ",
+            "there is no prompt 'tones'; there are answer_from_sources, classify, compare, extract, extract_data, ",
         ),
         ({"prompt": "tones"}, "(did you mean 'tone'?)"),
         ({"prompt": "tone", "version": 2}, "the prompt 'tone' has no version 2; it has 1"),
