@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from schemas.pipelines import Input, Pipeline, Step
+from schemas.pipelines import Declared, Pipeline, Step
 from store import killpoint
 from streams.runs import parts
 from streams.settings import Settings
@@ -35,7 +35,7 @@ FUNCTIONS = {"counted": counted}
 PIPELINES = [
     Pipeline(
         name="tens",
-        inputs={"numbers": Input(type="list", of="integer")},
+        inputs={"numbers": Declared(type="list", of="integer")},
         steps=(Step(name="ten", use="counted", map="${inputs.numbers}", with_={"number": "${item}"}),),
     )
 ]

@@ -11,7 +11,7 @@ from agents.pipelines import defining
 from agents.pipelines.checking import Known
 from agents.pipelines.defining import BadPipeline
 from agents.pipelines.functions import FUNCTIONS
-from schemas.pipelines import Input, Pipeline, Step
+from schemas.pipelines import Declared, Pipeline, Step
 
 pytestmark = pytest.mark.fast
 
@@ -145,20 +145,20 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "house_pipelines.py"
 
 
-_HEAD = "from schemas.pipelines import Input, Pipeline, Step\n"
+_HEAD = "from schemas.pipelines import Declared, Pipeline, Step\n"
 
 
 def test_python_modules_bring_functions_and_pipelines(module: Path) -> None:
     module.write_text(
         _HEAD + "def shout(text: str) -> str:\n    return text.upper()\n"
         "FUNCTIONS = {'shout': shout}\n"
-        "PIPELINES = [Pipeline(name='loud', inputs={'text': Input()}, "
+        "PIPELINES = [Pipeline(name='loud', inputs={'text': Declared()}, "
         "steps=[Step(name='a', use='shout', with_={'text': '${inputs.text}'})])]\n"
     )
     found = defining.load(modules=["house_pipelines"])
     made = Pipeline(
         name="loud",
-        inputs={"text": Input()},
+        inputs={"text": Declared()},
         steps=(Step(name="a", use="shout", with_={"text": "${inputs.text}"}),),
     )
     assert (found.pipelines["loud"], "shout" in found.functions) == (made, True)

@@ -3,7 +3,7 @@
 import pytest
 
 from agents.pipelines import defining, drawing
-from schemas.pipelines import Input, Pipeline, Step
+from schemas.pipelines import Declared, Pipeline, Step
 
 pytestmark = pytest.mark.fast
 
@@ -27,7 +27,7 @@ def test_steps_stand_in_an_order_in_which_they_can_run() -> None:
         Step(name="b", use="unique", with_={"items": "${steps.a.output}"}, when="${inputs.x}", on_error="skip"),
         Step(name="a", use="unique", with_={"items": []}),
     )
-    found = Pipeline(name="p", inputs={"x": Input(type="boolean", default=True)}, steps=steps)
+    found = Pipeline(name="p", inputs={"x": Declared(type="boolean", default=True)}, steps=steps)
     assert drawing.plain(found).splitlines() == [
         "p",
         "  input x: boolean, default True",
