@@ -107,7 +107,16 @@ class _Reader:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(child, (*path, i)) for i, child in enumerate(node.value)]
-        return self._loader.construct_object(node)
+        return self._scalar(node)
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        try:
+            value = self._loader.construct_object(node)
+        except (yaml.YAMLError, ValueError):
+            self.faults.append(Fault(*_place(node), f"this is no plain value ({node.tag})"))
+            return None
+        plain = isinstance(value, str | int | float | bool) or value is None
+        return value if plain else node.value  # a date is the text that it was written as
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         found: dict[str, Any] = {}

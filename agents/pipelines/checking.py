@@ -8,9 +8,9 @@ from typing import Any
 from agents.base import Operation
 from agents.pipelines import conditions, references, shapes
 from agents.pipelines.functions import Function
-from agents.pipelines.places import Path
 from agents.pipelines.references import EACH, BadReference, Node, Reference, Words
 from agents.pipelines.shapes import ANYTHING, Shape
+from providers.marked import Path
 from schemas.pipelines import Pipeline, Step
 from schemas.request import Options
 

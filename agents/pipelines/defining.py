@@ -10,13 +10,14 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from agents import OPERATIONS
-from agents.pipelines import checking, places
+from agents.pipelines import checking
 from agents.pipelines.checking import Flaw, Known
 from agents.pipelines.functions import FUNCTIONS, BadFunction, Function
-from agents.pipelines.places import BadYaml, Document, Path
 from agents.retrieval import functions as retrieval
 from agents.retrieval.files import Files
 from agents.retrieval.reading import BOUNDS, Bounds
+from providers import marked
+from providers.marked import Broken, Marks, Path
 from schemas.pipelines import Pipeline
 from store.database import Database
 
@@ -55,7 +56,7 @@ def load(folder: File | None = None, modules: Iterable[str] = (), there: Mapping
     files += [(str(path), path.read_text(encoding="utf-8")) for path in _in(folder)]
     for where, pipeline in [(where, read(where, text, known)) for where, text in files] + made:
         if where in dict(made):
-            _refuse(where, Document(), checking.flaws(pipeline, known))
+            _refuse(where, {}, checking.flaws(pipeline, known))
         if pipeline.name in found:
             words = (
                 f"{where}: the pipeline {pipeline.name!r} is in {found[pipeline.name][0]} already; choose another name"
@@ -68,30 +69,30 @@ def load(folder: File | None = None, modules: Iterable[str] = (), there: Mapping
 def read(where: str, text: str, known: Known) -> Pipeline:
     """One file. Raises `BadPipeline`."""
     try:
-        document = places.load(text)
-    except BadYaml as error:
-        raise BadPipeline(f"{where}:{error.place.line}:{error.place.column}: {error}") from error
+        written, marks = marked.read(text.encode(), where, "`name:` and `steps:`")
+    except Broken as error:
+        raise BadPipeline(str(error)) from error
     try:
-        pipeline = Pipeline.model_validate(document.value)
+        pipeline = Pipeline.model_validate(written)
     except ValidationError as error:
-        _refuse(where, document, list(_wrong_fields(error, document)))
+        _refuse(where, marks, list(_wrong_fields(error, marks)))
         raise
-    _refuse(where, document, checking.flaws(pipeline, known))
+    _refuse(where, marks, checking.flaws(pipeline, known))
     return pipeline
 
 
-def _refuse(where: str, document: Document, flaws: list[Flaw]) -> None:
+def _refuse(where: str, marks: Marks, flaws: list[Flaw]) -> None:
     if not flaws:
         return
     told = []
     for flaw in flaws:
-        place = document.place(flaw.path)
-        at = f"{where}:{place.line}:{place.column}" if document.places else where
+        line, column = marked.at(marks, flaw.path)
+        at = f"{where}:{line}:{column}" if marks else where
         told.append(f"{at}: {_path(flaw.path)}: {flaw.words}" if flaw.path else f"{at}: {flaw.words}")
     raise BadPipeline("\n".join(told))
 
 
-def _wrong_fields(error: ValidationError, document: Document) -> Iterable[Flaw]:
+def _wrong_fields(error: ValidationError, marks: Marks) -> Iterable[Flaw]:
     """A field that is wrong makes all wrong that it stands in; only the innermost are told, and of a value that may be one of
     several things the first.
     """
@@ -99,18 +100,18 @@ def _wrong_fields(error: ValidationError, document: Document) -> Iterable[Flaw]:
     inside = {each["loc"][:depth] for each in found for depth in range(len(each["loc"]))}
     told = set[Path]()
     for each in found:
-        path = tuple(part for number, part in enumerate(each["loc"]) if _stands(each, number, document))
+        path = tuple(part for number, part in enumerate(each["loc"]) if _stands(each, number, marks))
         if each["loc"] not in inside and path not in told:
             told.add(path)
             words = each["msg"].removeprefix("Value error, ")
             yield Flaw(path, words[:1].lower() + words[1:])
 
 
-def _stands(wrong: ErrorDetails, number: int, document: Document) -> bool:
+def _stands(wrong: ErrorDetails, number: int, marks: Marks) -> bool:
     """Whether this part of its way is one of the definition, and not the name of a form that was tried."""
     way = wrong["loc"][: number + 1]
     missing = wrong["type"] == "missing" and len(way) == len(wrong["loc"])
-    return missing or any(path[-1:] == way[-1:] and len(path) <= len(way) for path in document.places)
+    return missing or any(path[-1:] == way[-1:] and len(path) <= len(way) for path in marks)
 
 
 def _path(path: tuple[str | int, ...]) -> str:

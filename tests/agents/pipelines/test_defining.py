@@ -96,13 +96,17 @@ def test_all_flaws_are_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("text", "flaw"),
     [
-        ("", "f.yaml:1:1: is empty"),
-        ("name: x\nsteps: [\n", "f.yaml:3:1: is no YAML: expected the node content, but found '<stream end>'"),
-        ("name: x\nname: y\n", "f.yaml:2:1: 'name' stands twice; keep one"),
-        ("a: &a [1]\nb: *a\n", "f.yaml:1:4: stands here by an anchor, or too deep; write it out"),
+        ("", "f.yaml:1:1: the file is empty"),
+        (
+            "name: x\nsteps: [\n",
+            "f.yaml:3:1: this is not YAML: while parsing a flow node expected the node content, but found '<stream end>'",
+        ),
+        ("name: x\nname: y\n", "f.yaml:2:1: `name` stands twice; the first is in line 1"),
+        ("name: x\nsteps: &a [*a]\n", "f.yaml:2:8: this is nested too deeply, or repeats itself without end"),
+        ("name: 2025-13-45\n", "f.yaml:1:7: this is no plain value (tag:yaml.org,2002:timestamp)"),
         (
             "name: !!python/object:os.system x\n",
-            "f.yaml:1:7: is no plain value (tag:yaml.org,2002:python/object:os.system)",
+            "f.yaml:1:7: this is no plain value (tag:yaml.org,2002:python/object:os.system)",
         ),
         ("- 1\n", "f.yaml:1:1: input should be a valid dictionary or instance of Pipeline"),
         ("name: x\nsteps: []\n", "f.yaml:2:1: steps: tuple should have at least 1 item after validation, not 0"),
