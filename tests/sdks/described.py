@@ -49,9 +49,9 @@ def all_tried(out: str) -> bool:
 async def _made(api: httpx.AsyncClient, document: dict[str, Any]) -> dict[str, str]:
     """Things that there are, by the name that they have in paths; what is deleted meanwhile was looked at before."""
 
-    async def sent(method: str, path: str, **more: Any) -> dict[str, Any]:
+    async def sent(method: str, path: str, at: str = "", **more: Any) -> dict[str, Any]:
         content = document["paths"][path][method]["requestBody"]["content"].get("application/json")
-        reply = await api.request(method, path, **(more or {"json": content["example"]}))
+        reply = await api.request(method, at or path, **(more or {"json": content["example"]}))
         assert reply.is_success, reply.text
         return dict(reply.json())
 
@@ -59,6 +59,9 @@ async def _made(api: httpx.AsyncClient, document: dict[str, Any]) -> dict[str, s
     upload = {"data": {"purpose": "batch"}, "files": {"file": ("a.jsonl", json.dumps(line).encode())}}
     file = await sent("post", "/v1/files", **upload)
     batch = {"input_file_id": file["id"], "endpoint": "/v1/embeddings", "completion_window": "24h"}
+    schedule = document["paths"]["/v1/schedules/{schedule}"]["put"]["requestBody"]["content"]["application/json"]
+    await sent("put", "/v1/schedules/{schedule}", "/v1/schedules/nightly", json=schedule["example"])
+    asked = document["paths"]["/v1/responses"]["post"]["requestBody"]["content"]["application/json"]["example"]
     return {
         "prompt": (await sent("post", "/v1/prompts"))["slug"],
         "version": "1",
@@ -69,6 +72,9 @@ async def _made(api: httpx.AsyncClient, document: dict[str, Any]) -> dict[str, s
         "budget": str((await sent("put", "/v1/budgets"))["id"]),
         "file_id": file["id"],
         "batch_id": (await sent("post", "/v1/batches", json=batch))["id"],
+        "response_id": (await sent("post", "/v1/responses", json=asked | {"model": "fake"}))["id"],
+        "pipeline": "digest",
+        "schedule": "nightly",
         "model": "fake/fake",
     }
 
@@ -81,5 +87,5 @@ def _name(document: dict[str, Any], known: dict[str, str]) -> None:
     for methods in document["paths"].values():
         for operation in methods.values():
             for parameter in operation["parameters"]:
-                if parameter["in"] == "path" and parameter["name"] in known:
+                if parameter["in"] == "path":
                     parameter["example"] = known[parameter["name"]]
