@@ -1,18 +1,17 @@
 """One request's way to its model: every call numbered, its intent committed before the first byte leaves, its cost booked."""
 
-import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import orjson
 import structlog
 import uuid_utils
 
 from agents import wording
 from agents.base import NO_MORE, More
-from agents.engine import hedging, tiering, tiers
+from agents.engine import hedging, packed, tiering, tiers
+from agents.engine.packed import Answer
 from agents.engine.room import longest
 from agents.engine.seat import Seat
 from prompts import Library, Rendered
@@ -26,7 +25,6 @@ from providers.base import (
     Delta,
     EmbedAnswer,
     EmbedCall,
-    Judged,
     Message,
     ModerateAnswer,
     ModerateCall,
@@ -35,7 +33,6 @@ from providers.base import (
     Provider,
     ProviderError,
     Spent,
-    ToolCall,
 )
 from providers.prices import OUTPUT_LIMIT, PriceTable, upper_estimate
 from schemas.errors import Failure
@@ -50,7 +47,6 @@ from store.ledger.order import OUTPUT_WEIGHS
 from store.ledger.types import Call, Claimed, Closing, Park, PastCall, Step, Stepped
 
 log = structlog.get_logger(__name__)
-Answer = ChatAnswer | EmbedAnswer | ModerateAnswer
 _BEATEN = "the same call beside it was answered first"
 Commit = Callable[[Step], Awaitable[Stepped]]
 
@@ -259,7 +255,7 @@ class LedgerCaller:
 
     async def _once(self, call: AnyCall, prompt: Rendered | None) -> Answer:
         self.number += 1
-        digest = _digest(call)
+        digest = packed.digest(call)
         taken = self._taken_over(digest)
         if taken is not None:
             return taken
@@ -424,7 +420,7 @@ class LedgerCaller:
     def _taken_over(self, digest: bytes) -> Answer | None:
         for past in self.past:
             if past.number == self.number and past.input_hash == digest and past.answer is not None:
-                return _unpack(past.answer)
+                return packed.unpack(past.answer)
         return None
 
     def _check_deadline(self) -> None:
@@ -442,7 +438,7 @@ class LedgerCaller:
         return Call(
             id=str(uuid_utils.uuid7()),
             number=self.number,
-            kind=_KINDS[type(call)],
+            kind=packed.kind(call),
             node=self.seat.node,
             input_hash=digest,
             estimate_tokens=estimate.input_tokens,
@@ -543,7 +539,7 @@ class LedgerCaller:
     def kept(self) -> tuple[Closing, ...]:
         """What is still to be committed, with the answers: another attempt will take them over."""
         pending, self.pending = self.pending, []
-        return tuple(c if answer is None else replace(c, answer=_pack(answer)) for c, answer in pending)
+        return tuple(c if answer is None else replace(c, answer=packed.pack(answer)) for c, answer in pending)
 
     def tiered(self) -> tuple[Tiered | None, int | None]:
         """Which tier answered, and what that saved; None: nothing but the usual was wished."""
@@ -596,41 +592,3 @@ def _longest(provider: Provider, model: str) -> int:
 
 def _since(started: float) -> int:
     return round((time.perf_counter() - started) * 1000)
-
-
-def _digest(call: AnyCall) -> bytes:
-    """What makes two calls the same; not the tag, not the time-out, not who is told."""
-    told = {name: getattr(call, name) for name in _TOLD[type(call)]}
-    packed = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
-    return hashlib.blake2b(packed, digest_size=16).digest()
-
-
-_TOLD = {
-    kind: tuple(f.name for f in fields(kind) if f.name not in {"tag", "timeout_s", "on_tokens", "on_delta"})
-    for kind in (ChatCall, EmbedCall, ModerateCall)
-}
-_KINDS: dict[type, Literal["chat", "embed", "moderate"]] = {
-    ChatCall: "chat",
-    ChatAnswer: "chat",
-    EmbedCall: "embed",
-    EmbedAnswer: "embed",
-    ModerateCall: "moderate",
-    ModerateAnswer: "moderate",
-}
-
-
-def _pack(answer: Answer) -> bytes:
-    return orjson.dumps({"kind": _KINDS[type(answer)], **asdict(answer)})
-
-
-def _unpack(packed: bytes) -> Answer:
-    told = orjson.loads(packed)
-    spent = Spent(**told["spent"])
-    if told["kind"] == "chat":
-        calls = tuple(ToolCall(**call) for call in told["tool_calls"])
-        logprobs = None if told["logprobs"] is None else tuple(told["logprobs"])
-        kept = {name: told[name] for name in ("text", "finish_reason", "refusal", "reasoning", "model")}
-        return ChatAnswer(**kept, spent=spent, tool_calls=calls, logprobs=logprobs)
-    if told["kind"] == "moderate":
-        return ModerateAnswer(tuple(Judged(**verdict) for verdict in told["verdicts"]), spent)
-    return EmbedAnswer(tuple(tuple(vector) for vector in told["vectors"]), spent)
