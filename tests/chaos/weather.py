@@ -104,7 +104,7 @@ def _start(home: Home, settings: Settings, straight: Ports, more: str) -> None:
     cluster = storage.format_once(home, jar_folder)
     usual = config.server_properties(straight, Path(home.logs.name), 16 * 1024 * 1024)
     home.properties.write_text(usual + more)  # of two lines with one name Java takes the last
-    control._await_ready(home, process.launch(home, jar_folder), straight, cluster, 90)
+    control.await_ready(home, process.launch(home, jar_folder), straight, cluster, 90)
 
 
 def _two_doors(straight: Ports, behind: int, proxy: int) -> str:

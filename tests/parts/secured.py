@@ -68,7 +68,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     home.properties.write_text(usual + doors(made, chosen))  # of two lines with one name Java takes the last
     found = process.launch(home, jar_folder)
     try:
-        control._await_ready(home, found, chosen, cluster, 90)
+        control.await_ready(home, found, chosen, cluster, 90)
         for bits in (256, 512):  # one request cannot name a user twice
             make_user(made, f"SCRAM-SHA-{bits}=[password={PASSWORD}]")
         yield made

@@ -160,7 +160,7 @@ async def test_what_is_old_of_runs_goes_and_what_goes_on_stays(database: Databas
         for name in ("old", "new"):
             files.begin(conn, files.New("t", name, name, "batch"))
             files.add(conn, "t", name, 0, b"data")
-            files.finish(conn, "t", name, 4, name)
+            files.finish(conn, "t", name, 4, name, "batch")
         conn.execute(update(runs).where(runs.c.id == "ended").values(ended_at=5.0))
         conn.execute(update(kept).where(kept.c.id == "old").values(created_at=5.0))
         conn.execute(update(messages).where(messages.c.id.in_(["ended0", "ended1"])).values(created_at=5.0))

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Connection, Row, select, update
 
+from agents.pipelines.defining import Shelf
 from schemas.schedules import NewSchedule
 from store.database import Database, parse_url
 from store.ledger import life
@@ -21,6 +22,7 @@ from store.schedules import read, write
 from streams import library
 from streams.app import make_decoder, make_providers
 from streams.decode import Decoder
+from streams.prompting.registry import Registry
 from streams.schedules import filling, scheduler
 from streams.schedules.file import Watched
 from streams.schedules.metering import Meters
@@ -56,8 +58,21 @@ class World:
         self.count += 1
         worker = f"w{self.count}"
         await database.write(lambda conn: life.register(conn, worker, "host", 1))
-        meters, file = Meters(CollectorRegistry()), Watched(self.settings, self.decoder)
-        return Scheduler(database, self.decoder, worker, "default", file, meters, _nothing, 1.0, lambda _: self.now)
+        shelf, registry = Shelf(), Registry(database, self.decoder.library, ROUTES, 1.0, 0)
+        meters, file = Meters(CollectorRegistry()), Watched(self.settings, self.decoder, shelf)
+        return Scheduler(
+            database,
+            self.decoder,
+            shelf,
+            registry,
+            worker,
+            "default",
+            file,
+            meters,
+            _nothing,
+            1.0,
+            lambda _: self.now,
+        )
 
     async def dies(self, who: Scheduler) -> None:
         """Without a word; the others find out."""
