@@ -94,7 +94,9 @@ async def test_the_first_call_may_still_answer_first(settings: Settings, double:
         found = await asked(api, "quick", "[fake:sleep:0.8] Hi.", "slow")
         booked, used = await calls(spine), await slots_in_use(spine)
     assert (found["status"], found["route"]["hedged"]) == ("succeeded", "first")
-    assert (booked, used) == ([("error", False), ("ok", False)], 0)
+    # the other one is ended, unless its answer is there by then too
+    assert used == 0
+    assert booked in ([("error", False), ("ok", False)], [("ok", False), ("wasted", False)])
     assert double.counts.requests["slow"].started == 2
 
 
