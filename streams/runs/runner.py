@@ -18,7 +18,7 @@ from agents.engine import Engine
 from store import killpoint
 from store.database import Database, now
 from store.errors import StoreError
-from store.ledger.types import Arrival, Ask, Routes
+from store.ledger.types import Routes
 from store.ledger.writer import Writer
 from store.runs import money, read, write
 from streams.decode import Decoder
@@ -26,6 +26,7 @@ from streams.prompting.registry import Registry
 from streams.runs import asking, kinds, owning, pacing, parts, pipelines, thrift
 from streams.runs.metering import Meters
 from streams.runs.pace import Pace
+from streams.runs.sending import Item, send
 from streams.runs.states import ended_as
 
 log = structlog.get_logger(__name__)
@@ -176,16 +177,14 @@ class Runner:
             if count == 0:
                 return fed
             new = [each for each in asked[:count] if each is not None]
-            await self._ask([Arrival(what, None, None, value, b"[]") for what, value in new])
+            await send(self.engine, self.writer, new)
             killpoint.passing("fed")
             size = parts.MOST if free else pacing.AT_ONCE
             rest = list(parts.packed(part.first + count, lines[count:], size))
             await self.database.write(partial(write.fed, tenant=row.tenant, id_=row.id, part=part, rest=rest))
             self.meters.fed.inc(len(new))
             fed, room = True, room - count
-            if count < len(
-                lines
-            ):  # until its key's minute has room, or others have ended and leave it some of the run's budget
+            if rest:  # until its key's minute has room, or others have ended and leave it some of the run's budget
                 return fed
 
     async def _stop(self, row: Row[Any]) -> int:
@@ -194,11 +193,9 @@ class Runner:
             partial(write.stop_waiting, routes=self.routes, tenant=row.tenant, id_=row.id, most=parts.MOST)
         )
 
-    async def _fitting(
-        self, row: Row[Any], first: int, lines: list[bytes], known: set[str]
-    ) -> list[tuple[Ask, bytes] | None]:
+    async def _fitting(self, row: Row[Any], first: int, lines: list[bytes], known: set[str]) -> list[Item | None]:
         """These items as requests, None for what is one already: all of them, unless the run's budget has no room at the moment."""
-        found: list[tuple[Ask, bytes] | None] = []
+        found: list[Item | None] = []
         said = orjson.loads(row.said)
         key_id, quiet = said.get("key_id"), said.get("quiet", False)
         room = None if row.cancelled else await self._room(row)
@@ -229,27 +226,20 @@ class Runner:
             found, behind = await self.database.read(
                 partial(money.refused, tenant=row.tenant, id_=row.id, after=care.behind, limit=_REFUSED)
             )
-            again = [each for each in await self._again(row, found) if room.ever(each.what.estimate_nano)]  # type: ignore[union-attr]
+            again = [each for each in await self._again(row, found) if room.ever(each[0].estimate_nano)]
             if again:
-                await self._ask([each for each in again if room.take(each.what.estimate_nano)])  # type: ignore[union-attr]
+                await send(self.engine, self.writer, [each for each in again if room.take(each[0].estimate_nano)])
                 return True
             care.behind = behind
         return False
 
-    async def _again(self, row: Row[Any], found: Sequence[Row[Any]]) -> list[Arrival]:
+    async def _again(self, row: Row[Any], found: Sequence[Row[Any]]) -> list[Item]:
         said, made = orjson.loads(row.said), []
         for each in found:
             if (what := await self.registry.decoded(partial(asking.again, each, self.decoder))) is not None:
                 own = replace(what, key_id=said.get("key_id"), quiet=said.get("quiet", False))
-                made.append(Arrival(own, None, None, bytes(each.value), b"[]"))
+                made.append((own, bytes(each.value)))
         return made
-
-    async def _ask(self, arrivals: Sequence[Arrival]) -> None:
-        pools = {(a.what.provider, a.what.model) for a in arrivals if a.what.failure is None}  # type: ignore[union-attr]
-        for pool in pools:
-            await self.engine.ensure_pool(pool)
-        if arrivals:
-            await self.writer.accept(arrivals)
 
     async def _count(self, row: Row[Any], counts: read.Counts, care: "_Care", *, held: bool = False) -> bool:
         """Tell what is new of it; whether it has ended. `held`: some of its items are asked again."""

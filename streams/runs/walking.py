@@ -25,7 +25,7 @@ from schemas.request import Lane
 from store import killpoint
 from store.database import Database, now
 from store.errors import StoreError
-from store.ledger.types import Arrival, Ask, Routes
+from store.ledger.types import Ask, Routes
 from store.ledger.writer import Writer
 from store.runs import read, steps, write
 from streams.decode import Decoder
@@ -34,6 +34,7 @@ from streams.runs import owning, parts, pipelines, thrift, turns
 from streams.runs.computing import Computing
 from streams.runs.outputs import Outputs, Prepared, Scope, StepFailed
 from streams.runs.pacing import Turns
+from streams.runs.sending import Item, send
 
 log = structlog.get_logger(__name__)
 
@@ -287,17 +288,12 @@ class Walk:
         if not self.own.turns.are_free(self._row, self.said):
             count = await self.own.turns.taken(self._row, self.said, [each and each[0] for each in asked])
         new = [each for each in asked[:count] if each is not None]
-        for pool in {(what.provider, what.model) for what, _ in new if what.failure is None}:
-            await self.own.engine.ensure_pool(pool)
-        if new:
-            await self.own.writer.accept([Arrival(what, None, None, value, b"[]") for what, value in new])
+        await send(self.own.engine, self.own.writer, new)
         return count
 
-    async def _fitting(
-        self, step: Step, lines: list[Line | None], had: Collection[str]
-    ) -> list[tuple[Ask, bytes] | None]:
+    async def _fitting(self, step: Step, lines: list[Line | None], had: Collection[str]) -> list[Item | None]:
         """As requests, None where there is nothing to ask: all of them, unless the run's budget has no room at the moment."""
-        found: list[tuple[Ask, bytes] | None] = []
+        found: list[Item | None] = []
         room = await thrift.room(self.own.database, self.tenant, self.id) if self._has_budget else None
         for number, line in enumerate(lines):
             if line is None or line[0] in had:

@@ -17,6 +17,7 @@ from store.ledger import generating, pages
 from store.ledger.backlog import Backlog
 from store.ledger.types import UNFINISHED
 from streams.app import Spine
+from streams.budgets import patiently
 from streams.finding import named
 from streams.web import showing
 from streams.web.asking import status_url
@@ -34,6 +35,14 @@ async def read(spine: Spine, work: Work[Any]) -> Any:
     """A look into the ledger. Raises `Problem` 503 while it is away."""
     try:
         return await spine.database.read(work)
+    except StoreError as error:
+        raise unavailable(f"The database is away ({error}); ask again.") from error
+
+
+async def change(spine: Spine, work: Work[Any]) -> Any:
+    """A change of the ledger that may be made again. Raises `Problem` 503 while it is away."""
+    try:
+        return await patiently(spine.database, work)
     except StoreError as error:
         raise unavailable(f"The database is away ({error}); ask again.") from error
 

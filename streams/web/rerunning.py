@@ -11,12 +11,12 @@ from sqlalchemy import Row
 
 from schemas.errors import ErrorType
 from store.errors import StoreError
-from store.ledger.types import Arrival, Ask
 from store.runs import read
 from streams.app import Spine
-from streams.budgets import patiently
 from streams.runs import asking, pacing, parts
+from streams.runs.sending import Item, send
 from streams.web import retried
+from streams.web.looking import change
 from streams.web.looking import read as look_up
 from streams.web.principal import Principal
 from streams.web.problems import Problem, unavailable
@@ -42,7 +42,7 @@ async def failed_items(
         if later_s is not None:
             break
     if count == 0:  # what was never sent goes on
-        await _write(spine, lambda conn: retried.allow(conn, row, limit))
+        await change(spine, lambda conn: retried.allow(conn, row, limit))
     return count, later_s
 
 
@@ -60,7 +60,7 @@ async def _pages(spine: Spine, row: Row[Any], below: Sequence[str]) -> AsyncIter
             after = page[-1].pk
 
 
-async def _asks(spine: Spine, page: Iterable[Any], who: Principal) -> list[tuple[Ask, bytes]]:
+async def _asks(spine: Spine, page: Iterable[Any], who: Principal) -> list[Item]:
     found = []
     for each in page:
         value = bytes(each.value)
@@ -74,9 +74,7 @@ async def _asks(spine: Spine, page: Iterable[Any], who: Principal) -> list[tuple
     return found
 
 
-async def _allowed(
-    spine: Spine, asks: list[tuple[Ask, bytes]], who: Principal
-) -> tuple[list[tuple[Ask, bytes]], float | None]:
+async def _allowed(spine: Spine, asks: list[Item], who: Principal) -> tuple[list[Item], float | None]:
     most = who.limits.minute()
     if not asks or who.key_id is None or not most.bounds:
         return asks, None
@@ -88,28 +86,16 @@ async def _allowed(
 
 
 async def _accept(
-    spine: Spine, row: Row[Any], asks: list[tuple[Ask, bytes]], who: Principal, limit: int | None, *, quiet: bool
+    spine: Spine, row: Row[Any], asks: list[Item], who: Principal, limit: int | None, *, quiet: bool
 ) -> int:
     """First the run is cancelled no more, and may spend what it may: else a claim would end what comes."""
-    await _write(spine, lambda conn: retried.allow(conn, row, limit))
-    for pool in sorted({(what.provider, what.model) for what, _ in asks}):
-        await spine.engine.ensure_pool(pool)
-    arrivals = [
-        Arrival(replace(what, key_id=who.key_id, quiet=quiet), None, None, value, b"[]") for what, value in asks
-    ]
+    await change(spine, lambda conn: retried.allow(conn, row, limit))
     try:
-        if arrivals:
-            await spine.writer.accept(arrivals)
+        own = [(replace(what, key_id=who.key_id, quiet=quiet), value) for what, value in asks]
+        await send(spine.engine, spine.writer, own)
     except StoreError as error:
         raise unavailable(f"The database is away ({error}); retry again, it does nothing twice.") from error
-    return len(arrivals)
-
-
-async def _write(spine: Spine, work: Any) -> None:
-    try:
-        await patiently(spine.database, work)
-    except StoreError as error:
-        raise unavailable(f"The database is away ({error}); ask again.") from error
+    return len(own)
 
 
 def _spent(later_s: float) -> Problem:

@@ -21,7 +21,6 @@ from store.ledger.types import Arrival, CancelAsk
 from store.runs import deliveries, jobs, money, read, steps, write
 from streams import requested
 from streams.app import Spine
-from streams.budgets import patiently
 from streams.decode import sentence
 from streams.runs import asking, collecting, kinds, making, parts, receivers, telling
 from streams.runs.kinds import BadRun
@@ -31,6 +30,7 @@ from streams.web.asking import IDEMPOTENCY_KEY, seconds
 from streams.web.bodies import read_object
 from streams.web.events import HEARTBEAT_S
 from streams.web.front import Front
+from streams.web.looking import change
 from streams.web.looking import read as look_up
 from streams.web.orders import spine_of
 from streams.web.principal import principal_of
@@ -133,7 +133,7 @@ async def _uploaded(front: Front, spine: Spine, request: Request, told: dict[str
     try:
         await _take(spine, plan, request)
     except BaseException:
-        await _write(spine, lambda conn: write.break_off(conn, tenant, row.id))
+        await change(spine, lambda conn: write.break_off(conn, tenant, row.id))
         raise
     return await _row(front, tenant, row.id)
 
@@ -168,13 +168,13 @@ async def _take(spine: Spine, plan: asking.Plan, request: Request) -> None:
     await _add(spine, plan, count, waiting)
     if count + len(waiting) == 0:
         raise Problem(422, "The body holds no line; send one JSON object, or one text between quotes, per line.")
-    if not await _write(spine, lambda conn: write.seal(conn, plan.new.tenant, plan.new.id, digest.digest())):
+    if not await change(spine, lambda conn: write.seal(conn, plan.new.tenant, plan.new.id, digest.digest())):
         raise _cancelled(plan)
 
 
 async def _add(spine: Spine, plan: asking.Plan, first: int, lines: Iterable[bytes]) -> None:
     packed = list(parts.packed(first, lines))
-    if not await _write(spine, lambda conn: write.add(conn, plan.new.tenant, plan.new.id, packed)):
+    if not await change(spine, lambda conn: write.add(conn, plan.new.tenant, plan.new.id, packed)):
         raise _cancelled(plan)
 
 
@@ -184,7 +184,7 @@ def _cancelled(plan: asking.Plan) -> Problem:
 
 async def _made(spine: Spine, work: Work[tuple[Row[Any], bool]]) -> tuple[Row[Any], bool]:
     try:
-        found: tuple[Row[Any], bool] = await _write(spine, work)
+        found: tuple[Row[Any], bool] = await change(spine, work)
     except write.Conflict as error:
         raise Problem(409, f"{str(error)[:1].upper()}{str(error)[1:]}.", error=ErrorType.IDEMPOTENCY_CONFLICT) from None
     return found
@@ -290,7 +290,7 @@ async def cancel(front: Front, request: Request) -> Response:
     row = await look_up(spine, lambda conn: read.one(conn, tenant, id_))
     if row is None:  # requests may name a run of their own, which nobody submitted as one
         return await orders.cancel_run(front, request)
-    if not await _write(spine, lambda conn: write.cancel(conn, tenant, id_)):
+    if not await change(spine, lambda conn: write.cancel(conn, tenant, id_)):
         raise Problem(409, f"The run {row.id!r} has ended before ({row.status}); nothing was cancelled.")
     ask = CancelAsk(row.tenant, None, None, row.id)
     try:
@@ -322,7 +322,7 @@ async def retry(front: Front, request: Request) -> Response:
     below = [f"{name}/" for name in names]
     count, later_s = await rerunning.failed_items(spine, row, principal_of(request), limit, below)
     # last: whoever counts it must find what runs again
-    await _write(spine, lambda conn: _reopen(conn, row, spine.worker))
+    await change(spine, lambda conn: _reopen(conn, row, spine.worker))
     spine.runs.look()
     shown = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
     made = json(shown | {"retried": count or len(names)}, 202)
@@ -346,7 +346,7 @@ async def _job_again(front: Front, spine: Spine, request: Request, row: Row[Any]
             words = f"What the run {row.id!r} was asked for is no longer kept (GENAI_KEEP_BODIES_DAYS); submit another."
             raise Problem(409, words)
 
-    await _write(spine, work)
+    await change(spine, work)
     spine.runs.look()
     shown = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
     return json(shown | {"retried": 1}, 202)
@@ -404,13 +404,6 @@ async def _row(front: Front, tenant: str, id_: str) -> Row[Any]:
 async def _decoded(spine: Spine, decode: Callable[[], T]) -> T:
     try:
         return await spine.registry.decoded(decode)
-    except StoreError as error:
-        raise unavailable(f"The database is away ({error}); ask again.") from error
-
-
-async def _write(spine: Spine, work: Any) -> Any:
-    try:
-        return await patiently(spine.database, work)
     except StoreError as error:
         raise unavailable(f"The database is away ({error}); ask again.") from error
 

@@ -22,6 +22,7 @@ from streams.runs import asking, pacing, parts
 from streams.web import queries
 from streams.web.bodies import read_object
 from streams.web.front import Front
+from streams.web.looking import change
 from streams.web.looking import read as look_up
 from streams.web.openai import batched, files
 from streams.web.openai.door import tenant_of
@@ -61,11 +62,11 @@ async def create(front: Front, request: Request) -> Response:
             await asyncio.sleep(0)
     if errors := checks.end():
         return await _failed(front, new, errors)
-    await _write(spine, lambda conn: write.make(conn, new, spine.worker))
+    await change(spine, lambda conn: write.make(conn, new, spine.worker))
     try:
         await _fill(front, request, new, file_id)
     except BaseException:
-        await _write(spine, lambda conn: write.break_off(conn, tenant, new.id))
+        await change(spine, lambda conn: write.break_off(conn, tenant, new.id))
         raise
     spine.runs.look()
     return _json(batched.batch(await _row(front, tenant, new.id)))
@@ -115,7 +116,7 @@ async def _failed(front: Front, new: write.New, errors: list[dict[str, Any]]) ->
             conn, new.tenant, new.id, {"said": said, "status": "failed", "ended_at": now(conn), "owner": None}
         )
 
-    await _write(spine, made)
+    await change(spine, made)
     return _json(batched.batch(await _row(front, new.tenant, new.id)))
 
 
@@ -142,12 +143,12 @@ async def _fill(front: Front, request: Request, new: write.New, file_id: str) ->
             count, size, waiting = count + len(waiting), 0, []
             spine.runs.look()
     await _add(spine, new, count, waiting)
-    await _write(spine, lambda conn: write.seal(conn, new.tenant, new.id, digest.digest()))
+    await change(spine, lambda conn: write.seal(conn, new.tenant, new.id, digest.digest()))
 
 
 async def _add(spine: Spine, new: write.New, first: int, waiting: list[bytes]) -> None:
     packed = list(parts.packed(first, waiting))
-    if not await _write(spine, lambda conn: write.add(conn, new.tenant, new.id, packed)):
+    if not await change(spine, lambda conn: write.add(conn, new.tenant, new.id, packed)):
         raise Problem(409, f"The batch {new.id!r} was cancelled while it was made.")
 
 
@@ -172,7 +173,7 @@ async def listed(front: Front, request: Request) -> Response:
 async def cancel(front: Front, request: Request) -> Response:
     """Cancel a batch: what has been answered stays, nothing more is begun."""
     spine, row = front.parts(), await _named(front, request)
-    if not await _write(spine, lambda conn: write.cancel(conn, row.tenant, row.id)):
+    if not await change(spine, lambda conn: write.cancel(conn, row.tenant, row.id)):
         raise wrong(
             "batch_id", f"The batch {row.id!r} has ended before ({batched.status(row)}); nothing was cancelled."
         )
@@ -193,13 +194,6 @@ async def _row(front: Front, tenant: str, id_: str) -> Row[Any]:
     if found is None or found.kind != KIND:
         raise Problem(404, f"There is no batch {id_[:200]!r}.", param="id")
     return found
-
-
-async def _write(spine: Spine, work: Any) -> Any:
-    try:
-        return await spine.database.write(work)
-    except StoreError as error:
-        raise unavailable(f"The database is away ({error}); ask again.") from error
 
 
 def _json(told: Any) -> Response:

@@ -11,18 +11,17 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from store import files
-from store.database import Work
-from store.errors import StoreError
 from store.runs import read
 from streams.runs import parts
 from streams.web import queries
 from streams.web.front import Front
+from streams.web.looking import change
 from streams.web.looking import read as look_up
 from streams.web.openai import batched, multipart
 from streams.web.openai.door import tenant_of
 from streams.web.openai.fields import wrong
 from streams.web.openai.lines import MOST_LINES
-from streams.web.problems import Problem, unavailable
+from streams.web.problems import Problem
 
 PURPOSE, DOCUMENT = "batch", "user_data"
 _PART = 1024 * 1024
@@ -33,14 +32,15 @@ async def upload(front: Front, request: Request) -> Response:
     """Keep a file: a form with `purpose` and `file`. `batch`: requests, one per line; `user_data`: a document that runs may name."""
     tenant = tenant_of(front, request)
     new = files.New(tenant, f"file-{uuid_utils.uuid7().hex}", "batch.jsonl", PURPOSE)
-    await _write(front, partial(files.begin, new=new))
+    await change(front.parts(), partial(files.begin, new=new))
     try:
         form = await _taken(front, request, new)
     except BaseException:
-        await _write(front, partial(files.drop, tenant=tenant, id_=new.id))
+        await change(front.parts(), partial(files.drop, tenant=tenant, id_=new.id))
         raise
-    await _write(
-        front, partial(files.finish, tenant=tenant, id_=new.id, size=form.size, name=form.name, purpose=form.purpose)
+    await change(
+        front.parts(),
+        partial(files.finish, tenant=tenant, id_=new.id, size=form.size, name=form.name, purpose=form.purpose),
     )
     return _json(batched.file(await named(front, tenant, new.id)))
 
@@ -52,11 +52,15 @@ async def _taken(front: Front, request: Request, new: files.New) -> "_Form":
     async for piece in multipart.pieces(request.headers.get("content-type", ""), request.stream()):
         waiting += form.took(piece)
         if len(waiting) >= _PART:
-            await _write(front, partial(files.add, tenant=new.tenant, id_=new.id, number=number, data=bytes(waiting)))
+            await change(
+                front.parts(), partial(files.add, tenant=new.tenant, id_=new.id, number=number, data=bytes(waiting))
+            )
             number, waiting = number + 1, bytearray()
     form.end()
     if waiting:
-        await _write(front, partial(files.add, tenant=new.tenant, id_=new.id, number=number, data=bytes(waiting)))
+        await change(
+            front.parts(), partial(files.add, tenant=new.tenant, id_=new.id, number=number, data=bytes(waiting))
+        )
     return form
 
 
@@ -170,9 +174,9 @@ async def delete(front: Front, request: Request) -> Response:
     tenant, id_ = tenant_of(front, request), request.path_params["file_id"]
     if await _made(front, tenant, id_) is None:
         await named(front, tenant, id_)
-        await _write(front, partial(files.drop, tenant=tenant, id_=id_))
+        await change(front.parts(), partial(files.drop, tenant=tenant, id_=id_))
     else:
-        await _write(front, partial(files.drop_made, new=files.New(tenant, id_, id_, "batch_output")))
+        await change(front.parts(), partial(files.drop_made, new=files.New(tenant, id_, id_, "batch_output")))
     return _json({"id": id_, "object": "file", "deleted": True})
 
 
@@ -240,13 +244,6 @@ async def _never(front: Front, row: Row[Any]) -> AsyncIterator[bytes]:
         for index, kept in enumerate(parts.lines_of(part.body), part.first):
             yield orjson.dumps(batched.never(index, kept, "batch_cancelled")) + b"\n"
         first = part.first
-
-
-async def _write(front: Front, work: Work[Any]) -> Any:
-    try:
-        return await front.parts().database.write(work)
-    except StoreError as error:
-        raise unavailable(f"The database is away ({error}); ask again.") from error
 
 
 def _json(told: Any, status: int = 200) -> Response:
