@@ -7,7 +7,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from schemas.errors import ErrorType
-from store.errors import StoreError
 from store.ledger import budgets as ledger
 from store.ledger.budgeting import State
 from streams import budgets
@@ -15,7 +14,7 @@ from streams.decode import sentence
 from streams.web.bodies import read_object
 from streams.web.front import Front
 from streams.web.looking import read
-from streams.web.problems import Problem, unavailable
+from streams.web.problems import Problem, answering
 from streams.web.queries import told
 from streams.web.replies import json
 
@@ -62,10 +61,8 @@ async def remove(front: Front, request: Request) -> Response:
 
 
 async def _written(work: Any) -> State | None:
-    try:
+    with answering():
         found: State | None = await work
-    except StoreError as error:
-        raise unavailable(f"The database is away ({error}); ask again.") from error
     return found
 
 

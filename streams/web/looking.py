@@ -12,7 +12,6 @@ from starlette.responses import Response
 from agents.engine.engine import LANE_NAMES
 from schemas.errors import ErrorType
 from store.database import Work
-from store.errors import StoreError
 from store.ledger import generating, pages
 from store.ledger.backlog import Backlog
 from store.ledger.types import UNFINISHED
@@ -23,7 +22,7 @@ from streams.web import showing
 from streams.web.asking import status_url
 from streams.web.front import Front
 from streams.web.principal import principal_of
-from streams.web.problems import Problem, unavailable
+from streams.web.problems import Problem, answering
 from streams.web.queries import told
 from streams.web.replies import json, tagged
 
@@ -33,18 +32,14 @@ _ORDERS = ("/cancel", "/retry", "/drop")
 
 async def read(spine: Spine, work: Work[Any]) -> Any:
     """A look into the ledger. Raises `Problem` 503 while it is away."""
-    try:
+    with answering():
         return await spine.database.read(work)
-    except StoreError as error:
-        raise unavailable(f"The database is away ({error}); ask again.") from error
 
 
 async def change(spine: Spine, work: Work[Any]) -> Any:
     """A change of the ledger that may be made again. Raises `Problem` 503 while it is away."""
-    try:
+    with answering():
         return await patiently(spine.database, work)
-    except StoreError as error:
-        raise unavailable(f"The database is away ({error}); ask again.") from error
 
 
 async def one_request(front: Front, request: Request) -> Response:
@@ -63,18 +58,14 @@ async def one_request(front: Front, request: Request) -> Response:
 
 async def backlog_of(front: Front) -> Backlog:
     """What waits. Raises `Problem` 503."""
-    try:
+    with answering():
         return await front.looker.backlog(front.parts().database)
-    except StoreError as error:
-        raise unavailable(f"The database is away ({error}); ask again.") from error
 
 
 async def place(front: Front, row: Any) -> dict[str, Any]:
     """Position and estimate of an unfinished request. Raises `Problem` 503."""
-    try:
+    with answering():
         return await front.looker.place(front.parts().database, row)
-    except StoreError as error:
-        raise unavailable(f"The database is away ({error}); ask again.") from error
 
 
 def status_url_of(row: Any) -> str:

@@ -20,7 +20,7 @@ from streams.web import asking
 from streams.web.front import Front
 from streams.web.looking import read
 from streams.web.principal import principal_of
-from streams.web.problems import Problem, unavailable
+from streams.web.problems import Problem, answering, unavailable
 from streams.web.queries import told
 from streams.web.replies import json
 
@@ -69,12 +69,10 @@ async def _decide(front: Front, request: Request, word: deciding.Word) -> Respon
     spine = spine_of(front, request)
     named = await _named(spine, request, told(request, ("tenant", "operation")), kept=False)
     principal_of(request).check_operation(named[1])
-    try:
+    with answering():
         (said,) = await spine.database.write(
             lambda conn: deciding.decide(conn, spine.routes, word, [named], spine.worker)
         )
-    except StoreError as error:
-        raise unavailable(f"The database is away ({error}); ask again.") from error
     spine.engine.look()
     if not said["done"]:
         raise Problem(

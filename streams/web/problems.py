@@ -4,7 +4,8 @@ A problem is for what never became a request. A request that ran and failed is a
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -16,7 +17,7 @@ from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from schemas.errors import ErrorType
-from store.errors import BadData
+from store.errors import BadData, StoreError
 from streams.web import shapes
 
 STATUS: Mapping[str, int] = {
@@ -87,6 +88,15 @@ class _Refusal(Response):
 def unavailable(detail: str, retry_after_s: int = 2) -> Problem:
     """503: something that we need is away; the caller may come again."""
     return Problem(503, detail, error=ErrorType.UNREACHABLE, headers={"Retry-After": str(retry_after_s)})
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Around what asks the ledger and may be done once more. Raises `Problem` 503 while it is away."""
+    try:
+        yield
+    except StoreError as error:
+        raise unavailable(f"The database is away ({error}); ask again.") from error
 
 
 def status_of(result: Mapping[str, Any]) -> int:

@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from agents import OPERATIONS
 from schemas.request import Lane
-from store.errors import StoreError
 from streams import explaining
 from streams.app import make_prices
 from streams.decode import envelope
@@ -16,7 +15,7 @@ from streams.explaining import Question
 from streams.web import asking
 from streams.web.bodies import read_object
 from streams.web.front import Front
-from streams.web.problems import Problem, unavailable
+from streams.web.problems import Problem, answering
 from streams.web.queries import told
 from streams.web.replies import json
 
@@ -46,10 +45,8 @@ async def explain(front: Front, request: Request) -> Response:
         None if key is None else key.encode(),
     )
     explain = partial(explaining.explain, asked, spine.decoder, make_prices(spine.settings))
-    try:
+    with answering():
         found: dict[str, Any] = await spine.registry.decoded(explain)
-    except StoreError as error:
-        raise unavailable(f"The database is away ({error}); ask again.") from error
     return json(found)
 
 

@@ -34,7 +34,7 @@ from streams.web.looking import change
 from streams.web.looking import read as look_up
 from streams.web.orders import spine_of
 from streams.web.principal import principal_of
-from streams.web.problems import Problem, unavailable
+from streams.web.problems import Problem, answering, unavailable
 from streams.web.replies import json, tagged
 
 LISTED = ("tenant", "status", "name", "limit", "cursor")
@@ -402,10 +402,8 @@ async def _row(front: Front, tenant: str, id_: str) -> Row[Any]:
 
 
 async def _decoded(spine: Spine, decode: Callable[[], T]) -> T:
-    try:
+    with answering():
         return await spine.registry.decoded(decode)
-    except StoreError as error:
-        raise unavailable(f"The database is away ({error}); ask again.") from error
 
 
 def _tenant(front: Front, request: Request, given: str | None) -> str:

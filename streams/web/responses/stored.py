@@ -9,14 +9,13 @@ from sqlalchemy import Row
 from starlette.requests import Request
 from starlette.responses import Response
 
-from store.errors import StoreError
 from store.ledger import responses
 from store.ledger.types import UNFINISHED, CancelAsk
 from streams.web import looking, orders, queries
 from streams.web.front import Front
 from streams.web.openai import door, naming, sse
 from streams.web.openai.fields import wrong
-from streams.web.problems import Problem, unavailable
+from streams.web.problems import Problem, answering
 from streams.web.replies import json
 from streams.web.responses import events, items, telling, wire
 from streams.web.responses.answers import Opened, status_of
@@ -132,10 +131,8 @@ async def delete(front: Front, request: Request) -> Response:
     """Let go of a response that has ended: its texts go, what it cost stays."""
     spine = orders.spine_of(front, request)
     found = await _named(front, request)
-    try:
+    with answering():
         gone = await spine.database.write(lambda conn: responses.let_go(conn, found.row.pk))
-    except StoreError as error:
-        raise unavailable(f"The database is away ({error}); ask again.") from error
     if not gone:
         words = f"The response {found.row.id!r} has not ended; cancel it first."
         raise Problem(409, words, code="not_ended")
