@@ -16,12 +16,13 @@ from bench.ground import ground, make_topics
 from bench.measures import MEASURES as OF_THE_PATH
 from bench.sides import DATABASES, FULL, SHORT
 from bench.urgent import urgent
+from bench.workers import workers
 from streams import runtime
 from streams.logging import configure
 
 LEDGER, SIMULATE, DOOR, PAGES, PROMPTS, RETRIEVAL = "ledger", "simulate", "door", "pages", "prompts", "retrieval"
 _OF_RUNS = {"accepted": accepted, "items": items, "run-slots": run_slots, "run-memory": run_memory}
-MEASURES = {**OF_THE_PATH, "urgent": urgent, **_OF_RUNS}
+MEASURES = {**OF_THE_PATH, "urgent": urgent, "workers": workers, **_OF_RUNS}
 APART = (LEDGER, SIMULATE, DOOR, PAGES, PROMPTS, RETRIEVAL)
 """They stand on no broker."""
 

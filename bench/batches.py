@@ -31,6 +31,8 @@ from streams.runs import asking, parts
 _NAME, _NOBODY = "batch_summarize", "nobody"
 _CHUNK = 1 << 16
 _SAMPLE_S = 0.25
+_AHEAD_S = 15.0
+"""A run's items are worked off while the worker joins its group: with fewer of them the measure would see their end."""
 KAFKA, RUN = "records", "items of a run"
 
 
@@ -81,7 +83,7 @@ async def items(where: Ground, size: Size, databases: Sequence[str]) -> Report:
 async def run_slots(where: Ground, size: Size, databases: Sequence[str]) -> Report:
     """As `saturation`, of the items of a run; a slice of one that is long."""
     busy: Figures = defaultdict(list)
-    count = int((WARM_S + size.seconds + 2) * SLOTS / CALL_S)
+    count = int((_AHEAD_S + WARM_S + size.seconds) * SLOTS / CALL_S)
     for side in [BARE, *databases] * size.rounds:
         with ground.double(where, CALL_S) as model:
             backlog = _of_records if side == BARE else _of_a_run

@@ -32,8 +32,9 @@ from streams.prompting.registry import Registry
 
 log = structlog.get_logger(__name__)
 
-MAX_TAKE = 100
-_YIELD_EVERY = 50
+MAX_TAKE, MAX_TAKE_OF_BATCH = 100, 25
+"""Records to a transaction; what is urgent waits for one that is under way, so that batch has short ones."""
+_YIELD_EVERY = 25
 _RETRY_S = 1.0
 
 
@@ -45,6 +46,7 @@ class LaneState:
     topics: tuple[str, ...]
     events: deque[Any] = field(default_factory=deque)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    most: int = MAX_TAKE
     held: bool = False
     in_ledger: int = 0
     oldest_s: float = 0.0
@@ -70,7 +72,11 @@ class Intake:
         self.registry = registry
         self.window, self.ledger_window = window, ledger_window
         self.lanes = [
-            LaneState(LANE_NAMES[lane], tuple(topics.request_topic(name, lane) for name in sorted(decoder.operations)))
+            LaneState(
+                LANE_NAMES[lane],
+                tuple(topics.request_topic(name, lane) for name in sorted(decoder.operations)),
+                most=MAX_TAKE_OF_BATCH if lane is Lane.BATCH else MAX_TAKE,
+            )
             for lane in Lane
         ]
         self.control = LaneState("control", (topics.CONTROL,))
@@ -114,7 +120,7 @@ class Intake:
             await state.arrived.wait()
             state.arrived.clear()
             while state.events:
-                batch = [state.events.popleft() for _ in range(min(len(state.events), MAX_TAKE))]
+                batch = [state.events.popleft() for _ in range(min(len(state.events), state.most))]
                 await self._take(state, batch)
 
     async def _take(self, state: LaneState, batch: Sequence[Any]) -> None:

@@ -19,8 +19,6 @@ from streams.web.app import make_api
 from streams.web.front import Front
 from tests.streams.webs import opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 TEXT = "The ferry Aurora was late on Friday. Fog lay over Bergen."
 
 

@@ -17,8 +17,6 @@ from streams.web import server
 from streams.web.app import make_api
 from streams.web.front import Front
 
-pytestmark = pytest.mark.fast
-
 TEXT = "The ferry Aurora was late on Friday. Fog lay over Bergen."
 SLOWLY = Retries(base_s=2.0, cap_s=5.0, tries=4, share=lambda: 0.5)
 QUICKLY = Retries(base_s=0.0)

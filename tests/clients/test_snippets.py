@@ -19,8 +19,6 @@ from tests.clients.snippets import blocks, run
 from tests.parts.pdf import pdf
 from tests.streams.webs import opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 SNIPPETS = blocks(Path(__file__).with_name("snippets.md"))
 TEXT = "The ferry Aurora was late on Friday. Fog lay over Bergen."
 MODELS = ("claude-3-sonnet", "claude-3-opus", "llama3.2:latest", "nomic-embed-text:latest")

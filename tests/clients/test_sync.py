@@ -8,8 +8,6 @@ import pytest
 from genai_spine_client import GenAIClient, errors
 from scripts import client as made
 
-pytestmark = pytest.mark.fast
-
 TEXT = "The ferry Aurora was late on Friday. Fog lay over Bergen."
 
 

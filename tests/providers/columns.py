@@ -124,7 +124,7 @@ async def _local() -> AsyncIterator[Subject]:
 
 DOUBLES = [
     pytest.param(_in_process, id="fake", marks=pytest.mark.fast),
-    *(pytest.param(_at_double(reach), id=name, marks=pytest.mark.fast) for name, reach in AT_DOUBLE.items()),
+    *(pytest.param(_at_double(reach), id=name) for name, reach in AT_DOUBLE.items()),
 ]
 """Those that obey directives."""
 

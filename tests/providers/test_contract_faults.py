@@ -8,8 +8,6 @@ from providers.base import ChatCall, Delta, ProviderError, TimedOut, Unreachable
 from providers.double.faults import FAULTS
 from tests.providers.columns import AT_DOUBLE, DOUBLES, Subject
 
-pytestmark = pytest.mark.fast
-
 
 @pytest.fixture(params=DOUBLES)
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:

@@ -14,8 +14,6 @@ from tests.providers.test_images import data_url, png
 from tests.streams.test_web_keys import made
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 HELLO = {"role": "user", "content": "Hello"}
 BOMB = data_url(png(50_000, 50_000))
 PICTURE = [{"type": "image_url", "image_url": {"url": BOMB}}]

@@ -21,8 +21,6 @@ from tests.streams.talking import Talking, seat
 from tests.streams.test_openai_streams import until
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 MAIL = "ann@example.org"
 GUARDS = {"complete": ["email:mask"], "summarize": ["secrets:refuse"]}
 

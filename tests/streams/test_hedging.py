@@ -17,8 +17,6 @@ from streams.app import Spine
 from streams.settings import Settings
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 ROUTES = """
 routes:
   quick: {targets: [ours/fake], hedge: {percentile: 90}}

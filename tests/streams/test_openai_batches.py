@@ -16,8 +16,6 @@ from streams.web.openai import files as door
 from streams.web.openai import lines
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 CHAT = "/v1/chat/completions"
 
 

@@ -21,8 +21,6 @@ from streams.web.openai import shape
 from tests.streams.talking import Talking, seat
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 JSON = {"content-type": "application/json"}
 CHAT = "/v1/chat/completions"
 

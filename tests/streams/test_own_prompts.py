@@ -21,8 +21,6 @@ from streams.web.front import Front
 from tests.streams.test_cancel_cli import invoke
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 ASK = {"content": "The ferry is late. Fares rise by 4%.", "max_sentences": 1}
 USER = (
     "{{ content }}\nSay it in at most {{ max_sentences }} sentences.{% if style %} {{ style }}{% endif %}"

@@ -18,7 +18,7 @@ from streams.runs import walking
 from streams.web.front import Front
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = [pytest.mark.fast, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PIPELINES: dict[str, dict[str, Any]] = {
     "lenient": {

@@ -12,8 +12,6 @@ import pytest
 from streams.app import running
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:

@@ -12,7 +12,7 @@ from agents import OPERATIONS
 from tests.parts.pdf import pdf
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = [pytest.mark.fast, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ANNUAL = (
     "Annual report of Fjord Ferries for 2025.",

@@ -28,8 +28,6 @@ from streams.tables import fold, key_of
 from tests.streams.test_cancel_cli import invoke
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 
 def today() -> date:
     return datetime.now(UTC).date()

@@ -19,8 +19,6 @@ from tests.streams.talking import Talking, seat
 from tests.streams.test_web_keys import bearing, made, until_closed
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 PATH = "/v1/responses"
 TOOL = {"type": "function", "name": "look", "description": "d", "parameters": {"type": "object"}, "strict": True}
 

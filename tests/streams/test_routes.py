@@ -20,8 +20,6 @@ from streams.library import load as load_library
 from streams.settings import Settings
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 NOBODY = "http://127.0.0.1:1"
 ROUTES = """
 routes:

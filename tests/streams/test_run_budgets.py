@@ -17,8 +17,6 @@ from streams.runs.thrift import Room
 from streams.web.front import Front
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 estimates = st.none() | st.integers(0, 50)
 
 

@@ -13,8 +13,6 @@ from tests.streams import test_openai_batches as batches
 from tests.streams.test_web_keys import bearing, made
 from tests.streams.webs import opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 
 class Clock:
     """The database's; the runner's waits go by it too."""

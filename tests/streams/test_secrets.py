@@ -22,8 +22,6 @@ from streams.app import make_providers
 from streams.settings import Settings
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 MARK = "sk-geheim0123456789"
 BASIC = base64.b64encode(f"me:{MARK}".encode()).decode()
 ASKED = sorted({*PROVIDERS, "vllm"} - {"local"})

@@ -20,8 +20,6 @@ from streams.web.front import Front
 from tests.parts.kafka import make_settings
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 JSON = {"content-type": "application/json"}
 
 

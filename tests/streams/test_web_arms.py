@@ -16,8 +16,6 @@ from streams.app import Spine
 from streams.web.front import Front
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 SCHEMA = {"type": "object", "properties": {"tone": {"type": "string"}}, "required": ["tone"]}
 NEW = {
     "slug": "port-news",

@@ -14,8 +14,6 @@ from store.ledger.books import GROUPS
 from streams.bookkeeping import as_csv
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:

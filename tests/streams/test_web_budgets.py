@@ -15,8 +15,6 @@ from streams.app import Spine
 from streams.web import again
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 Api = tuple[httpx.AsyncClient, Spine]
 
 

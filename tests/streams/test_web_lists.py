@@ -11,8 +11,6 @@ import pytest
 from streams.web import cursors
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:

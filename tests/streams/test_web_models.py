@@ -12,8 +12,6 @@ from streams import catalogue
 from tests.streams.test_web_keys import bearing, made
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 NOBODY = "http://127.0.0.1:1"
 
 

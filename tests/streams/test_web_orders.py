@@ -18,8 +18,6 @@ from streams.web.front import Front
 from streams.where import ledger_url
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 
 @pytest.fixture
 async def parts(tmp_path: Path) -> AsyncIterator[tuple[Front, Spine]]:

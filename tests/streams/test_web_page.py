@@ -17,7 +17,6 @@ EVIL = '<img src=x onerror="alert(1)"><script>alert(2)</script>'
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-@pytest.mark.fast
 async def test_it_counts_what_there_is(tmp_path: Path) -> None:
     async with opened(web_settings(tmp_path)) as (front, spine), client(front) as api:
         for number in range(3):
@@ -34,7 +33,6 @@ async def test_it_counts_what_there_is(tmp_path: Path) -> None:
     assert "succeeded summarize a0" in text and "refused: " in text
 
 
-@pytest.mark.fast
 async def test_what_strangers_wrote_is_text(tmp_path: Path) -> None:
     async with opened(web_settings(tmp_path)) as (front, _), client(front) as api:
         body = {"messages": [{"role": "user", "content": EVIL}], "id": EVIL, "tenant": EVIL}
@@ -47,7 +45,6 @@ async def test_what_strangers_wrote_is_text(tmp_path: Path) -> None:
     assert "style=" not in reply.text and " on" + "click" not in reply.text
 
 
-@pytest.mark.fast
 async def test_what_the_setting_names_is_masked(tmp_path: Path) -> None:
     async with opened(web_settings(tmp_path, redact="email,ssn")) as (front, _), client(front) as api:
         for id_ in ("open", "bob@example.org"):
@@ -57,7 +54,6 @@ async def test_what_the_setting_names_is_masked(tmp_path: Path) -> None:
     assert ("example.org" in text, "Mail ***" in text, "/v1/requests/open" in text) == (False, True, True)
 
 
-@pytest.mark.fast
 async def test_the_live_part_alone_and_a_part_that_is_none(tmp_path: Path) -> None:
     async with opened(web_settings(tmp_path)) as (front, _), client(front) as api:
         part = await api.get("/?part=main")
@@ -66,7 +62,6 @@ async def test_the_live_part_alone_and_a_part_that_is_none(tmp_path: Path) -> No
     assert (wrong.status_code, wrong.headers["content-type"]) == (422, "application/problem+json")
 
 
-@pytest.mark.fast
 async def test_while_its_parts_are_away_it_says_for_what_it_waits(tmp_path: Path) -> None:
     front = Front(web_settings(tmp_path), "web")
     front.wait_for("waiting for the database <x>")
@@ -75,7 +70,6 @@ async def test_while_its_parts_are_away_it_says_for_what_it_waits(tmp_path: Path
     assert (reply.status_code, "waiting for the database &lt;x&gt;" in reply.text) == (503, True)
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize(
     ("method", "path", "headers", "status"),
     [

@@ -13,8 +13,6 @@ from streams.web.app import make_api
 from streams.web.server import bind, serving
 from tests.streams.webs import opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 SHORT_S = 0.2
 HEAD = b"POST /v1/summarize HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 BODY = b'{"content": "A fox ran."}'

@@ -13,8 +13,6 @@ from streams.app import Spine
 from streams.web.front import Front
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 NEW = {
     "slug": "port-news",
     "system": "Be brief.",

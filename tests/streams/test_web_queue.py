@@ -15,7 +15,7 @@ from streams.web import gate, looker
 from tests.streams.webs import client, opened, web_settings
 
 
-@pytest.fixture(params=[pytest.param("", marks=pytest.mark.fast), pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(params=["", pytest.param("postgres", marks=pytest.mark.postgres)])
 def database(request: pytest.FixtureRequest) -> str:
     return request.getfixturevalue("postgres_database") if request.param else ""
 
@@ -93,7 +93,6 @@ REFUSED = [
 ]
 
 
-@pytest.mark.fast
 async def test_bad_questions_are_told_clearly(tmp_path: Path) -> None:
     async with api_of(tmp_path) as (api, _):
         for query, says in REFUSED:
@@ -119,7 +118,6 @@ async def test_a_request_has_a_place_while_it_waits_and_none_when_it_has_ended(t
     )
 
 
-@pytest.mark.fast
 async def test_a_running_one_and_a_delayed_one(tmp_path: Path) -> None:
     slow = {"retry_base_s": 1e6, "retry_cap_s": 1e6, "drain_s": 0.1, "fake_paid": False}
     async with api_of(tmp_path, **slow) as (api, _):
@@ -146,7 +144,6 @@ async def until(api: httpx.AsyncClient, id_: str, fits: Any) -> dict[str, Any]:
     raise AssertionError(told)
 
 
-@pytest.mark.fast
 async def test_a_stream_of_events_tells_the_place(tmp_path: Path) -> None:
     async with api_of(tmp_path) as (api, spine):
         await fill(api, spine)
@@ -187,7 +184,6 @@ async def test_a_full_lane_refuses_what_is_new_and_nothing_else(tmp_path: Path, 
     assert 'genai_refused_total{lane="normal"} 1.0' in figures
 
 
-@pytest.mark.fast
 async def test_who_is_taken_meanwhile_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two looks: a burst does not slip in."""
     monkeypatch.setattr(gate, "FRESH_S", 60.0)
@@ -198,7 +194,6 @@ async def test_who_is_taken_meanwhile_counts(tmp_path: Path, monkeypatch: pytest
     assert found == [202] * 5 + [429] * 3
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize(
     ("seconds", "chance", "expected"),
     [

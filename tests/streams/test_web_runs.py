@@ -13,8 +13,6 @@ from streams.app import Spine
 from streams.web.front import Front
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 TEXTS = ["The ferry is late.", "Fares rise by 4%.", "A pump was sold."]
 BATCH = {"kind": "workflow", "name": "genai.batch_summarize", "params": {"texts": TEXTS, "max_sentences": 1}}
 LINES = {"content-type": "application/x-ndjson"}
@@ -98,7 +96,6 @@ async def test_priority_and_lane_take_the_words_of_others(api: httpx.AsyncClient
     assert told["status"] == "succeeded"
 
 
-@pytest.mark.dear
 async def test_a_broken_line_fails_with_its_number_and_the_others_run(api: httpx.AsyncClient) -> None:
     lines = [json.dumps({"content": f"Line {number}."}) for number in range(1, 741)]
     lines[730] = '{"content": '
@@ -160,7 +157,6 @@ async def test_runs_are_listed_by_status_and_name_also_without_v1(api: httpx.Asy
     assert [item["run_id"] for item in first["items"] + second["items"]] == ids[::-1]
 
 
-@pytest.mark.dear
 async def test_another_process_goes_on_where_one_left(tmp_path: Path) -> None:
     settings = web_settings(tmp_path, fake_slots=2)
     texts = [f"x {number} [fake:sleep:0.02]" for number in range(200)]

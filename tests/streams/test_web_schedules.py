@@ -19,8 +19,6 @@ from streams.app import Spine
 from streams.web.front import Front
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 ROLLUP: dict[str, Any] = {
     "cron": "10 0 * * *",
     "run": {

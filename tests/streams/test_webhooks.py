@@ -19,8 +19,6 @@ from streams.runs import delivering, receivers, signing
 from streams.settings import Settings
 from tests.streams.webs import client, opened, web_settings
 
-pytestmark = pytest.mark.fast
-
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 

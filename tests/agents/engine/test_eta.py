@@ -13,8 +13,6 @@ from agents.engine.eta import Line
 from agents.engine.rate import Answer, Rate
 from tests.agents.engine.lanes import Pool, Row, poisson
 
-pytestmark = pytest.mark.fast
-
 CALL_S = 2.0
 COUNTS = st.dictionaries(st.sampled_from("abcd"), st.integers(1, 300), max_size=4)
 COMING = st.dictionaries(st.sampled_from("abcd"), st.floats(0, 20), max_size=4)
@@ -185,7 +183,7 @@ def scenario(seed: int) -> list[tuple[Row, float]]:
     return asked
 
 
-@pytest.mark.parametrize("seed", [7, pytest.param(11, marks=pytest.mark.dear)])
+@pytest.mark.parametrize("seed", [7, 11])
 def test_in_a_simulation_half_of_the_estimates_are_within_a_quarter(seed: int) -> None:
     asked = scenario(seed)
     errors = [abs(said - (row.closed_at - row.accepted_at)) / (row.closed_at - row.accepted_at) for row, said in asked]
