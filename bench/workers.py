@@ -39,8 +39,8 @@ async def _busy(where: Ground, count: int, seconds: float) -> float:
             "GENAI_OLLAMA_SLOTS": str(SLOTS),
         }
         at = await prepared(where, "postgres", nodes[0], more=settings)
-        for _ in range(count):
-            stack.enter_context(at.process())
+        # together: Faust gives one that joins later no partition until all four are there
+        await asyncio.gather(*(asyncio.to_thread(stack.enter_context, at.process()) for _ in range(count)))
         await load.produce(where.bootstrap, at.requests, at.run, backlog)
         await asyncio.sleep(2 * WARM_S)
         return sum(await asyncio.gather(*(mean_in_flight(node, seconds) for node in nodes)))

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -79,26 +79,37 @@ class SpineConsumer(driver.Consumer):
         self._flows.set()
 
     async def _begin(self, tps: set[TP], planner: Planner) -> None:
-        if not tps:
-            return
+        """Until it is done, or the next assignment has begun another one in its place."""
+        begun = not tps
+        while not begun:
+            begun = await self._has_begun(tps, planner)
+
+    async def _has_begun(self, tps: set[TP], planner: Planner) -> bool:
         try:
-            starts = await planner(tps)
-            await self._flows.wait()
-            live = {tp: offset for tp, offset in starts.items() if tp in self.assignment()}
-            if live:
-                await self.seek_wait(live)
-            for tp, offset in live.items():
-                self._start_at(tp, offset)
-            self.unplanned -= tps
-            self._be_unsure()
-            self.resume_partitions(live)
+            await self._begin_at(tps, planner)
         except asyncio.CancelledError:
             raise
+        except (KafkaError, TimeoutError) as error:  # most often they are just being taken from us
+            log.info("cannot read on yet; it is tried again", error=repr(error), partitions=len(tps))
+            await asyncio.sleep(_FETCH_S)
+            return False
         except Exception:
-            if self.should_stop:
-                return
-            log.exception("could not decide where to read on; the partitions stay paused until the next assignment")
-            await self.app.crash(RuntimeError("no start for the partitions"))
+            if not self.should_stop:
+                log.exception("could not decide where to read on; this process ends")
+                await self.app.crash(RuntimeError("no start for the partitions"))
+        return True
+
+    async def _begin_at(self, tps: set[TP], planner: Planner) -> None:
+        starts = await planner(tps)
+        await self._flows.wait()
+        live = {tp: offset for tp, offset in starts.items() if tp in self.assignment()}
+        if live:
+            await self.seek_wait(live)
+        for tp, offset in live.items():
+            self._start_at(tp, offset)
+        self.unplanned -= tps
+        self._be_unsure()
+        self.resume_partitions(live)
 
     async def _where_tables_are(self, tps: set[TP]) -> Mapping[TP, int]:
         """What the group has committed; less where a table has not got so far, all where nothing was committed.

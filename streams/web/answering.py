@@ -5,12 +5,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from schemas import answers
+from schemas import answers, openai
 from schemas.result import Result
 from schemas.runs import Run
 from schemas.schedules import Schedule
 
 _SCHEDULE = "/v1/schedules/{schedule}"
+_FILE, _BATCH = "/v1/files/{file_id}", "/v1/batches/{batch_id}"
 _PROMPT, _RUN, _REQUEST = "/v1/prompts/{prompt}", "/v1/runs/{run_id}", "/v1/requests/{request_id}"
 ANSWERS: Mapping[tuple[str, str], tuple[type[BaseModel], ...]] = {
     ("get", "/v1/usage"): (answers.Usage,),
@@ -48,6 +49,18 @@ ANSWERS: Mapping[tuple[str, str], tuple[type[BaseModel], ...]] = {
     ("get", f"{_PROMPT}/diff"): (answers.Difference,),
     ("get", f"{_PROMPT}/labels"): (answers.Labels,),
     ("get", f"{_PROMPT}/executions"): (answers.Executions,),
+    ("put", f"{_PROMPT}/labels/{{label}}"): (answers.Prompt,),
+    ("get", f"{_PROMPT}/labels/{{label}}/arms"): (answers.Arms,),
+    ("delete", _SCHEDULE): (answers.ScheduleRemoved,),
+    ("get", "/v1/files"): (openai.FilePage,),
+    ("post", "/v1/files"): (openai.StoredFile,),
+    ("get", _FILE): (openai.StoredFile,),
+    ("delete", _FILE): (openai.FileDeleted,),
+    ("get", "/v1/batches"): (openai.BatchPage,),
+    ("post", "/v1/batches"): (openai.Batch,),
+    ("get", _BATCH): (openai.Batch,),
+    ("post", f"{_BATCH}/cancel"): (openai.Batch,),
+    ("get", "/v1/responses/{response_id}/input_items"): (openai.InputItems,),
 }
 """Method and path: several where an answer is one of them."""
 

@@ -142,7 +142,7 @@ async def test_prompts_from_their_first_version_to_a_rollback(client: AsyncGenAI
     labels = await prompts.labels("port-news")
     rendered = await prompts.render("port-news", {"content": "Fog."}, version=2)
     ran = await client.execute_prompt("port-news", {"content": "Fog."})
-    did = await prompts.executions("port-news")
+    did, arms = await prompts.executions("port-news"), await prompts.arms("port-news", "production")
     assert (edited.version, edited.current.notes, diff.changes[0].field) == (2, "shorter", "template")
     assert (back.labels, [move.why for move in labels.history], labels.history[-1].who) == (
         {"production": 1},
@@ -151,6 +151,7 @@ async def test_prompts_from_their_first_version_to_a_rollback(client: AsyncGenAI
     )
     assert ("Fog." in rendered.user and "What?" in rendered.user, ran.output.prompt.version) == (True, 1)
     assert [(each.version, each.calls) for each in did.versions] == [(1, 1)]
+    assert (arms.against, [(each.version, each.share) for each in arms.arms]) == (1, [(1, 1.0)])
     assert [item.slug async for item in prompts.list(q="port-news")] == ["port-news"]
     assert [each.version for each in (await prompts.versions("port-news")).items] == [2, 1]
     assert (await prompts.version("port-news", 1)).template == "{{ content }} News?"

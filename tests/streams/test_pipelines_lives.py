@@ -59,7 +59,7 @@ async def gone_on_with(settings: Settings, run_id: str) -> dict[str, Any]:
         return run
 
 
-@pytest.mark.parametrize("on", ["sqlite"])
+@ON_BOTH
 async def test_a_process_that_dies_between_two_steps_calls_nothing_twice(
     url: str, settings: Settings, tmp_path: Path
 ) -> None:

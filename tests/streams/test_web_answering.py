@@ -28,3 +28,15 @@ def test_every_answer_points_to_its_model() -> None:
         schemas = [reply["content"]["application/json"]["schema"] for code, reply in replies.items() if code[0] == "2"]
         names = {ref["$ref"].rpartition("/")[2] for schema in schemas for ref in schema.get("anyOf", [schema])}
         assert names == {model.__name__ for model in models}, path
+
+
+def test_no_answer_in_json_is_left_undescribed() -> None:
+    described = make_api(Front(make_settings(), "web")).openapi()
+    blank = [
+        (method, path)
+        for path, operations in described["paths"].items()
+        for method, operation in operations.items()
+        for status, reply in operation["responses"].items()
+        if status[0] == "2" and reply.get("content", {}).get("application/json", {"schema": True})["schema"] == {}
+    ]
+    assert blank == []

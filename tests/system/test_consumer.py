@@ -8,9 +8,11 @@ import time
 import aiokafka
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError
+from faust.types import TP
 
 from streams import topics
-from streams.consumer import SpineConsumer
+from streams.consumer import Planner, SpineConsumer
 from streams.kafka import SpineApp
 from tests.system.conftest import MakeStack
 from tests.system.stack import read_all, request
@@ -38,6 +40,25 @@ async def test_flows_that_stop_and_partitions_that_pause_lose_nothing(sqlite_sta
     assert len(await stack.results()) == RECORDS
     assert costs == len(await read_all(stack.bootstrap, topics.USAGE)) == RECORDS
     print({"disturbances": disturbances})
+
+
+async def test_partitions_that_are_taken_away_while_their_start_is_decided_end_nobody(
+    sqlite_stack_of: MakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, begin = [], SpineConsumer._begin_at
+
+    async def begin_at(self: SpineConsumer, tps: set[TP], planner: Planner) -> None:
+        if len(taken) < 3:
+            taken.append(tps)
+            raise IllegalStateError("No current assignment")
+        await begin(self, tps, planner)
+
+    monkeypatch.setattr(SpineConsumer, "_begin_at", begin_at)
+    stack = await sqlite_stack_of(fake_slots=8, fake_latency_s=0.0)
+    async with stack.spine() as spine:
+        await stack.produce(*[request(f"t{i}") for i in range(5)])
+        await stack.answered(5)
+        assert (len(taken), spine.faust.should_stop) == (3, False)
 
 
 async def disturb(app: SpineApp, chance: random.Random) -> int:

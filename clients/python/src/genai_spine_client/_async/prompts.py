@@ -142,5 +142,18 @@ class AsyncPrompts:
         """What its versions did: calls, failures, cost, latency; the last 30 days if not said."""
         return await self._do("GET", prompt, "/executions", told.Executions, query={"from": since, "tenant": tenant})
 
+    async def arms(
+        self,
+        prompt: str,
+        label: str,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        tenant: str | None = None,
+    ) -> told.Arms:
+        """What each version did for which the label chose it, with intervals, and what differs by more than chance."""
+        query = {"from": since, "to": until, "tenant": tenant}
+        return await self._do("GET", prompt, f"/labels/{label}/arms", told.Arms, query=query)
+
     async def _do(self, method: str, name: str | None, below: str, model: type[M], **how: Any) -> M:
         return await self._transport.call(calls.prompt(method, name, below, model, **how))

@@ -279,6 +279,81 @@ class Executions(_Told):
     versions: list[VersionDid]
 
 
+class Between(_Told):
+    """A figure and the interval in which it is, at the report's confidence."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+class Share(_Told):
+    """A share of requests and the interval in which it is; `share` None: there are none."""
+
+    share: float | None
+    low: float
+    high: float
+    of: int
+
+
+class ArmCost(_Told):
+    """In dollars: an exact decimal string, and the mean of a request."""
+
+    total: str
+    mean: Between | None
+    unpriced_requests: int
+
+
+class ArmDid(_Told):
+    """What the requests did for which a label chose this version. `share`: how many it gets now; None: it is no arm any more."""
+
+    version: int
+    arm: str
+    share: float | None
+    requests: int
+    ended: int
+    success: Share
+    schema_valid: Share | None
+    cost_usd: ArmCost
+    latency_ms: dict[str, Between | None]
+
+
+class ArmDifference(_Told):
+    """One figure of two versions held against each other. None: too few requests to say."""
+
+    version: int
+    against: int
+    what: Literal["success", "schema_valid", "cost_usd", "latency_ms"]
+    difference: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    more_than_noise: bool | None
+    words: str
+
+
+class Arms(_Told):
+    """The arms of a label held against each other; `words`: the whole in one sentence."""
+
+    slug: str
+    label: str
+    since: AwareDatetime = Field(alias="from")
+    until: AwareDatetime = Field(alias="to")
+    confidence: float
+    against: int | None
+    arms: list[ArmDid]
+    differences: list[ArmDifference]
+    words: str
+    cut_off: bool
+
+
+class ScheduleRemoved(_Told):
+    """A schedule that is gone; its runs stay."""
+
+    name: str
+    removed: bool
+
+
 class Sums(_Told):
     """Calls, tokens and money. `cost_usd` is an exact decimal string."""
 
