@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, LargeBinary, Table, Text
 
-from store.tables import _PK, metadata
+from store.tables.base import PK, metadata
 
 prompts = Table(
     "prompts",
@@ -52,7 +52,7 @@ prompt_labels = Table(
 prompt_moves = Table(
     "prompt_moves",
     metadata,
-    Column("pk", _PK, primary_key=True, autoincrement=True),
+    Column("pk", PK, primary_key=True, autoincrement=True),
     Column("prompt_id", Text, nullable=False),
     Column("label", Text, nullable=False),
     Column("before", Text, comment="arms; null: it was not there"),
