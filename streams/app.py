@@ -37,7 +37,7 @@ from providers.tagging import Tags
 from store.database import Database, parse_url
 from store.ledger import cache
 from store.ledger.order import Rules
-from store.ledger.types import Routes
+from store.ledger.types.records import Routes
 from store.ledger.writer import Writer
 from streams import keeping, library, remote, shelves, topics, where
 from streams.decode import Decoder, Defaults

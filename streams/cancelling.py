@@ -13,7 +13,7 @@ from urllib.parse import quote
 import orjson
 from sqlalchemy import Connection
 
-from store.ledger.types import Accepted, CancelAsk
+from store.ledger.types.arrivals import Accepted, CancelAsk
 from streams import requested, security, topics
 from streams.errors import SpineError
 from streams.finding import named

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from store import rows
 from store.ledger import held
-from store.ledger.types import Routes
+from store.ledger.types.records import Routes
 
 Word = Literal["retry", "drop"]
 Named = tuple[str, str, str]

@@ -22,7 +22,8 @@ from schemas.errors import ErrorType, Failure
 from schemas.request import CHANGE_THE_ANSWER, PRINTABLE, REPLAYS, Lane, Name, Request, epoch
 from schemas.routes import guards
 from store.ledger.order import guess
-from store.ledger.types import Ask, CancelAsk, Position, Unreadable
+from store.ledger.types.arrivals import Ask, CancelAsk, Unreadable
+from store.ledger.types.records import Position
 from streams.choosing import Choice, Refusal, Router
 from streams.feared import feared
 from streams.fingerprint import fingerprint, shares

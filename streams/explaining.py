@@ -14,7 +14,7 @@ from providers.prices import PriceTable
 from providers.routes import Leg, Model, Route, Table
 from schemas.money import to_usd
 from schemas.request import Lane, Request
-from store.ledger.types import Ask
+from store.ledger.types.arrivals import Ask
 from streams.decode import Decoder
 
 MAX_TOKENS = 512

@@ -21,7 +21,8 @@ from store import killpoint
 from store.database import Database
 from store.errors import StoreError
 from store.ledger import progress, queries
-from store.ledger.types import Arrival, Ask, Position, Unreadable
+from store.ledger.types.arrivals import Arrival, Ask, Unreadable
+from store.ledger.types.records import Position
 from store.ledger.writer import Writer
 from store.rows import pack_headers
 from streams import topics

@@ -28,7 +28,8 @@ from schemas.request import REPLAYS, Lane, Request
 from store.database import Database
 from store.errors import StoreError
 from store.ledger import queries
-from store.ledger.types import Accepted, Arrival, Ask, Claimed
+from store.ledger.types.arrivals import Accepted, Arrival, Ask
+from store.ledger.types.claims import Claimed
 from store.rows import pack_headers
 from streams.choosing import Router
 from streams.decode import Decoder

@@ -14,7 +14,7 @@ import structlog
 from store.database import Database
 from store.ledger import quotas
 from store.ledger.quotas import MINUTE_S, Lent, Most, Wish, grant
-from store.ledger.types import Pool
+from store.ledger.types.claims import Pool
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -22,7 +22,7 @@ from providers.routes import Model, Table
 from store.database import Database
 from store.errors import StoreError
 from store.ledger import queries
-from store.ledger.types import Pool
+from store.ledger.types.claims import Pool
 from streams.choosing import Router
 from streams.errors import SpineError
 from streams.settings import Settings

@@ -12,7 +12,7 @@ from agents.engine.eta import Line
 from agents.engine.rate import Answer, Rate
 from store.ledger import batches
 from store.ledger.backlog import Backlog, Standing
-from store.ledger.types import Pool
+from store.ledger.types.claims import Pool
 from streams import requested
 from streams.lag import Lag
 

@@ -18,7 +18,7 @@ from store import killpoint
 from store.database import Database
 from store.errors import StoreError
 from store.ledger import outgoing
-from store.ledger.types import OutboxRow, Routes
+from store.ledger.types.records import OutboxRow, Routes
 from store.ledger.writer import Committed, Writer
 from streams import security
 from streams.errors import SpineError

@@ -12,7 +12,7 @@ from schemas.usage import Price
 from store.database import Database
 from store.ledger import corrections
 from store.ledger.corrections import Anew, Span
-from store.ledger.types import Routes
+from store.ledger.types.records import Routes
 
 AT_ONCE = 500
 Key = tuple[str, str, str]

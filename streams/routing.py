@@ -2,7 +2,7 @@
 
 from aiokafka.partitioner import murmur2
 
-from store.ledger.types import Routes
+from store.ledger.types.records import Routes
 from streams import topics
 from streams.settings import Settings
 

@@ -23,7 +23,8 @@ from store.database import Database, now
 from store.errors import StoreError
 from store.ledger import batches
 from store.ledger.batches import Batch, Gathering, Landing
-from store.ledger.types import Closing, Retry, Routes, Step
+from store.ledger.types.records import Routes
+from store.ledger.types.steps import Closing, Retry, Step
 
 log = structlog.get_logger(__name__)
 

@@ -44,7 +44,8 @@ from schemas.routes import guards
 from schemas.tiers import Tiered
 from store import killpoint
 from store.ledger.order import OUTPUT_WEIGHS
-from store.ledger.types import Call, Claimed, Closing, Park, PastCall, Step, Stepped
+from store.ledger.types.claims import Claimed
+from store.ledger.types.steps import Call, Closing, Park, PastCall, Step, Stepped
 
 log = structlog.get_logger(__name__)
 _BEATEN = "the same call beside it was answered first"

@@ -13,7 +13,9 @@ from typing import Any
 
 from agents.engine.caller import Commit, LedgerCaller
 from agents.engine.seat import Seat
-from store.ledger.types import Accepted, Arrival, Ask, Claimed, First, Step, Stepped
+from store.ledger.types.arrivals import Accepted, Arrival, Ask, First
+from store.ledger.types.claims import Claimed
+from store.ledger.types.steps import Step, Stepped
 from store.ledger.writer import Writer
 
 _FIELDS = tuple(field.name for field in fields(Claimed))

@@ -37,24 +37,9 @@ from store.ledger.claim import ensure_slots
 from store.ledger.opening import never_made
 from store.ledger.order import Rules
 from store.ledger.quotas import Lent, Most, borrow
-from store.ledger.types import (
-    RESUMABLE,
-    Accepted,
-    Arrival,
-    Ask,
-    Call,
-    Claimed,
-    End,
-    Move,
-    Pool,
-    Retry,
-    Seen,
-    Shared,
-    Slot,
-    Step,
-    Stepped,
-    Want,
-)
+from store.ledger.types.arrivals import RESUMABLE, Accepted, Arrival, Ask
+from store.ledger.types.claims import Claimed, Pool, Seen, Slot, Want
+from store.ledger.types.steps import Call, End, Move, Retry, Shared, Step, Stepped
 from store.ledger.writer import Committed, Wants, Writer
 
 log = structlog.get_logger(__name__)

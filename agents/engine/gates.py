@@ -10,7 +10,7 @@ from providers.base import Overloaded, ProviderError, RateLimited, TimedOut, Unr
 from store.ledger import throttle
 from store.ledger.limits import Limits, Place
 from store.ledger.throttle import Door, Heard, Throttle
-from store.ledger.types import Pool, Slot
+from store.ledger.types.claims import Pool, Slot
 
 _NONE: frozenset[str] = frozenset()
 PATIENT_S = 5.0

@@ -20,7 +20,7 @@ from schemas.routes import Hedge, Pinned
 from store.database import Database
 from store.errors import StoreError
 from store.ledger import spare
-from store.ledger.types import Claimed, Pool, Slot
+from store.ledger.types.claims import Claimed, Pool, Slot
 
 log = structlog.get_logger(__name__)
 LEAST = 20

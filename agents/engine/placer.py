@@ -19,7 +19,7 @@ from store.database import Database
 from store.ledger import homes
 from store.ledger.homes import Board
 from store.ledger.news import notify
-from store.ledger.types import Pool
+from store.ledger.types.claims import Pool
 
 log = structlog.get_logger(__name__)
 TICK_S = 0.25

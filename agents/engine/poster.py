@@ -17,7 +17,8 @@ from store.database import Database
 from store.errors import StoreError
 from store.ledger import pieces
 from store.ledger.pieces import Piece
-from store.ledger.types import RESUMABLE, Claimed
+from store.ledger.types.arrivals import RESUMABLE
+from store.ledger.types.claims import Claimed
 
 log = structlog.get_logger(__name__)
 GATHER_S = 0.05

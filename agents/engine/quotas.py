@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from store.ledger.quotas import Lent, Most
-from store.ledger.types import Pool
+from store.ledger.types.claims import Pool
 
 BLOCKS = 10
 """A minute has so many: few statements, and what a process leaves unused is little."""

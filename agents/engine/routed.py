@@ -2,7 +2,7 @@
 
 from agents.engine.metrics import Metrics
 from schemas.routes import Pinned
-from store.ledger.types import End, Move, Step
+from store.ledger.types.steps import End, Move, Step
 
 
 def count(metrics: Metrics, step: Step) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from store.ledger.types import Slot
+from store.ledger.types.claims import Slot
 
 
 class Seat:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from store.ledger.order import ALL, BATCH, URGENT, Order, Queues, Rules, ahead
-from store.ledger.types import Claimed, Pool, Seen, Slot, Want
+from store.ledger.types.claims import Claimed, Pool, Seen, Slot, Want
 
 
 class Shelf:

@@ -23,7 +23,8 @@ from schemas.result import Status, Totals
 from schemas.routes import Pinned
 from store.errors import BadData, StoreError
 from store.ledger.answers import metadata_of
-from store.ledger.types import Claimed, End, Hold, Move, PastCall, Retry, Step
+from store.ledger.types.claims import Claimed
+from store.ledger.types.steps import End, Hold, Move, PastCall, Retry, Step
 from store.rows import plain
 
 log = structlog.get_logger(__name__)

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from agents.engine.caller import LedgerCaller
 from store.database import Database
 from store.ledger import generating
-from store.ledger.types import Claimed, Generating, Routes
+from store.ledger.types.claims import Claimed
+from store.ledger.types.records import Routes
+from store.ledger.types.steps import Generating
 
 _Said = tuple[int, int]
 """Tokens and calls."""

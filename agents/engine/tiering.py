@@ -29,7 +29,8 @@ from providers.prices import PriceTable
 from schemas.money import to_usd
 from schemas.routes import Pinned
 from schemas.tiers import Tier, Tiered
-from store.ledger.types import Call, Claimed, Closing, End, Park, PastCall, Step
+from store.ledger.types.claims import Claimed
+from store.ledger.types.steps import Call, Closing, End, Park, PastCall, Step
 
 CHEAPER = frozenset({"flex", "batch"})
 WOULD_BE_SO_AGAIN = (Unreachable, Refused, ModelNotFound, ContextTooLong)

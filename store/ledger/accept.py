@@ -14,7 +14,8 @@ from store.ledger.budgeting import pack
 from store.ledger.end import cancel_rows
 from store.ledger.policy import Known, on_known
 from store.ledger.purse import Purse
-from store.ledger.types import Accepted, Arrival, Ask, CancelAsk, Decision, Position, Routes, Unreadable
+from store.ledger.types.arrivals import Accepted, Arrival, Ask, CancelAsk, Decision, Unreadable
+from store.ledger.types.records import Position, Routes
 from store.quick import quick
 from store.tables import bodies, cancels, intake_progress, outbox, positions, requests, results, run_cancels
 

@@ -15,7 +15,10 @@ from schemas.pin import prompted
 from schemas.request import REPLAYS
 from schemas.result import Cached, Result, Source, Status, Totals
 from schemas.routes import Fell, Pinned, Routed
-from store.ledger.types import Arrival, Ask, Claimed, End, Routes
+from store.ledger.types.arrivals import Arrival, Ask
+from store.ledger.types.claims import Claimed
+from store.ledger.types.records import Routes
+from store.ledger.types.steps import End
 from store.rows import pack_headers, unpack_headers
 
 OutRow = dict[str, Any]

@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Connection, Double, Row, and_, bindparam, fun
 from store import rows
 from store.database import now
 from store.ledger import batches, queries
-from store.ledger.types import Pool
+from store.ledger.types.claims import Pool
 from store.tables import CLAIMABLE, executions, requests
 
 _R = requests.c

@@ -21,7 +21,9 @@ from store import rows
 from store.database import now
 from store.ledger import journal
 from store.ledger.end import CLAIMED, OF_CANCELLED_RUN, claimed, end_rows
-from store.ledger.types import Call, Claimed, Closing, Park, Routes, Step
+from store.ledger.types.claims import Claimed
+from store.ledger.types.records import Routes
+from store.ledger.types.steps import Call, Closing, Park, Step
 from store.tables import LOOSE, OPEN_BATCH, batch_items, batches, executions, requests, workers
 
 OWNER = "batches"

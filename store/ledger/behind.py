@@ -18,7 +18,9 @@ from schemas.errors import Failure
 from schemas.result import Status
 from store import rows
 from store.ledger import answers
-from store.ledger.types import Claimed, Pool, Routes, Shared
+from store.ledger.types.claims import Claimed, Pool
+from store.ledger.types.records import Routes
+from store.ledger.types.steps import Shared
 from store.tables import FOLLOWS, HEAD, QUEUED, bodies, outbox, requests, results
 
 NONE, ORDER, KEY, FLIGHT = range(4)

@@ -14,7 +14,9 @@ from store.database import now
 from store.ledger.accept import accept
 from store.ledger.end import cancel_rows
 from store.ledger.news import notify
-from store.ledger.types import UNFINISHED, Accepted, Arrival, CancelAsk, Routes
+from store.ledger.types.arrivals import Accepted, Arrival, CancelAsk
+from store.ledger.types.records import Routes
+from store.ledger.types.steps import UNFINISHED
 from store.tables import cancels, requests
 
 _R = requests.c

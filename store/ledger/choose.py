@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 
 from store.ledger.order import BATCH, LANES, Pair, Plan, Waiting, bounded, plan
-from store.ledger.types import Seen, Want
+from store.ledger.types.claims import Seen, Want
 from store.quick import quick
 from store.tables import CLAIMABLE, REALTIME, requests
 

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Row, case, func, literal, or_,
 
 from schemas.request import REPLAYS
 from store import rows
-from store.ledger.types import UNFINISHED
+from store.ledger.types.steps import UNFINISHED
 from store.tables import executions, intake_progress, positions, requests
 
 _R = requests.c

@@ -28,7 +28,9 @@ from store.ledger.choose import Chosen, choose
 from store.ledger.end import CLAIMED_COLUMNS, cancel_runs, claimed, expire_rows
 from store.ledger.limits import Limits
 from store.ledger.order import LANES
-from store.ledger.types import Call, Claimed, Pool, Routes, Seen, Slot, Want
+from store.ledger.types.claims import Claimed, Pool, Seen, Slot, Want
+from store.ledger.types.records import Routes
+from store.ledger.types.steps import Call
 from store.quick import quick
 from store.tables import DELAYED, DUE, bodies, requests, slots, workers
 

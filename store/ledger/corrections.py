@@ -17,7 +17,8 @@ from store.ledger import journal
 from store.ledger.books import COST_ANYTHING, midnight
 from store.ledger.budgeting import unpack
 from store.ledger.purse import Moves
-from store.ledger.types import Call, Closing, Routes
+from store.ledger.types.records import Routes
+from store.ledger.types.steps import Call, Closing
 from store.tables import corrections, executions, outbox, requests
 
 _E = executions.c

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, func, select
 
 from store import rows
-from store.ledger.types import Arrival, Ask
+from store.ledger.types.arrivals import Arrival, Ask
 from store.tables import KEYED, api_keys, requests
 
 _R = requests.c

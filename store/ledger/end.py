@@ -12,7 +12,9 @@ from store import rows
 from store.ledger import answers, behind
 from store.ledger.answers import metadata_of
 from store.ledger.purse import Moves
-from store.ledger.types import Claimed, End, Routes
+from store.ledger.types.claims import Claimed
+from store.ledger.types.records import Routes
+from store.ledger.types.steps import End
 from store.tables import DUE, bodies, executions, outbox, requests, results, run_cancels
 
 _R = requests.c

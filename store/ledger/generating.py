@@ -13,7 +13,9 @@ from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, selec
 from schemas.progress import Progress
 from store import rows
 from store.database import now
-from store.ledger.types import Claimed, Generating, Routes
+from store.ledger.types.claims import Claimed
+from store.ledger.types.records import Routes
+from store.ledger.types.steps import Generating
 from store.tables import generating, outbox, requests
 
 _G = generating.c

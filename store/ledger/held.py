@@ -10,7 +10,7 @@ from store import rows
 from store.database import now
 from store.ledger.end import CLAIMED, end_rows
 from store.ledger.news import notify
-from store.ledger.types import Routes
+from store.ledger.types.records import Routes
 from store.tables import requests
 
 _R = requests.c

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, func, select, text, update
 
 from store import rows
 from store.database import now
-from store.ledger.types import Pool
+from store.ledger.types.claims import Pool
 from store.tables import CLAIMABLE, requests, slots
 
 _S = slots.c

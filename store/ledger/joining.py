@@ -15,7 +15,8 @@ from schemas.errors import ErrorType
 from schemas.result import Cached
 from store import rows
 from store.ledger import answers, behind, look
-from store.ledger.types import UNFINISHED, Arrival, Ask
+from store.ledger.types.arrivals import Arrival, Ask
+from store.ledger.types.steps import UNFINISHED
 from store.quick import quick
 from store.tables import FLYING, HEAD, IDEM, LIVE, requests
 

@@ -11,7 +11,9 @@ from schemas.money import to_usd
 from schemas.usage import Price, UsageEvent
 from store import rows
 from store.ledger.answers import OutRow, moment
-from store.ledger.types import Call, Claimed, Closing, Routes
+from store.ledger.types.claims import Claimed
+from store.ledger.types.records import Routes
+from store.ledger.types.steps import Call, Closing
 from store.quick import quick
 from store.tables import daily_costs, executions, numbers
 

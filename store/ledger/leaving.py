@@ -5,7 +5,7 @@ from sqlalchemy import Connection, bindparam, exists, select, update
 from schemas.result import Status
 from store.database import now
 from store.ledger.end import CLAIMED, end_rows
-from store.ledger.types import Routes
+from store.ledger.types.records import Routes
 from store.tables import FOLLOWS, requests
 
 _R = requests.c

@@ -14,7 +14,9 @@ from store.ledger.accept import CANCEL_KEPT_S
 from store.ledger.end import CLAIMED, OF_CANCELLED_RUN, end_rows
 from store.ledger.policy import on_death
 from store.ledger.purse import Moves
-from store.ledger.types import Call, Closing, Routes, Slot
+from store.ledger.types.claims import Slot
+from store.ledger.types.records import Routes
+from store.ledger.types.steps import Call, Closing
 from store.tables import cancels, executions, outbox, relays, requests, slots, workers
 
 _R = requests.c

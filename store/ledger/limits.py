@@ -15,7 +15,7 @@ from store import rows
 from store.database import now
 from store.ledger import throttle
 from store.ledger.throttle import Door, Heard, Throttle
-from store.ledger.types import Pool, Slot
+from store.ledger.types.claims import Pool, Slot
 from store.tables import doors, pool_limits, slots
 
 _P = pool_limits.c

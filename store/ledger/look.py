@@ -10,7 +10,8 @@ from store import rows
 from store.database import clock, now
 from store.ledger.policy import Known
 from store.ledger.purse import VERSION
-from store.ledger.types import Arrival, Position
+from store.ledger.types.arrivals import Arrival
+from store.ledger.types.records import Position
 from store.quick import quick
 from store.tables import cancels, intake_progress, positions, requests, results
 

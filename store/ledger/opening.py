@@ -13,7 +13,10 @@ from store import rows
 from store.ledger.claim import Claims
 from store.ledger.end import CLAIMED, claimed
 from store.ledger.step import begin_calls, take_steps
-from store.ledger.types import Call, Claimed, Closing, First, Retry, Routes, Step, Want
+from store.ledger.types.arrivals import First
+from store.ledger.types.claims import Claimed, Want
+from store.ledger.types.records import Routes
+from store.ledger.types.steps import Call, Closing, Retry, Step
 from store.tables import executions, requests
 
 _R = requests.c

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 
 from store import rows
-from store.ledger.types import OutboxRow
+from store.ledger.types.records import OutboxRow
 from store.quick import quick
 from store.tables import ledgers, numbers, outbox, relays, workers
 

@@ -13,7 +13,8 @@ from schemas.routes import Next, Pinned, Tried
 from store import rows
 from store.database import now
 from store.ledger import behind
-from store.ledger.types import Pool, Routes
+from store.ledger.types.claims import Pool
+from store.ledger.types.records import Routes
 from store.tables import MOVING, requests
 
 _R = requests.c

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from schemas.errors import ErrorType
-from store.ledger.types import UNFINISHED
+from store.ledger.types.steps import UNFINISHED
 
 
 @dataclass(slots=True)

@@ -17,7 +17,8 @@ from store.database import clock, now
 from store.errors import Met
 from store.ledger import budgeting
 from store.ledger.budgeting import Known, Scope, State, pack, unpack
-from store.ledger.types import Arrival, Ask, Closing, Step
+from store.ledger.types.arrivals import Arrival, Ask
+from store.ledger.types.steps import Closing, Step
 from store.quick import quick
 from store.tables import budget_history, budget_moves, budgets, requests
 

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, Row, and_, case, func, select, tuple_
 from store import rows
 from store.database import now
 from store.ledger.books import utc_day
-from store.ledger.types import Claimed, PastCall
+from store.ledger.types.claims import Claimed
+from store.ledger.types.steps import PastCall
 from store.tables import corrections, daily_costs, executions, outbox, requests, results, slots
 
 _R = requests.c

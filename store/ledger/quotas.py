@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from store import rows
 from store.database import now
-from store.ledger.types import Pool
+from store.ledger.types.claims import Pool
 from store.tables import quotas
 
 _Q = quotas.c

@@ -18,7 +18,8 @@ from schemas.result import Totals
 from store import rows
 from store.ledger import answers, corrections, journal
 from store.ledger.chosen import COST_ANYTHING
-from store.ledger.types import Call, Closing, Routes
+from store.ledger.types.records import Routes
+from store.ledger.types.steps import Call, Closing
 from store.tables import bodies, daily_costs, executions, numbers, outbox, requests, results
 
 _R = requests.c

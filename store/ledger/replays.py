@@ -15,7 +15,9 @@ from store.database import now
 from store.ledger import answers
 from store.ledger.accept import accept
 from store.ledger.chosen import Chosen
-from store.ledger.types import UNFINISHED, Arrival, Ask, Routes
+from store.ledger.types.arrivals import Arrival, Ask
+from store.ledger.types.records import Routes
+from store.ledger.types.steps import UNFINISHED
 from store.tables import OPEN_ITEM, bodies, executions, outbox, replay_items, replays, requests, results
 
 Mode = Literal["again", "recorded", "anew"]

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, bindparam, delete, select, update
 
 from store import rows
-from store.ledger.types import UNFINISHED
+from store.ledger.types.steps import UNFINISHED
 from store.tables import bodies, executions, pieces, requests, results
 
 OPERATION = "complete"

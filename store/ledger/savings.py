@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, select
 from schemas.routes import Pinned
 from store import rows
 from store.ledger.answers import moment
-from store.ledger.types import End, Step
+from store.ledger.types.steps import End, Step
 from store.tables import daily_savings, daily_tiers
 
 _D = daily_savings.c

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, bindparam, exists, select, update
 
-from store.ledger.types import Pool, Slot
+from store.ledger.types.claims import Pool, Slot
 from store.tables import CLAIMABLE, requests, slots, workers
 
 _R = requests.c

@@ -14,7 +14,9 @@ from store.ledger import answers, batches, behind, journal, patience, savings, s
 from store.ledger.budgeting import pack, unpack
 from store.ledger.end import CLAIMED, end_rows
 from store.ledger.purse import VERSION, Moves, Purse
-from store.ledger.types import Call, Claimed, Closing, End, Hold, Move, Pool, Retry, Routes, Slot, Step, Stepped
+from store.ledger.types.claims import Claimed, Pool, Slot
+from store.ledger.types.records import Routes
+from store.ledger.types.steps import Call, Closing, End, Hold, Move, Retry, Step, Stepped
 from store.quick import quick
 from store.tables import outbox, requests, results, slots
 

@@ -14,7 +14,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from schemas.result import Status
 from store import rows
 from store.ledger.end import CLAIMED, end_rows
-from store.ledger.types import Arrival, Ask, Routes
+from store.ledger.types.arrivals import Arrival, Ask
+from store.ledger.types.records import Routes
 from store.tables import STANDING, requests
 
 Key = tuple[str, str, str]

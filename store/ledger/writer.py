@@ -28,20 +28,10 @@ from store.ledger.outgoing import mark
 from store.ledger.purse import Purse
 from store.ledger.step import free_slots, take_steps
 from store.ledger.throttle import Heard
-from store.ledger.types import (
-    Accepted,
-    Arrival,
-    Ask,
-    CancelAsk,
-    First,
-    Pool,
-    Routes,
-    Slot,
-    Step,
-    Stepped,
-    Unreadable,
-    Want,
-)
+from store.ledger.types.arrivals import Accepted, Arrival, Ask, CancelAsk, First, Unreadable
+from store.ledger.types.claims import Pool, Slot, Want
+from store.ledger.types.records import Routes
+from store.ledger.types.steps import Step, Stepped
 from store.tables import requests
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,7 @@ import orjson
 from sqlalchemy import Connection, Row, insert
 
 from schemas.prompts import LabelMoved, VersionMade
-from store.ledger.types import Routes
+from store.ledger.types.records import Routes
 from store.tables import outbox
 
 

@@ -9,7 +9,7 @@ import uuid_utils
 from sqlalchemy import Connection, Row, insert, select, update
 
 from store.database import now
-from store.ledger.types import Routes
+from store.ledger.types.records import Routes
 from store.registry import events
 from store.registry.errors import Archived, Missing, Stale, Taken
 from store.registry.tables import prompt_labels, prompt_moves, prompt_versions, prompts, revisions

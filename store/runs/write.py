@@ -10,7 +10,7 @@ from schemas.result import Status
 from store import rows
 from store.database import now
 from store.ledger.end import CLAIMED, end_rows
-from store.ledger.types import Routes
+from store.ledger.types.records import Routes
 from store.rows import upsert
 from store.runs import money
 from store.runs.read import UNOWNED, waiting_items

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
-    from store.ledger.types import Routes
+    from store.ledger.types.records import Routes
     from streams.prompting.changing import By
 
 

@@ -8,7 +8,7 @@ import orjson
 from sqlalchemy import Connection, Row
 
 from schemas.prompts import Edit, Move, NewPrompt, Rollback, Wording
-from store.ledger.types import Routes
+from store.ledger.types.records import Routes
 from store.registry import read, write
 from store.registry.errors import Missing, RegistryError
 from store.registry.write import About

@@ -25,7 +25,7 @@ from schemas.pin import pins
 from schemas.prompts import Wording
 from store.database import Database
 from store.errors import StoreError
-from store.ledger.types import Routes
+from store.ledger.types.records import Routes
 from store.registry import read, write
 from store.registry.write import About, Draft
 from streams.prompting import memory

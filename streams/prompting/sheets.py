@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row
 
 from schemas.execute_prompt import Label
 from schemas.prompts import About, Slug, Wording
-from store.ledger.types import Routes
+from store.ledger.types.records import Routes
 from store.registry import read, write
 from streams.decode import sentence
 from streams.prompting import fitting, looking

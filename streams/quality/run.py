@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from schemas.request import Lane
-from store.ledger.types import Arrival, Ask
+from store.ledger.types.arrivals import Arrival, Ask
 from store.rows import pack_headers
 from streams import waiting
 from streams.app import Spine, running

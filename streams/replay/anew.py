@@ -15,7 +15,7 @@ from schemas.pin import pins
 from schemas.request import MAX_NAME, Lane
 from store.ledger.chosen import Recorded
 from store.ledger.replays import Item, Original
-from store.ledger.types import Ask
+from store.ledger.types.arrivals import Ask
 from store.rows import pack_headers, unpack_headers
 from streams.decode import STAND_INS, Decoder
 

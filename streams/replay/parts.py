@@ -10,7 +10,8 @@ from providers.base import Placing, Provider
 from providers.prices import PriceTable
 from store.database import Database
 from store.ledger.claim import ensure_slots, known_pools
-from store.ledger.types import Pool, Routes
+from store.ledger.types.claims import Pool
+from store.ledger.types.records import Routes
 from streams import library, lookup, postgres, topics
 from streams.app import make_decoder, make_prices, make_providers
 from streams.decode import Decoder

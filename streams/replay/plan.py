@@ -12,7 +12,7 @@ from schemas.replay import Doing, Group, ReplayPlan
 from store.ledger import chosen, replays
 from store.ledger.chosen import Chosen, Recorded
 from store.ledger.replays import Mode
-from store.ledger.types import Pool
+from store.ledger.types.claims import Pool
 from streams.replay import anew
 from streams.replay.anew import Otherwise
 from streams.replay.parts import Parts

@@ -16,7 +16,7 @@ from schemas.request import REPLAYS
 from store.ledger import chosen, queries, replays
 from store.ledger.chosen import Chosen
 from store.ledger.replays import Mode, Run
-from store.ledger.types import Pool
+from store.ledger.types.claims import Pool
 from streams import catalogue, dlq, topics
 from streams.errors import SpineError
 from streams.replay import choosing, diff, plan

@@ -13,7 +13,7 @@ from schemas.money import to_nano
 from schemas.request import Lane, epoch
 from schemas.runs import NewRun
 from store.ledger.quotas import UNBOUND, Most
-from store.ledger.types import Ask
+from store.ledger.types.arrivals import Ask
 from store.runs import write
 from streams.decode import Decoder
 from streams.runs import kinds, pacing, parts

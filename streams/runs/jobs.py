@@ -16,7 +16,7 @@ from agents.engine.policy import Patience
 from schemas.errors import ErrorType, Failure
 from store.database import Database, now
 from store.errors import StoreError
-from store.ledger.types import Routes
+from store.ledger.types.records import Routes
 from store.runs import jobs, read
 from streams.decode import sentence
 from streams.jobs import JOBS

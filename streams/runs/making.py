@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row
 from agents.pipelines.defining import Shelf
 from schemas.runs import NewRun
 from store.ledger.quotas import UNBOUND, Most
-from store.ledger.types import Ask
+from store.ledger.types.arrivals import Ask
 from store.runs import jobs, write
 from streams.decode import Decoder, sentence
 from streams.jobs.base import Job

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from store.database import Database
-from store.ledger.types import Routes
+from store.ledger.types.records import Routes
 from store.runs import money, read, write
 from streams.runs import delivering, telling
 

@@ -8,7 +8,8 @@ from sqlalchemy import Row
 
 from store.ledger import pacing
 from store.ledger.quotas import Most
-from store.ledger.types import Ask, Pool
+from store.ledger.types.arrivals import Ask
+from store.ledger.types.claims import Pool
 from streams.lending import Lending
 
 AT_ONCE = 50

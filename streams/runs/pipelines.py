@@ -14,7 +14,7 @@ from agents.pipelines.references import Missing, Reference
 from schemas.pipelines import Pipeline, Step
 from schemas.runs import NewRun
 from store.ledger.quotas import Most
-from store.ledger.types import Ask
+from store.ledger.types.arrivals import Ask
 from store.runs import steps, write
 from streams.decode import Decoder
 from streams.runs import asking

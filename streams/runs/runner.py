@@ -18,7 +18,7 @@ from agents.engine import Engine
 from store import killpoint
 from store.database import Database, now
 from store.errors import StoreError
-from store.ledger.types import Routes
+from store.ledger.types.records import Routes
 from store.ledger.writer import Writer
 from store.runs import money, read, write
 from streams.decode import Decoder

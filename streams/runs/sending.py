@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from agents.engine import Engine
-from store.ledger.types import Arrival, Ask
+from store.ledger.types.arrivals import Arrival, Ask
 from store.ledger.writer import Writer
 
 Item = tuple[Ask, bytes]

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, insert
 from schemas.money import to_usd
 from schemas.runs import Counted, Delivery, Run, RunBudget, RunStep
 from store.ledger.budgeting import State
-from store.ledger.types import Routes
+from store.ledger.types.records import Routes
 from store.tables import outbox
 from streams import topics
 from streams.runs.pace import left_s

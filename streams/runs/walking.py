@@ -25,7 +25,8 @@ from schemas.request import Lane
 from store import killpoint
 from store.database import Database, now
 from store.errors import StoreError
-from store.ledger.types import Ask, Routes
+from store.ledger.types.arrivals import Ask
+from store.ledger.types.records import Routes
 from store.ledger.writer import Writer
 from store.runs import read, steps, write
 from streams.decode import Decoder

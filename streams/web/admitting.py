@@ -3,7 +3,7 @@
 from starlette.requests import Request
 
 from schemas.errors import ErrorType
-from store.ledger.types import Accepted, Ask
+from store.ledger.types.arrivals import Accepted, Ask
 from streams.web.front import Front
 from streams.web.principal import principal_of
 from streams.web.problems import Problem

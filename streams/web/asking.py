@@ -16,7 +16,7 @@ from starlette.responses import Response
 from agents import OPERATIONS
 from schemas.request import Lane
 from store.errors import StoreError
-from store.ledger.types import Accepted, Arrival, Ask
+from store.ledger.types.arrivals import Accepted, Arrival, Ask
 from store.rows import pack_headers
 from streams.decode import TOO_DEEP, Headers, envelope
 from streams.web import admitting, again, leaving

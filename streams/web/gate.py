@@ -15,7 +15,7 @@ from agents.engine.engine import LANE_NAMES
 from schemas.errors import ErrorType
 from store.errors import StoreError
 from store.ledger import backlog, queries
-from store.ledger.types import Ask
+from store.ledger.types.arrivals import Ask
 from streams import queueing
 from streams.app import Spine
 from streams.web.looker import FRESH_S, Looker

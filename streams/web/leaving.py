@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from store.errors import StoreError
 from store.ledger import leaving
-from store.ledger.types import Accepted, Ask
+from store.ledger.types.arrivals import Accepted, Ask
 from streams.web.front import Front
 from streams.web.problems import unavailable
 

@@ -14,7 +14,7 @@ from schemas.errors import ErrorType
 from store.database import Work
 from store.ledger import generating, pages
 from store.ledger.backlog import Backlog
-from store.ledger.types import UNFINISHED
+from store.ledger.types.steps import UNFINISHED
 from streams.app import Spine
 from streams.budgets import patiently
 from streams.finding import named

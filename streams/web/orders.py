@@ -13,7 +13,7 @@ from starlette.responses import Response
 from agents import OPERATIONS
 from store.errors import StoreError
 from store.ledger import cancels, queries
-from store.ledger.types import Accepted, Arrival, CancelAsk
+from store.ledger.types.arrivals import Accepted, Arrival, CancelAsk
 from streams import cancelling, deciding, requested
 from streams.app import Spine
 from streams.web import asking

@@ -12,7 +12,7 @@ from agents.engine.engine import LANE_NAMES
 from schemas.errors import ErrorType
 from schemas.routes import Pinned
 from store.ledger.quotas import Most
-from store.ledger.types import Ask
+from store.ledger.types.arrivals import Ask
 from streams.web.problems import Problem
 
 EVERY = ("*",)

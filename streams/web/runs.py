@@ -17,7 +17,7 @@ from schemas.runs import ENDED, NewRun
 from store.database import Work
 from store.database import now as clock
 from store.errors import StoreError
-from store.ledger.types import Arrival, CancelAsk
+from store.ledger.types.arrivals import Arrival, CancelAsk
 from store.runs import deliveries, jobs, money, read, steps, write
 from streams import requested
 from streams.app import Spine

@@ -8,7 +8,7 @@ import structlog
 from store.errors import StoreError
 from store.ledger import queries
 from store.ledger.news import CHANNEL, heard
-from store.ledger.types import Claimed
+from store.ledger.types.claims import Claimed
 from store.listen import listen
 from streams.app import Spine
 

@@ -19,7 +19,8 @@ from store import killpoint
 from store.database import Database, parse_url
 from store.errors import StoreError
 from store.ledger import progress
-from store.ledger.types import Arrival, Ask, Position, Unreadable
+from store.ledger.types.arrivals import Arrival, Ask, Unreadable
+from store.ledger.types.records import Position
 from store.migrate import migrate
 from store.rows import pack_headers
 from streams import logging, runtime, topics, watchdog, where

@@ -13,7 +13,10 @@ from store.database import Database, parse_url
 from store.ledger import life
 from store.ledger.claim import claim, ensure_slots
 from store.ledger.step import take_steps
-from store.ledger.types import Arrival, Ask, Call, Claimed, Closing, End, Position, Routes, Step, Want
+from store.ledger.types.arrivals import Arrival, Ask
+from store.ledger.types.claims import Claimed, Want
+from store.ledger.types.records import Position, Routes
+from store.ledger.types.steps import Call, Closing, End, Step
 from store.tables import metadata
 from tests.parts.ledgers import migrate
 

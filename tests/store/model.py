@@ -15,7 +15,7 @@ from store.ledger.batches import OWNER
 from store.ledger.behind import FLIGHT, KEY, ORDER
 from store.ledger.budgeting import Scope
 from store.ledger.order import Order, Pair, Queues, Waiting, plan
-from store.ledger.types import Arrival, Ask, CancelAsk, Unreadable
+from store.ledger.types.arrivals import Arrival, Ask, CancelAsk, Unreadable
 from tests.store.ground import ELSEWHERE_POOL, POOL, partition
 
 Key = tuple[str, str]

@@ -9,7 +9,8 @@ from store import tables
 from store.ledger import life, progress
 from store.ledger.accept import accept
 from store.ledger.claim import claim
-from store.ledger.types import Accepted, Arrival, CancelAsk, Unreadable, Want
+from store.ledger.types.arrivals import Accepted, Arrival, CancelAsk, Unreadable
+from store.ledger.types.claims import Want
 from tests.store.ground import POOL, ROUTES, TOPIC, arrived, asked, opened, refusal
 
 CANCEL = CancelAsk("t", "summarize", "a")

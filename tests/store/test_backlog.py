@@ -11,7 +11,8 @@ from store.ledger import backlog
 from store.ledger.accept import accept
 from store.ledger.claim import claim
 from store.ledger.step import take_steps
-from store.ledger.types import Claimed, Step, Want
+from store.ledger.types.claims import Claimed, Want
+from store.ledger.types.steps import Step
 from tests.store import flood
 from tests.store.ground import POOL, ROUTES, answered, arrived, asked, call, ending, opened
 from tests.store.plans import plans

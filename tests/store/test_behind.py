@@ -16,7 +16,9 @@ from store.ledger import answers, behind, cache
 from store.ledger.accept import accept
 from store.ledger.claim import claim
 from store.ledger.step import take_steps
-from store.ledger.types import Accepted, Arrival, Claimed, Step, Stepped, Want
+from store.ledger.types.arrivals import Accepted, Arrival
+from store.ledger.types.claims import Claimed, Want
+from store.ledger.types.steps import Step, Stepped
 from store.ledger.writer import Writer
 from tests.store.ground import POOL, ROUTES, answered, arrived, asked, call, ending, opened
 from tests.store.plans import plans

@@ -17,7 +17,9 @@ from store.ledger.accept import accept
 from store.ledger.budgeting import Scope
 from store.ledger.budgets import Wanted
 from store.ledger.step import take_steps
-from store.ledger.types import Accepted, Ask, Claimed, Step, Stepped
+from store.ledger.types.arrivals import Accepted, Ask
+from store.ledger.types.claims import Claimed
+from store.ledger.types.steps import Step, Stepped
 from store.ledger.writer import Writer
 from tests.store.ground import POOL, ROUTES, answered, arrived, asked, call, claim_all, ending, opened
 
@@ -270,7 +272,8 @@ async def test_two_who_set_budgets_at_once_do_not_pass_for_one(database: Databas
 _RACER = """
 import asyncio, sys
 from store.database import Database, parse_url
-from store.ledger.types import Arrival, Ask, Routes
+from store.ledger.types.arrivals import Arrival, Ask
+from store.ledger.types.records import Routes
 from store.ledger.writer import Writer
 
 def asked(id_):

@@ -10,7 +10,9 @@ from store.database import Database
 from store.ledger import cancels, life
 from store.ledger.accept import accept
 from store.ledger.step import take_steps
-from store.ledger.types import CancelAsk, Claimed, Retry, Step
+from store.ledger.types.arrivals import CancelAsk
+from store.ledger.types.claims import Claimed
+from store.ledger.types.steps import Retry, Step
 from tests.store.ground import ROUTES, answered, arrived, asked, call, claim_all, ending, opened, refusal, start_call
 
 WANTED = CancelAsk("t", "summarize", "a")

@@ -16,7 +16,8 @@ from store.ledger.accept import accept
 from store.ledger.choose import TENANTS
 from store.ledger.claim import Claims, claim, ensure_slots
 from store.ledger.order import Order, Pair, Queues, Rules, Waiting
-from store.ledger.types import Ask, Slot, Want
+from store.ledger.types.arrivals import Ask
+from store.ledger.types.claims import Slot, Want
 from store.ledger.writer import Writer
 from tests.store.ground import POOL, ROUTES, arrived, asked, opened
 from tests.store.plans import plans

@@ -10,7 +10,8 @@ from store.database import Database, parse_url
 from store.keys import Secret, Wish
 from store.ledger.accept import accept
 from store.ledger.step import take_steps
-from store.ledger.types import Accepted, Ask, Step
+from store.ledger.types.arrivals import Accepted, Ask
+from store.ledger.types.steps import Step
 from store.ledger.writer import Writer
 from store.tables import requests
 from tests.store.ground import ROUTES, answered, arrived, asked, call, ending, opened, refusal, start_call

@@ -13,7 +13,8 @@ from store.ledger import generating
 from store.ledger.accept import accept
 from store.ledger.claim import claim
 from store.ledger.step import take_steps
-from store.ledger.types import Claimed, Generating, Retry, Step, Want
+from store.ledger.types.claims import Claimed, Want
+from store.ledger.types.steps import Generating, Retry, Step
 from tests.store.ground import POOL, ROUTES, Ledger, arrived, asked, call, opened
 
 

@@ -9,7 +9,7 @@ from store.ledger import homes
 from store.ledger.accept import accept
 from store.ledger.claim import Claims, claim, ensure_slots
 from store.ledger.homes import Place, Queue
-from store.ledger.types import Want
+from store.ledger.types.claims import Want
 from tests.store.ground import ROUTES, arrived, asked, opened
 
 A, B = ("ollama", "a"), ("ollama", "b")

@@ -11,7 +11,9 @@ from store.ledger import held, life, outgoing
 from store.ledger.accept import accept
 from store.ledger.claim import Claims, claim, ensure_slots
 from store.ledger.step import take_steps
-from store.ledger.types import CancelAsk, Step, Want
+from store.ledger.types.arrivals import CancelAsk
+from store.ledger.types.claims import Want
+from store.ledger.types.steps import Step
 from tests.store.ground import POOL, ROUTES, arrived, asked, call, opened, refusal
 
 

@@ -12,7 +12,7 @@ from store.ledger.accept import accept
 from store.ledger.claim import Claims, claim, ensure_slots
 from store.ledger.step import free_slots
 from store.ledger.throttle import Heard
-from store.ledger.types import Pool, Slot, Want
+from store.ledger.types.claims import Pool, Slot, Want
 from tests.store.ground import POOL, ROUTES, arrived, asked, opened, refusal
 from tests.store.plans import plans
 

@@ -19,7 +19,8 @@ from store.errors import Away
 from store.ledger import life
 from store.ledger.claim import claim, ensure_slots
 from store.ledger.step import take_steps
-from store.ledger.types import Step, Want
+from store.ledger.types.claims import Want
+from store.ledger.types.steps import Step
 from store.migrate import config, migrate
 from store.passages import tables as _passages  # noqa: F401
 from store.registry import tables as _registry  # noqa: F401 - its tables are among the metadata

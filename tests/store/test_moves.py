@@ -9,7 +9,8 @@ from store.ledger import queries
 from store.ledger.accept import accept
 from store.ledger.claim import claim, ensure_slots
 from store.ledger.step import take_steps
-from store.ledger.types import Move, Step, Want
+from store.ledger.types.claims import Want
+from store.ledger.types.steps import Move, Step
 from store.tables import daily_costs, executions, outbox, requests
 from tests.store.ground import ELSEWHERE_POOL, ROUTES, answered, arrived, asked, call, ending, opened, start_call
 

@@ -7,7 +7,7 @@ from schemas.routes import Next, Pinned
 from store.ledger import patience
 from store.ledger.accept import accept
 from store.ledger.claim import claim
-from store.ledger.types import Want
+from store.ledger.types.claims import Want
 from store.tables import requests
 from tests.store.ground import ELSEWHERE_POOL, POOL, ROUTES, arrived, asked, opened
 

@@ -17,7 +17,10 @@ from store.ledger.chosen import Chosen, Range
 from store.ledger.claim import claim
 from store.ledger.replays import Item, Run
 from store.ledger.step import take_steps
-from store.ledger.types import CancelAsk, Routes, Step, Want
+from store.ledger.types.arrivals import CancelAsk
+from store.ledger.types.claims import Want
+from store.ledger.types.records import Routes
+from store.ledger.types.steps import Step
 from store.tables import bodies, daily_costs, outbox, requests, results
 from tests.store.ground import POOL, ROUTES, answered, arrived, asked, call, ending, opened, partition, refusal
 

@@ -11,7 +11,7 @@ from store.ledger import pieces, responses
 from store.ledger.accept import accept
 from store.ledger.pieces import Piece, Place
 from store.ledger.step import take_steps
-from store.ledger.types import Step
+from store.ledger.types.steps import Step
 from tests.store.ground import ROUTES, Ledger, arrived, asked, ending, opened, start_call
 
 

@@ -14,7 +14,9 @@ from store.ledger import accept, books, export, progress, queries, room
 from store.ledger.claim import claim
 from store.ledger.room import DAY_S, Keep
 from store.ledger.step import take_steps
-from store.ledger.types import Accepted, Claimed, Step, Want
+from store.ledger.types.arrivals import Accepted
+from store.ledger.types.claims import Claimed, Want
+from store.ledger.types.steps import Step
 from tests.store import flood
 from tests.store.ground import POOL, ROUTES, TOPIC, answered, arrived, asked, call, ending, opened
 from tests.store.plans import plans

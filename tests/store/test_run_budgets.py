@@ -11,7 +11,8 @@ from store.errors import Met
 from store.ledger import budgets
 from store.ledger.accept import accept
 from store.ledger.step import take_steps
-from store.ledger.types import Accepted, Step
+from store.ledger.types.arrivals import Accepted
+from store.ledger.types.steps import Step
 from store.runs import money, read, write
 from store.tables import budgets as table
 from tests.store.ground import ROUTES, answered, arrived, asked, call, claim_all, ending, opened

@@ -7,7 +7,7 @@ from store import files
 from store.database import Database, parse_url
 from store.ledger import room
 from store.ledger.accept import accept
-from store.ledger.types import Arrival
+from store.ledger.types.arrivals import Arrival
 from store.runs import deliveries, read, write
 from store.runs.tables import deliveries as messages
 from store.runs.tables import file_parts, run_parts, runs

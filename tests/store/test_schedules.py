@@ -12,7 +12,7 @@ from store.database import Database, now
 from store.ledger import life, rollup
 from store.ledger.accept import accept
 from store.ledger.step import take_steps
-from store.ledger.types import Closing, Step
+from store.ledger.types.steps import Closing, Step
 from store.tables import daily_corrections, daily_costs
 from tests.store.ground import ROUTES, answered, arrived, asked, call, ending, opened, start_call
 from tests.store.plans import plans

@@ -30,26 +30,10 @@ from store.ledger.claim import Claims, claim, ensure_slots
 from store.ledger.opening import open_first, undo
 from store.ledger.order import Order, Queues, Rules, Waiting
 from store.ledger.step import take_steps
-from store.ledger.types import (
-    Arrival,
-    Ask,
-    Call,
-    CancelAsk,
-    Claimed,
-    Closing,
-    First,
-    Hold,
-    Move,
-    OutboxRow,
-    Park,
-    Position,
-    Retry,
-    Slot,
-    Step,
-    Stepped,
-    Unreadable,
-    Want,
-)
+from store.ledger.types.arrivals import Arrival, Ask, CancelAsk, First, Unreadable
+from store.ledger.types.claims import Claimed, Slot, Want
+from store.ledger.types.records import OutboxRow, Position
+from store.ledger.types.steps import Call, Closing, Hold, Move, Park, Retry, Step, Stepped
 from tests.store.ground import ROUTES, TOPIC, Ledger, answered, asked, call, ending, forget_durability, refusal
 from tests.store.model import (
     ELSEWHERE,

@@ -10,7 +10,9 @@ from store.ledger import queries
 from store.ledger.accept import accept
 from store.ledger.claim import claim
 from store.ledger.step import take_steps
-from store.ledger.types import CancelAsk, Claimed, Closing, Retry, Step, Stepped, Want
+from store.ledger.types.arrivals import CancelAsk
+from store.ledger.types.claims import Claimed, Want
+from store.ledger.types.steps import Closing, Retry, Step, Stepped
 from tests.store.ground import POOL, ROUTES, answered, arrived, asked, call, ending, opened
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, select, text, update
 from store.database import Database, parse_url
 from store.ledger import room
 from store.ledger.accept import accept
-from store.ledger.types import Arrival
+from store.ledger.types.arrivals import Arrival
 from store.migrate import migrate
 from store.runs import read, steps, write
 from store.runs.step_tables import run_outputs, run_plans

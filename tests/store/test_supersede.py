@@ -14,7 +14,9 @@ from store.database import Database
 from store.ledger import life, progress, supersede
 from store.ledger.accept import accept
 from store.ledger.step import take_steps
-from store.ledger.types import Ask, Claimed, Retry, Step
+from store.ledger.types.arrivals import Ask
+from store.ledger.types.claims import Claimed
+from store.ledger.types.steps import Retry, Step
 from tests.store.ground import ROUTES, TOPIC, answered, arrived, asked, call, claim_all, ending, opened, start_call
 from tests.store.plans import plans
 

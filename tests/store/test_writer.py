@@ -19,7 +19,9 @@ from store.errors import Away, BadData
 from store.keys import Secret, Wish
 from store.ledger import life, queries
 from store.ledger.claim import claim
-from store.ledger.types import Accepted, Ask, CancelAsk, Claimed, Retry, Slot, Step, Want
+from store.ledger.types.arrivals import Accepted, Ask, CancelAsk
+from store.ledger.types.claims import Claimed, Slot, Want
+from store.ledger.types.steps import Retry, Step
 from store.ledger.writer import Committed, Wants, Writer
 from tests.store.ground import POOL, ROUTES, answered, arrived, asked, call, ending, opened
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from store.ledger.types import Accepted, CancelAsk
+from store.ledger.types.arrivals import Accepted, CancelAsk
 from streams import cancelling, cli
 from streams.errors import SpineError
 from tests.streams.commands import Served, ask, environment, served

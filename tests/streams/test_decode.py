@@ -4,7 +4,8 @@ import orjson
 import pytest
 
 from schemas.request import Lane
-from store.ledger.types import Ask, Position
+from store.ledger.types.arrivals import Ask
+from store.ledger.types.records import Position
 from streams import library
 from streams.app import make_decoder, make_providers
 from streams.decode import TOO_DEEP

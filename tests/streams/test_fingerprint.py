@@ -7,7 +7,8 @@ import pytest
 
 from prompts import Library
 from schemas.request import Lane
-from store.ledger.types import Ask, Position
+from store.ledger.types.arrivals import Ask
+from store.ledger.types.records import Position
 from streams import library
 from streams.app import make_decoder, make_providers
 from streams.decode import Decoder

@@ -15,7 +15,7 @@ from providers.base import Delta
 from providers.double.faults import Behaviour
 from providers.fake_server import FakeServer
 from store.errors import StoreError
-from store.ledger.types import Pool
+from store.ledger.types.claims import Pool
 from streams.judging import Judge
 from tests.streams.talking import Talking, seat
 from tests.streams.test_openai_streams import until

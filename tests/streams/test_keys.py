@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from store.ledger.types import Ask
+from store.ledger.types.arrivals import Ask
 from streams import keys
 from streams.web.keyring import known
 from streams.web.limits import block, wish

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from store.database import Database
 from store.ledger.quotas import Lent, Most
-from store.ledger.types import Pool
+from store.ledger.types.claims import Pool
 from store.tables import quotas
 from streams.addresses import redis
 from streams.lending import REST_S, InLedger, InRedis, lending

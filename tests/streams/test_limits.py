@@ -14,7 +14,7 @@ from providers.fake_server import FakeServer
 from schemas.request import Lane
 from store.database import Database, parse_url
 from store.ledger import limits
-from store.ledger.types import Arrival
+from store.ledger.types.arrivals import Arrival
 from streams.app import Spine, running
 from streams.settings import Settings
 from streams.web.front import Front

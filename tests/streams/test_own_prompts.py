@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from schemas.pin import pins
 from schemas.request import Lane
-from store.ledger.types import Ask
+from store.ledger.types.arrivals import Ask
 from store.tables import executions
 from streams.app import Spine
 from streams.cli import app

@@ -14,7 +14,7 @@ from schemas.replay import Comparison
 from schemas.request import Lane
 from store.ledger.chosen import Chosen, Range, Recorded, Standing
 from store.ledger.replays import Original, Pair
-from store.ledger.types import Ask
+from store.ledger.types.arrivals import Ask
 from store.rows import pack_headers, unpack_headers
 from streams import days, tables
 from streams.app import make_decoder, make_providers

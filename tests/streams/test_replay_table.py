@@ -15,7 +15,8 @@ from store.ledger.accept import accept
 from store.ledger.chosen import Chosen
 from store.ledger.claim import claim
 from store.ledger.step import take_steps
-from store.ledger.types import Step, Want
+from store.ledger.types.claims import Want
+from store.ledger.types.steps import Step
 from store.tables import daily_costs, outbox
 from streams import tables
 from tests.store.ground import POOL, ROUTES, answered, arrived, asked, call, ending, opened

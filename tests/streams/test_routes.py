@@ -12,7 +12,7 @@ from agents import OPERATIONS
 from providers import fake_server
 from providers.double.faults import Behaviour
 from schemas.request import Lane
-from store.ledger.types import Ask
+from store.ledger.types.arrivals import Ask
 from streams import named
 from streams.app import make_decoder, make_providers, running
 from streams.errors import SpineError

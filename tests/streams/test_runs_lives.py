@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import Connection, func, select
 
 from store.database import Database, parse_url
-from store.ledger.types import Arrival, CancelAsk
+from store.ledger.types.arrivals import Arrival, CancelAsk
 from store.tables import executions, requests
 from streams.app import Spine
 from streams.runs import parts, runner

@@ -10,7 +10,7 @@ from providers.fake import FakeProvider
 from schemas.request import Lane
 from store.database import Database, parse_url
 from store.ledger import queries
-from store.ledger.types import Arrival
+from store.ledger.types.arrivals import Arrival
 from streams.app import Spine, running
 from streams.settings import Settings
 from streams.where import ledger_url

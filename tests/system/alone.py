@@ -10,7 +10,7 @@ from typing import Any
 
 from schemas.request import Lane
 from store import killpoint
-from store.ledger.types import Arrival
+from store.ledger.types.arrivals import Arrival
 from streams.app import Spine, running
 from streams.settings import Settings
 

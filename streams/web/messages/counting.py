@@ -13,7 +13,7 @@ from providers import tokens
 from providers.base import Counting, ModelNotFound, Provider, ProviderError
 from schemas.complete import Input
 from schemas.errors import Failure
-from store.ledger.types import Ask
+from store.ledger.types.arrivals import Ask
 from streams.web import leaving
 from streams.web.openai import door
 from streams.web.openai.door import Taking

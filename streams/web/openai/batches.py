@@ -15,7 +15,7 @@ from starlette.responses import Response
 from schemas.request import Lane
 from store.database import now
 from store.errors import StoreError
-from store.ledger.types import Arrival, CancelAsk
+from store.ledger.types.arrivals import Arrival, CancelAsk
 from store.runs import read, write
 from streams.app import Spine
 from streams.runs import asking, pacing, parts

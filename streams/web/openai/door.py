@@ -19,7 +19,7 @@ from providers.vocabulary import encoding_of
 from schemas.errors import ErrorType, Failure
 from schemas.request import MAX_NAME, Lane
 from store.ledger import queries
-from store.ledger.types import Accepted, Ask
+from store.ledger.types.arrivals import Accepted, Ask
 from streams.decode import Headers
 from streams.web import again, asking, leaving
 from streams.web.bodies import read_object

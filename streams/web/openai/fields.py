@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from store.ledger.types import Kept
+from store.ledger.types.arrivals import Kept
 from streams.web.problems import Problem
 
 _QUOTED = re.compile(r"`([^`]+)`")

@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from store.ledger import responses
-from store.ledger.types import UNFINISHED, CancelAsk
+from store.ledger.types.arrivals import CancelAsk
+from store.ledger.types.steps import UNFINISHED
 from streams.web import looking, orders, queries
 from streams.web.front import Front
 from streams.web.openai import door, naming, sse

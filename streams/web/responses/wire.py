@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from store.ledger.types import RESUMABLE, Kept
+from store.ledger.types.arrivals import RESUMABLE, Kept
 from streams.web.openai import chat
 from streams.web.openai.fields import Asked, flag, kind_of, only, text, wrong
 from streams.web.responses import items

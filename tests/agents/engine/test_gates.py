@@ -6,7 +6,7 @@ from agents.engine.gates import Gates, judged
 from providers.base import Overloaded, ProviderError, RateLimited, Rejected, TimedOut, Unreachable
 from store.ledger.limits import Limits
 from store.ledger.throttle import Door, Heard, Throttle
-from store.ledger.types import Slot
+from store.ledger.types.claims import Slot
 
 pytestmark = pytest.mark.fast
 

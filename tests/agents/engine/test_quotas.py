@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agents.engine.quotas import BLOCKS, Bound, Bounds, Quotas, spread
 from store.ledger.quotas import Lent, Most, granted
-from store.ledger.types import Pool
+from store.ledger.types.claims import Pool
 
 pytestmark = pytest.mark.fast
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.engine.shelf import Shelf
-from store.ledger.types import Claimed, Seen, Slot
+from store.ledger.types.claims import Claimed, Seen, Slot
 
 pytestmark = pytest.mark.fast
 
