@@ -10,7 +10,7 @@ from agents.engine import eta, rate
 from agents.engine.engine import LANE_NAMES
 from agents.engine.eta import Line
 from agents.engine.rate import Answer, Rate
-from store.ledger import batches
+from store.ledger import parked
 from store.ledger.backlog import Backlog, Standing
 from store.ledger.types.claims import Pool
 from streams import requested
@@ -101,7 +101,7 @@ def place(found: Backlog, row: Any, ahead: int, begun: float | None = None) -> d
     state = _pool(found, (row.provider, row.model))
     if row.state == "held":
         return _place(None, None, "it is held until somebody decides")
-    if row.owner == batches.OWNER:
+    if row.owner == parked.OWNER:
         return _place(None, None, "its call lies in a provider's batch, which is answered within a day")
     if state.rate is None:
         position = None if row.state == "calling" else eta.position(_with(state.line, row), row.lane, row.tenant, ahead)

@@ -21,8 +21,9 @@ from schemas.errors import ErrorType
 from store import killpoint
 from store.database import Database, now
 from store.errors import StoreError
-from store.ledger import batches
-from store.ledger.batches import Batch, Gathering, Landing
+from store.ledger import batches, parked
+from store.ledger.batches import Batch, Gathering
+from store.ledger.parked import Landing
 from store.ledger.types.records import Routes
 from store.ledger.types.steps import Closing, Retry, Step
 
@@ -92,7 +93,7 @@ class Batcher:
     async def _once(self) -> None:
         if not await self.database.read(batches.is_any):
             return
-        if off := await self.database.write(lambda conn: batches.call_off(conn, self.routes)):
+        if off := await self.database.write(lambda conn: parked.call_off(conn, self.routes)):
             log.info("requests were cancelled whose calls lay in batches", count=off)
         await self.database.write(lambda conn: batches.gather(conn, self.worker, self._gatherings()))
         mine = await self.database.write(lambda conn: batches.take(conn, self.worker, list(self._there)))
@@ -268,7 +269,7 @@ class Batcher:
         self._count(batch, "lost")
         ids = await self.database.read(lambda conn: batches.open_calls(conn, batch))
         for part in _parts(ids):
-            found = await self.database.read(lambda conn: batches.landing(conn, part))  # noqa: B023 - awaited here
+            found = await self.database.read(lambda conn: parked.landing(conn, part))  # noqa: B023 - awaited here
             self.engine.metrics.ambiguous.inc(sum(1 for each in found.values() if each.live))
             await _all(self._land(each, None) for each in found.values())
         await self._close(batch, "the provider does not know it any more")
@@ -281,7 +282,7 @@ class Batcher:
     async def _back(self, returned: Sequence[Returned]) -> None:
         for part in _parts(returned):
             ids = [each.id for each in part]
-            found = await self.database.read(lambda conn: batches.landing(conn, ids))  # noqa: B023 - awaited here
+            found = await self.database.read(lambda conn: parked.landing(conn, ids))  # noqa: B023 - awaited here
             known = [(found[each.id], each) for each in part if each.id in found]
             await _all(self._one(landing, each) for landing, each in known)
 

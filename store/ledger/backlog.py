@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, Connection, Double, Row, and_, bindparam, fun
 
 from store import rows
 from store.database import now
-from store.ledger import batches, queries
+from store.ledger import parked, queries
 from store.ledger.types.claims import Pool
 from store.tables import CLAIMABLE, executions, requests
 
@@ -81,7 +81,7 @@ def _some(state: str) -> Any:
     shown = (_R.provider, _R.model, _R.lane, _R.tenant, _R.accepted_at, (_R.not_before > 0).label("delayed"))
     here = _R.state == state
     if state == "calling":  # what lies in a provider's batch holds no slot
-        here &= _R.owner.is_distinct_from(batches.OWNER)
+        here &= _R.owner.is_distinct_from(parked.OWNER)
     some = select(*shown).where(here).order_by(_R.state, _R.accepted_at).limit(MOST).subquery()
     group = (some.c.provider, some.c.model, some.c.lane, some.c.tenant, some.c.delayed)
     return select(*group, func.count().label("many"), func.min(some.c.accepted_at).label("oldest")).group_by(*group)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from agents.engine.engine import LANE_NAMES
 from store.errors import StoreError
-from store.ledger import batches, budgets, held, limits, queries
+from store.ledger import budgets, held, limits, parked, queries
 from store.ledger.budgeting import State
 from store.ledger.limits import Limits
 from streams.app import Spine
@@ -44,7 +44,7 @@ def look(conn: Connection) -> Facts:
         slots,
         limits.read(conn),
         budgets.standing(conn),
-        batches.standing(conn),
+        parked.standing(conn),
     )
 
 

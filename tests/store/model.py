@@ -11,10 +11,10 @@ from typing import Any
 
 from schemas.errors import ErrorType
 from schemas.routes import Pinned, Tried
-from store.ledger.batches import OWNER
 from store.ledger.behind import FLIGHT, KEY, ORDER
 from store.ledger.budgeting import Scope
 from store.ledger.order import Order, Pair, Queues, Waiting, plan
+from store.ledger.parked import OWNER
 from store.ledger.types.arrivals import Arrival, Ask, CancelAsk, Unreadable
 from tests.store.ground import ELSEWHERE_POOL, POOL, partition
 

@@ -23,7 +23,7 @@ from schemas.result import Status
 from schemas.routes import Next, Pinned, Tried
 from store import rows as rows_
 from store import tables
-from store.ledger import batches, budgets, held, leaving, life, outgoing, patience, progress, queries
+from store.ledger import batches, budgets, held, leaving, life, outgoing, parked, patience, progress, queries
 from store.ledger.accept import accept
 from store.ledger.budgeting import Scope, unpack
 from store.ledger.claim import Claims, claim, ensure_slots
@@ -477,8 +477,8 @@ class StateTable(RuleBasedStateMachine):
         lease = self.parked.pop(which % len(self.parked))
         row, what = self._row(lease), lease.call
         assert what is not None
-        live = self._holds(lease) and row.owner == batches.OWNER
-        landing = self.ledger.read(lambda conn: batches.landing(conn, [what.id]))
+        live = self._holds(lease) and row.owner == parked.OWNER
+        landing = self.ledger.read(lambda conn: parked.landing(conn, [what.id]))
         assert [each.live for each in landing.values()] == ([live] if self.model.calls[what.id].outcome is None else [])
         step = self._closing_step(lease, {"undone": "retry", "refused": "dead", "lost": "broke"}.get(how, how), cost)
         if live:
@@ -491,7 +491,7 @@ class StateTable(RuleBasedStateMachine):
     @rule()
     def batches_are_called_off(self) -> None:
         """What nobody wants any more of what lies in batches, or waits for one."""
-        gone = self.ledger.write(lambda conn: batches.call_off(conn, ROUTES))
+        gone = self.ledger.write(lambda conn: parked.call_off(conn, ROUTES))
         assert gone == self.model.call_off()
 
     @precondition(lambda self: self._leases(lambda _, lease: lease.call is not None))
