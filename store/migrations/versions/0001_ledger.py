@@ -1,4 +1,7 @@
-"""The ledger's first schema."""
+"""The ledger's first schema.
+
+A migration is one list of statements, read from top to bottom; that is why `upgrade` is long.
+"""
 
 import sqlalchemy as sa
 from alembic import op

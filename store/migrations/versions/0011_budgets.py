@@ -1,4 +1,7 @@
-"""Budgets, what is reserved and spent of them, and what a call's price hung on. Only added."""
+"""Budgets, what is reserved and spent of them, and what a call's price hung on. Only added.
+
+A migration is one list of statements, read from top to bottom; that is why `upgrade` is long.
+"""
 
 import sqlalchemy as sa
 from alembic import op

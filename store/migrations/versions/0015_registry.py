@@ -1,4 +1,7 @@
-"""The registry of prompts. Only added: an older program goes on beside it."""
+"""The registry of prompts. Only added: an older program goes on beside it.
+
+A migration is one list of statements, read from top to bottom; that is why `_versions_and_labels` is long.
+"""
 
 import sqlalchemy as sa
 from alembic import op

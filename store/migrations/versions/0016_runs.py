@@ -1,4 +1,7 @@
-"""Runs, and indexes by which their items are counted and read in order. Only added, but for an index that one of these replaces."""
+"""Runs, and indexes by which their items are counted and read in order. Only added, but for an index that one of these replaces.
+
+A migration is one list of statements, read from top to bottom; that is why `upgrade` is long.
+"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,7 @@
-"""Schedules, who leads, runs that are no requests, and what was put right of days. Only added: an older program goes on beside it."""
+"""Schedules, who leads, runs that are no requests, and what was put right of days. Only added: an older program goes on beside it.
+
+A migration is one list of statements, read from top to bottom; that is why `upgrade` is long.
+"""
 
 import sqlalchemy as sa
 from alembic import op
