@@ -7,6 +7,7 @@ Single-threaded and without a loop, so that a fork is safe. Its children end wit
 """
 
 import asyncio
+import contextlib
 import ctypes
 import json
 import os
@@ -29,8 +30,10 @@ class Life:
     ended: "asyncio.Future[int]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def send(self, number: signal.Signals) -> None:
-        if not self.ended.done():
-            os.kill(self.pid, number)
+        """To one that has ended, of which nobody was told yet, nothing."""
+        with contextlib.suppress(ProcessLookupError):
+            if not self.ended.done():
+                os.kill(self.pid, number)
 
     async def within(self, seconds: float) -> int | None:
         """Its exit code, negative for a signal; None: it lives on."""
