@@ -32,8 +32,9 @@ from store.database import Database, parse_url
 from store.ledger import life, outgoing
 from store.ledger.claim import ensure_slots
 from store.ledger.order import Pair, Queues, Waiting
+from store.ledger.transaction import Committed, Wants
 from store.ledger.types import Arrival, Ask, Call, Claimed, Closing, End, Position, Routes, Slot, Step, Want
-from store.ledger.writer import Committed, Wants, Writer
+from store.ledger.writer import Writer
 from store.migrate import migrate
 
 POOL = ("fake", "m")

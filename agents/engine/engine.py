@@ -37,6 +37,7 @@ from store.ledger.claim import ensure_slots
 from store.ledger.opening import never_made
 from store.ledger.order import Rules
 from store.ledger.quotas import Lent, Most, borrow
+from store.ledger.transaction import Committed, Wants
 from store.ledger.types import (
     RESUMABLE,
     Accepted,
@@ -55,7 +56,7 @@ from store.ledger.types import (
     Stepped,
     Want,
 )
-from store.ledger.writer import Committed, Wants, Writer
+from store.ledger.writer import Writer
 
 log = structlog.get_logger(__name__)
 AHEAD = 4

@@ -11,8 +11,9 @@ from store.ledger.accept import accept
 from store.ledger.claim import Claims, claim
 from store.ledger.opening import open_first
 from store.ledger.order import Pair, Queues, Waiting
+from store.ledger.transaction import Committed, Wants
 from store.ledger.types import Claimed, First, Slot, Step, Want
-from store.ledger.writer import Committed, Wants, Writer
+from store.ledger.writer import Writer
 from tests.store.ground import POOL, ROUTES, answered, arrived, asked, call, ending, opened
 from tests.store.test_writer import Uncertain
 
