@@ -32,11 +32,12 @@ from store.database import Database, parse_url
 from store.ledger import life, outgoing
 from store.ledger.claim import ensure_slots
 from store.ledger.order import Pair, Queues, Waiting
+from store.ledger.transaction import Committed, Wants
 from store.ledger.types.arrivals import Arrival, Ask
 from store.ledger.types.claims import Claimed, Slot, Want
 from store.ledger.types.records import Position, Routes
 from store.ledger.types.steps import Call, Closing, End, Step
-from store.ledger.writer import Committed, Wants, Writer
+from store.ledger.writer import Writer
 from store.migrate import migrate
 
 POOL = ("fake", "m")

@@ -18,8 +18,9 @@ from store import killpoint
 from store.database import Database
 from store.errors import StoreError
 from store.ledger import outgoing
+from store.ledger.transaction import Committed
 from store.ledger.types.records import OutboxRow, Routes
-from store.ledger.writer import Committed, Writer
+from store.ledger.writer import Writer
 from streams import security
 from streams.errors import SpineError
 

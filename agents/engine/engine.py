@@ -37,10 +37,11 @@ from store.ledger.claim import ensure_slots
 from store.ledger.opening import never_made
 from store.ledger.order import Rules
 from store.ledger.quotas import Lent, Most, borrow
+from store.ledger.transaction import Committed, Wants
 from store.ledger.types.arrivals import RESUMABLE, Accepted, Arrival, Ask
 from store.ledger.types.claims import Claimed, Pool, Seen, Slot, Want
 from store.ledger.types.steps import Call, End, Move, Retry, Shared, Step, Stepped
-from store.ledger.writer import Committed, Wants, Writer
+from store.ledger.writer import Writer
 
 log = structlog.get_logger(__name__)
 AHEAD = 4

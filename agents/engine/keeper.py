@@ -17,8 +17,8 @@ from store.errors import Away, StoreError
 from store.ledger import budgets, cache, cancels, generating, life, patience, pieces
 from store.ledger.claim import known_pools
 from store.ledger.news import CHANNEL, heard
+from store.ledger.transaction import Committed
 from store.ledger.types.records import Routes
-from store.ledger.writer import Committed
 from store.listen import listen
 from store.liveness import Life, Sight, dead
 

@@ -1,40 +1,23 @@
 """Records come in: the first half of the state table, in one transaction for a whole batch."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, update
+from sqlalchemy import Connection
 
 from schemas.errors import ErrorType, Failure
 from store import rows
-from store.ledger import answers, behind, crowding, joining, look, patience, supersede
+from store.ledger import answers, columns, crowding, joining, look, supersede
 from store.ledger.budgeting import pack
-from store.ledger.end import cancel_rows
+from store.ledger.entries import Entries
 from store.ledger.policy import Known, on_known
 from store.ledger.purse import Purse
 from store.ledger.types.arrivals import Accepted, Arrival, Ask, CancelAsk, Decision, Unreadable
 from store.ledger.types.records import Position, Routes
-from store.quick import quick
-from store.tables import bodies, cancels, intake_progress, outbox, positions, requests, results, run_cancels
+from store.tables import cancels, run_cancels
 
 CANCEL_KEPT_S = 86_400.0
-
-_R = requests.c
-_P = intake_progress.c
-_ANEW = update(requests).where(_R.pk == bindparam("the_pk"))
-_NOT_ALONE = update(requests).where(_R.pk.in_(bindparam("pks", expanding=True))).values(alone=False)
-_LOUD = update(requests).where(_R.pk.in_(bindparam("pks", expanding=True))).values(quiet=False)
-_NEW, _NEW_BODY, _NEW_RESULT, _PUBLISH = insert(requests), insert(bodies), insert(results), insert(outbox)
-_REMEMBER = rows.upserting(positions, lambda statement: statement.on_conflict_do_nothing())
-_PROGRESS = (
-    update(intake_progress)
-    .where(_P.topic == bindparam("the_topic"), _P.partition == bindparam("the_partition"))
-    .values(next_offset=bindparam("the_next"), last_timestamp=bindparam("the_timestamp"))
-)
-_DROP_BODY = delete(bodies).where(bodies.c.request_pk == bindparam("old"))
-quick(_DROP_BODY, _ANEW, _NOT_ALONE, _NEW, _NEW_BODY, _NEW_RESULT, _PUBLISH, _PROGRESS)
 
 
 _REDELIVERED = Accepted("redelivered")
@@ -62,19 +45,7 @@ class _Batch:
         self.at, self.pks, self.any_cancels = begun.at, iter(begun.pks), begun.cancels
         if any(isinstance(each.what, Ask) and each.what.estimate_nano != 0 for each in arrivals):
             purse.check(begun.budgets)
-        self.new: list[dict[str, Any]] = []
-        self.anew: list[dict[str, Any]] = []
-        self.bodies: list[dict[str, Any]] = []
-        self.results: list[dict[str, Any]] = []
-        self.outbox: list[answers.OutRow] = []
-        self.positions: list[dict[str, Any]] = []
-        self.cancelled: set[bytes] = set()
-        self.not_alone: set[int] = set()
-        self.loud: set[int] = set()
-        """Quiet rows of which somebody else wants the answer too."""
-        self.superseded: dict[bytes, str] = {}
-        """Identities that a newer request of this batch replaces, and its id."""
-        self.reached: dict[tuple[str, int], Position] = {}
+        self.entries = Entries(conn, routes, self.at)
 
     def run(self) -> list[Accepted]:
         """Decides as far as it can: what is behind a cancel that may matter to it, or behind the one that has replaced it, is
@@ -86,11 +57,12 @@ class _Batch:
         self._look(live, past)
         decided: list[Accepted] = []
         for arrival in self.arrivals:
-            if (self.cancelled or self.superseded) and self._is_for_the_next(arrival):
+            if (self.entries.cancelled or self.entries.superseded) and self._is_for_the_next(arrival):
                 break
             decided.append(_REDELIVERED if look.is_redelivered(progress, arrival) else self._one(arrival, past))
             self._reach(arrival, progress)
-        self._write()
+        self.joins.write()
+        self.entries.write(self.waiting_cancels)
         return decided
 
     def _is_for_the_next(self, arrival: Arrival) -> bool:
@@ -98,14 +70,14 @@ class _Batch:
         if not isinstance(ask, Ask):
             return False
         key = _identity(ask)
-        return key in self.cancelled or key in self.superseded or joining.joins(arrival, ask)
+        return key in self.entries.cancelled or key in self.entries.superseded or joining.joins(arrival, ask)
 
     def _reach(self, arrival: Arrival, progress: look.Places) -> None:
         """A position that stands twice in this batch (it was fetched again while the first waited) counts once."""
         p = arrival.position
         if p is not None and not look.is_redelivered(progress, arrival):
             progress[p.topic, p.partition]["next_offset"] = p.offset + 1
-            self.reached[p.topic, p.partition] = p
+            self.entries.reached[p.topic, p.partition] = p
 
     def _look(self, live: Sequence[Arrival], past: dict[Position, Any]) -> None:
         """Everything that is known of the identities of this batch, locked."""
@@ -159,11 +131,11 @@ class _Batch:
             case "conflict":
                 return self._conflict(arrival, ask)
             case "duplicate":
-                self._remember(arrival, "duplicate", known.pk, known.generation)
+                self.entries.remember(arrival, "duplicate", known.pk, known.generation)
                 if known.alone:
-                    self.not_alone.add(known.pk)
+                    self.entries.not_alone.add(known.pk)
                 if known.quiet and not ask.quiet:
-                    self.loud.add(known.pk)
+                    self.entries.loud.add(known.pk)
                 return Accepted("duplicate", known.pk, known.generation)
             case "replayed":
                 body = self.bodies_of.get((known.pk, known.generation))
@@ -183,14 +155,20 @@ class _Batch:
         if key not in self.waiting_cancels:
             ask, ids = self._within_budgets(arrival, ask, pk)
         state = "waiting" if ask.failure is None else "failed"
-        row = {"pk": pk, "identity": key, "generation": 1, "fence": 0, **self._row(arrival, ask, state)}
+        row = {
+            "pk": pk,
+            "identity": key,
+            "generation": 1,
+            "fence": 0,
+            **columns.of_arrival(arrival, ask, state, self.routes, self.at),
+        }
         origin = None
         if key in self.waiting_cancels:
-            self.cancelled.add(key)
+            self.entries.cancelled.add(key)
         elif ask.failure is None:
             origin = self.joins.place(arrival, ask, pk, row)
         self._hold(row, ask, ids)
-        self.new.append(row)
+        self.entries.new.append(row)
         self.known[key] = Known(pk, state, 1, 0, ask.payload_hash, row["error_type"], ask.alone, quiet=ask.quiet)
         self._supersede(ask, key)
         return self._taken(arrival, ask, pk, row, origin)
@@ -205,10 +183,14 @@ class _Batch:
         ask, ids = self._within_budgets(arrival, ask, known.pk)
         state = "waiting" if ask.failure is None else "failed"
         generation = known.generation + 1
-        row = {"the_pk": known.pk, "generation": generation, **self._row(arrival, ask, state)}
+        row = {
+            "the_pk": known.pk,
+            "generation": generation,
+            **columns.of_arrival(arrival, ask, state, self.routes, self.at),
+        }
         origin = self.joins.place(arrival, ask, known.pk, row) if ask.failure is None else None
         self._hold(row, ask, ids)
-        self.anew.append(row)
+        self.entries.anew.append(row)
         known.state, known.generation, known.payload_hash, known.error_type, known.alone = (
             state,
             generation,
@@ -249,25 +231,25 @@ class _Batch:
         if ask.supersede_key is None or ask.failure is not None:
             return
         stands = self.stands[ask.tenant, ask.operation, ask.supersede_key]
-        self.superseded |= dict.fromkeys(stands.keys() - {key}, ask.id)
+        self.entries.superseded |= dict.fromkeys(stands.keys() - {key}, ask.id)
         stands.clear()
         stands[key] = ask.id
 
     def _taken(self, arrival: Arrival, ask: Ask, pk: int, row: dict[str, Any], origin: joining.Lead | None) -> Accepted:
         generation = row["generation"]
-        self.bodies.append({"request_pk": pk, "value": arrival.value or b"", "headers": arrival.headers})
+        self.entries.bodies.append({"request_pk": pk, "value": arrival.value or b"", "headers": arrival.headers})
         if origin is not None:
             return self._answered(arrival, ask, pk, row, origin)
         if ask.failure is None:
             decision = "accepted" if generation == 1 else "again"
-            self._remember(arrival, decision, pk, generation)
+            self.entries.remember(arrival, decision, pk, generation)
             return Accepted("accepted" if generation == 1 else "again", pk, generation)
         body = self._answer(arrival, ask, ask.failure, generation, pk)
         poor = ask.failure.type is ErrorType.BUDGET_EXCEEDED
         if ask.unreadable or (poor and arrival.position is not None and not answers.is_replay(ask.run_id)):
-            self._dead(arrival, ask.failure, {"genai-id": ask.id, "genai-tenant": ask.tenant})
+            self.entries.dead(arrival, ask.failure, {"genai-id": ask.id, "genai-tenant": ask.tenant})
         refused: Decision = "refused" if poor else "invalid"
-        self._remember(arrival, refused, pk, generation)
+        self.entries.remember(arrival, refused, pk, generation)
         return Accepted(refused, pk, generation, body)
 
     def _answered(self, arrival: Arrival, ask: Ask, pk: int, row: dict[str, Any], origin: joining.Lead) -> Accepted:
@@ -281,17 +263,15 @@ class _Batch:
         self._keep(pk, generation, "succeeded", body)
         if not ask.quiet:
             where = row["partition"]
-            self.outbox.append(
+            self.entries.outbox.append(
                 answers.to_results(self.routes, arrival.key, ask.id, where, body, arrival.headers, ask.run_id)
             )
         decision: Decision = "replayed" if by_key else "cached"
-        self._remember(arrival, decision, pk, generation)
+        self.entries.remember(arrival, decision, pk, generation)
         return Accepted(decision, pk, generation, body, saved_nano=answers.cost_of(recorded))
 
     def _keep(self, pk: int, generation: int, status: str, body: bytes) -> None:
-        self.results.append(
-            {"request_pk": pk, "generation": generation, "status": status, "body": body, "completed_at": self.at}
-        )
+        self.entries.keep(pk, generation, status, body)
         self.bodies_of[pk, generation] = body
 
     def _conflict(self, arrival: Arrival, ask: Ask, *, remember: bool = True) -> Accepted:
@@ -299,7 +279,7 @@ class _Batch:
         failure = answers.conflict(ask, by_id=known is not None and known.payload_hash != ask.payload_hash)
         body = self._answer(arrival, ask, failure, 0, None, again=not remember)
         if remember:
-            self._remember(arrival, "conflict", known.pk if known else None, 0)
+            self.entries.remember(arrival, "conflict", known.pk if known else None, 0)
         return Accepted("conflict", known.pk if known else None, 0, body)
 
     def _expired_answer(
@@ -311,25 +291,25 @@ class _Batch:
         )
         body = self._answer(arrival, ask, failure, 0, None, again=not remember)
         if remember:
-            self._remember(arrival, "replayed", pk, generation)
+            self.entries.remember(arrival, "replayed", pk, generation)
         return Accepted("replayed", pk, 0, body)
 
     def _replay(
         self, arrival: Arrival, ask: Ask, pk: int, generation: int, body: bytes, *, remember: bool = True
     ) -> Accepted:
         again = answers.replayed(body, arrival, ask)
-        self._publish(arrival, ask, again)
+        self.entries.publish(arrival, ask, again)
         if remember:
-            self._remember(arrival, "replayed", pk, generation)
+            self.entries.remember(arrival, "replayed", pk, generation)
         return Accepted("replayed", pk, generation, again)
 
     def _unreadable(self, arrival: Arrival, failure: Failure) -> Accepted:
-        self._dead(arrival, failure, {})
-        self._remember(arrival, "unreadable", None, None)
+        self.entries.dead(arrival, failure, {})
+        self.entries.remember(arrival, "unreadable", None, None)
         return Accepted("unreadable")
 
     def _cancel(self, arrival: Arrival, ask: CancelAsk) -> Accepted:
-        self._remember(arrival, "cancelled", None, None)
+        self.entries.remember(arrival, "cancelled", None, None)
         if ask.run_id is not None:
             row = {"tenant": ask.tenant, "run_id": ask.run_id, "at": self.at}
             self.conn.execute(rows.upsert(self.conn, run_cancels).on_conflict_do_nothing(), row)
@@ -337,7 +317,7 @@ class _Batch:
         key = _identity(ask)
         known = self.known.get(key)
         if known is not None:
-            self.cancelled.add(key)
+            self.entries.cancelled.add(key)
             return Accepted("cancelled", known.pk, known.generation, state=known.state)
         self.conn.execute(rows.upsert(self.conn, cancels).on_conflict_do_nothing(), {"identity": key, "at": self.at})
         self.waiting_cancels.add(key)
@@ -351,136 +331,9 @@ class _Batch:
             body = answers.replayed(body, arrival, ask)
         if pk is not None:
             self._keep(pk, generation, "failed", body)
-        self._publish(arrival, ask, body)
+        self.entries.publish(arrival, ask, body)
         return body
-
-    def _publish(self, arrival: Arrival, ask: Ask, body: bytes) -> None:
-        if arrival.position is not None:  # who asked over HTTP gets the answer there; the topic has it once already
-            where = arrival.position.partition
-            self.outbox.append(answers.to_results(self.routes, arrival.key, ask.id, where, body, arrival.headers))
-
-    def _dead(self, arrival: Arrival, failure: Failure, identity: dict[str, str]) -> None:
-        p = arrival.position
-        self.outbox.append(
-            answers.to_dlq(
-                self.routes,
-                key=arrival.key,
-                value=arrival.value,
-                headers=arrival.headers,
-                failure=failure,
-                source=f"{p.topic}/{p.partition}/{p.offset}" if p else "http/0/0",
-                attempts=0,
-                identity=identity,
-            )
-        )
-
-    def _remember(self, arrival: Arrival, decision: str, pk: int | None, generation: int | None) -> None:
-        p = arrival.position
-        if p is not None:
-            self.positions.append(
-                {
-                    "topic": p.topic,
-                    "partition": p.partition,
-                    "offset": p.offset,
-                    "timestamp": p.timestamp,
-                    "request_pk": pk,
-                    "generation": generation,
-                    "decision": decision,
-                }
-            )
-
-    def _row(self, arrival: Arrival, ask: Ask, state: str) -> dict[str, Any]:
-        p = arrival.position
-        key = ask.id.encode() if arrival.key is None else arrival.key
-        return {
-            "tenant": ask.tenant,
-            "operation": ask.operation,
-            "id": ask.id,
-            "state": state,
-            "owner": None,
-            "lane": ask.lane,
-            "provider": ask.provider,
-            "model": ask.model,
-            "paid": ask.paid,
-            "on_ambiguous": ask.on_ambiguous,
-            "not_before": 0.0,
-            "deadline": ask.deadline,
-            "attempts": 0,
-            "deaths_calling": 0,
-            "deaths_leased": 0,
-            "ambiguous": 0,
-            "cancel": False,
-            "payload_hash": ask.payload_hash,
-            "error_type": None if ask.failure is None else ask.failure.type.value,
-            "run_id": ask.run_id,
-            "idempotency_key": ask.idempotency_key,
-            "supersede_key": ask.supersede_key if ask.failure is None else None,
-            "follows": None,
-            "ordered": ask.ordered,
-            "budgets": None,
-            "budget_nano": None,
-            "key": arrival.key,
-            "partition": p.partition if p else self.routes.partition(self.routes.results, key),
-            "source_topic": p.topic if p else None,
-            "source_partition": p.partition if p else None,
-            "source_offset": p.offset if p else None,
-            "source_timestamp": p.timestamp if p else None,
-            "requested_at": p.timestamp / 1000 if p else self.at,
-            "accepted_at": self.at,
-            "started_at": None,
-            "completed_at": self.at if ask.failure is not None else None,
-            "pinned": ask.pinned,
-            "behind": behind.NONE,
-            "order_key": None,
-            "turn": 0,
-            "idem": None,
-            "followers": 0,
-            "fingerprint": None,
-            "answer_bytes": None,
-            "alone": ask.alone,
-            "due": min(self.at + ask.patience_s, math.inf if ask.deadline is None else ask.deadline),
-            "weight": ask.weight,
-            "quiet": ask.quiet,
-            "streamed": ask.streamed,
-            "response": ask.response,
-            "route": ask.route,
-            "move_at": patience.until(self.at, ask.wait_s, ask.deadline),
-            "superseded_by": None,
-            "key_id": ask.key_id,
-        }
-
-    def _write(self) -> None:
-        conn = self.conn
-        self.joins.write()
-        # in one order everywhere: two writers that bring the same new identities never wait for each other in a ring
-        rows.many(conn, _NEW, sorted(self.new, key=lambda row: bytes(row["identity"])))
-        rows.many(conn, _ANEW, self.anew)
-        latest = {row["request_pk"]: row for row in self.bodies}
-        old = {row["the_pk"] for row in self.anew}
-        rows.many(conn, _DROP_BODY, [{"old": pk} for pk in sorted(old & latest.keys())])
-        rows.many(conn, _NEW_BODY, latest.values())
-        rows.many(conn, _NEW_RESULT, self.results)
-        rows.many(conn, _PUBLISH, self.outbox)
-        rows.many(conn, _REMEMBER(conn), self.positions)
-        if self.not_alone:
-            conn.execute(_NOT_ALONE, {"pks": rows.padded(self.not_alone)})
-        if self.loud:
-            conn.execute(_LOUD, {"pks": rows.padded(self.loud)})
-        if self.superseded:
-            supersede.replace(conn, self.routes, self.superseded, self.at)
-        if self.cancelled:
-            cancel_rows(conn, self.routes, self.cancelled, self.at)
-        if gone := self.cancelled & self.waiting_cancels:
-            conn.execute(delete(cancels).where(cancels.c.identity.in_(rows.padded(gone))))
-        rows.many(conn, _PROGRESS, _advanced(self.reached))
 
 
 def _identity(what: Any) -> bytes:
     return rows.identity(what.tenant, what.operation, what.id)
-
-
-def _advanced(reached: dict[tuple[str, int], Position]) -> list[dict[str, Any]]:
-    return [
-        {"the_topic": topic, "the_partition": partition, "the_next": p.offset + 1, "the_timestamp": p.timestamp}
-        for (topic, partition), p in sorted(reached.items(), key=lambda item: item[0])
-    ]

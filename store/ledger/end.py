@@ -114,16 +114,7 @@ def end_rows(
         )
         letters += answers.letters(routes, claim, body, failure if dead_letter else None, claim.attempts)
         ended[claim.pk] = behind.Ended(status, body, failure, dead_letter)
-    change = {
-        "state": status.value,
-        "owner": None,
-        "completed_at": at,
-        "error_type": failure.type.value if failure else None,
-        "budget_nano": None,
-    }
-    conn.execute(update(requests).where(_R.pk.in_(rows.padded(claim.pk for claim in ending))).values(change))
-    rows.many(conn, insert(results), kept)
-    rows.many(conn, insert(outbox), letters)
+    _write(conn, ending, status, failure, at, kept, letters)
     moves.write(conn, at)
     behind.after(conn, routes, waiting, ended, at)
     return len(ending)
@@ -141,6 +132,27 @@ def _end(claim: Claimed, totals: Totals, status: Status, failure: Failure | None
         dead_letter=False,
         attempts=claim.attempts,
     )
+
+
+def _write(
+    conn: Connection,
+    ending: Sequence[Claimed],
+    status: Status,
+    failure: Failure | None,
+    at: float,
+    kept: list[dict[str, Any]],
+    letters: list[answers.OutRow],
+) -> None:
+    change = {
+        "state": status.value,
+        "owner": None,
+        "completed_at": at,
+        "error_type": failure.type.value if failure else None,
+        "budget_nano": None,
+    }
+    conn.execute(update(requests).where(_R.pk.in_(rows.padded(claim.pk for claim in ending))).values(change))
+    rows.many(conn, insert(results), kept)
+    rows.many(conn, insert(outbox), letters)
 
 
 def totals_of(conn: Connection, pks: Sequence[int]) -> dict[tuple[int, int], Totals]:

@@ -1,26 +1,22 @@
 """What happens to leased rows: intents, answers, retries. Every change holds only while the fence is ours."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 
-from schemas.errors import Failure
 from schemas.result import Status
 from store import killpoint, rows
 from store.database import clock, now
-from store.ledger import answers, batches, behind, journal, patience, savings, supersede
-from store.ledger.budgeting import pack, unpack
+from store.ledger import answers, batches, behind, journal, judge, patience, savings, supersede
 from store.ledger.end import CLAIMED, end_rows
-from store.ledger.purse import VERSION, Moves, Purse
+from store.ledger.funds import Funds
+from store.ledger.purse import VERSION, Purse
 from store.ledger.types.claims import Claimed, Pool, Slot
 from store.ledger.types.records import Routes
-from store.ledger.types.steps import Call, Closing, End, Hold, Move, Retry, Step, Stepped
+from store.ledger.types.steps import Call, End, Hold, Move, Retry, Step, Stepped
 from store.quick import quick
 from store.tables import outbox, requests, results, slots
-
-_TERMINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
 
 _R = requests.c
 _OURS = update(requests).where(_R.pk == bindparam("the_pk"), _R.fence == bindparam("the_fence"))
@@ -125,22 +121,24 @@ def _apart(steps: Sequence[Step]) -> Iterator[list[Step]]:
 def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[Step], purse: Purse) -> list[Stepped]:
     found, at = _look(conn, {step.claim.pk for step in steps})
     opened = journal.still_open(conn, [closing.call.id for step in steps for closing in step.closings])
-    verdicts = [_verdict(step, found.get(step.claim.pk)) for step in steps]
+    verdicts = [judge.verdict(step, found.get(step.claim.pk)) for step in steps]
     held = [
-        _noted(step, found[step.claim.pk]) for step, verdict in zip(steps, verdicts, strict=True) if verdict == "held"
+        judge.noted(step, found[step.claim.pk])
+        for step, verdict in zip(steps, verdicts, strict=True)
+        if verdict == "held"
     ]
     waiting = behind.lock(conn, _ending(found, held))
-    behind.lock(conn, (found[step.claim.pk] for step in held if _is_unwanted(found, step)))  # `_retry` ends them
-    behind.lock_followers(conn, (found[step.claim.pk] for step in _parting(found, held)))
+    behind.lock(conn, (found[step.claim.pk] for step in held if judge.is_unwanted(found, step)))  # `_retry` ends them
+    behind.lock_followers(conn, (found[step.claim.pk] for step in judge.parting(found, held)))
     owed = [
-        _owed(step, closing if verdict != "stale" else _wasted(closing))
+        judge.owed(step, closing if verdict != "stale" else judge.wasted(closing))
         for step, verdict in zip(steps, verdicts, strict=True)
         for closing in step.closings
         if closing.call.id in opened
     ]
     events = journal.close_calls(conn, routes, owed, at)
     savings.book(conn, held, at)
-    funds = _Funds(purse, found)
+    funds = Funds(purse, found)
     for step, verdict in zip(steps, verdicts, strict=True):
         funds.take(step, verdict, [(opened[c.call.id], c) for c in step.closings if c.call.id in opened])
     _open(conn, funds.begun, at)
@@ -168,57 +166,6 @@ def _take_apart(conn: Connection, routes: Routes, worker: str, steps: Sequence[S
     ]
 
 
-class _Funds:
-    """What the steps of a part cost, and what their calls may cost: settled, and reserved from the purse."""
-
-    def __init__(self, purse: Purse, found: dict[int, Any]) -> None:
-        self.purse, self.found, self.moves = purse, found, Moves()
-        self.begun: list[Step] = []
-        """Those whose calls may begin, with the budgets of each."""
-        self.refused: dict[int, Failure] = {}
-        self.holds: dict[int, tuple[str | None, int]] = {}
-
-    def take(self, step: Step, verdict: str, ended: Sequence[tuple[str | None, Closing]]) -> None:
-        """`ended`: its closings that nobody has booked before, each with the budgets of its call."""
-        row = self.found.get(step.claim.pk)
-        if row is not None and (row.generation != step.claim.generation or row.state in _TERMINAL):
-            row = None
-        left = self.moves.settle(row, ended)
-        if row is None:
-            return
-        if verdict == "held" and isinstance(step.then, End):
-            self.moves.release(row.budgets, left)
-            return
-        if left != (row.budget_nano or 0):
-            self._keep(step.claim.pk, row.budgets, left)
-        if verdict == "held" and step.opens is not None and not row.cancel:
-            self._begin(step, row, left)
-
-    def _keep(self, pk: int, budgets: str | None, nano: int) -> None:
-        self.moves.hold(pk, budgets, nano)
-        self.holds[pk] = budgets, nano
-
-    def _begin(self, step: Step, row: Any, left: int) -> None:
-        """A call begins: its row holds what it may cost, under the budgets that concern it now and under no others."""
-        assert step.opens is not None
-        if step.opens.estimate_nano != 0:
-            self.purse.check(row.budgets_version)
-        ids, old = self.purse.of_call(step), unpack(row.budgets)
-        if not ids:
-            self.begun.append(step)
-            return
-        needed = step.opens.held_nano
-        wanted = None if needed is None else max(needed, left)
-        if needed is None or needed > left or pack(ids) != row.budgets:
-            if (failure := self.purse.reserve(ids, wanted, held=left, under=old)) is not None:
-                self.refused[step.claim.pk] = failure
-                return
-            self.moves.add(set(old) - set(ids), reserved=-left)
-            left = left if wanted is None else wanted
-            self._keep(step.claim.pk, pack(ids), left)
-        self.begun.append(replace(step, opens=replace(step.opens, budgets=pack(ids))))
-
-
 def _woken(step: Step, ended: frozenset[Pool], parted: frozenset[Pool]) -> frozenset[Pool]:
     """Where rows may be claimed now that this step is done."""
     if isinstance(step.then, End):
@@ -242,59 +189,6 @@ def _look(conn: Connection, pks: set[int]) -> tuple[dict[int, Any], float]:
     """The rows, locked, and the time: asked for in the same round trip, since idle slots wait for this."""
     found = {row.pk: row for row in conn.execute(_LOOK, {"pks": rows.padded(pks)}).all()}
     return found, next((row.now for row in found.values()), None) or now(conn)
-
-
-def _verdict(step: Step, row: Any) -> str:
-    """`done`: an earlier commit of this very step, whose outcome we never learnt, has ended the row."""
-    if row is None or row.fence != step.claim.fence or row.generation != step.claim.generation:
-        return "stale"
-    if row.state in {"leased", "calling"}:
-        return "held"
-    if isinstance(step.then, End) and row.state in _TERMINAL and row.state == step.then.status.value:
-        return "done"
-    # `_retry` ends a row that was cancelled
-    if isinstance(step.then, Retry | Move) and row.state in {"waiting", "cancelled"}:
-        return "done"
-    if isinstance(step.then, Hold) and row.state in {"held", "cancelled"}:
-        return "done"
-    return "stale"
-
-
-def _noted(step: Step, row: Any) -> Step:
-    """The same; the answer says if a newer request has taken this one's place while it ran, and is published if somebody
-    else has asked for it meanwhile.
-    """
-    step.claim.quiet = bool(row.quiet)
-    if row.superseded_by is None or not isinstance(step.then, End):
-        return step
-    return replace(step, then=replace(step.then, warnings=(*step.then.warnings, supersede.note(row.superseded_by))))
-
-
-def _owed(step: Step, closing: Closing) -> journal.Owed:
-    claim = step.claim
-    return journal.Owed(claim.id, claim.operation, claim.tenant, claim.run_id, claim.provider, claim.model, closing)
-
-
-def _wasted(closing: Closing) -> Closing:
-    """The same call, paid for an answer that nobody may take any more."""
-    if closing.outcome != "ok":
-        return closing
-    return Closing(
-        call=closing.call,
-        outcome="wasted",
-        event=closing.event,
-        input_tokens=closing.input_tokens,
-        output_tokens=closing.output_tokens,
-        cached_tokens=closing.cached_tokens,
-        cache_write_tokens=closing.cache_write_tokens,
-        reasoning_tokens=closing.reasoning_tokens,
-        tier=closing.tier,
-        estimated=closing.estimated,
-        gpu_seconds=closing.gpu_seconds,
-        cost_nano=closing.cost_nano,
-        latency_ms=closing.latency_ms,
-        error="the request was taken over before this answer came",
-    )
 
 
 def _open(conn: Connection, opening: Sequence[Step], at: float) -> None:
@@ -386,7 +280,7 @@ def _retry(conn: Connection, routes: Routes, found: dict[int, Any], held: Sequen
     _move(conn, held, at)
     holding = [step for step in held if isinstance(step.then, Hold)]
     rows.many(conn, _HOLD, ({**_fence(step), "the_attempts": step.claim.attempts} for step in holding))
-    woken = behind.let_fly(conn, routes, (found[step.claim.pk] for step in _parting(found, held)), at)
+    woken = behind.let_fly(conn, routes, (found[step.claim.pk] for step in judge.parting(found, held)), at)
     back = [found[step.claim.pk] for step in held if isinstance(step.then, Retry | Move | Hold)]
     supersede.end(conn, routes, [row for row in back if row.superseded_by is not None and not row.cancel], at)
     unwanted = [row.pk for row in back if row.cancel]
@@ -414,17 +308,6 @@ def _move(conn: Connection, held: Sequence[Step], at: float) -> None:
             if isinstance(step.then, Move)
         ),
     )
-
-
-def _parting(found: dict[int, Any], held: Sequence[Step]) -> list[Step]:
-    """Steps whose rows those leave that only ask the same: they are held, or go to another model."""
-    return [step for step in held if isinstance(step.then, Move | Hold) and not _is_unwanted(found, step)]
-
-
-def _is_unwanted(found: dict[int, Any], step: Step) -> bool:
-    """Somebody has cancelled it, or a newer one has taken its place, while it was called: it is not tried again."""
-    row = found[step.claim.pk]
-    return isinstance(step.then, Retry | Move | Hold) and (bool(row.cancel) or row.superseded_by is not None)
 
 
 def _fence(step: Step) -> dict[str, int]:

@@ -11,10 +11,11 @@ from store.ledger.accept import accept
 from store.ledger.claim import Claims, claim
 from store.ledger.opening import open_first
 from store.ledger.order import Pair, Queues, Waiting
+from store.ledger.transaction import Committed, Wants
 from store.ledger.types.arrivals import First
 from store.ledger.types.claims import Claimed, Slot, Want
 from store.ledger.types.steps import Step
-from store.ledger.writer import Committed, Wants, Writer
+from store.ledger.writer import Writer
 from tests.store.ground import POOL, ROUTES, answered, arrived, asked, call, ending, opened
 from tests.store.test_writer import Uncertain
 

@@ -19,10 +19,11 @@ from store.errors import Away, BadData
 from store.keys import Secret, Wish
 from store.ledger import life, queries
 from store.ledger.claim import claim
+from store.ledger.transaction import Committed, Wants
 from store.ledger.types.arrivals import Accepted, Ask, CancelAsk
 from store.ledger.types.claims import Claimed, Slot, Want
 from store.ledger.types.steps import Retry, Step
-from store.ledger.writer import Committed, Wants, Writer
+from store.ledger.writer import Writer
 from tests.store.ground import POOL, ROUTES, answered, arrived, asked, call, ending, opened
 
 T = TypeVar("T")

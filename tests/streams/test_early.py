@@ -13,8 +13,8 @@ from schemas.request import Lane
 from store import tables
 from store.database import Database, parse_url
 from store.ledger import queries
+from store.ledger.transaction import Committed
 from store.ledger.types.arrivals import Arrival
-from store.ledger.writer import Committed
 from streams.app import Spine, running
 from streams.settings import Settings
 from streams.where import ledger_url
