@@ -401,7 +401,7 @@ class Engine:
             if self.teller.callers.get(claim.pk) is holder:
                 del self.teller.callers[claim.pk]
             if holder and seat.slot is not None:
-                self.shelves[claim.provider, claim.model].settle(claim, holder[0].used())
+                self.shelves[claim.provider, claim.model].settle(claim, holder[0].books.used())
 
     async def land(self, claim: Claimed, landed: tiering.Landed) -> None:
         """Run a request with the answer that came back of the batch in which its call lay; it needs no slot for that."""
@@ -421,10 +421,11 @@ class Engine:
         """We are leaving and the grace is over: a free call is given back. A paid one has broken off by our own hand, which is
         no death: its request says what follows.
         """
-        if caller.claim.paid and caller.pending and caller.pending[-1][0].outcome == "wasted":
+        pending = caller.books.pending
+        if caller.claim.paid and pending and pending[-1][0].outcome == "wasted":
             self.metrics.ambiguous.inc()
             return task.cut_off(caller, metadata_of(caller.claim.value), self.tools)
-        return Step(caller.claim, caller.kept(), then=Retry(0.0))
+        return Step(caller.claim, caller.books.kept(), then=Retry(0.0))
 
     def _leave_seat(self, shelf: Shelf, claim: Claimed, seat: Seat) -> Slot | None:
         """The slot that goes back to everybody, if there was one and no row of ours can use it."""
