@@ -296,7 +296,7 @@ async def _core(settings: Settings, widths: dict[str, int], stack: contextlib.As
     pruner = Pruner(database, keeping.keep(settings))
     pruner.start()
     stack.push_async_callback(pruner.aclose)
-    named = Named(settings, decoder.router, metrics, database, engine.is_closed)
+    named = Named(settings, decoder.router, metrics, database, engine.pools.is_closed)
     named.start()
     stack.push_async_callback(named.aclose)
     return Spine(

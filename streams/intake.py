@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from agents.engine import Engine
-from agents.engine.engine import LANE_NAMES
+from agents.engine.metrics import LANE_NAMES
 from schemas.errors import ErrorType, Failure
 from schemas.request import Lane
 from store import killpoint
@@ -161,7 +161,7 @@ class Intake:
     async def _ensure(self, pool: tuple[str, str]) -> None:
         while True:
             try:
-                return await self.engine.ensure_pool(pool)
+                return await self.engine.pools.ensure(pool)
             except StoreError:
                 await asyncio.sleep(_RETRY_S)
 

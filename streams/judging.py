@@ -81,7 +81,7 @@ class Judge:
         what, raw = asking(self._decoder, caller.claim, text)
         if what.failure is not None:
             raise NoVerdict(what.failure.message, what.failure.type)
-        await self.engine.ensure_pool((what.provider, what.model))
+        await self.engine.pools.ensure((what.provider, what.model))
         (found,) = await self.engine.accept([Arrival(what, None, None, raw, pack_headers([]))])
         if found.body is not None:
             return found.body

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agents.engine import eta, rate
-from agents.engine.engine import LANE_NAMES
 from agents.engine.eta import Line
+from agents.engine.metrics import LANE_NAMES
 from agents.engine.rate import Answer, Rate
 from store.ledger import parked
 from store.ledger.backlog import Backlog, Standing

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from agents.engine.caller import Commit, LedgerCaller
+from agents.engine.caller import LedgerCaller
+from agents.engine.calling import Commit
 from agents.engine.seat import Seat
 from store.ledger.types.arrivals import Accepted, Arrival, Ask, First
 from store.ledger.types.claims import Claimed

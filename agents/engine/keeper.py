@@ -80,7 +80,7 @@ class Keeper:
             asyncio.create_task(self._every(self.poll_s, self.engine.teller.tell), name="teller"),
             asyncio.create_task(self._every(60.0, self._sweep), name="sweep"),
             asyncio.create_task(self._every(_BUDGETS_S, self._watch_budgets), name="budgets"),
-            asyncio.create_task(self._every(TICK_S, self.engine.placer.tick), name="placer"),
+            asyncio.create_task(self._every(TICK_S, self.engine.pools.placer.tick), name="placer"),
         ]
         if not self.database.is_sqlite:
             self._tasks.append(asyncio.create_task(listen(self.database, CHANNEL, self._heard), name="listen"))
@@ -90,7 +90,7 @@ class Keeper:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.engine.placer.aclose()
+        await self.engine.pools.placer.aclose()
         if not self.dead.is_set():
             await self._leave()
         if self._life is not None:
@@ -158,7 +158,7 @@ class Keeper:
     async def _poll(self) -> None:
         for pool in await self.database.read(known_pools):
             if pool[0] in self.engine.providers:
-                await self.engine.ensure_pool(pool)
+                await self.engine.pools.ensure(pool)
         if not self.database.is_sqlite and await self.database.read(cancels.missed):  # SQLite has one writer: none can
             count = await self.database.write(lambda conn: cancels.join_missed(conn, self.routes))
             if count:  # else another process was faster
@@ -172,7 +172,7 @@ class Keeper:
         pools = await self.database.read(patience.ahead)
         ready = {pool for pool in pools if pool[0] in self.engine.providers}
         for pool in ready:
-            await self.engine.ensure_pool(pool)
+            await self.engine.pools.ensure(pool)
         if ready and (count := await self.database.write(lambda conn: patience.move(conn, self.routes, ready))):
             log.info("requests had waited long enough for their model and go to the next one", count=count)
 
@@ -204,7 +204,7 @@ class Keeper:
 
     async def _stop_cancelled(self) -> None:
         if self.engine.holds()[0]:
-            self.engine.stop(await self.database.read(lambda conn: life.told_to_stop(conn, self.worker)))
+            self.engine.recalls.stop(await self.database.read(lambda conn: life.told_to_stop(conn, self.worker)))
 
     async def _watch_budgets(self) -> None:
         due = await self.database.read(budgets.due)

@@ -9,7 +9,9 @@ from pydantic import ValidationError
 
 from agents.base import Operation, OperationError
 from agents.engine import fallback, gpus, policy
-from agents.engine.caller import Commit, Expired, LedgerCaller, Lost, OverBudget, Parked, Reads, Stopped, Unfit
+from agents.engine.caller import LedgerCaller, Reads
+from agents.engine.calling import Commit
+from agents.engine.endings import Expired, Lost, OverBudget, Parked, Stopped, Unfit
 from agents.engine.hedging import Hedger
 from agents.engine.seat import Seat
 from agents.engine.tiering import Landed
@@ -113,7 +115,7 @@ async def run(
         nodes = await tools.gpus(claim)
         if (why := gpus.refusal(claim.provider, nodes)) is not None:
             return _unrunnable(claim, why)
-        caller.fits = gpus.fitting(nodes)
+        caller.calling.fits = gpus.fitting(nodes)
     if claim.pinned is not None:
         caller.held = await tools.ensure(claim.pinned)
     holder.append(caller)
@@ -135,7 +137,7 @@ async def _attempt(  # noqa: PLR0911 - one per way to end
     except (Lost, Parked):
         return None
     except Unfit:  # to whoever gets a fitting slot next; the others' rows have this one meanwhile
-        return Step(claim, caller.kept(), then=Retry(UNFIT_S * (1 + policy.jitter())))
+        return Step(claim, caller.books.kept(), then=Retry(UNFIT_S * (1 + policy.jitter())))
     except Stopped:
         return stopped(caller, request.metadata)
     except Expired:
@@ -169,7 +171,7 @@ def _after(error: ProviderError, caller: LedgerCaller, metadata: dict[str, Any],
     tries = max(1, claim.attempts - (pinned.since if pinned is not None else 0))
     decision = policy.after(
         error,
-        attempts=1 if caller.progressed() else tries,
+        attempts=1 if caller.books.progressed() else tries,
         paid=claim.paid,
         on_ambiguous=claim.on_ambiguous,
         ambiguous=claim.ambiguous,
@@ -190,10 +192,10 @@ def _after(error: ProviderError, caller: LedgerCaller, metadata: dict[str, Any],
             error=error.type.value,
             delay_s=round(decision.delay_s, 2),
         )
-        return Step(claim, caller.kept(), then=Retry(decision.delay_s, decision.ambiguous))
+        return Step(claim, caller.books.kept(), then=Retry(decision.delay_s, decision.ambiguous))
     if isinstance(decision, policy.AskFirst):
         log.warning("held: a paid call broke off; see `genai-spine held`", **ids(claim), error=error.type.value)
-        return Step(claim, caller.kept(), then=Hold())
+        return Step(claim, caller.books.kept(), then=Hold())
     decision = policy.shown(decision, claim.attempts)
     if isinstance(error, ModelNotFound) and (meant := tools.near(caller.options.model or claim.model)):
         decision = policy.meaning(decision, meant)
@@ -204,7 +206,7 @@ def _move(error: ProviderError, caller: LedgerCaller, pinned: Pinned, went: fall
     """To the route's next target; what the calls here have cost stays booked, and their answers stay behind."""
     claim, to = caller.claim, went.to
     here = f"{claim.provider}/{claim.model}"
-    kept = fallback.moved(pinned, here, error, went, caller.booked_here(), claim.attempts)
+    kept = fallback.moved(pinned, here, error, went, caller.books.booked_here(), claim.attempts)
     log.info(
         "on to another model", **ids(claim), source=here, target=f"{to.provider}/{to.model}", error=error.type.value
     )
@@ -216,7 +218,7 @@ def _move(error: ProviderError, caller: LedgerCaller, pinned: Pinned, went: fall
         went.ambiguous,
         to.wait_s if kept.patient else None,
     )
-    return Step(claim, caller.kept(), then=then)
+    return Step(claim, caller.books.kept(), then=then)
 
 
 def _internal(caller: LedgerCaller, request: Request, words: str) -> Step:
@@ -239,7 +241,7 @@ def _step(
     dead_letter: bool = False,
     wasted: bool = False,
 ) -> Step:
-    claim, totals, saved = caller.claim, caller.totals(), None
+    claim, totals, saved = caller.claim, caller.books.totals(), None
     if claim.route is not None:
         pinned = Pinned.model_validate_json(claim.route)
         for words in fallback.paid_before(pinned, f"{claim.provider}/{claim.model}"):
@@ -255,15 +257,15 @@ def _step(
         warnings=tuple(caller.warnings),
         totals=totals,
         metadata=metadata,
-        latency_ms=caller.latency_ms(),
+        latency_ms=caller.books.latency_ms(),
         dead_letter=dead_letter,
         attempts=claim.attempts,
         saved_nano=saved,
-        hedged=caller.hedged,
+        hedged=caller.calling.hedged,
         tier=tier,
         tier_saved_nano=tier_saved,
     )
-    return Step(claim, caller.last(wasted=wasted), then=end)
+    return Step(claim, caller.books.last(wasted=wasted), then=end)
 
 
 def refused(claim: Claimed, error: StoreError) -> Step:

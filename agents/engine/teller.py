@@ -42,10 +42,10 @@ class Teller:
         self._said |= {one.claim.pk: (one.claim, (one.tokens, one.calls)) for one in new}
 
     def _far(self, caller: LedgerCaller) -> Generating | None:
-        running = caller.running
+        running = caller.calling.running
         if running is None or self._clock() - running.since < self.least_s:
             return None
-        tokens = caller.totals().output_tokens + running.tokens
+        tokens = caller.books.totals().output_tokens + running.tokens
         return Generating(caller.claim, tokens, caller.number, running.since)
 
     def _before(self, claim: Claimed) -> _Said | None:

@@ -67,7 +67,7 @@ async def _one(spine: Spine, waiters: Waiters, operation: str, text: Text, step:
     if not isinstance(what, Ask) or what.failure is not None:
         words = what.failure.message if what.failure else ""
         raise SpineError(f"The text {text.id} is no request for {operation} ({words}). Install the package again.")
-    await spine.engine.ensure_pool((what.provider, what.model))
+    await spine.engine.pools.ensure((what.provider, what.model))
     (found,) = await spine.writer.accept([Arrival(what, None, None, raw, pack_headers([]))])
     assert found.pk is not None
     body = await waiters.wait((found.pk, found.generation), _FOR_EVER_S)

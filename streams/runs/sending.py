@@ -13,6 +13,6 @@ Item = tuple[Ask, bytes]
 async def send(engine: Engine, writer: Writer, items: Sequence[Item]) -> None:
     """All of them, in one accept. Raises StoreError."""
     for pool in sorted({(what.provider, what.model) for what, _ in items if what.failure is None}):
-        await engine.ensure_pool(pool)
+        await engine.pools.ensure(pool)
     if items:
         await writer.accept([Arrival(what, None, None, value, b"[]") for what, value in items])

@@ -160,7 +160,7 @@ async def accept(
     try:
         async with asyncio.timeout(_ACCEPT_S):
             if what.failure is None:
-                await spine.engine.ensure_pool((what.provider, what.model))
+                await spine.engine.pools.ensure((what.provider, what.model))
             (found,) = await spine.engine.accept([arrival])
     except (TimeoutError, StoreError) as error:
         why = str(error) or f"no commit within {_ACCEPT_S:.0f} s"

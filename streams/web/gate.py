@@ -11,7 +11,7 @@ import time
 from collections import Counter
 
 from agents.engine import eta
-from agents.engine.engine import LANE_NAMES
+from agents.engine.metrics import LANE_NAMES
 from schemas.errors import ErrorType
 from store.errors import StoreError
 from store.ledger import backlog, queries

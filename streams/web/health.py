@@ -48,7 +48,7 @@ def _database(spine: Spine) -> Part:
 
 def _nodes(front: Front, spine: Spine) -> Part:
     """No fault of this process: requests wait, or go to other nodes."""
-    shut = [f"{provider} at {node}" for provider, node in spine.engine.gates.shut()]
+    shut = [f"{provider} at {node}" for provider, node in spine.engine.pools.gates.shut()]
     why = f"failed {FAILURES} times in a row or more, and tried with one call every {SHUT_S:g} s: {', '.join(shut)}"
     front.nodes = front.nodes.changed(not shut, why if shut else "")
     return front.nodes

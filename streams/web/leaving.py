@@ -66,4 +66,4 @@ async def give_up(front: Front, pk: int, generation: int) -> None:
         log.warning("a caller has left, and the request goes on: the database is away", error=str(error))
         return
     if aborts:
-        spine.engine.stop([pk])
+        spine.engine.recalls.stop([pk])

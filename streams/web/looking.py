@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agents.engine.engine import LANE_NAMES
+from agents.engine.metrics import LANE_NAMES
 from schemas.errors import ErrorType
 from store.database import Work
 from store.ledger import generating, pages

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agents.engine.engine import LANE_NAMES
+from agents.engine.metrics import LANE_NAMES
 from schemas.money import to_usd
 from store.ledger import books, pages, queries
 from store.ledger.backlog import Backlog

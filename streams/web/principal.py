@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from starlette.requests import Request
 
-from agents.engine.engine import LANE_NAMES
+from agents.engine.metrics import LANE_NAMES
 from schemas.errors import ErrorType
 from schemas.routes import Pinned
 from store.ledger.quotas import Most

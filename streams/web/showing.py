@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from agents.engine.engine import LANE_NAMES
+from agents.engine.metrics import LANE_NAMES
 from schemas.money import to_usd
 from streams import requested
 from streams.web.asking import status_url

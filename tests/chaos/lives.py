@@ -206,7 +206,7 @@ class Reading:
         for pool in {
             (a.what.provider, a.what.model) for a in arrivals if isinstance(a.what, Ask) and not a.what.failure
         }:
-            await self.spine.engine.ensure_pool(pool)
+            await self.spine.engine.pools.ensure(pool)
         await self.spine.engine.accept(arrivals)
         killpoint.passing("accepted")
 

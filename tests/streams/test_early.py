@@ -51,7 +51,7 @@ async def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 async def spine(settings: Settings) -> AsyncIterator[Spine]:
     async with running(settings, bootstrap=None) as found:
-        await found.engine.ensure_pool(("fake", "fake"))
+        await found.engine.pools.ensure(("fake", "fake"))
         yield found
 
 
@@ -123,7 +123,7 @@ async def test_a_request_that_ends_without_a_call_does_so(spine: Spine) -> None:
 
 async def test_what_was_just_accepted_when_the_process_ends_is_left_to_others(settings: Settings) -> None:
     async with running(settings, bootstrap=None) as spine:
-        await spine.engine.ensure_pool(("fake", "fake"))
+        await spine.engine.pools.ensure(("fake", "fake"))
         bringing = asyncio.create_task(spine.engine.accept([arrival(spine, "a")]))
         for _ in range(4):
             await asyncio.sleep(0)

@@ -161,7 +161,11 @@ class Gone:
 
     asked: int = 0
 
-    async def ensure_pool(self, pool: Pool) -> None:
+    @property
+    def pools(self) -> "Gone":
+        return self
+
+    async def ensure(self, pool: Pool) -> None:
         self.asked += 1
         raise StoreError(f"no slots for {pool}")
 

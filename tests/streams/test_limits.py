@@ -50,7 +50,7 @@ async def spines(tmp_path: Path) -> AsyncIterator[Callable[..., object]]:
             await database.aclose()
             both = [await stack.enter_async_context(running(told, bootstrap=None)) for _ in range(2)]
             for spine in both:
-                await spine.engine.ensure_pool(POOL)
+                await spine.engine.pools.ensure(POOL)
             return both
 
         yield start
@@ -123,7 +123,7 @@ async def test_a_node_that_only_times_out_is_left_alone_and_ready_tells_it(
         front, other = (Front(spine.settings, "web", spine=spine) for spine in (one, two))
         assert ready(front)[1]["parts"].get("nodes") is None
         await one.writer.accept(arrivals(one, "hangs", 2, "[fake:timed_out]"))  # three tries each
-        await until(lambda: one.engine.gates.shut() != [])
+        await until(lambda: one.engine.pools.gates.shut() != [])
         told = ready(front)
         assert (told[0], told[1]["parts"]["nodes"]["needed"]) == (True, False)
         assert server.url in told[1]["parts"]["nodes"]["why"]

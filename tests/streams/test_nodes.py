@@ -56,7 +56,7 @@ async def started(stack: AsyncExitStack, folder: Path, servers: list[FakeServer]
     both = [await stack.enter_async_context(running(told, bootstrap=None)) for _ in range(2)]
     for spine in both:
         for model in MODELS:
-            await spine.engine.ensure_pool(("ollama", model))
+            await spine.engine.pools.ensure(("ollama", model))
     return both
 
 

@@ -16,15 +16,15 @@ async def test_a_row_called_back_before_its_first_step_is_not_held_for_ever(
 ) -> None:
     async with opened(web_settings(tmp_path, fake_slots=1)) as (front, spine), client(front) as api:
         engine, recalled = spine.engine, []
-        starts = engine._start_ahead
+        starts = engine.dispatch._start_ahead
 
         def start_and_recall(shelf: Any) -> None:
             starts(shelf)
             new = [pk for pk in engine.seats if pk not in recalled]
             recalled.extend(new)
-            engine._return(new)
+            engine.recalls.send_back(new)
 
-        monkeypatch.setattr(engine, "_start_ahead", start_and_recall)
+        monkeypatch.setattr(engine.dispatch, "_start_ahead", start_and_recall)
 
         async def post(number: int) -> str:
             return str((await api.post("/v1/summarize?wait=20", json={"content": f"One {number}."})).json()["status"])

@@ -154,7 +154,7 @@ async def test_who_is_away_is_stood_in_for_and_the_result_says_so(tmp_path: Path
             in told
         )
         assert 'genai_route_requests_total{arm="",route="fast",status="succeeded",target="fake/fake"} 1.0' in told
-        assert not any(shelf.busy for shelf in spine.engine.shelves.values())
+        assert not any(shelf.busy for shelf in spine.engine.pools.shelves.values())
 
 
 async def test_a_second_paid_call_is_told_with_what_the_first_was_booked_at(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ async def test_another_process_takes_what_went_on_to_a_model_that_it_has_never_c
                     await asyncio.sleep(0.01)
             one.engine.draining, two.engine.draining = True, False  # it ends what it has begun, and claims no more
             found = (await api.post("/v1/complete?wait=20", json=body)).json()
-            assert ("fake", "fake") in two.engine.shelves
+            assert ("fake", "fake") in two.engine.pools.shelves
             assert not one.engine.holds()[1]
     assert (found["status"], found["provider"]) == ("succeeded", "fake")
     assert [each["error"] for each in found["route"]["fallbacks"]] == ["overloaded"]
@@ -339,7 +339,7 @@ async def test_explained_as_it_would_be_decided_and_nothing_is_kept(tmp_path: Pa
         assert second["why"] == "shut; it is number 1 of those asked next"
         assert first["estimate"] == {"input_tokens": 1, "output_tokens": 10, "cost_usd": "0.000006150"}
         assert (await api.get("/v1/requests")).json()["items"] == []
-        assert spine.engine.shelves == {}
+        assert spine.engine.pools.shelves == {}
         assert "genai_route_skipped_total{" not in (await api.get("/metrics")).text
 
 

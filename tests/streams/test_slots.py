@@ -44,7 +44,7 @@ async def test_never_more_calls_than_slots_and_every_slot_comes_back(tmp_path: P
     async with running(settings, bootstrap=None) as spine:
         model = spine.providers["fake"]
         assert isinstance(model, FakeProvider)
-        await spine.engine.ensure_pool(("fake", "fake"))
+        await spine.engine.pools.ensure(("fake", "fake"))
         await spine.writer.accept([arrival(spine, i) for i in range(REQUESTS)])
         for _ in range(400):
             pools = await spine.database.read(queries.running)

@@ -145,7 +145,7 @@ async def test_a_request_that_somebody_else_may_wait_for_goes_on(
     await asyncio.sleep(0.3)
     told = (await api.get("/v1/requests/mine?operation=summarize")).json()
     assert told["state"] == "calling"
-    parts[1].engine.stop(list(parts[1].engine.tasks))
+    parts[1].engine.recalls.stop(list(parts[1].engine.tasks))
 
 
 async def test_a_caller_who_leaves_before_the_call_costs_nothing(

@@ -19,7 +19,7 @@ async def accept(spine: Spine, operation: str, id_: str, **input_: Any) -> None:
     """One request, as the HTTP door takes it."""
     value = json.dumps({"id": id_, "input": input_}).encode()
     ask = spine.decoder.ask(operation, Lane.NORMAL, value, [], place="test/0", tenant="t")
-    await spine.engine.ensure_pool(("fake", "fake"))
+    await spine.engine.pools.ensure(("fake", "fake"))
     await spine.engine.accept([Arrival(ask, None, b"k", value, b"[]")])
 
 
