@@ -15,11 +15,9 @@ from agents.engine.packed import Answer
 from agents.engine.room import longest
 from agents.engine.seat import Seat
 from prompts import Library, Rendered
-from providers.base import (
-    Able,
+from providers.base import Able, Capable, Moderating, Provider
+from providers.calls import (
     AnyCall,
-    Broken,
-    Capable,
     ChatAnswer,
     ChatCall,
     Delta,
@@ -28,12 +26,9 @@ from providers.base import (
     Message,
     ModerateAnswer,
     ModerateCall,
-    Moderating,
-    NotRun,
-    Provider,
-    ProviderError,
     Spent,
 )
+from providers.errors import Broken, NotRun, ProviderError
 from providers.prices import OUTPUT_LIMIT, PriceTable, upper_estimate
 from schemas.errors import Failure
 from schemas.money import to_usd

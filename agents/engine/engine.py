@@ -24,7 +24,9 @@ from agents.engine.shelf import Shelf
 from agents.engine.teller import Teller
 from agents.engine.tiers import Rules as TierRules
 from prompts import Library
-from providers.base import Provider, ProviderError, Spent
+from providers.base import Provider
+from providers.calls import Spent
+from providers.errors import ProviderError
 from providers.prices import PriceTable
 from schemas.result import Status
 from schemas.routes import guards

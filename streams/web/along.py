@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Iterator
 import structlog
 
 from agents.engine.poster import unpack
-from providers.base import Delta
+from providers.calls import Delta
 from store.errors import StoreError
 from store.ledger import pieces
 from store.ledger.pieces import Piece, Place

@@ -12,7 +12,7 @@ import orjson
 import pytest
 from sqlalchemy import Connection, func, select
 
-from providers.base import Delta, ToolCall
+from providers.calls import Delta, ToolCall
 from schemas.errors import ErrorType
 from store.tables import outbox, requests
 from streams.app import Spine

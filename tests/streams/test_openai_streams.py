@@ -11,7 +11,7 @@ import orjson
 import pytest
 from sqlalchemy import func, select
 
-from providers.base import Delta, ToolCall
+from providers.calls import Delta, ToolCall
 from providers.fake import FakeProvider
 from store.tables import pieces, requests
 from streams.app import Spine, running

@@ -10,7 +10,8 @@ import orjson
 import pytest
 from sqlalchemy import delete, select
 
-from providers.base import ContextTooLong, Delta, ToolCall
+from providers.calls import Delta, ToolCall
+from providers.errors import ContextTooLong
 from providers.fake import FakeProvider
 from store.tables import bodies, requests, results
 from streams.app import Spine

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from providers.base import ChatCall
+from providers.calls import ChatCall
 from streams.app import Spine
 from streams.web import server
 from streams.web.app import make_api
