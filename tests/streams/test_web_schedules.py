@@ -13,7 +13,8 @@ from prometheus_client import generate_latest
 from sqlalchemy import Connection, update
 
 from providers import fake_server
-from schemas.answers import Corrections, ScheduleList
+from schemas.answers import ScheduleList
+from schemas.books import Corrections
 from store.tables import daily_corrections, daily_costs, executions
 from streams.app import Spine
 from streams.web.front import Front
