@@ -22,7 +22,6 @@ from streams.web import (
     books,
     budgets,
     events,
-    examples,
     keys,
     listing,
     looking,
@@ -50,6 +49,7 @@ from streams.web.describing import (
     wished,
     written,
 )
+from streams.web.examples import answers, bodies
 from streams.web.front import Front
 from streams.web.health import health_response, ready_response
 from streams.web.ids import Identified
@@ -90,7 +90,7 @@ def make_api(front: Front) -> FastAPI:
     )
     app.router.route_class = Plain
     for path, handler in _common(front).items():
-        described = answered(path) if path in examples.ANSWERS else plain("text/plain", "As Prometheus reads it.")
+        described = answered(path) if path in answers.ANSWERS else plain("text/plain", "As Prometheus reads it.")
         app.add_api_route(
             path, handler, methods=["GET"], tags=["state"], summary=handler.__doc__, openapi_extra=described
         )
@@ -187,7 +187,7 @@ _ORDERS: dict[str, tuple[str, Look, dict[str, Any]]] = {
     "/v1/routes/explain": (
         "models",
         routing.explain,
-        ordered("/v1/routes/explain", "lane") | wished(examples.EXPLAINED),
+        ordered("/v1/routes/explain", "lane") | wished(bodies.EXPLAINED),
     ),
 }
 """What can be said about a request that was sent; before the looks, whose ids may end in the same words."""
