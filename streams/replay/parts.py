@@ -12,7 +12,7 @@ from store.database import Database
 from store.ledger.claim import ensure_slots, known_pools
 from store.ledger.types import Pool, Routes
 from streams import library, lookup, postgres, topics
-from streams.app import make_decoder, make_prices, make_providers
+from streams.configured import make_decoder, make_prices, make_providers
 from streams.decode import Decoder
 from streams.prompting import memory
 from streams.routing import make_routes

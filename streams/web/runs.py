@@ -20,11 +20,11 @@ from store.errors import StoreError
 from store.ledger.types import Arrival, CancelAsk
 from store.runs import deliveries, jobs, money, read, steps, write
 from streams import requested
-from streams.app import Spine
 from streams.decode import sentence
 from streams.runs import asking, collecting, kinds, making, parts, receivers, telling
 from streams.runs.kinds import BadRun
 from streams.runs.pipelines import KIND
+from streams.spine import Spine
 from streams.web import cursors, orders, pipelines, queries, rerunning, retried
 from streams.web.asking import IDEMPOTENCY_KEY, seconds
 from streams.web.bodies import read_object

@@ -10,7 +10,7 @@ from providers.double.faults import Behaviour
 from providers.errors import Disconnected
 from providers.fake import FakeProvider
 from schemas.chat import Params
-from streams.app import Spine
+from streams.spine import Spine
 from streams.web.openai.answers import Sent
 
 WORDS = tuple(Delta(text=word) for word in ("Fog ", "in ", "Bergen."))

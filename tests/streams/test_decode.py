@@ -6,7 +6,7 @@ import pytest
 from schemas.request import Lane
 from store.ledger.types import Ask, Position
 from streams import library
-from streams.app import make_decoder, make_providers
+from streams.configured import make_decoder, make_providers
 from streams.decode import TOO_DEEP
 from tests.parts.kafka import make_settings
 

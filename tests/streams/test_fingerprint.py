@@ -9,7 +9,7 @@ from prompts import Library
 from schemas.request import Lane
 from store.ledger.types import Ask, Position
 from streams import library
-from streams.app import make_decoder, make_providers
+from streams.configured import make_decoder, make_providers
 from streams.decode import Decoder
 from tests.parts.kafka import make_settings
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from providers.calls import ChatCall
-from streams.app import Spine
+from streams.spine import Spine
 from streams.web import server
 from streams.web.app import make_api
 from streams.web.front import Front

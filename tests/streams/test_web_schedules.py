@@ -16,7 +16,7 @@ from providers import fake_server
 from schemas.answers import ScheduleList
 from schemas.books import Corrections
 from store.tables import daily_corrections, daily_costs, executions
-from streams.app import Spine
+from streams.spine import Spine
 from streams.web.front import Front
 from tests.streams.webs import client, opened, web_settings
 
