@@ -10,13 +10,14 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel
 
 from prompts import Library, Preferences, Rendered
-from providers.base import ChatAnswer, EmbedAnswer, Forced, Kind, Message, ModerateAnswer, Tool, Traits
+from providers.base import Traits
+from providers.calls import ChatAnswer, EmbedAnswer, Forced, Kind, Message, ModerateAnswer, Tool
 from schemas.errors import ErrorType, Failure
 
 
 @dataclass(frozen=True, slots=True)
 class More:
-    """What else may be wished of a chat, as `providers.base.ChatCall` says it."""
+    """What else may be wished of a chat, as `providers.calls.ChatCall` says it."""
 
     stop: tuple[str, ...] = ()
     seed: int | None = None

@@ -16,7 +16,7 @@ from agents.reading import Space, TooLong
 from prompts import Rendered
 from prompts.fence import fence
 from providers import tokens
-from providers.base import ContextTooLong
+from providers.errors import ContextTooLong
 from schemas.compare import Input, Output
 
 _MOST = 3

@@ -9,7 +9,7 @@ import orjson
 from agents import shortening, structured, user_schema
 from agents.base import Caller, More, Operation
 from providers import able, tokens
-from providers.base import ChatAnswer, ChatCall, Forced, Image, Message, Tool, ToolCall
+from providers.calls import ChatAnswer, ChatCall, Forced, Image, Message, Tool, ToolCall
 from schemas.chat import Choose, Turn
 from schemas.complete import Choice, Input, Output
 

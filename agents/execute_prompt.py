@@ -9,7 +9,7 @@ from dataclasses import replace
 from agents import structured, user_schema, wording
 from agents.base import Caller, InvalidInput, More, Operation, Whose
 from prompts import Library, Pin, Preferences, PromptError, Rendered, Wish, Wording
-from providers.base import messages
+from providers.calls import messages
 from schemas.execute_prompt import Input, Output, Used
 from schemas.pin import pins
 

@@ -19,7 +19,7 @@ from agents.base import Caller, OperationError
 from agents.splitting import Part
 from prompts import Rendered
 from providers import tokens
-from providers.base import ContextTooLong
+from providers.errors import ContextTooLong
 from schemas.errors import ErrorType
 
 T = TypeVar("T")

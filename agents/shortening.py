@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from providers import tokens
-from providers.base import ContextTooLong, Message
+from providers.calls import Message
+from providers.errors import ContextTooLong
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ import orjson
 
 from agents.base import NO_MORE, Caller, InvalidAnswer, More
 from prompts import Rendered
-from providers.base import ChatAnswer, Message, messages
+from providers.calls import ChatAnswer, Message, messages
 
 T = TypeVar("T")
 

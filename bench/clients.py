@@ -33,7 +33,7 @@ HEADERS = {"content-type": "application/json"}
 SERVER = """
 import sys
 from providers.double.faults import Behaviour
-from providers.fake_server import serve
+from providers.fake_process import serve
 serve("127.0.0.1", 0, Behaviour(latency_s=float(sys.argv[1])), ready=lambda url: print(url, flush=True))
 """
 

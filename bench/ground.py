@@ -33,7 +33,7 @@ REQUESTS, RESULTS, USAGE = "bench.requests", "bench.results", "bench.usage"
 _DOUBLE = """
 import json, sys
 from providers.double.faults import Behaviour
-from providers.fake_server import serve
+from providers.fake_process import serve
 how = json.loads(sys.argv[1])
 slots, models = how.pop("slots"), tuple(how.pop("models"))
 serve("127.0.0.1", 0, Behaviour(**how), slots=slots, models=models, ready=lambda url: print(url, flush=True))

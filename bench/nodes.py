@@ -16,7 +16,8 @@ from bench import ground, load
 from bench.ground import SLOTS, Ground
 from bench.report import Line, Report, at_most, percentile, ratios
 from bench.sides import Running, Size, started
-from providers.base import ChatCall, Message, RateLimited
+from providers.calls import ChatCall, Message
+from providers.errors import RateLimited
 from providers.ollama import OllamaProvider
 
 NODES, PER_S, CALL_S, LOAD_S = 3, 15.0, 0.05, 0.5

@@ -10,7 +10,7 @@ import uuid_utils
 from agents.summarize import _schema
 from prompts import Library
 from providers import fake
-from providers.base import ChatCall, messages
+from providers.calls import ChatCall, messages
 
 USAGE_KEY = b"fake|fake:latest"
 _SENTENCES = 3

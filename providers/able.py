@@ -1,7 +1,9 @@
 """What a call asks for against what a model can do: asked before the call, not learnt from its refusal."""
 
 from providers import images
-from providers.base import Able, ChatCall, EmbedCall, Forced, Image, Unsupported
+from providers.base import Able
+from providers.calls import ChatCall, EmbedCall, Forced, Image
+from providers.errors import Unsupported
 
 
 def wants(call: ChatCall | EmbedCall) -> list[str]:

@@ -13,23 +13,11 @@ import httpx
 
 from providers import anthropic_batches, anthropic_reply, anthropic_wire, http
 from providers.anthropic_stream import Reading
-from providers.base import (
-    Able,
-    Broken,
-    ChatAnswer,
-    ChatCall,
-    EmbedAnswer,
-    EmbedCall,
-    Kind,
-    ModelNotFound,
-    ProviderError,
-    Refused,
-    Shelf,
-    Traits,
-    Unsupported,
-)
+from providers.base import Able, Shelf, Traits
+from providers.calls import ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Kind
 from providers.claude import Claude, claude, told
 from providers.config import Config
+from providers.errors import Broken, ModelNotFound, ProviderError, Refused, Unsupported
 from providers.outbound import NOTHING, Guard, Listed
 from providers.tagging import HERE, Tags
 

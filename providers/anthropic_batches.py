@@ -15,9 +15,10 @@ import httpx
 import orjson
 
 from providers import anthropic_reply, anthropic_wire, http
-from providers.base import ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Kind, Spent, Unreadable, Unsupported
 from providers.batches import Bounds, Forgotten, Parcel, Returned, Standing
+from providers.calls import ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Kind, Spent
 from providers.claude import Claude
+from providers.errors import Unreadable, Unsupported
 
 _PATH = "/v1/messages/batches"
 _ASK_S = 30.0

@@ -12,10 +12,11 @@ import httpx
 import orjson
 
 from providers.anthropic_wire import ANSWER, Sent
-from providers.base import (
-    ChatAnswer,
+from providers.base import Model
+from providers.calls import ChatAnswer, Spent, ToolCall
+from providers.claude import Claude
+from providers.errors import (
     ContextTooLong,
-    Model,
     ModelNotFound,
     Overloaded,
     ProviderError,
@@ -23,13 +24,10 @@ from providers.base import (
     Refused,
     Rejected,
     ServerError,
-    Spent,
     TimedOut,
-    ToolCall,
     Unreadable,
     Unsupported,
 )
-from providers.claude import Claude
 from providers.http import retry_after
 
 _FINISH: Mapping[str, Literal["stop", "length", "tool_calls", "content_filter"]] = {

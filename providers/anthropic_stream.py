@@ -11,7 +11,8 @@ import orjson
 
 from providers.anthropic_reply import answer, midway, spent, unwrapped
 from providers.anthropic_wire import Sent
-from providers.base import ChatAnswer, Delta, ProviderError, Spent, ToolCall, Unreadable
+from providers.calls import ChatAnswer, Delta, Spent, ToolCall
+from providers.errors import ProviderError, Unreadable
 
 _PIECES = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 

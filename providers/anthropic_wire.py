@@ -12,9 +12,10 @@ from typing import Any
 import orjson
 
 from providers import able
-from providers.base import ChatCall, Forced, Image, Message, Rejected, Tool, ToolCall, Unsupported
+from providers.calls import ChatCall, Forced, Image, Message, Tool, ToolCall
 from providers.claude import LEAST_THOUGHT, ROOM_TO_THINK, Claude
 from providers.claude_schema import fitted
+from providers.errors import Rejected, Unsupported
 
 ANSWER = "answer"
 """The tool whose input is the answer, where a schema cannot be given in another way."""

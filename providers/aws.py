@@ -9,7 +9,7 @@ import asyncio
 import time
 from typing import Any
 
-from providers.base import ProviderError, Refused, Unreachable
+from providers.errors import ProviderError, Refused, Unreachable
 
 _NONE = (
     "There are no AWS credentials: neither GENAI_BEDROCK_API_KEY nor anything in AWS's usual places (AWS_ACCESS_KEY_ID, a "

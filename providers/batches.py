@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from providers.base import ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Kind, Spent
+from providers.calls import ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Kind, Spent
 
 
 class Forgotten(Exception):

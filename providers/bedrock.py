@@ -13,25 +13,10 @@ import httpx
 
 from providers import able, bedrock_reply, bedrock_wire, http, images
 from providers.aws import Signer
-from providers.base import (
-    Able,
-    Broken,
-    ChatAnswer,
-    ChatCall,
-    EmbedAnswer,
-    EmbedCall,
-    Image,
-    Kind,
-    Model,
-    ModelNotFound,
-    NotRun,
-    ProviderError,
-    Refused,
-    ServerError,
-    Shelf,
-    Traits,
-)
+from providers.base import Able, Model, Shelf, Traits
+from providers.calls import ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Image, Kind
 from providers.config import Config
+from providers.errors import Broken, ModelNotFound, NotRun, ProviderError, Refused, ServerError
 from providers.outbound import NOTHING, Guard, Listed
 from providers.tagging import HERE, Tags
 

@@ -13,13 +13,10 @@ from providers import tokens
 from providers.anthropic_reply import answer, too_long
 from providers.anthropic_stream import Reading
 from providers.anthropic_wire import Sent
-from providers.base import (
-    ChatAnswer,
-    ChatCall,
-    Delta,
-    EmbedAnswer,
-    EmbedCall,
-    Model,
+from providers.base import Model
+from providers.bedrock_wire import embedder, known
+from providers.calls import ChatAnswer, ChatCall, Delta, EmbedAnswer, EmbedCall, Spent
+from providers.errors import (
     ModelNotFound,
     Overloaded,
     ProviderError,
@@ -27,12 +24,10 @@ from providers.base import (
     Refused,
     Rejected,
     ServerError,
-    Spent,
     TimedOut,
     Unreadable,
     Unsupported,
 )
-from providers.bedrock_wire import embedder, known
 from providers.eventstream import Frame, Frames
 from providers.http import retry_after
 

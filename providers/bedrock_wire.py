@@ -12,8 +12,10 @@ import orjson
 
 from providers import able, anthropic_wire
 from providers.anthropic_wire import Sent
-from providers.base import Able, ChatCall, EmbedCall, Rejected, Unsupported
+from providers.base import Able
+from providers.calls import ChatCall, EmbedCall
 from providers.claude import Claude, claude
+from providers.errors import Rejected, Unsupported
 
 _TIERS = (("auto", "default"), ("default", "default"), ("flex", "flex"), ("priority", "priority"))
 _OTHER = Claude(images=None, forced=None)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from providers.able import lacks
-from providers.base import Able, Kind
+from providers.base import Able
+from providers.calls import Kind
 from providers.routes import Leg, Model, Route, Table
 from schemas.routes import When
 

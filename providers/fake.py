@@ -9,28 +9,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from providers import able
-from providers.base import (
-    Able,
-    ChatAnswer,
-    ChatCall,
-    ContextTooLong,
-    Delta,
-    EmbedAnswer,
-    EmbedCall,
-    Kind,
-    Model,
-    ModelNotFound,
-    Provider,
-    ProviderError,
-    Shelf,
-    Spent,
-    TimedOut,
-    Traits,
-)
+from providers.base import Able, Model, Provider, Shelf, Traits
+from providers.calls import ChatAnswer, ChatCall, Delta, EmbedAnswer, EmbedCall, Kind, Spent
 from providers.config import Config
 from providers.double import answers, replies
 from providers.double.counts import Counts, End
 from providers.double.faults import FAULTS, STEP_S, Behaviour, Plan, plan
+from providers.errors import ContextTooLong, ModelNotFound, ProviderError, TimedOut
 from providers.ollama import OllamaProvider
 from providers.outbound import NOTHING, Listed
 from providers.tagging import EVERYWHERE

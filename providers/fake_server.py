@@ -13,7 +13,6 @@ and throws out models as one, too, and pulls them (`/api/pull`). Measured with a
 
 import asyncio
 import contextlib
-import signal
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -22,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from providers.double import anthropic_batches, ollama, openai_batches, pulling
+from providers.double import anthropic_batches, ollama, openai_batches, pulling, spoiling
 from providers.double.batching import Room
 from providers.double.counts import Counts, End
 from providers.double.faults import FAULTS, STEP_S, Behaviour, Fault, Plan, plan
@@ -293,13 +292,15 @@ class FakeServer:
         """A call that hangs keeps its slot until its caller leaves."""
         fault = FAULTS[call.fate.fault] if call.fate.fault is not None else None
         if fault is not None and fault.wire in ("hang", "hang midway"):
-            call.connection.spoil(_half(self._answer(call)) if fault.wire == "hang midway" else b"", then="hang")
+            call.connection.spoil(
+                spoiling.half(self._answer(call)) if fault.wire == "hang midway" else b"", then="hang"
+            )
             return
         del self._calls[call.connection]
         end: End = "finished" if fault is None else "broken" if fault.executed else "refused"
         self._closed(call, end)
         if fault is not None and fault.wire in ("cut", "reset"):
-            half = _half(self._answer(call)) if fault.wire == "cut" else b""
+            half = spoiling.half(self._answer(call)) if fault.wire == "cut" else b""
             call.connection.spoil(half, then="close" if fault.wire == "cut" else "reset")
         else:
             call.connection.answer(self._response(call, fault))
@@ -313,7 +314,7 @@ class FakeServer:
             return wire.failure(call.fate)
         said = self._answer(call)
         if fault.wire == "unfinished":
-            return _unfinished(said)
+            return spoiling.unfinished(said)
         assert fault.wire in ("broken json", "empty", "failed midway")
         return wire.spoilt(call.asked, fault.wire, said)
 
@@ -346,20 +347,6 @@ def _json(value: dict[str, Any]) -> Response:
     return Response(orjson.dumps(value))
 
 
-def _half(said: Said) -> bytes:
-    """Its head, and most of its body."""
-    whole = said.whole().encode()
-    return whole[: len(whole) - max(2, len(whole) // 4)]
-
-
-def _unfinished(said: Said) -> Response:
-    """Whole for HTTP, and yet only the first half of what was to be said."""
-    half = Said(said.pieces[: len(said.pieces) // 2], said.content_type)
-    if len(said.pieces) == 1:
-        half = Said((said.pieces[0][: len(said.pieces[0]) // 2],), said.content_type)
-    return half.whole()
-
-
 async def start(
     host: str = "127.0.0.1",
     port: int = 0,
@@ -372,38 +359,3 @@ async def start(
     server = FakeServer(how, slots, models)
     await server.listen(host, port)
     return server
-
-
-def serve(
-    host: str,
-    port: int,
-    how: Behaviour,
-    *,
-    slots: int = 0,
-    models: tuple[str, ...] = MODELS,
-    ready: Callable[[str], None] = lambda _: None,
-) -> None:
-    """Block until SIGTERM or SIGINT; `ready` is told the address once it listens. Raises OSError: the port is taken."""
-    with asyncio.Runner(loop_factory=_fast_loop()) as runner:
-        runner.run(_until_stopped(host, port, how, slots, models, ready))
-
-
-async def _until_stopped(
-    host: str, port: int, how: Behaviour, slots: int, models: tuple[str, ...], ready: Callable[[str], None]
-) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C interrupts the runner by itself
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with await start(host, port, how, slots=slots, models=models) as server:
-        ready(server.url)
-        await stop.wait()
-
-
-def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return loop

@@ -23,7 +23,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.http_exceptions import ContentEncodingError
 from yarl import URL
 
-from providers.base import Disconnected, ProviderError, Refused, TimedOut, Unreachable, Unreadable
+from providers.errors import Disconnected, ProviderError, Refused, TimedOut, Unreachable, Unreadable
 from providers.outbound import OPERATOR, Guard
 
 CONNECT_S = 2.0

@@ -17,7 +17,7 @@ from urllib.parse import urljoin
 import httpx
 
 from providers import http
-from providers.base import ProviderError, Rejected
+from providers.errors import ProviderError, Rejected
 from providers.outbound import Guard, Listed
 
 MOST_BYTES = 20 * 1024 * 1024

@@ -13,7 +13,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from providers.base import Spent
+from providers.calls import Spent
 
 SOURCE = "genai-prices"
 STANDARD = frozenset({"", "auto", "default", "standard", "on_demand"})

@@ -13,23 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from providers import able, tokens
-from providers.base import (
-    Able,
-    ChatAnswer,
-    ChatCall,
-    EmbedAnswer,
-    EmbedCall,
-    Kind,
-    Model,
-    ModelNotFound,
-    Shelf,
-    Spent,
-    TimedOut,
-    Traits,
-    Unsupported,
-)
+from providers.base import Able, Model, Shelf, Traits
+from providers.calls import ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Kind, Spent
 from providers.config import Config
 from providers.embedded import llama, minilm, wheels
+from providers.errors import ModelNotFound, TimedOut, Unsupported
 
 _T = TypeVar("_T")
 

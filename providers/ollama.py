@@ -12,23 +12,10 @@ import httpx
 import orjson
 
 from providers import able, http, images, ollama_chat, ollama_wire, tokens
-from providers.base import (
-    Able,
-    ChatAnswer,
-    ChatCall,
-    ContextTooLong,
-    EmbedAnswer,
-    EmbedCall,
-    Image,
-    Kind,
-    Model,
-    ModelNotFound,
-    ProviderError,
-    Shelf,
-    Traits,
-    Unsupported,
-)
+from providers.base import Able, Model, Shelf, Traits
+from providers.calls import ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Image, Kind
 from providers.config import Config
+from providers.errors import ContextTooLong, ModelNotFound, ProviderError, Unsupported
 from providers.ollama_wire import Prompt
 from providers.outbound import NOTHING, Guard, Listed
 from providers.tagging import HERE, Tags

@@ -10,19 +10,8 @@ from typing import Any, Literal
 
 import orjson
 
-from providers.base import (
-    ChatAnswer,
-    ChatCall,
-    Delta,
-    Image,
-    Message,
-    Rejected,
-    ServerError,
-    Tool,
-    ToolCall,
-    Unreadable,
-    Unsupported,
-)
+from providers.calls import ChatAnswer, ChatCall, Delta, Image, Message, Tool, ToolCall
+from providers.errors import Rejected, ServerError, Unreadable, Unsupported
 from providers.ollama_wire import REFUSED_WITH_500, dump, keep, read_object, spent
 
 PARAMS = ("top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty")

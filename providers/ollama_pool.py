@@ -11,7 +11,7 @@ import httpx
 import orjson
 
 from providers import http, ollama_wire
-from providers.base import Disconnected, ModelNotFound, ProviderError, Rejected, ServerError
+from providers.errors import Disconnected, ModelNotFound, ProviderError, Rejected, ServerError
 from providers.ollama import with_scheme
 from providers.ollama_wire import Prompt
 from providers.outbound import NOTHING, Guard, Listed

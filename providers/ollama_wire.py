@@ -13,13 +13,10 @@ from typing import Any
 import httpx
 import orjson
 
-from providers.base import (
-    Able,
+from providers.base import Able, Model
+from providers.calls import EmbedAnswer, EmbedCall, Kind, Spent
+from providers.errors import (
     ContextTooLong,
-    EmbedAnswer,
-    EmbedCall,
-    Kind,
-    Model,
     ModelNotFound,
     Overloaded,
     ProviderError,
@@ -27,7 +24,6 @@ from providers.base import (
     Refused,
     Rejected,
     ServerError,
-    Spent,
     Unreadable,
     Unsupported,
 )

@@ -24,25 +24,10 @@ from providers import (
     openai_wire,
     tokens,
 )
-from providers.base import (
-    Able,
-    ChatAnswer,
-    ChatCall,
-    EmbedAnswer,
-    EmbedCall,
-    Image,
-    Kind,
-    Model,
-    ModelNotFound,
-    ModerateAnswer,
-    ModerateCall,
-    ProviderError,
-    Refused,
-    Shelf,
-    Traits,
-    Unsupported,
-)
+from providers.base import Able, Model, Shelf, Traits
+from providers.calls import ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Image, Kind, ModerateAnswer, ModerateCall
 from providers.config import Config, Server
+from providers.errors import ModelNotFound, ProviderError, Refused, Unsupported
 from providers.openai_stream import Reading
 from providers.outbound import NOTHING, Guard, Listed
 from providers.tagging import HERE, Tags

@@ -14,18 +14,10 @@ import httpx
 import orjson
 
 from providers import able, http, openai_errors, openai_wire
-from providers.base import (
-    Able,
-    ChatAnswer,
-    ChatCall,
-    EmbedAnswer,
-    EmbedCall,
-    Kind,
-    Spent,
-    Unreadable,
-    Unsupported,
-)
+from providers.base import Able
 from providers.batches import Bounds, Forgotten, Parcel, Returned, Standing
+from providers.calls import ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Kind, Spent
+from providers.errors import Unreadable, Unsupported
 
 MARKER = "genai_spine"
 """The key of our marker in a batch's `metadata`."""

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import orjson
 
-from providers.base import (
+from providers.errors import (
     ContextTooLong,
     ModelNotFound,
     Overloaded,

@@ -5,7 +5,8 @@ from typing import Any
 import orjson
 
 from providers import tokens
-from providers.base import Judged, ModerateAnswer, ModerateCall, Rejected, Spent, Unreadable
+from providers.calls import Judged, ModerateAnswer, ModerateCall, Spent
+from providers.errors import Rejected, Unreadable
 from providers.openai_wire import whole_object
 
 

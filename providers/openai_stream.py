@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 
 from providers import openai_wire as wire
-from providers.base import ChatAnswer, ChatCall, Delta, ProviderError, ServerError, Spent, ToolCall, Unreadable
+from providers.calls import ChatAnswer, ChatCall, Delta, Spent, ToolCall
+from providers.errors import ProviderError, ServerError, Unreadable
 
 Failed = Callable[[Any], ProviderError]
 """An error's JSON, told inside a stream, to the port's error."""

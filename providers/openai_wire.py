@@ -15,20 +15,8 @@ from typing import Any, Literal
 import orjson
 
 from providers import openai_schema, tokens
-from providers.base import (
-    ChatAnswer,
-    ChatCall,
-    EmbedAnswer,
-    EmbedCall,
-    Forced,
-    Message,
-    Rejected,
-    ServerError,
-    Spent,
-    Tool,
-    ToolCall,
-    Unreadable,
-)
+from providers.calls import ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Forced, Message, Spent, Tool, ToolCall
+from providers.errors import Rejected, ServerError, Unreadable
 
 _UNIT = 1e-4
 """How far from 1 a vector's length may be before it is made 1."""

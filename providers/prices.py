@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from providers import tokens
-from providers.base import AnyCall, EmbedCall, ModerateCall, Spent
+from providers.calls import AnyCall, EmbedCall, ModerateCall, Spent
 from providers.listed import SOURCE, STANDARD, Listed
 from schemas.money import to_nano
 from schemas.usage import Price

@@ -9,7 +9,8 @@ from typing import Any
 
 from agents.base import Operation
 from providers import choosing, routes
-from providers.base import Able, Capable, Kind, Moderating, Provider
+from providers.base import Able, Capable, Moderating, Provider
+from providers.calls import Kind
 from providers.choosing import Decision, Look, Needs, Told, Who
 from providers.marked import near
 from providers.routes import Model, Route, Table

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from agents.base import InvalidInput, Operation, Whose
 from prompts import Library, Preferences, PromptError
@@ -131,12 +131,7 @@ class Decoder:
         op = self.operations.get(operation)
         if op is None:
             raise Refusal(f"operation {operation!r} is not known; known are {', '.join(sorted(self.operations))}")
-        try:
-            input_ = op.input.model_validate(request.input)
-        except ValidationError as error:
-            raise Refusal(sentence(error, "input")) from None
-        if op.check is not None:
-            op.check(input_)
+        input_ = _input(op, request)
         sticky = _sticky(id_, key)
         pinned = None if op.pin is None else op.pin(input_, self.library, Whose(tenant, sticky))
         preferred = None if op.prefers is None or pinned is None else op.prefers(pinned, self.library)
@@ -195,6 +190,16 @@ class Decoder:
             library=self.library,
             guards=guards(choice.route),
         )
+
+
+def _input(operation: Operation, request: Request) -> BaseModel:
+    try:
+        input_ = operation.input.model_validate(request.input)
+    except ValidationError as error:
+        raise Refusal(sentence(error, "input")) from None
+    if operation.check is not None:
+        operation.check(input_)
+    return input_
 
 
 def _sticky(id_: str, key: bytes | None) -> str:

@@ -11,7 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from providers.base import Capable, Kind, Lacking, ProviderError
+from providers.base import Capable, Lacking
+from providers.calls import Kind
+from providers.errors import ProviderError
 from store.errors import StoreError
 from streams.errors import SpineError
 from streams.settings import Settings
@@ -229,7 +231,7 @@ def _clock(whose: str, ahead: float) -> Finding:
 
 
 async def _provider(settings: Settings) -> list[Finding]:
-    from streams.app import make_providers
+    from streams.configured import make_providers
 
     made = make_providers(settings)
     try:

@@ -8,7 +8,7 @@ import orjson
 from pydantic import ValidationError
 
 from providers import tokens
-from providers.base import Spent
+from providers.calls import Spent
 from providers.choosing import Decision, Told, Who
 from providers.prices import PriceTable
 from providers.routes import Leg, Model, Route, Table

@@ -3,7 +3,7 @@
 import re
 
 from providers import tokens
-from providers.base import Spent
+from providers.calls import Spent
 from providers.prices import PriceTable
 from schemas.request import Request
 

@@ -20,7 +20,8 @@ from agents.base import Caller, OperationError
 from agents.engine.caller import LedgerCaller
 from agents.engine.engine import Engine
 from providers import routes
-from providers.base import Placing, Provider, RateLimited
+from providers.base import Placing, Provider
+from providers.errors import RateLimited
 from providers.routes import Model
 from schemas.errors import ErrorType
 from schemas.moderate import Output, Verdict

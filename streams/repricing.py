@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from providers.base import Spent
+from providers.calls import Spent
 from providers.prices import PriceTable
 from schemas.money import to_usd
 from schemas.usage import Price

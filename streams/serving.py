@@ -20,10 +20,11 @@ from aiokafka.errors import KafkaConnectionError
 from store import killpoint
 from store.errors import StoreError
 from streams import library, logging, named, postgres, remote, runtime, waiting, watchdog, where
-from streams.app import Spine, running
+from streams.app import running
 from streams.errors import SpineError
 from streams.schedules import file as schedules
 from streams.settings import Settings
+from streams.spine import Spine
 from streams.web import server
 from streams.web.app import make_api, make_small
 from streams.web.auth import check_host, check_operator

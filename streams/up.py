@@ -19,7 +19,7 @@ from typing import IO
 import structlog
 
 from providers import http
-from providers.base import ProviderError
+from providers.errors import ProviderError
 from streams import logging, postgres, runtime, security, upfile
 from streams.broker import control
 from streams.errors import SpineError

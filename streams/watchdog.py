@@ -11,7 +11,7 @@ import time
 
 import structlog
 
-from streams.app import Spine
+from streams.spine import Spine
 
 log = structlog.get_logger(__name__)
 

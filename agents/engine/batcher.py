@@ -15,8 +15,8 @@ import structlog
 
 from agents.engine import policy, tiering
 from agents.engine.engine import Engine
-from providers.base import Broken, NotRun, Overloaded, ProviderError, RateLimited, Unreachable
 from providers.batches import Batches, Forgotten, Parcel, Returned, Standing
+from providers.errors import Broken, NotRun, Overloaded, ProviderError, RateLimited, Unreachable
 from schemas.errors import ErrorType
 from store import killpoint
 from store.database import Database, now

@@ -16,10 +16,9 @@ from agents.engine.room import longest
 from agents.engine.seat import Seat
 from agents.engine.tariff import Tariff
 from prompts import Library, Rendered
-from providers.base import (
-    Able,
+from providers.base import Able, Capable, Moderating, Provider
+from providers.calls import (
     AnyCall,
-    Capable,
     ChatAnswer,
     ChatCall,
     Delta,
@@ -28,12 +27,9 @@ from providers.base import (
     Message,
     ModerateAnswer,
     ModerateCall,
-    Moderating,
-    NotRun,
-    Provider,
-    ProviderError,
     Spent,
 )
+from providers.errors import NotRun, ProviderError
 from providers.prices import PriceTable
 from schemas.pin import pins
 from schemas.request import Options

@@ -13,7 +13,9 @@ from agents.engine.endings import Beaten, Expired, Lost, OverBudget, Stopped, Un
 from agents.engine.packed import Answer
 from agents.engine.seat import Seat
 from agents.engine.tariff import Tariff
-from providers.base import AnyCall, ChatCall, EmbedCall, Moderating, NotRun, Provider, ProviderError, Spent
+from providers.base import Moderating, Provider
+from providers.calls import AnyCall, ChatCall, EmbedCall, Spent
+from providers.errors import NotRun, ProviderError
 from store import killpoint
 from store.ledger.types.claims import Claimed
 from store.ledger.types.steps import Call, Closing, Park, Step, Stepped

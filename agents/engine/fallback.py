@@ -8,7 +8,8 @@ Never after a bad request or a refusal, which would be the same elsewhere. After
 from dataclasses import dataclass
 
 from agents.engine.policy import AskFirst, GiveUp, TryAgain
-from providers.base import ContextTooLong, ProviderError, RateLimited, Spent
+from providers.calls import Spent
+from providers.errors import ContextTooLong, ProviderError, RateLimited
 from providers.prices import PriceTable
 from schemas.errors import ErrorType
 from schemas.money import from_usd, to_usd

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from providers.base import Overloaded, ProviderError, RateLimited, TimedOut, Unreachable
+from providers.errors import Overloaded, ProviderError, RateLimited, TimedOut, Unreachable
 from store.ledger import throttle
 from store.ledger.limits import Limits, Place
 from store.ledger.throttle import Door, Heard, Throttle

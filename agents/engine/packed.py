@@ -6,7 +6,7 @@ from typing import Literal
 
 import orjson
 
-from providers.base import (
+from providers.calls import (
     AnyCall,
     ChatAnswer,
     ChatCall,

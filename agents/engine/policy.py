@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass, replace
 
-from providers.base import Broken, Overloaded, ProviderError, ServerError, TimedOut, Unreachable
+from providers.errors import Broken, Overloaded, ProviderError, ServerError, TimedOut, Unreachable
 from providers.marked import near
 from schemas.errors import ErrorType, Failure
 

@@ -10,7 +10,9 @@ from agents.engine.metrics import Metrics
 from agents.engine.placer import LOADED_AFTER_S, Placer
 from agents.engine.quotas import Bounds, Quotas, spread
 from agents.engine.shelf import Shelf
-from providers.base import Provider, ProviderError, Spent
+from providers.base import Provider
+from providers.calls import Spent
+from providers.errors import ProviderError
 from store.database import Database
 from store.ledger.claim import ensure_slots
 from store.ledger.order import Rules

@@ -12,7 +12,7 @@ import orjson
 import structlog
 
 from agents.engine.caller import Reads
-from providers.base import Delta, ToolCall
+from providers.calls import Delta, ToolCall
 from store.database import Database
 from store.errors import StoreError
 from store.ledger import pieces

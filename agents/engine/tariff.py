@@ -8,7 +8,9 @@ import uuid_utils
 
 from agents.engine import packed, tiering
 from prompts import Rendered
-from providers.base import Able, AnyCall, Broken, Capable, Provider, ProviderError, Spent
+from providers.base import Able, Capable, Provider
+from providers.calls import AnyCall, Spent
+from providers.errors import Broken, ProviderError
 from providers.prices import OUTPUT_LIMIT, PriceTable, upper_estimate
 from store.ledger.types.claims import Claimed
 from store.ledger.types.steps import Call, Closing

@@ -17,7 +17,9 @@ from agents.engine.seat import Seat
 from agents.engine.tiering import Landed
 from agents.engine.tiers import Rules
 from prompts import Library
-from providers.base import Broken, ModelNotFound, Provider, ProviderError, Spent
+from providers.base import Provider
+from providers.calls import Spent
+from providers.errors import Broken, ModelNotFound, ProviderError
 from providers.prices import PriceTable
 from schemas.errors import ErrorType, Failure
 from schemas.request import Lane, Request

@@ -8,23 +8,10 @@ from dataclasses import dataclass, replace
 from agents.engine import tiers
 from agents.engine.metrics import Metrics
 from agents.engine.tiers import HOUR_S, Choice, Facts, Prices, Rules
-from providers.base import (
-    AnyCall,
-    Broken,
-    ChatAnswer,
-    ChatCall,
-    ContextTooLong,
-    EmbedAnswer,
-    EmbedCall,
-    ModelNotFound,
-    ModerateCall,
-    Provider,
-    ProviderError,
-    Refused,
-    Spent,
-    Unreachable,
-)
+from providers.base import Provider
 from providers.batches import Batches, Batching, Flexible
+from providers.calls import AnyCall, ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, ModerateCall, Spent
+from providers.errors import Broken, ContextTooLong, ModelNotFound, ProviderError, Refused, Unreachable
 from providers.prices import PriceTable
 from schemas.money import to_usd
 from schemas.routes import Pinned

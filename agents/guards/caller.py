@@ -9,7 +9,8 @@ from agents.base import NO_MORE, Caller, InvalidInput, More, OperationError
 from agents.guards.rules import MODERATION, Do, Rule, When
 from agents.guards.vault import Vault
 from prompts import Rendered
-from providers.base import ChatAnswer, EmbedAnswer, Image, Message, ModerateAnswer, ToolCall, Unsupported
+from providers.calls import ChatAnswer, EmbedAnswer, Image, Message, ModerateAnswer, ToolCall
+from providers.errors import Unsupported
 from schemas.errors import ErrorType
 from schemas.moderate import Verdict
 

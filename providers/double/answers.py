@@ -12,7 +12,7 @@ from zlib import crc32
 
 import orjson
 
-from providers.base import Tool, ToolCall
+from providers.calls import Tool, ToolCall
 from providers.double.instance import Source, instance
 
 _WORD = re.compile(r"\S+")

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from providers.base import Kind, Tool
+from providers.calls import Kind, Tool
 from providers.double import answers, replies
 from providers.double.faults import Plan
 from providers.double.http1 import Request, Response

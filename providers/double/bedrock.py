@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import orjson
 
 from providers import eventstream
-from providers.base import Kind
+from providers.calls import Kind
 from providers.double import answers
 from providers.double.anthropic import THOUGHT, made, words
 from providers.double.faults import Plan

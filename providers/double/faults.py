@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Literal
 
-from providers.base import (
+from providers.errors import (
     ContextTooLong,
     Disconnected,
     ModelNotFound,

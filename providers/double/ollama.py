@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from providers.base import ChatAnswer, ChatCall, Delta, Image, Kind, Message, Tool, ToolCall
+from providers.calls import ChatAnswer, ChatCall, Delta, Image, Kind, Message, Tool, ToolCall
 from providers.double import answers, replies
 from providers.double.faults import FAULTS, Plan
 from providers.double.http1 import Request, Response

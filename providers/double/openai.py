@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import orjson
 
-from providers.base import Kind, Tool, ToolCall
+from providers.calls import Kind, Tool, ToolCall
 from providers.double import answers, moderation, replies
 from providers.double.faults import Plan
 from providers.double.http1 import Request, Response

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from providers.base import ChatAnswer, ChatCall, Delta, Forced, Image, Spent, Tool, ToolCall
+from providers.calls import ChatAnswer, ChatCall, Delta, Forced, Image, Spent, Tool, ToolCall
 from providers.double import answers
 from providers.double.faults import Plan, chance
 from providers.double.instance import Source, instance

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any, Literal, Protocol
 
-from providers.base import ChatCall, Kind
+from providers.calls import ChatCall, Kind
 from providers.double.faults import Plan
 from providers.double.http1 import Request, Response
 

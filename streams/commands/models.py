@@ -46,7 +46,7 @@ def list_(
 
 async def _asked(settings: "Settings", only: str | None) -> dict[str, Any]:
     from streams import catalogue
-    from streams.app import make_prices, make_providers
+    from streams.configured import make_prices, make_providers
     from streams.errors import SpineError
     from streams.named import make_router
 

@@ -25,6 +25,7 @@ _SHOWN = 50
 _ZERO = "With a budget of 0 only models that cost nothing are asked."
 
 
+# longer than 50 lines for its options alone, each of which Typer reads from the signature
 @app.callback()
 def replay(
     ctx: typer.Context,

@@ -46,7 +46,7 @@ async def _reprice(
 ) -> dict[str, Any]:
     from store.ledger.corrections import Span
     from streams import days, lookup, repricing
-    from streams.app import make_prices
+    from streams.configured import make_prices
     from streams.errors import SpineError
     from streams.routing import make_routes
 

@@ -89,7 +89,7 @@ def fake_provider(
     Example: `genai-spine fake-provider --port 11500 --slots 4`
     """
     from providers.double.faults import Behaviour
-    from providers.fake_server import serve
+    from providers.fake_process import serve
     from streams import settings
     from streams.errors import SpineError
 

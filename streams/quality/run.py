@@ -13,11 +13,12 @@ from schemas.request import Lane
 from store.ledger.types.arrivals import Arrival, Ask
 from store.rows import pack_headers
 from streams import waiting
-from streams.app import Spine, running
+from streams.app import running
 from streams.errors import SpineError
 from streams.quality.score import Pair, Score, score
 from streams.quality.texts import ASKS, Text
 from streams.settings import Settings
+from streams.spine import Spine
 from streams.web.front import provider_state
 from streams.web.waiters import Waiters
 

@@ -147,34 +147,8 @@ def _examples(operation: str) -> Iterator[Node]:
 
 def _told() -> dict[str, Node]:
     """Everything but requests."""
-    numbered = {
-        "genai-ledger": _text("The name of the database that counted it."),
-        "genai-number": _text("Its place in its partition, without gaps and in order."),
-        "genai-replayed": _text("`true`: published before, under the same `id`; without a place of its own."),
-        "genai-totals": _text(
-            "With `genai-replayed`: the totals of the event's day, provider, model and tenant as JSON, with all events of its "
-            "partition up to `genai-number`."
-        ),
-    }
     return {
-        "result": {
-            "title": "A result",
-            "correlationId": {"location": "$message.payload#/id"},
-            "headers": {"type": "object", "description": "Those of the request."},
-            "payload": {"$ref": "#/components/schemas/Result"},
-            "bindings": _key("The request's key, byte for byte; the request's id when it had none."),
-        },
-        "replay": {
-            "title": "An answer to a request asked anew",
-            "correlationId": {"location": "$message.payload#/id"},
-            "headers": {"type": "object", "description": "Those of the original request."},
-            "payload": {
-                "description": "A result whose `run_id` is the replay's run, and whose `id` is the run, a slash and the "
-                "original's id.",
-                "allOf": [{"$ref": "#/components/schemas/Result"}],
-            },
-            "bindings": _key("The original's key; its id when it had none."),
-        },
+        **_answered(),
         "prompt": {
             "title": "A change of the registry of prompts",
             "payload": {
@@ -182,17 +156,7 @@ def _told() -> dict[str, Node]:
             },
             "bindings": _key("`prompt id|label`, or `prompt id|version`."),
         },
-        "usage": {
-            "title": "What one call used",
-            "headers": {"type": "object", "properties": numbered},
-            "payload": {"$ref": "#/components/schemas/UsageEvent"},
-            "bindings": _key("`provider|model`"),
-        },
-        "costs-daily": {
-            "title": "A day's running totals",
-            "payload": {"$ref": "#/components/schemas/DailyTotals"},
-            "bindings": _key("`date|provider|model|tenant`"),
-        },
+        **_counted(),
         "progress": {
             "title": "How far a run is, or a long call",
             "payload": {"oneOf": [{"$ref": "#/components/schemas/Run"}, {"$ref": "#/components/schemas/Progress"}]},
@@ -216,6 +180,54 @@ def _told() -> dict[str, Node]:
             "headers": {"$ref": "#/components/schemas/LetterHeaders"},
             "payload": {"description": "The original value, untouched; no JSON where that was the fault."},
             "bindings": _key("The original key; its source for a record of neither key nor value."),
+        },
+    }
+
+
+def _answered() -> dict[str, Node]:
+    return {
+        "result": {
+            "title": "A result",
+            "correlationId": {"location": "$message.payload#/id"},
+            "headers": {"type": "object", "description": "Those of the request."},
+            "payload": {"$ref": "#/components/schemas/Result"},
+            "bindings": _key("The request's key, byte for byte; the request's id when it had none."),
+        },
+        "replay": {
+            "title": "An answer to a request asked anew",
+            "correlationId": {"location": "$message.payload#/id"},
+            "headers": {"type": "object", "description": "Those of the original request."},
+            "payload": {
+                "description": "A result whose `run_id` is the replay's run, and whose `id` is the run, a slash and the "
+                "original's id.",
+                "allOf": [{"$ref": "#/components/schemas/Result"}],
+            },
+            "bindings": _key("The original's key; its id when it had none."),
+        },
+    }
+
+
+def _counted() -> dict[str, Node]:
+    numbered = {
+        "genai-ledger": _text("The name of the database that counted it."),
+        "genai-number": _text("Its place in its partition, without gaps and in order."),
+        "genai-replayed": _text("`true`: published before, under the same `id`; without a place of its own."),
+        "genai-totals": _text(
+            "With `genai-replayed`: the totals of the event's day, provider, model and tenant as JSON, with all events of its "
+            "partition up to `genai-number`."
+        ),
+    }
+    return {
+        "usage": {
+            "title": "What one call used",
+            "headers": {"type": "object", "properties": numbered},
+            "payload": {"$ref": "#/components/schemas/UsageEvent"},
+            "bindings": _key("`provider|model`"),
+        },
+        "costs-daily": {
+            "title": "A day's running totals",
+            "payload": {"$ref": "#/components/schemas/DailyTotals"},
+            "bindings": _key("`date|provider|model|tenant`"),
         },
     }
 

@@ -9,7 +9,7 @@ import orjson
 from agents import OPERATIONS
 from prompts import Library, Wish
 from prompts.files import ORIGIN
-from providers.base import ChatCall, EmbedCall, Message, Spent
+from providers.calls import ChatCall, EmbedCall, Message, Spent
 from providers.prices import PriceTable, upper_estimate
 from schemas.pin import pins
 from schemas.request import MAX_NAME, Lane

@@ -13,7 +13,7 @@ from store.ledger.claim import ensure_slots, known_pools
 from store.ledger.types.claims import Pool
 from store.ledger.types.records import Routes
 from streams import library, lookup, postgres, topics
-from streams.app import make_decoder, make_prices, make_providers
+from streams.configured import make_decoder, make_prices, make_providers
 from streams.decode import Decoder
 from streams.prompting import memory
 from streams.routing import make_routes

@@ -15,7 +15,7 @@ import uuid_utils
 from sqlalchemy import Connection, Row
 
 from providers import http
-from providers.base import ProviderError, Unreadable
+from providers.errors import ProviderError, Unreadable
 from providers.outbound import Guard
 from store.database import Database
 from store.errors import StoreError

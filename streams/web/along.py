@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Iterator
 import structlog
 
 from agents.engine.poster import unpack
-from providers.base import Delta
+from providers.calls import Delta
 from store.errors import StoreError
 from store.ledger import pieces
 from store.ledger.pieces import Piece, Place
-from streams.app import Spine
+from streams.spine import Spine
 
 log = structlog.get_logger(__name__)
 LOOK_S = 0.05

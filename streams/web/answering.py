@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from schemas import answers, openai
+from schemas import answers, books, openai, registry
 from schemas.result import Result
 from schemas.runs import Run
 from schemas.schedules import Schedule
@@ -14,9 +14,9 @@ _SCHEDULE = "/v1/schedules/{schedule}"
 _FILE, _BATCH = "/v1/files/{file_id}", "/v1/batches/{batch_id}"
 _PROMPT, _RUN, _REQUEST = "/v1/prompts/{prompt}", "/v1/runs/{run_id}", "/v1/requests/{request_id}"
 ANSWERS: Mapping[tuple[str, str], tuple[type[BaseModel], ...]] = {
-    ("get", "/v1/usage"): (answers.Usage,),
-    ("get", "/v1/costs"): (answers.Costs,),
-    ("get", "/v1/costs/corrections"): (answers.Corrections,),
+    ("get", "/v1/usage"): (books.Usage,),
+    ("get", "/v1/costs"): (books.Costs,),
+    ("get", "/v1/costs/corrections"): (books.Corrections,),
     ("get", "/v1/schedules"): (answers.ScheduleList,),
     ("get", _SCHEDULE): (Schedule,),
     ("put", _SCHEDULE): (Schedule,),
@@ -34,23 +34,23 @@ ANSWERS: Mapping[tuple[str, str], tuple[type[BaseModel], ...]] = {
     ("post", f"{_RUN}/retry"): (answers.RunRetried,),
     ("get", "/v1/pipelines"): (answers.PipelineList,),
     ("get", "/v1/pipelines/{pipeline}"): (answers.PipelineItem,),
-    ("get", "/v1/prompts"): (answers.PromptPage,),
-    ("post", "/v1/prompts"): (answers.Prompt,),
-    ("get", _PROMPT): (answers.Prompt,),
-    ("put", _PROMPT): (answers.Prompt,),
-    ("delete", _PROMPT): (answers.Prompt,),
-    ("post", f"{_PROMPT}/restore"): (answers.Prompt,),
-    ("post", f"{_PROMPT}/labels"): (answers.Prompt,),
-    ("delete", f"{_PROMPT}/labels/{{label}}"): (answers.Prompt,),
-    ("post", f"{_PROMPT}/rollback"): (answers.Prompt,),
-    ("post", f"{_PROMPT}/render"): (answers.Rendered,),
-    ("get", f"{_PROMPT}/versions"): (answers.VersionList,),
-    ("get", f"{_PROMPT}/versions/{{version}}"): (answers.PromptVersion,),
-    ("get", f"{_PROMPT}/diff"): (answers.Difference,),
-    ("get", f"{_PROMPT}/labels"): (answers.Labels,),
-    ("get", f"{_PROMPT}/executions"): (answers.Executions,),
-    ("put", f"{_PROMPT}/labels/{{label}}"): (answers.Prompt,),
-    ("get", f"{_PROMPT}/labels/{{label}}/arms"): (answers.Arms,),
+    ("get", "/v1/prompts"): (registry.PromptPage,),
+    ("post", "/v1/prompts"): (registry.Prompt,),
+    ("get", _PROMPT): (registry.Prompt,),
+    ("put", _PROMPT): (registry.Prompt,),
+    ("delete", _PROMPT): (registry.Prompt,),
+    ("post", f"{_PROMPT}/restore"): (registry.Prompt,),
+    ("post", f"{_PROMPT}/labels"): (registry.Prompt,),
+    ("delete", f"{_PROMPT}/labels/{{label}}"): (registry.Prompt,),
+    ("post", f"{_PROMPT}/rollback"): (registry.Prompt,),
+    ("post", f"{_PROMPT}/render"): (registry.Rendered,),
+    ("get", f"{_PROMPT}/versions"): (registry.VersionList,),
+    ("get", f"{_PROMPT}/versions/{{version}}"): (registry.PromptVersion,),
+    ("get", f"{_PROMPT}/diff"): (registry.Difference,),
+    ("get", f"{_PROMPT}/labels"): (registry.Labels,),
+    ("get", f"{_PROMPT}/executions"): (registry.Executions,),
+    ("put", f"{_PROMPT}/labels/{{label}}"): (registry.Prompt,),
+    ("get", f"{_PROMPT}/labels/{{label}}/arms"): (registry.Arms,),
     ("delete", _SCHEDULE): (answers.ScheduleRemoved,),
     ("get", "/v1/files"): (openai.FilePage,),
     ("post", "/v1/files"): (openai.StoredFile,),

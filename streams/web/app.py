@@ -22,7 +22,6 @@ from streams.web import (
     books,
     budgets,
     events,
-    examples,
     keys,
     listing,
     looking,
@@ -35,6 +34,7 @@ from streams.web import (
     routing,
     runs,
     schedules,
+    submitting,
 )
 from streams.web.describing import (
     also,
@@ -50,6 +50,7 @@ from streams.web.describing import (
     wished,
     written,
 )
+from streams.web.examples import answers, bodies
 from streams.web.front import Front
 from streams.web.health import health_response, ready_response
 from streams.web.ids import Identified
@@ -90,7 +91,7 @@ def make_api(front: Front) -> FastAPI:
     )
     app.router.route_class = Plain
     for path, handler in _common(front).items():
-        described = answered(path) if path in examples.ANSWERS else plain("text/plain", "As Prometheus reads it.")
+        described = answered(path) if path in answers.ANSWERS else plain("text/plain", "As Prometheus reads it.")
         app.add_api_route(
             path, handler, methods=["GET"], tags=["state"], summary=handler.__doc__, openapi_extra=described
         )
@@ -118,19 +119,7 @@ def make_api(front: Front) -> FastAPI:
         if tag == "runs":
             app.add_api_route(path.removeprefix("/v1"), handler, methods=[method], include_in_schema=False)
         app.add_api_route(path, handler, methods=[method], tags=[tag], summary=change.__doc__, openapi_extra=described)
-    for name, operation in OPERATIONS.items():
-        handler = asking.route(front, name)
-        for number, path in enumerate(dict.fromkeys((name, name.replace("_", "-")))):
-            app.add_api_route(
-                f"/v1/{path}",
-                handler,
-                methods=["POST"],
-                tags=["operations"],
-                summary=handler.__doc__,
-                include_in_schema=number == 0,
-                openapi_extra=asked(operation),
-            )
-    app.add_api_route("/v1/{operation}", _no_such_operation, methods=["POST"], include_in_schema=False)
+    _operations(app, front)
     app.openapi = describer(app, OPERATIONS)  # type: ignore[method-assign]  # as FastAPI's own documentation does
     return app
 
@@ -187,7 +176,7 @@ _ORDERS: dict[str, tuple[str, Look, dict[str, Any]]] = {
     "/v1/routes/explain": (
         "models",
         routing.explain,
-        ordered("/v1/routes/explain", "lane") | wished(examples.EXPLAINED),
+        ordered("/v1/routes/explain", "lane") | wished(bodies.EXPLAINED),
     ),
 }
 """What can be said about a request that was sent; before the looks, whose ids may end in the same words."""
@@ -216,7 +205,11 @@ _REGISTRY: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
 _RUN = "/v1/runs/{run_id}"
 _RUNS: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
     ("GET", "/v1/runs"): ("runs", runs.listed, answered("/v1/runs", *runs.LISTED)),
-    ("POST", "/v1/runs"): ("runs", runs.create, also(written(NewRun, 202), "200", "It was there, and has ended.")),
+    ("POST", "/v1/runs"): (
+        "runs",
+        submitting.create,
+        also(written(NewRun, 202), "200", "It was there, and has ended."),
+    ),
     ("GET", f"{_RUN}/items"): ("runs", runs.items, query("tenant", "status", "limit", "cursor")),
     ("GET", f"{_RUN}/results"): ("runs", runs.results, plain("application/x-ndjson", "An item a line.", "tenant")),
     ("GET", f"{_RUN}/events"): ("runs", runs.events, streamed("tenant")),
@@ -288,6 +281,22 @@ def _pages(app: FastAPI, front: Front) -> None:
         app.add_api_route(path, handler, methods=["GET"], include_in_schema=False)
     for name in FILES:
         app.add_api_route(f"/assets/{name}", asset, methods=["GET"], include_in_schema=False)
+
+
+def _operations(app: FastAPI, front: Front) -> None:
+    for name, operation in OPERATIONS.items():
+        handler = asking.route(front, name)
+        for number, path in enumerate(dict.fromkeys((name, name.replace("_", "-")))):
+            app.add_api_route(
+                f"/v1/{path}",
+                handler,
+                methods=["POST"],
+                tags=["operations"],
+                summary=handler.__doc__,
+                include_in_schema=number == 0,
+                openapi_extra=asked(operation),
+            )
+    app.add_api_route("/v1/{operation}", _no_such_operation, methods=["POST"], include_in_schema=False)
 
 
 def make_small(front: Front) -> Starlette:

@@ -16,7 +16,8 @@ from schemas.runs import NewRun
 from schemas.schedules import NewSchedule
 from store.ledger.books import GROUPS
 from streams.budgets import Budget
-from streams.web import answering, examples
+from streams.web import answering
+from streams.web.examples import answers, bodies, operations, orders
 from streams.web.messages import describing as messages
 from streams.web.messages import shape as messages_shape
 from streams.web.openai import describing as openai
@@ -84,7 +85,7 @@ def query(*names: str) -> dict[str, Any]:
 
 def answered(path: str, *names: str, csv: bool = False) -> dict[str, Any]:
     """A `GET` with an example of its answer."""
-    content: dict[str, Any] = {"application/json": {"schema": {"type": "object"}, "example": examples.ANSWERS[path]}}
+    content: dict[str, Any] = {"application/json": {"schema": {"type": "object"}, "example": answers.ANSWERS[path]}}
     if csv:
         content["text/csv"] = {"schema": {"type": "string"}}
     return {**query(*names), "responses": {"200": {"description": "The answer.", "content": content}}}
@@ -107,7 +108,7 @@ def streamed(*names: str) -> dict[str, Any]:
 
 def ordered(path: str, *names: str) -> dict[str, Any]:
     """A `POST` without a body, with an example of its answer."""
-    status, words, example = examples.ORDERS[path]
+    status, words, example = orders.ORDERS[path]
     content = {"application/json": {"schema": {"type": "object"}, "example": example}}
     return {**query(*names), "responses": {status: {"description": words, "content": content}}}
 
@@ -126,7 +127,7 @@ def plain(media_type: str, words: str, *names: str) -> dict[str, Any]:
 
 def written(model: type[BaseModel], status: int = 200) -> dict[str, Any]:
     """A route that takes a body of this form."""
-    body = {"schema": {"$ref": _REF.format(model=model.__name__)}, "example": examples.BODIES[model.__name__]}
+    body = {"schema": {"$ref": _REF.format(model=model.__name__)}, "example": bodies.BODIES[model.__name__]}
     return {
         "requestBody": {"required": True, "content": {"application/json": body}},
         "responses": {str(status): {"description": "What it has become."}},
@@ -136,7 +137,7 @@ def written(model: type[BaseModel], status: int = 200) -> dict[str, Any]:
 
 def given(path: str) -> dict[str, Any]:
     """A `POST` with a body, with an example of both."""
-    body = {"application/json": {"schema": {"type": "object"}, "example": examples.BODIES[path]}}
+    body = {"application/json": {"schema": {"type": "object"}, "example": bodies.BODIES[path]}}
     return {**ordered(path), "requestBody": {"required": True, "content": body}}
 
 
@@ -149,9 +150,9 @@ def wished(example: dict[str, Any]) -> dict[str, Any]:
 def asked(operation: Operation) -> dict[str, Any]:
     """A `POST` of an operation: its flat body and its result."""
     body = {"schema": {"$ref": _REF.format(model=_body_name(operation))}}
-    example = examples.INPUTS.get(operation.name)
+    example = operations.INPUTS.get(operation.name)
     shown = body if example is None else body | {"example": example}
-    result = {"schema": {"$ref": _REF.format(model="Result")}, "example": examples.result(operation.name)}
+    result = {"schema": {"$ref": _REF.format(model="Result")}, "example": operations.result(operation.name)}
     return {
         "requestBody": {"required": True, "content": {"application/json": shown}},
         "responses": {
@@ -171,8 +172,8 @@ def asked(operation: Operation) -> dict[str, Any]:
 
 def stored(path: str, model: str) -> dict[str, Any]:
     """A `PUT` with its body, and an example of its answer."""
-    body = {"schema": {"$ref": _REF.format(model=model)}, "example": examples.BODIES[path]}
-    content = {"application/json": {"schema": {"type": "object"}, "example": examples.ANSWERS[path]["items"][0]}}
+    body = {"schema": {"$ref": _REF.format(model=model)}, "example": bodies.BODIES[path]}
+    content = {"application/json": {"schema": {"type": "object"}, "example": answers.ANSWERS[path]["items"][0]}}
     return {
         "requestBody": {"required": True, "content": {"application/json": body}},
         "responses": {"200": {"description": "As it stands now.", "content": content}},
@@ -231,7 +232,7 @@ def _in_path(path: str) -> list[dict[str, Any]]:
 _REFUSAL: dict[str, Any] = {
     "description": "A refusal, as RFC 9457 says.",
     "content": {
-        "application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}, "example": examples.PROBLEM}
+        "application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}, "example": answers.PROBLEM}
     },
 }
 _PROBLEM = {

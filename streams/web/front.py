@@ -12,10 +12,10 @@ import structlog
 from agents import OPERATIONS
 from providers.base import Lacking, Provider, Telling
 from streams import lag
-from streams.app import Spine
 from streams.broker import probe
 from streams.lag import Lag
 from streams.settings import Settings
+from streams.spine import Spine
 from streams.web.along import Alongs
 from streams.web.gate import Gate
 from streams.web.keyring import Keyring

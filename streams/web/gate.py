@@ -17,7 +17,7 @@ from store.errors import StoreError
 from store.ledger import backlog, queries
 from store.ledger.types.arrivals import Ask
 from streams import queueing
-from streams.app import Spine
+from streams.spine import Spine
 from streams.web.looker import FRESH_S, Looker
 from streams.web.problems import Problem
 

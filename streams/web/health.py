@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from store.ledger.throttle import FAILURES, SHUT_S
-from streams.app import Spine
+from streams.spine import Spine
 from streams.web.front import Front, Part
 from streams.web.replies import json
 

@@ -15,9 +15,9 @@ from store.database import Work
 from store.ledger import generating, pages
 from store.ledger.backlog import Backlog
 from store.ledger.types.steps import UNFINISHED
-from streams.app import Spine
 from streams.budgets import patiently
 from streams.finding import named
+from streams.spine import Spine
 from streams.web import showing
 from streams.web.asking import status_url
 from streams.web.front import Front

@@ -14,8 +14,8 @@ from store.errors import StoreError
 from store.ledger import budgets, held, limits, parked, queries
 from store.ledger.budgeting import State
 from store.ledger.limits import Limits
-from streams.app import Spine
 from streams.lag import Lag
+from streams.spine import Spine
 from streams.web.front import Front
 
 _LOOK_S = 3.0

@@ -15,7 +15,7 @@ from store.errors import StoreError
 from store.ledger import cancels, queries
 from store.ledger.types.arrivals import Accepted, Arrival, CancelAsk
 from streams import cancelling, deciding, requested
-from streams.app import Spine
+from streams.spine import Spine
 from streams.web import asking
 from streams.web.front import Front
 from streams.web.looking import read

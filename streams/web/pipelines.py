@@ -11,9 +11,9 @@ from agents.pipelines import drawing
 from schemas.errors import ErrorType
 from schemas.pipelines import Pipeline
 from store.runs import steps
-from streams.app import Spine
 from streams.runs import pipelines
 from streams.runs.kinds import BadRun
+from streams.spine import Spine
 from streams.web import queries
 from streams.web.front import Front
 from streams.web.looking import read as look_up

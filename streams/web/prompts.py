@@ -17,12 +17,12 @@ from store.database import now as clock
 from store.errors import StoreError
 from store.registry import errors, read
 from streams import days, requested
-from streams.app import Spine
 from streams.decode import sentence
 from streams.prompting import arms as trials
 from streams.prompting import changing, looking
 from streams.prompting.changing import By
 from streams.prompting.registry import BadPrompt
+from streams.spine import Spine
 from streams.web import cursors, queries
 from streams.web.bodies import read_object
 from streams.web.front import Front

@@ -12,9 +12,9 @@ from sqlalchemy import Row
 from schemas.errors import ErrorType
 from store.errors import StoreError
 from store.runs import read
-from streams.app import Spine
 from streams.runs import asking, pacing, parts
 from streams.runs.sending import Item, send
+from streams.spine import Spine
 from streams.web import retried
 from streams.web.looking import change
 from streams.web.looking import read as look_up

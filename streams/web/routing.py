@@ -9,7 +9,7 @@ from starlette.responses import Response
 from agents import OPERATIONS
 from schemas.request import Lane
 from streams import explaining
-from streams.app import make_prices
+from streams.configured import make_prices
 from streams.decode import envelope
 from streams.explaining import Question
 from streams.web import asking

@@ -1,193 +1,37 @@
-"""`/v1/runs…`: work that is asked for as one, and told about as one."""
+"""`/v1/runs…`: work that is asked for as one, and told about as one; `streams.web.submitting` takes it."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator
+from typing import Any
 
 import orjson
-from pydantic import ValidationError
 from sqlalchemy import Connection, Row
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from schemas.errors import ErrorType
-from schemas.runs import ENDED, NewRun
-from store.database import Work
+from schemas.runs import ENDED
 from store.database import now as clock
 from store.errors import StoreError
 from store.ledger.types.arrivals import Arrival, CancelAsk
 from store.runs import deliveries, jobs, money, read, steps, write
 from streams import requested
-from streams.app import Spine
-from streams.decode import sentence
-from streams.runs import asking, collecting, kinds, making, parts, receivers, telling
-from streams.runs.kinds import BadRun
+from streams.runs import collecting, kinds, telling
 from streams.runs.pipelines import KIND
+from streams.spine import Spine
 from streams.web import cursors, orders, pipelines, queries, rerunning, retried
-from streams.web.asking import IDEMPOTENCY_KEY, seconds
-from streams.web.bodies import read_object
+from streams.web.asking import seconds
 from streams.web.events import HEARTBEAT_S
 from streams.web.front import Front
 from streams.web.looking import change
 from streams.web.looking import read as look_up
 from streams.web.orders import spine_of
 from streams.web.principal import principal_of
-from streams.web.problems import Problem, answering, unavailable
+from streams.web.problems import Problem, unavailable
 from streams.web.replies import json, tagged
 
 LISTED = ("tenant", "status", "name", "limit", "cursor")
-_LINES = frozenset({"application/x-ndjson", "application/jsonl", "application/x-jsonlines", "application/jsonlines"})
-_UPLOAD = (
-    "kind",
-    "name",
-    "tenant",
-    "priority",
-    "lane",
-    "idempotency_key",
-    "id",
-    "model",
-    "provider",
-    "wait",
-    "webhook",
-    "budget_usd",
-)
-T = TypeVar("T")
-_SIGNED_WITH = "webhook-secret"
 _LOOK_S = 0.1
-
-
-async def create(front: Front, request: Request) -> Response:
-    """Submit a run: as JSON with its params, or its items as JSON Lines with the rest in the query; `?wait=` for its end."""
-    spine = spine_of(front, request)
-    if front.leaving:
-        raise unavailable("This process is ending; ask again in a moment.")
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind in _LINES:
-        told = queries.told(request, _UPLOAD)
-        wait = seconds(told.pop("wait", None)) or 0.0
-        row = await _uploaded(front, spine, request, told)
-    else:
-        wait = seconds(queries.told(request, ("wait",)).get("wait")) or 0.0
-        body = await read_object(request, spine.settings.run_max_bytes)
-        row = await _asked(front, spine, request, _new(body, request))
-    spine.runs.look()
-    if wait > 0:
-        row = await _until_end(front, row, wait)
-    return await _told(front, row, 200 if row.status in ENDED else 202)
-
-
-def _new(body: dict[str, Any], request: Request) -> NewRun:
-    key = request.headers.get(IDEMPOTENCY_KEY, "").strip('"')
-    if key and body.setdefault("idempotency_key", key) != key:
-        raise Problem(422, "The header Idempotency-Key and the field idempotency_key name different keys; send one.")
-    try:
-        return NewRun.model_validate(body)
-    except ValidationError as error:
-        raise Problem(422, f"{sentence(error)}.") from None
-
-
-async def _asked(front: Front, spine: Spine, request: Request, new: NewRun) -> Row[Any]:
-    tenant = _tenant(front, request, new.tenant)
-    _may_be_told(spine, new)
-    try:
-        minute = principal_of(request).limits.minute()
-        make = partial(making.ready, new, tenant, spine.decoder, spine.pipelines, principal_of(request).key_id, minute)
-        ready = await _decoded(spine, make)
-    except BadRun as error:
-        raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
-    if ready.pipeline is not None:
-        pipelines.check(spine, ready.pipeline, principal_of(request))
-    elif ready.first is not None:
-        principal_of(request).check(ready.first)
-    else:
-        principal_of(request).check_admin()
-    row, _ = await _made(spine, lambda conn: making.make(conn, ready, spine.worker))
-    return row
-
-
-def _may_be_told(spine: Spine, new: NewRun) -> None:
-    if new.webhook is not None and (why := receivers.wrong(new.webhook, spine.settings.outbound())):
-        raise Problem(422, why)
-
-
-async def _uploaded(front: Front, spine: Spine, request: Request, told: dict[str, str]) -> Row[Any]:
-    """Line by line, never the whole. An upload that breaks off leaves a run that takes no more and is cancelled."""
-    options = {name: told.pop(name) for name in ("model", "provider") if name in told}
-    if "webhook" in told:
-        told["webhook"] = {"url": told["webhook"], "secret": request.headers.get(_SIGNED_WITH, "")}  # type: ignore[assignment]
-    new = _new({"kind": "workflow", **told, "options": options}, request)
-    tenant = _tenant(front, request, new.tenant)
-    _may_be_told(spine, new)
-    try:
-        plan = asking.planned(new, tenant, principal_of(request).key_id, principal_of(request).limits.minute())
-    except BadRun as error:
-        raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
-    if plan.kind.many is None:
-        raise Problem(422, f"A {new.kind} {new.name!r} has one item; send its params as JSON.")
-    principal_of(request).check(await _decoded(spine, partial(asking.typical, plan, spine.decoder)))
-    row, is_new = await _made(spine, lambda conn: write.make(conn, plan.new, spine.worker))
-    if not is_new:
-        return await _same(row, request)
-    try:
-        await _take(spine, plan, request)
-    except BaseException:
-        await change(spine, lambda conn: write.break_off(conn, tenant, row.id))
-        raise
-    return await _row(front, tenant, row.id)
-
-
-async def _same(row: Row[Any], request: Request) -> Row[Any]:
-    """What was uploaded before, if this is the very same. Raises `Problem` 409."""
-    if row.broken_off:
-        raise Problem(409, f"The upload of the run {row.id!r} broke off and it was cancelled; send it as another one.")
-    if not row.sealed:
-        raise Problem(409, f"The run {row.id!r} is being uploaded by somebody else; wait, or cancel it.")
-    digest = parts.digest()
-    async for chunk in request.stream():
-        digest.update(chunk)
-    if row.content_hash is not None and digest.digest() != bytes(row.content_hash):
-        words = f"The run {row.id!r} was made of other lines; choose another id or key."
-        raise Problem(409, words, error=ErrorType.IDEMPOTENCY_CONFLICT)
-    return row
-
-
-async def _take(spine: Spine, plan: asking.Plan, request: Request) -> None:
-    """As many lines at a time as a part takes, and as many bytes."""
-    most, count, size = spine.settings.request_max_bytes, 0, 0
-    waiting: list[bytes] = []
-    digest, any_model = parts.digest(), principal_of(request).may("models", "*/*")
-    async for number, line in parts.split(parts.digested(request.stream(), digest), most):
-        waiting.append(asking.uploaded(plan, number, line, most, any_model=any_model))
-        size += len(waiting[-1])
-        if len(waiting) == parts.MOST or size > parts.MOST_BYTES:
-            await _add(spine, plan, count, waiting)
-            count, size, waiting = count + len(waiting), 0, []
-            spine.runs.look()
-    await _add(spine, plan, count, waiting)
-    if count + len(waiting) == 0:
-        raise Problem(422, "The body holds no line; send one JSON object, or one text between quotes, per line.")
-    if not await change(spine, lambda conn: write.seal(conn, plan.new.tenant, plan.new.id, digest.digest())):
-        raise _cancelled(plan)
-
-
-async def _add(spine: Spine, plan: asking.Plan, first: int, lines: Iterable[bytes]) -> None:
-    packed = list(parts.packed(first, lines))
-    if not await change(spine, lambda conn: write.add(conn, plan.new.tenant, plan.new.id, packed)):
-        raise _cancelled(plan)
-
-
-def _cancelled(plan: asking.Plan) -> Problem:
-    return Problem(409, f"The run {plan.new.id!r} takes no more items: it was cancelled.")
-
-
-async def _made(spine: Spine, work: Work[tuple[Row[Any], bool]]) -> tuple[Row[Any], bool]:
-    try:
-        found: tuple[Row[Any], bool] = await change(spine, work)
-    except write.Conflict as error:
-        raise Problem(409, f"{str(error)[:1].upper()}{str(error)[1:]}.", error=ErrorType.IDEMPOTENCY_CONFLICT) from None
-    return found
 
 
 async def one(front: Front, request: Request) -> Response:
@@ -195,7 +39,7 @@ async def one(front: Front, request: Request) -> Response:
     told = queries.told(request, ("tenant", "wait"))
     row = await _named(front, request, told)
     wait = seconds(told.get("wait")) or 0.0
-    return await _told(front, await _until_end(front, row, wait) if wait else row)
+    return await answer(front, await until_end(front, row, wait) if wait else row)
 
 
 async def listed(front: Front, request: Request) -> Response:
@@ -212,7 +56,7 @@ async def listed(front: Front, request: Request) -> Response:
         after = None if given is None else cursors.named(list_, given)
     except cursors.Foreign as error:
         raise Problem(400, str(error)) from None
-    tenant = _tenant(front, request, told.get("tenant"))
+    tenant = tenant_of(front, request, told.get("tenant"))
     rows, end = await look_up(front.parts(), lambda conn: read.page(conn, tenant, status, name, after, limit))
     next_ = None if end is None else cursors.cursor_named(list_, *end)
     shown = [telling.shown(row).model_dump(mode="json", exclude=telling.BRIEF) for row in rows]
@@ -275,7 +119,7 @@ async def _events(front: Front, row: Row[Any], had: str) -> AsyncIterator[bytes]
         if row.ended_at is not None or front.spine is None:
             return
         await asyncio.sleep(min(front.settings.poll_s, 1.0) / 2)
-        row = await _row(front, row.tenant, row.id)
+        row = await row_of(front, row.tenant, row.id)
 
 
 def _mark(row: Row[Any]) -> str:
@@ -298,7 +142,7 @@ async def cancel(front: Front, request: Request) -> Response:
     except StoreError as error:
         raise unavailable(f"The database is away ({error}); asking again is harmless.") from error
     spine.runs.look()
-    return await _told(front, await _row(front, row.tenant, row.id), 202)
+    return await answer(front, await row_of(front, row.tenant, row.id), 202)
 
 
 async def retry(front: Front, request: Request) -> Response:
@@ -324,7 +168,7 @@ async def retry(front: Front, request: Request) -> Response:
     # last: whoever counts it must find what runs again
     await change(spine, lambda conn: _reopen(conn, row, spine.worker))
     spine.runs.look()
-    shown = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
+    shown = telling.shown(await row_of(front, row.tenant, row.id)).model_dump(mode="json")
     made = json(shown | {"retried": count or len(names)}, 202)
     made.headers.update({} if later_s is None else rerunning.header(later_s))
     return made
@@ -348,11 +192,12 @@ async def _job_again(front: Front, spine: Spine, request: Request, row: Row[Any]
 
     await change(spine, work)
     spine.runs.look()
-    shown = telling.shown(await _row(front, row.tenant, row.id)).model_dump(mode="json")
+    shown = telling.shown(await row_of(front, row.tenant, row.id)).model_dump(mode="json")
     return json(shown | {"retried": 1}, 202)
 
 
-async def _told(front: Front, row: Row[Any], status: int = 200) -> Response:
+async def answer(front: Front, row: Row[Any], status: int = 200) -> Response:
+    """How a run stands, with its results where it has ended; `Location` is its own address."""
     result = await collecting.result(front.parts().database, row)
     sent, found, at, state = await look_up(
         front.parts(),
@@ -369,31 +214,32 @@ async def _told(front: Front, row: Row[Any], status: int = 200) -> Response:
     return made
 
 
-async def _until_end(front: Front, row: Row[Any], wait: float) -> Row[Any]:
+async def until_end(front: Front, row: Row[Any], wait: float) -> Row[Any]:
+    """As it is at its end, or after so many seconds."""
     until = time.monotonic() + wait
     while row.ended_at is None and time.monotonic() < until and not front.leaving:
         await asyncio.sleep(min(_LOOK_S, max(0.0, until - time.monotonic())))
-        row = await _row(front, row.tenant, row.id)
+        row = await row_of(front, row.tenant, row.id)
     return row
 
 
 async def _named(front: Front, request: Request, told: dict[str, str]) -> Row[Any]:
     id_ = request.path_params["run_id"]
-    return await _row(front, _visible(front, request, told.get("tenant"), id_), id_)
+    return await row_of(front, _visible(front, request, told.get("tenant"), id_), id_)
 
 
 def _visible(front: Front, request: Request, given: str | None, id_: str) -> str:
     """Whose run is meant; another tenant's is as unknown as one that there is not. Raises `Problem`: 404, 422."""
     if given is not None and not principal_of(request).sees(given):
         raise _unknown(id_)
-    return _tenant(front, request, given)
+    return tenant_of(front, request, given)
 
 
 def _unknown(id_: str) -> Problem:
     return Problem(404, f"There is no run {id_[:200]!r}; if it is another tenant's, add ?tenant=.")
 
 
-async def _row(front: Front, tenant: str, id_: str) -> Row[Any]:
+async def row_of(front: Front, tenant: str, id_: str) -> Row[Any]:
     """Raises `Problem`: 404, 503."""
     found: Row[Any] | None = await look_up(front.parts(), lambda conn: read.one(conn, tenant, id_))
     if found is None:
@@ -401,12 +247,8 @@ async def _row(front: Front, tenant: str, id_: str) -> Row[Any]:
     return found
 
 
-async def _decoded(spine: Spine, decode: Callable[[], T]) -> T:
-    with answering():
-        return await spine.registry.decoded(decode)
-
-
-def _tenant(front: Front, request: Request, given: str | None) -> str:
+def tenant_of(front: Front, request: Request, given: str | None) -> str:
+    """Whose runs are meant. Raises `Problem`: 403, 422."""
     try:
         named = requested.named("tenant", given)
     except ValueError as error:

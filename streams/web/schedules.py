@@ -12,12 +12,12 @@ from schemas.schedules import NewSchedule, ScheduleName
 from store import leading
 from store.errors import StoreError
 from store.schedules import read
-from streams.app import Spine
 from streams.decode import sentence
 from streams.schedules import changing, filling, telling
 from streams.schedules.changing import Refused, Unknown
 from streams.schedules.checking import World, Wrong
 from streams.schedules.scheduler import ROLE
+from streams.spine import Spine
 from streams.web.bodies import read_object
 from streams.web.front import Front
 from streams.web.looking import read as look_up

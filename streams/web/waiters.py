@@ -10,7 +10,7 @@ from store.ledger import queries
 from store.ledger.news import CHANNEL, heard
 from store.ledger.types.claims import Claimed
 from store.listen import listen
-from streams.app import Spine
+from streams.spine import Spine
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,9 @@ import orjson
 
 from agents.base import NO_MORE, More
 from prompts import Library, Rendered
-from providers.base import ChatAnswer, EmbedAnswer, Judged, Message, ModerateAnswer, ProviderError, Spent, Traits
+from providers.base import Traits
+from providers.calls import ChatAnswer, EmbedAnswer, Judged, Message, ModerateAnswer, Spent
+from providers.errors import ProviderError
 
 
 @cache

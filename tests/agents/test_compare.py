@@ -5,7 +5,8 @@ from pydantic import ValidationError
 
 from agents.base import InvalidAnswer, OperationError
 from agents.compare import compare
-from providers.base import ContextTooLong, Traits
+from providers.base import Traits
+from providers.errors import ContextTooLong
 from schemas.compare import Input, Output
 from tests.agents.doubles import ScriptedCaller
 

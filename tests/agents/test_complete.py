@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from agents.base import InvalidInput
 from agents.complete import MAX_TOKENS, OPERATION, complete
-from providers.base import ChatAnswer, Forced, Image, Message, Spent, Tool, ToolCall
+from providers.calls import ChatAnswer, Forced, Image, Message, Spent, Tool, ToolCall
 from schemas.chat import Turn
 from schemas.complete import Choice, Input, Output
 from tests.agents.doubles import ScriptedCaller, cut

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from agents.base import InvalidInput, NotHere, Whose
 from agents.execute_prompt import MAX_TOKENS, execute_prompt, pin
 from prompts import Library, Pin, Rendered
-from providers.base import Message
+from providers.calls import Message
 from schemas.errors import ErrorType
 from schemas.execute_prompt import Input, Output, Used
 from tests.agents.doubles import ScriptedCaller, cut

@@ -14,7 +14,7 @@ from agents.guards.caller import RefusedAnswer
 from agents.guards.finding import EMAIL, KINDS
 from agents.guards.rules import rule
 from agents.guards.vault import Vault
-from providers.base import ChatAnswer, Spent, ToolCall
+from providers.calls import ChatAnswer, Spent, ToolCall
 from schemas.errors import ErrorType
 from tests.agents.doubles import ScriptedCaller
 

@@ -10,7 +10,8 @@ from agents.base import InvalidInput, OperationError
 from agents.guards import guarded
 from agents.guards.caller import RefusedAnswer
 from agents.guards.rules import rule
-from providers.base import Judged, ProviderError, Unsupported
+from providers.calls import Judged
+from providers.errors import ProviderError, Unsupported
 from schemas.errors import ErrorType
 from tests.agents.doubles import ScriptedCaller
 

@@ -4,7 +4,8 @@ import pytest
 
 from agents.base import InvalidAnswer
 from agents.moderate import moderate, verdict
-from providers.base import Judged, Traits
+from providers.base import Traits
+from providers.calls import Judged
 from schemas.moderate import CATEGORIES, Input
 from tests.agents.doubles import ScriptedCaller
 

@@ -10,7 +10,7 @@ from agents import reading
 from agents.base import OperationError
 from agents.reading import LEAST_ROOM, MOST_PARTS, Space, read
 from providers import tokens
-from providers.base import ContextTooLong
+from providers.errors import ContextTooLong
 
 pytestmark = pytest.mark.fast
 

@@ -3,7 +3,8 @@
 import pytest
 
 from agents import shortening
-from providers.base import ContextTooLong, Message, ToolCall
+from providers.calls import Message, ToolCall
+from providers.errors import ContextTooLong
 
 pytestmark = pytest.mark.fast
 

@@ -4,7 +4,7 @@ import pytest
 
 from agents import structured
 from agents.base import InvalidAnswer
-from providers.base import Message
+from providers.calls import Message
 from tests.agents.doubles import ScriptedCaller, cut
 
 pytestmark = pytest.mark.fast

@@ -35,7 +35,7 @@ def executed(counts: Mapping[str, Any]) -> dict[str, int]:
 async def double(latency_s: float, seed: int, port: int = 0) -> AsyncIterator[Double]:
     """One call in twenty takes ten times as long: with even latencies a kill test proves nothing."""
     code = (
-        "import sys; from providers.fake_server import serve; from providers.double.faults import Behaviour\n"
+        "import sys; from providers.fake_process import serve; from providers.double.faults import Behaviour\n"
         f"serve('127.0.0.1', {port}, Behaviour(latency_s={latency_s}, tail=0.05, seed={seed}), "
         "ready=lambda url: print(url, flush=True))"
     )

@@ -24,10 +24,11 @@ from store.ledger.types.records import Position
 from store.migrate import migrate
 from store.rows import pack_headers
 from streams import logging, runtime, topics, watchdog, where
-from streams.app import Spine, running
+from streams.app import running
 from streams.decode import cancel
 from streams.relay import Relay
 from streams.settings import Settings
+from streams.spine import Spine
 from streams.worker import worker as _worker
 from tests.parts.kafka import make_settings
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from genai_spine_client import AsyncGenAIClient, GenAIClient
-from streams.app import Spine
+from streams.spine import Spine
 from streams.web import server
 from streams.web.app import make_api
 from streams.web.front import Front

@@ -13,7 +13,7 @@ from genai_spine_client.calls import Asking
 from genai_spine_client.schemas.answers import Standing
 from genai_spine_client.schemas.result import Result
 from schemas.request import Options, Request
-from streams.app import Spine
+from streams.spine import Spine
 from streams.web import server
 from streams.web.app import make_api
 from streams.web.front import Front

@@ -12,7 +12,7 @@ import pytest
 from genai_spine_client import AsyncGenAIClient, Retries, errors, kafka, sse
 from genai_spine_client.errors import Refusal, TooManyRequests, Unavailable, Unreachable
 from genai_spine_client.retries import Again
-from streams.app import Spine
+from streams.spine import Spine
 from streams.web import server
 from streams.web.app import make_api
 from streams.web.front import Front

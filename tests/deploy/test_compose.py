@@ -12,8 +12,8 @@ import pytest
 from providers import PROVIDERS
 from providers.config import Config
 from store.database import parse_url
-from streams import app as wiring
 from streams import serving
+from streams import worker_parts as wiring
 from streams.broker import jars
 from streams.settings import Settings
 from streams.web.app import make_api, make_small

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from streams import app as wiring
 from streams import serving
+from streams import worker_parts as wiring
 from streams.settings import Settings
 from streams.web.app import make_api, make_small
 from streams.web.front import Front

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import pytest
 
 from providers import anthropic, bedrock, fake, fake_server, local, ollama, openai
-from providers.base import Able, Capable, ChatCall, EmbedCall, Message, Provider
+from providers.base import Able, Capable, Provider
+from providers.calls import ChatCall, EmbedCall, Message
 from providers.config import Server
 from providers.double.faults import Behaviour
 

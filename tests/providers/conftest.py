@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from providers import fake, fake_server
-from providers.base import ChatCall, Message
+from providers.calls import ChatCall, Message
 from providers.double.faults import Behaviour
 from providers.double.http1 import Connection, Request, Response
 from providers.ollama import OllamaProvider

@@ -3,7 +3,9 @@
 import pytest
 
 from providers.able import check, lacks, wants
-from providers.base import Able, ChatCall, EmbedCall, Forced, Image, Message, Tool, Unsupported
+from providers.base import Able
+from providers.calls import ChatCall, EmbedCall, Forced, Image, Message, Tool
+from providers.errors import Unsupported
 
 pytestmark = pytest.mark.fast
 

@@ -7,8 +7,10 @@ import pytest
 
 from providers import fake_server
 from providers.anthropic import ADDRESS, AnthropicProvider
-from providers.base import ChatCall, EmbedCall, Message, Refused, Rejected, ServerError, Shelf, Unreadable, Unsupported
+from providers.base import Shelf
+from providers.calls import ChatCall, EmbedCall, Message
 from providers.double.http1 import Response
+from providers.errors import Refused, Rejected, ServerError, Unreadable, Unsupported
 
 pytestmark = pytest.mark.fast
 

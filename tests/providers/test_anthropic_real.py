@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from providers.anthropic import AnthropicProvider
-from providers.base import ChatAnswer, ChatCall, ContextTooLong, Delta, Message
+from providers.calls import ChatAnswer, ChatCall, Delta, Message
 from providers.embedded import llama, wheels
+from providers.errors import ContextTooLong
 
 pytestmark = pytest.mark.model
 

@@ -10,10 +10,9 @@ import pytest
 from providers import anthropic_reply
 from providers.anthropic_stream import Events, Reading
 from providers.anthropic_wire import Sent
-from providers.base import (
-    ChatAnswer,
+from providers.calls import ChatAnswer, Delta, Spent, ToolCall
+from providers.errors import (
     ContextTooLong,
-    Delta,
     ModelNotFound,
     Overloaded,
     ProviderError,
@@ -21,9 +20,7 @@ from providers.base import (
     Refused,
     Rejected,
     ServerError,
-    Spent,
     TimedOut,
-    ToolCall,
     Unreadable,
     Unsupported,
 )

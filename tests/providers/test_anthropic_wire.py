@@ -6,17 +6,9 @@ import pytest
 
 from providers import anthropic_wire
 from providers.anthropic_wire import Sent
-from providers.base import (
-    ChatCall,
-    Forced,
-    Image,
-    Message,
-    Rejected,
-    Tool,
-    ToolCall,
-    Unsupported,
-)
+from providers.calls import ChatCall, Forced, Image, Message, Tool, ToolCall
 from providers.claude import claude
+from providers.errors import Rejected, Unsupported
 
 pytestmark = pytest.mark.fast
 

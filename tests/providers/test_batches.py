@@ -9,9 +9,10 @@ import pytest
 
 from providers import fake_server
 from providers.anthropic import AnthropicProvider
-from providers.base import ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Message, Rejected
 from providers.batches import Batches, Batching, Forgotten, Parcel, Standing
+from providers.calls import ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Message
 from providers.config import Server
+from providers.errors import Rejected
 from providers.fake_server import FakeServer
 from providers.openai import OpenAIProvider
 

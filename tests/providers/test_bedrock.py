@@ -11,25 +11,22 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from providers import fake_server
-from providers.base import (
-    ChatCall,
-    EmbedCall,
-    Image,
-    Message,
+from providers.base import Shelf
+from providers.bedrock import BedrockProvider
+from providers.calls import ChatCall, EmbedCall, Image, Message
+from providers.double.bedrock import CLAUDE, COHERE, NOVA, TITAN
+from providers.double.faults import Behaviour
+from providers.double.http1 import Request
+from providers.errors import (
     ModelNotFound,
     ProviderError,
     RateLimited,
     Refused,
     Rejected,
     ServerError,
-    Shelf,
     Unreachable,
     Unsupported,
 )
-from providers.bedrock import BedrockProvider
-from providers.double.bedrock import CLAUDE, COHERE, NOVA, TITAN
-from providers.double.faults import Behaviour
-from providers.double.http1 import Request
 
 pytestmark = pytest.mark.fast
 

@@ -8,24 +8,17 @@ import pytest
 
 from providers import bedrock_reply
 from providers.anthropic_wire import Sent
-from providers.base import (
-    ChatAnswer,
-    ChatCall,
+from providers.base import Model
+from providers.calls import ChatAnswer, ChatCall, Delta, EmbedAnswer, EmbedCall, Message, Spent, ToolCall
+from providers.errors import (
     ContextTooLong,
-    Delta,
-    EmbedAnswer,
-    EmbedCall,
-    Message,
-    Model,
     ModelNotFound,
     Overloaded,
     RateLimited,
     Refused,
     Rejected,
     ServerError,
-    Spent,
     TimedOut,
-    ToolCall,
     Unreadable,
     Unsupported,
 )

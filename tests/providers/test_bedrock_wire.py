@@ -9,16 +9,8 @@ from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 
 from providers import bedrock_wire
-from providers.base import (
-    ChatCall,
-    EmbedCall,
-    Forced,
-    Image,
-    Message,
-    Tool,
-    ToolCall,
-    Unsupported,
-)
+from providers.calls import ChatCall, EmbedCall, Forced, Image, Message, Tool, ToolCall
+from providers.errors import Unsupported
 
 pytestmark = pytest.mark.fast
 

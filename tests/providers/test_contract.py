@@ -14,22 +14,9 @@ import httpx
 import pytest
 
 from providers import fake, fake_server
-from providers.base import (
-    ChatAnswer,
-    ChatCall,
-    ContextTooLong,
-    Delta,
-    EmbedCall,
-    Forced,
-    Image,
-    Message,
-    ModelNotFound,
-    TimedOut,
-    Tool,
-    ToolCall,
-    Unsupported,
-)
+from providers.calls import ChatAnswer, ChatCall, Delta, EmbedCall, Forced, Image, Message, Tool, ToolCall
 from providers.double.faults import Behaviour
+from providers.errors import ContextTooLong, ModelNotFound, TimedOut, Unsupported
 from schemas.chat import Params
 from tests.providers.columns import SUBJECTS, Subject
 

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from providers.base import ChatCall, Delta, ProviderError, TimedOut, Unreachable
+from providers.calls import ChatCall, Delta
 from providers.double.faults import FAULTS
+from providers.errors import ProviderError, TimedOut, Unreachable
 from tests.providers.columns import AT_DOUBLE, DOUBLES, Subject
 
 

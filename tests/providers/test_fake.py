@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.base import ChatCall, EmbedCall, Overloaded, ServerError
+from providers.calls import ChatCall, EmbedCall
 from providers.double import answers
 from providers.double.counts import Counts
 from providers.double.faults import Behaviour, Plan, chance, plan
 from providers.double.instance import Source, instance
+from providers.errors import Overloaded, ServerError
 from providers.fake import FakeProvider
 
 pytestmark = pytest.mark.fast

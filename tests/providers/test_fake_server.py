@@ -116,7 +116,7 @@ async def test_tells_and_forgets_its_counts(double: FakeServer) -> None:
 
 RUN = """
 from providers.double.faults import Behaviour
-from providers.fake_server import serve
+from providers.fake_process import serve
 serve("127.0.0.1", 0, Behaviour(latency_s=5.0), ready=lambda url: print(url, flush=True))
 """
 

@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from providers import http
-from providers.base import ChatCall, Disconnected, NotRun, ProviderError, TimedOut, Unreachable, Unreadable
+from providers.calls import ChatCall
+from providers.errors import Disconnected, NotRun, ProviderError, TimedOut, Unreachable, Unreadable
 from providers.fake_server import FakeServer
 from providers.ollama import OllamaProvider
 

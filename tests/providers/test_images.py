@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from providers import http, images
 from providers.able import check
-from providers.base import Able, ChatCall, Image, Message, Refused, Rejected
+from providers.base import Able
+from providers.calls import ChatCall, Image, Message
 from providers.double.http1 import Connection, Request, Response
+from providers.errors import Refused, Rejected
 from providers.outbound import Guard, listed
 
 pytestmark = pytest.mark.fast

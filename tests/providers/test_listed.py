@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from providers import prices
-from providers.base import ChatCall, Message, Spent
+from providers.calls import ChatCall, Message, Spent
 from providers.listed import BASES, SOURCE, Listed, Rate, Rates
 from schemas.money import to_nano
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from providers import fake_server
-from providers.base import ChatCall, Message
+from providers.calls import ChatCall, Message
 from providers.double.faults import Behaviour
 from providers.double.loading import Loading
 from providers.ollama import OllamaProvider

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from providers.base import ChatCall, EmbedCall, Message, ModelNotFound, Rejected, TimedOut, Unsupported
+from providers.calls import ChatCall, EmbedCall, Message
 from providers.embedded import llama, minilm, wheels
+from providers.errors import ModelNotFound, Rejected, TimedOut, Unsupported
 from providers.local import LocalProvider
 
 

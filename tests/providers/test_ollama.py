@@ -6,11 +6,11 @@ import orjson
 import pytest
 
 from providers import fake_server, ollama_chat
-from providers.base import (
-    ChatCall,
+from providers.base import Model
+from providers.calls import ChatCall, EmbedCall
+from providers.double.http1 import Response
+from providers.errors import (
     ContextTooLong,
-    EmbedCall,
-    Model,
     ModelNotFound,
     Overloaded,
     ProviderError,
@@ -21,7 +21,6 @@ from providers.base import (
     Unreadable,
     Unsupported,
 )
-from providers.double.http1 import Response
 from providers.ollama import OllamaProvider
 from tests.providers.conftest import recorded
 

@@ -7,20 +7,10 @@ import orjson
 import pytest
 
 from providers import fake_server
-from providers.base import (
-    Able,
-    ChatCall,
-    Delta,
-    EmbedCall,
-    Forced,
-    Image,
-    Message,
-    Rejected,
-    Tool,
-    ToolCall,
-    Unsupported,
-)
+from providers.base import Able
+from providers.calls import ChatCall, Delta, EmbedCall, Forced, Image, Message, Tool, ToolCall
 from providers.double.http1 import Response
+from providers.errors import Rejected, Unsupported
 from providers.ollama import OllamaProvider
 from providers.outbound import listed
 from tests.providers.test_images import data_url, png
@@ -229,7 +219,7 @@ async def test_a_stream_is_read_with_its_thoughts_calls_and_probabilities(replay
     ],
 )
 async def test_a_message_against_the_protocol_is_no_answer(message: dict[str, Any], replay: Start, ask: Ask) -> None:
-    from providers.base import Unreadable
+    from providers.errors import Unreadable
 
     server = await replay(Response(orjson.dumps({"message": message, "done": True})))
     provider = OllamaProvider((server.url,))

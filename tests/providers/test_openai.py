@@ -11,12 +11,11 @@ import orjson
 import pytest
 
 from providers import openai_errors, openai_models
-from providers.base import (
-    ChatCall,
+from providers.calls import ChatCall, EmbedCall, Image, Message, Tool
+from providers.config import Server
+from providers.double.http1 import Response
+from providers.errors import (
     ContextTooLong,
-    EmbedCall,
-    Image,
-    Message,
     ModelNotFound,
     Overloaded,
     ProviderError,
@@ -25,12 +24,9 @@ from providers.base import (
     Rejected,
     ServerError,
     TimedOut,
-    Tool,
     Unreadable,
     Unsupported,
 )
-from providers.config import Server
-from providers.double.http1 import Response
 from providers.openai import OpenAIProvider
 from providers.outbound import NOTHING, listed
 

@@ -6,9 +6,10 @@ import orjson
 import pytest
 
 from providers import openai_moderation
-from providers.base import EmbedCall, Judged, ModerateCall, ProviderError, Rejected, Unreadable, Unsupported
+from providers.calls import EmbedCall, Judged, ModerateCall
 from providers.config import Server
 from providers.double.faults import Behaviour
+from providers.errors import ProviderError, Rejected, Unreadable, Unsupported
 from providers.fake_server import FakeServer
 from providers.openai import OpenAIProvider
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from providers.base import ChatAnswer, ChatCall, ContextTooLong, Delta, EmbedCall, Message, Refused, Unsupported
+from providers.calls import ChatAnswer, ChatCall, Delta, EmbedCall, Message
 from providers.config import Server
 from providers.embedded import llama, wheels
+from providers.errors import ContextTooLong, Refused, Unsupported
 from providers.openai import OpenAIProvider
 
 pytestmark = pytest.mark.model

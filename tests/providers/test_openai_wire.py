@@ -13,24 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers import openai_errors, openai_schema, openai_wire
-from providers.base import (
-    ChatAnswer,
-    ChatCall,
-    ContextTooLong,
-    Delta,
-    EmbedCall,
-    Forced,
-    Image,
-    Message,
-    ProviderError,
-    RateLimited,
-    Rejected,
-    ServerError,
-    Spent,
-    Tool,
-    ToolCall,
-    Unreadable,
-)
+from providers.calls import ChatAnswer, ChatCall, Delta, EmbedCall, Forced, Image, Message, Spent, Tool, ToolCall
+from providers.errors import ContextTooLong, ProviderError, RateLimited, Rejected, ServerError, Unreadable
 from providers.openai_stream import Reading
 
 pytestmark = pytest.mark.fast

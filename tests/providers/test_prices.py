@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers import prices
-from providers.base import ChatCall, EmbedCall, Message, Spent
+from providers.calls import ChatCall, EmbedCall, Message, Spent
 from schemas.usage import Price
 
 pytestmark = pytest.mark.fast

@@ -8,10 +8,11 @@ import pytest
 
 from providers import fake
 from providers.anthropic import AnthropicProvider
-from providers.base import ChatCall, Message, ProviderError
 from providers.bedrock import BedrockProvider
+from providers.calls import ChatCall, Message
 from providers.config import Server
 from providers.double.http1 import Response
+from providers.errors import ProviderError
 from providers.ollama import OllamaProvider
 from providers.openai import OpenAIProvider
 from providers.outbound import listed

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from providers.base import Able, ChatAnswer, ChatCall, Delta, Disconnected, EmbedAnswer, EmbedCall, Spent
+from providers.base import Able
+from providers.calls import ChatAnswer, ChatCall, Delta, EmbedAnswer, EmbedCall, Spent
 from providers.double.faults import Behaviour
+from providers.errors import Disconnected
 from providers.fake import FakeProvider
 from schemas.chat import Params
-from streams.app import Spine
+from streams.spine import Spine
 from streams.web.openai.answers import Sent
 
 WORDS = tuple(Delta(text=word) for word in ("Fog ", "in ", "Bergen."))

@@ -10,7 +10,7 @@ from schemas.request import Lane
 from store.ledger.types.arrivals import Ask
 from store.ledger.types.records import Position
 from streams import library
-from streams.app import make_decoder, make_providers
+from streams.configured import make_decoder, make_providers
 from streams.decode import Decoder
 from tests.parts.kafka import make_settings
 

@@ -11,7 +11,7 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
-from providers.base import Delta
+from providers.calls import Delta
 from providers.double.faults import Behaviour
 from providers.fake_server import FakeServer
 from store.errors import StoreError

@@ -13,8 +13,8 @@ from agents.engine import hedging
 from providers import fake_server
 from providers.fake_server import FakeServer
 from store.tables import executions, slots
-from streams.app import Spine
 from streams.settings import Settings
+from streams.spine import Spine
 from tests.streams.webs import client, opened, web_settings
 
 ROUTES = """

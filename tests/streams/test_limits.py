@@ -15,8 +15,9 @@ from schemas.request import Lane
 from store.database import Database, parse_url
 from store.ledger import limits
 from store.ledger.types.arrivals import Arrival
-from streams.app import Spine, running
+from streams.app import running
 from streams.settings import Settings
+from streams.spine import Spine
 from streams.web.front import Front
 from streams.web.health import ready
 from streams.where import ledger_url

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from providers import fake_server
-from providers.base import Delta, ToolCall
+from providers.calls import Delta, ToolCall
 from streams.web.messages import describing, wire
 from streams.web.problems import Problem
 from tests.streams.talking import Talking, seat

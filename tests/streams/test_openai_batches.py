@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, func, select
 
 from store.tables import outbox
-from streams.app import Spine
+from streams.spine import Spine
 from streams.web.front import Front
 from streams.web.openai import files as door
 from streams.web.openai import lines

@@ -12,10 +12,10 @@ import orjson
 import pytest
 from sqlalchemy import Connection, func, select
 
-from providers.base import Delta, ToolCall
+from providers.calls import Delta, ToolCall
 from schemas.errors import ErrorType
 from store.tables import outbox, requests
-from streams.app import Spine
+from streams.spine import Spine
 from streams.web.front import Front
 from streams.web.openai import shape
 from tests.streams.talking import Talking, seat

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from providers.base import Delta, ToolCall
+from providers.calls import Delta, ToolCall
 from schemas.chat import Params
 from streams.web.openai import answers, chat, completions, describing, embeddings, fields
 from streams.web.openai.answers import Sent

@@ -11,10 +11,11 @@ import orjson
 import pytest
 from sqlalchemy import func, select
 
-from providers.base import Delta, ToolCall
+from providers.calls import Delta, ToolCall
 from providers.fake import FakeProvider
 from store.tables import pieces, requests
-from streams.app import Spine, running
+from streams.app import running
+from streams.spine import Spine
 from streams.web import server
 from streams.web.app import make_api
 from streams.web.front import Front

@@ -15,8 +15,8 @@ from schemas.pin import pins
 from schemas.request import Lane
 from store.ledger.types.arrivals import Ask
 from store.tables import executions
-from streams.app import Spine
 from streams.cli import app
+from streams.spine import Spine
 from streams.web.front import Front
 from tests.streams.test_cancel_cli import invoke
 from tests.streams.webs import client, opened, web_settings

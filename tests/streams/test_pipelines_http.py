@@ -12,9 +12,9 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from streams.app import Spine
 from streams.runs import parts as run_parts
 from streams.runs import walking
+from streams.spine import Spine
 from streams.web.front import Front
 from tests.streams.webs import client, opened, web_settings
 

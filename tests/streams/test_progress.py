@@ -13,7 +13,8 @@ from sqlalchemy import event, func, select
 
 from providers import fake_server
 from store.tables import generating
-from streams.app import Spine, running
+from streams.app import running
+from streams.spine import Spine
 from streams.web import events
 from streams.web.app import make_api
 from streams.web.front import Front

@@ -20,8 +20,8 @@ from providers.fake_server import FakeServer
 from store.database import Database, parse_url
 from store.migrate import migrate
 from store.tables import batch_items, batches, executions, outbox, requests, slots
-from streams.app import Spine
 from streams.settings import Settings
+from streams.spine import Spine
 from tests.streams.commands import served
 from tests.streams.webs import client, opened, web_settings
 

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from providers.base import ChatCall, Lacking, Message, Refused
+from providers.base import Lacking
+from providers.calls import ChatCall, Message
+from providers.errors import Refused
 from providers.openai import CANNOT
 from streams import compatible, remote
-from streams.app import make_providers
 from streams.cli import _told
+from streams.configured import make_providers
 from streams.settings import Settings
 from tests.parts.kafka import make_settings
 

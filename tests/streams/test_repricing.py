@@ -21,9 +21,9 @@ from store.ledger import books, queries, recorded
 from store.ledger.corrections import Span
 from store.rows import unpack_headers
 from streams import audit, bookkeeping
-from streams.app import Spine
 from streams.cli import app
 from streams.repricing import Report, reprice
+from streams.spine import Spine
 from streams.tables import fold, key_of
 from tests.streams.test_cancel_cli import invoke
 from tests.streams.webs import client, opened, web_settings

@@ -10,10 +10,11 @@ import orjson
 import pytest
 from sqlalchemy import delete, select
 
-from providers.base import ContextTooLong, Delta, ToolCall
+from providers.calls import Delta, ToolCall
+from providers.errors import ContextTooLong
 from providers.fake import FakeProvider
 from store.tables import bodies, requests, results
-from streams.app import Spine
+from streams.spine import Spine
 from streams.web.front import Front
 from tests.streams.talking import Talking, seat
 from tests.streams.test_web_keys import bearing, made, until_closed

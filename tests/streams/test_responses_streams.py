@@ -9,7 +9,7 @@ import orjson
 import pytest
 from sqlalchemy import func, select
 
-from providers.base import Delta
+from providers.calls import Delta
 from store.tables import pieces
 from streams.app import running
 from tests.streams.talking import WORDS, Talking, seat

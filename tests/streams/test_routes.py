@@ -14,7 +14,8 @@ from providers.double.faults import Behaviour
 from schemas.request import Lane
 from store.ledger.types.arrivals import Ask
 from streams import named
-from streams.app import make_decoder, make_providers, running
+from streams.app import running
+from streams.configured import make_decoder, make_providers
 from streams.errors import SpineError
 from streams.library import load as load_library
 from streams.settings import Settings

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store.ledger import budgets
-from streams.app import Spine
 from streams.runs.thrift import Room
+from streams.spine import Spine
 from streams.web.front import Front
 from tests.streams.webs import client, opened, web_settings
 

@@ -19,9 +19,9 @@ from sqlalchemy import Connection, func, select
 from store.database import Database, parse_url
 from store.ledger.types.arrivals import Arrival, CancelAsk
 from store.tables import executions, requests
-from streams.app import Spine
 from streams.runs import parts, runner
 from streams.settings import Settings
+from streams.spine import Spine
 from streams.web.front import Front
 from tests.parts.ledgers import migrate
 from tests.streams.commands import served

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from streams.app import Spine
+from streams.spine import Spine
 from tests.streams import test_openai_batches as batches
 from tests.streams.test_web_keys import bearing, made
 from tests.streams.webs import opened, web_settings

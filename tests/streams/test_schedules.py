@@ -20,7 +20,7 @@ from store.migrate import migrate
 from store.runs.tables import runs
 from store.schedules import read, write
 from streams import library
-from streams.app import make_decoder, make_providers
+from streams.configured import make_decoder, make_providers
 from streams.decode import Decoder
 from streams.prompting.registry import Registry
 from streams.schedules import filling, scheduler

@@ -15,10 +15,12 @@ import structlog
 from pydantic import SecretStr
 
 from providers import PROVIDERS
-from providers.base import ChatCall, EmbedCall, Message, Provider, ProviderError
+from providers.base import Provider
+from providers.calls import ChatCall, EmbedCall, Message
 from providers.double.http1 import Connection, Request, Response
+from providers.errors import ProviderError
 from streams import logging as ours
-from streams.app import make_providers
+from streams.configured import make_providers
 from streams.settings import Settings
 from tests.streams.webs import client, opened, web_settings
 

@@ -12,7 +12,8 @@ import pytest
 from agents import OPERATIONS
 from schemas.errors import ErrorType
 from store.errors import Away
-from streams.app import Spine, running
+from streams.app import running
+from streams.spine import Spine
 from streams.web import problems
 from streams.web.app import make_api, make_small
 from streams.web.auth import check_host

@@ -3,16 +3,16 @@
 import pytest
 from pydantic import TypeAdapter
 
-from streams.web import examples
 from streams.web.answering import ANSWERS
 from streams.web.app import make_api
+from streams.web.examples import answers, orders
 from streams.web.front import Front
 from tests.parts.kafka import make_settings
 
 pytestmark = pytest.mark.fast
 
-SHOWN = {**{("get", path): told for path, told in examples.ANSWERS.items()},
-         **{("post", path): told for path, (_, _, told) in examples.ORDERS.items()}}  # fmt: skip
+SHOWN = {**{("get", path): told for path, told in answers.ANSWERS.items()},
+         **{("post", path): told for path, (_, _, told) in orders.ORDERS.items()}}  # fmt: skip
 
 
 @pytest.mark.parametrize("route", [route for route in ANSWERS if route in SHOWN], ids=" ".join)

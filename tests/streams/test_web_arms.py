@@ -12,7 +12,7 @@ import pytest
 from schemas.pin import pins
 from schemas.request import Lane
 from store.ledger.types.arrivals import Ask
-from streams.app import Spine
+from streams.spine import Spine
 from streams.web.front import Front
 from tests.streams.webs import client, opened, web_settings
 

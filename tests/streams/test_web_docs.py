@@ -7,8 +7,8 @@ import pytest
 
 from agents import OPERATIONS
 from schemas.result import Result
-from streams.web import examples
 from streams.web.app import make_api
+from streams.web.examples import operations
 from streams.web.front import Front
 from tests.parts.kafka import make_settings
 from tests.streams.webs import client, web_settings
@@ -19,16 +19,16 @@ pytestmark = pytest.mark.fast
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_the_examples_of_an_operation_fit_its_schemas(name: str) -> None:
     operation = OPERATIONS[name]
-    given = operation.input.model_validate(examples.INPUTS[name])
-    operation.output.model_validate(examples.OUTPUTS[name])
-    Result.model_validate(examples.result(name))
+    given = operation.input.model_validate(operations.INPUTS[name])
+    operation.output.model_validate(operations.OUTPUTS[name])
+    Result.model_validate(operations.result(name))
     if operation.check is not None:
         operation.check(given)
 
 
 def test_an_extracted_example_stands_where_it_says() -> None:
-    content = examples.INPUTS["extract"]["content"]
-    for entity in examples.OUTPUTS["extract"]["entities"]:
+    content = operations.INPUTS["extract"]["content"]
+    for entity in operations.OUTPUTS["extract"]["entities"]:
         assert content[entity["start"] : entity["end"]] == entity["text"]
 
 
@@ -44,7 +44,7 @@ def test_every_route_is_described_with_its_refusals_and_every_reference_leads_so
             assert "default" in route["responses"]
     for name in OPERATIONS:
         (content,) = described["paths"][f"/v1/{name}"]["post"]["requestBody"]["content"].values()
-        assert content["example"] == examples.INPUTS[name]
+        assert content["example"] == operations.INPUTS[name]
 
 
 async def test_the_page_is_ours_alone(tmp_path: Path) -> None:

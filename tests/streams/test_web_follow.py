@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from providers.base import ChatCall
-from streams.app import Spine
+from providers.calls import ChatCall
+from streams.spine import Spine
 from streams.web import server
 from streams.web.app import make_api
 from streams.web.front import Front

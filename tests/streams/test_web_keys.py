@@ -12,7 +12,7 @@ import pytest
 
 from store import keys as rows
 from streams import keys
-from streams.app import Spine
+from streams.spine import Spine
 from streams.web.front import Front
 from tests.streams.webs import client, opened, web_settings
 

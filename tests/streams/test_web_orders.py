@@ -13,7 +13,7 @@ from providers.double.faults import Behaviour
 from providers.fake_server import FakeServer, start
 from store.database import Database, parse_url
 from store.tables import executions, requests
-from streams.app import Spine
+from streams.spine import Spine
 from streams.web.front import Front
 from streams.where import ledger_url
 from tests.streams.webs import client, opened, web_settings

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from store.registry import read
-from streams.app import Spine
+from streams.spine import Spine
 from streams.web.front import Front
 from tests.streams.webs import client, opened, web_settings
 

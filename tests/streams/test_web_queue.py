@@ -10,7 +10,7 @@ import httpx
 import orjson
 import pytest
 
-from streams.app import Spine
+from streams.spine import Spine
 from streams.web import gate, looker
 from tests.streams.webs import client, opened, web_settings
 

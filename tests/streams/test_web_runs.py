@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from streams.app import Spine
+from streams.spine import Spine
 from streams.web.front import Front
 from tests.streams.webs import client, opened, web_settings
 

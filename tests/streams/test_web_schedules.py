@@ -13,9 +13,10 @@ from prometheus_client import generate_latest
 from sqlalchemy import Connection, update
 
 from providers import fake_server
-from schemas.answers import Corrections, ScheduleList
+from schemas.answers import ScheduleList
+from schemas.books import Corrections
 from store.tables import daily_corrections, daily_costs, executions
-from streams.app import Spine
+from streams.spine import Spine
 from streams.web.front import Front
 from tests.streams.webs import client, opened, web_settings
 

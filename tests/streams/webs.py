@@ -8,8 +8,9 @@ from typing import Any
 import httpx
 
 from streams import waiting
-from streams.app import Spine, running
+from streams.app import running
 from streams.settings import Settings
+from streams.spine import Spine
 from streams.web.app import make_api
 from streams.web.front import Front
 from tests.parts import ledgers

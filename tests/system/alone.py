@@ -11,8 +11,9 @@ from typing import Any
 from schemas.request import Lane
 from store import killpoint
 from store.ledger.types.arrivals import Arrival
-from streams.app import Spine, running
+from streams.app import running
 from streams.settings import Settings
+from streams.spine import Spine
 
 
 async def accept(spine: Spine, operation: str, id_: str, **input_: Any) -> None:

@@ -16,8 +16,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from agents import OPERATIONS
 from store.database import Database, parse_url
 from streams import topics
-from streams.app import Spine, running
+from streams.app import running
 from streams.settings import Settings
+from streams.spine import Spine
 from streams.where import ledger_url
 from tests.parts.kafka import make_settings
 from tests.parts.ledgers import migrate

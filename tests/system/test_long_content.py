@@ -22,8 +22,9 @@ from providers.fake_server import FakeServer
 from store.database import Database, parse_url
 from store.ledger import queries
 from store.tables import executions, requests
-from streams.app import Spine, running
+from streams.app import running
 from streams.settings import Settings
+from streams.spine import Spine
 from streams.where import ledger_url
 from tests.parts.kafka import make_settings
 from tests.parts.ledgers import migrate

@@ -24,7 +24,7 @@ from providers.double.faults import Behaviour
 from store.database import Database, parse_url
 from store.ledger import queries
 from store.tables import executions
-from streams.app import Spine
+from streams.spine import Spine
 from streams.watchdog import Watchdog
 from streams.web.front import Front
 from tests.parts.line import line

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from store.tables import requests
-from streams.app import Spine
+from streams.spine import Spine
 from tests.system.conftest import MakeStack
 
 pytestmark = pytest.mark.kafka

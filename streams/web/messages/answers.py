@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from providers.base import Delta
+from providers.calls import Delta
 from streams.web.messages import shape
 from streams.web.openai.answers import Sent, choices
 from streams.web.problems import Problem

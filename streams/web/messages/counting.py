@@ -10,7 +10,8 @@ import orjson
 
 from agents import complete
 from providers import tokens
-from providers.base import Counting, ModelNotFound, Provider, ProviderError
+from providers.base import Counting, Provider
+from providers.errors import ModelNotFound, ProviderError
 from schemas.complete import Input
 from schemas.errors import Failure
 from store.ledger.types.arrivals import Ask

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from providers.base import Delta, ToolCall
+from providers.calls import Delta, ToolCall
 from streams.web.openai import shape
 from streams.web.problems import Problem
 

@@ -17,8 +17,8 @@ from store.database import now
 from store.errors import StoreError
 from store.ledger.types.arrivals import Arrival, CancelAsk
 from store.runs import read, write
-from streams.app import Spine
 from streams.runs import asking, pacing, parts
+from streams.spine import Spine
 from streams.web import queries
 from streams.web.bodies import read_object
 from streams.web.front import Front

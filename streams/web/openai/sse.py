@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from providers.base import Delta
+from providers.calls import Delta
 from schemas.errors import ErrorType
 from streams.web.along import Reader
 from streams.web.openai.answers import Sent, choices

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from providers.base import Delta, ToolCall
+from providers.calls import Delta, ToolCall
 from streams.web.openai import shape
 from streams.web.openai.answers import Sent, choices
 from streams.web.problems import Problem

@@ -6,7 +6,7 @@ import pytest
 
 from agents.engine import fallback, policy
 from agents.engine.fallback import Onward
-from providers.base import (
+from providers.errors import (
     ContextTooLong,
     Disconnected,
     ModelNotFound,

@@ -3,7 +3,7 @@
 import pytest
 
 from agents.engine.gates import Gates, judged
-from providers.base import Overloaded, ProviderError, RateLimited, Rejected, TimedOut, Unreachable
+from providers.errors import Overloaded, ProviderError, RateLimited, Rejected, TimedOut, Unreachable
 from store.ledger.limits import Limits
 from store.ledger.throttle import Door, Heard, Throttle
 from store.ledger.types.claims import Slot

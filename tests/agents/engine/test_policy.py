@@ -4,7 +4,7 @@ import pytest
 
 from agents.engine import policy
 from agents.engine.policy import AskFirst, GiveUp, Patience, TryAgain, after, backoff
-from providers.base import (
+from providers.errors import (
     Broken,
     ContextTooLong,
     Disconnected,

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from genai_spine_client.answers import Reader, result_or_standing
 from genai_spine_client.retries import Again
 from genai_spine_client.schemas import answers as told
+from genai_spine_client.schemas import books
 from genai_spine_client.schemas.request import Options
 from genai_spine_client.schemas.result import Result
 from genai_spine_client.schemas.runs import Run
@@ -191,14 +192,14 @@ def prompt(
     )
 
 
-def usage(**filters: Any) -> Call[told.Usage]:
+def usage(**filters: Any) -> Call[books.Usage]:
     """Every call that ended, grouped."""
-    return Call("GET", "/v1/usage", Reader(told.Usage), given(filters))
+    return Call("GET", "/v1/usage", Reader(books.Usage), given(filters))
 
 
-def costs(**filters: Any) -> Call[told.Costs]:
+def costs(**filters: Any) -> Call[books.Costs]:
     """The days' costs."""
-    return Call("GET", "/v1/costs", Reader(told.Costs), given(filters))
+    return Call("GET", "/v1/costs", Reader(books.Costs), given(filters))
 
 
 def models() -> Call[told.ModelList]:

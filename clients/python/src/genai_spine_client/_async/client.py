@@ -17,6 +17,7 @@ from genai_spine_client._async.runs import AsyncRuns
 from genai_spine_client._async.transport import AsyncTransport
 from genai_spine_client.retries import Again, Retries
 from genai_spine_client.schemas import answers as told
+from genai_spine_client.schemas import books
 
 URL, KEY = "GENAI_SPINE_URL", "GENAI_SPINE_API_KEY"
 
@@ -42,11 +43,11 @@ class AsyncGenAIClient(AsyncOperations):
         self.prompts, self.runs = AsyncPrompts(self._transport), AsyncRuns(self._transport)
         self.requests = AsyncRequests(self._transport)
 
-    async def usage(self, *, by: str | None = None, since: str | None = None, until: str | None = None) -> told.Usage:
+    async def usage(self, *, by: str | None = None, since: str | None = None, until: str | None = None) -> books.Usage:
         """Every call that ended: `by` some of day, provider, model, tenant, operation, run; UTC days, both included."""
         return await self._transport.call(calls.usage(by=by, **{"from": since, "to": until}))
 
-    async def costs(self, *, by: str | None = None, since: str | None = None, until: str | None = None) -> told.Costs:
+    async def costs(self, *, by: str | None = None, since: str | None = None, until: str | None = None) -> books.Costs:
         """The days' costs, exact decimal strings; by groups where `by` says so."""
         return await self._transport.call(calls.costs(by=by, **{"from": since, "to": until}))
 

@@ -18,6 +18,7 @@ from genai_spine_client._sync.runs import Runs
 from genai_spine_client._sync.transport import Transport
 from genai_spine_client.retries import Again, Retries
 from genai_spine_client.schemas import answers as told
+from genai_spine_client.schemas import books
 
 URL, KEY = "GENAI_SPINE_URL", "GENAI_SPINE_API_KEY"
 
@@ -43,11 +44,11 @@ class GenAIClient(Operations):
         self.prompts, self.runs = Prompts(self._transport), Runs(self._transport)
         self.requests = Requests(self._transport)
 
-    def usage(self, *, by: str | None = None, since: str | None = None, until: str | None = None) -> told.Usage:
+    def usage(self, *, by: str | None = None, since: str | None = None, until: str | None = None) -> books.Usage:
         """Every call that ended: `by` some of day, provider, model, tenant, operation, run; UTC days, both included."""
         return self._transport.call(calls.usage(by=by, **{"from": since, "to": until}))
 
-    def costs(self, *, by: str | None = None, since: str | None = None, until: str | None = None) -> told.Costs:
+    def costs(self, *, by: str | None = None, since: str | None = None, until: str | None = None) -> books.Costs:
         """The days' costs, exact decimal strings; by groups where `by` says so."""
         return self._transport.call(calls.costs(by=by, **{"from": since, "to": until}))
 

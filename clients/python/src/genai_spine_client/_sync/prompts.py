@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from genai_spine_client import calls
 from genai_spine_client._sync.transport import Transport
-from genai_spine_client.schemas import answers as told
+from genai_spine_client.schemas import registry
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -28,29 +28,29 @@ class Prompts:
         archived: bool = False,
         tenant: str | None = None,
         limit: int = 50,
-    ) -> Generator[told.PromptItem, None, None]:
+    ) -> Generator[registry.PromptItem, None, None]:
         """All that fit, lately changed first; pages are asked for as they are needed."""
         query = {"q": q, "category": category, "tag": tag, "tenant": tenant, "limit": limit}
         query |= {"archived": "true" if archived else None}
         cursor: str | None = None
         while True:
-            page = self._do("GET", None, "", told.PromptPage, query=query | {"cursor": cursor})
+            page = self._do("GET", None, "", registry.PromptPage, query=query | {"cursor": cursor})
             for item in page.items:
                 yield item
             cursor = page.next
             if cursor is None:
                 return
 
-    def get(self, prompt: str, *, tenant: str | None = None) -> told.Prompt:
+    def get(self, prompt: str, *, tenant: str | None = None) -> registry.Prompt:
         """With its newest version, its labels, and the `revision` that `edit` takes."""
-        return self._do("GET", prompt, "", told.Prompt, query={"tenant": tenant})
+        return self._do("GET", prompt, "", registry.Prompt, query={"tenant": tenant})
 
     def create(
         self, slug: str, template: str, *, tenant: str | None = None, who: str | None = None, **fields: Any
-    ) -> told.Prompt:
+    ) -> registry.Prompt:
         """A prompt and its version 1; `fields` are those of `schemas.prompts.NewPrompt`."""
         body = {"slug": slug, "template": template, **fields}
-        return self._do("POST", None, "", told.Prompt, query={"tenant": tenant}, body=body, who=who)
+        return self._do("POST", None, "", registry.Prompt, query={"tenant": tenant}, body=body, who=who)
 
     def edit(
         self,
@@ -60,36 +60,36 @@ class Prompts:
         tenant: str | None = None,
         who: str | None = None,
         **changes: Any,
-    ) -> told.Prompt:
+    ) -> registry.Prompt:
         """A change of what it says is a new version. With `revision` of what was read: raises `Stale` where somebody else was faster."""
         return self._do(
-            "PUT", prompt, "", told.Prompt, query={"tenant": tenant}, body=changes, revision=revision, who=who
+            "PUT", prompt, "", registry.Prompt, query={"tenant": tenant}, body=changes, revision=revision, who=who
         )
 
-    def archive(self, prompt: str, *, tenant: str | None = None, who: str | None = None) -> told.Prompt:
+    def archive(self, prompt: str, *, tenant: str | None = None, who: str | None = None) -> registry.Prompt:
         """Put away; what was accepted with it runs all the same."""
-        return self._do("DELETE", prompt, "", told.Prompt, query={"tenant": tenant}, who=who)
+        return self._do("DELETE", prompt, "", registry.Prompt, query={"tenant": tenant}, who=who)
 
-    def restore(self, prompt: str, *, tenant: str | None = None, who: str | None = None) -> told.Prompt:
+    def restore(self, prompt: str, *, tenant: str | None = None, who: str | None = None) -> registry.Prompt:
         """Out of the archive."""
-        return self._do("POST", prompt, "/restore", told.Prompt, query={"tenant": tenant}, who=who)
+        return self._do("POST", prompt, "/restore", registry.Prompt, query={"tenant": tenant}, who=who)
 
-    def versions(self, prompt: str, *, tenant: str | None = None) -> told.VersionList:
+    def versions(self, prompt: str, *, tenant: str | None = None) -> registry.VersionList:
         """All of them, newest first."""
-        return self._do("GET", prompt, "/versions", told.VersionList, query={"tenant": tenant})
+        return self._do("GET", prompt, "/versions", registry.VersionList, query={"tenant": tenant})
 
-    def version(self, prompt: str, number: int, *, tenant: str | None = None) -> told.PromptVersion:
+    def version(self, prompt: str, number: int, *, tenant: str | None = None) -> registry.PromptVersion:
         """One, as it was written."""
-        return self._do("GET", prompt, f"/versions/{number}", told.PromptVersion, query={"tenant": tenant})
+        return self._do("GET", prompt, f"/versions/{number}", registry.PromptVersion, query={"tenant": tenant})
 
-    def diff(self, prompt: str, before: int, after: int, *, tenant: str | None = None) -> told.Difference:
+    def diff(self, prompt: str, before: int, after: int, *, tenant: str | None = None) -> registry.Difference:
         """What differs between two versions."""
         query = {"from": before, "to": after, "tenant": tenant}
-        return self._do("GET", prompt, "/diff", told.Difference, query=query)
+        return self._do("GET", prompt, "/diff", registry.Difference, query=query)
 
-    def labels(self, prompt: str, *, at: str | None = None, tenant: str | None = None) -> told.Labels:
+    def labels(self, prompt: str, *, at: str | None = None, tenant: str | None = None) -> registry.Labels:
         """What each stands for, now or at a day or a moment, and every move."""
-        return self._do("GET", prompt, "/labels", told.Labels, query={"at": at, "tenant": tenant})
+        return self._do("GET", prompt, "/labels", registry.Labels, query={"at": at, "tenant": tenant})
 
     def move(
         self,
@@ -101,15 +101,15 @@ class Prompts:
         weights: Mapping[int, int] | None = None,
         tenant: str | None = None,
         who: str | None = None,
-    ) -> told.Prompt:
+    ) -> registry.Prompt:
         """Let a label stand for a version, or for several by weight."""
         body: dict[str, Any] = {"label": label, "version": version, "why": why}
         body |= {"weights": None if weights is None else {str(number): share for number, share in weights.items()}}
-        return self._do("POST", prompt, "/labels", told.Prompt, query={"tenant": tenant}, body=body, who=who)
+        return self._do("POST", prompt, "/labels", registry.Prompt, query={"tenant": tenant}, body=body, who=who)
 
-    def unlabel(self, prompt: str, label: str, *, tenant: str | None = None, who: str | None = None) -> told.Prompt:
+    def unlabel(self, prompt: str, label: str, *, tenant: str | None = None, who: str | None = None) -> registry.Prompt:
         """Take a label away."""
-        return self._do("DELETE", prompt, f"/labels/{label}", told.Prompt, query={"tenant": tenant}, who=who)
+        return self._do("DELETE", prompt, f"/labels/{label}", registry.Prompt, query={"tenant": tenant}, who=who)
 
     def rollback(
         self,
@@ -119,10 +119,10 @@ class Prompts:
         label: str = "production",
         tenant: str | None = None,
         who: str | None = None,
-    ) -> told.Prompt:
+    ) -> registry.Prompt:
         """To what the label stood for before its last move."""
         body = {"label": label, "why": why}
-        return self._do("POST", prompt, "/rollback", told.Prompt, query={"tenant": tenant}, body=body, who=who)
+        return self._do("POST", prompt, "/rollback", registry.Prompt, query={"tenant": tenant}, body=body, who=who)
 
     def render(
         self,
@@ -132,14 +132,14 @@ class Prompts:
         version: int | None = None,
         label: str | None = None,
         tenant: str | None = None,
-    ) -> told.Rendered:
+    ) -> registry.Rendered:
         """What a model would be sent; nothing is called."""
         body = {"variables": dict(variables or {}), "version": version, "label": label}
-        return self._do("POST", prompt, "/render", told.Rendered, query={"tenant": tenant}, body=body)
+        return self._do("POST", prompt, "/render", registry.Rendered, query={"tenant": tenant}, body=body)
 
-    def executions(self, prompt: str, *, since: str | None = None, tenant: str | None = None) -> told.Executions:
+    def executions(self, prompt: str, *, since: str | None = None, tenant: str | None = None) -> registry.Executions:
         """What its versions did: calls, failures, cost, latency; the last 30 days if not said."""
-        return self._do("GET", prompt, "/executions", told.Executions, query={"from": since, "tenant": tenant})
+        return self._do("GET", prompt, "/executions", registry.Executions, query={"from": since, "tenant": tenant})
 
     def arms(
         self,
@@ -149,10 +149,10 @@ class Prompts:
         since: str | None = None,
         until: str | None = None,
         tenant: str | None = None,
-    ) -> told.Arms:
+    ) -> registry.Arms:
         """What each version did for which the label chose it, with intervals, and what differs by more than chance."""
         query = {"from": since, "to": until, "tenant": tenant}
-        return self._do("GET", prompt, f"/labels/{label}/arms", told.Arms, query=query)
+        return self._do("GET", prompt, f"/labels/{label}/arms", registry.Arms, query=query)
 
     def _do(self, method: str, name: str | None, below: str, model: type[M], **how: Any) -> M:
         return self._transport.call(calls.prompt(method, name, below, model, **how))

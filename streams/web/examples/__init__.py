@@ -1,0 +1,1 @@
+"""What the API's description shows: what is sent, and what is answered. A test holds it against the schemas."""
