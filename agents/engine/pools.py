@@ -86,7 +86,8 @@ class Pools:
     def wants(self) -> Wants:
         """What a claim could bring to each shelf, and to which it is worth its statements now."""
         wants = {pool: self._want(shelf) for pool, shelf in self.shelves.items()}
-        return Wants([wants[pool] for pool, shelf in self.shelves.items() if shelf.is_due()], wants)
+        due = [wants[pool] for pool, shelf in self.shelves.items() if shelf.is_due() or shelf.is_dry()]
+        return Wants(due, wants)
 
     def _want(self, shelf: Shelf) -> Want:
         """Nodes that have a GPU go first, so that whoever needs one gets it while there is one."""

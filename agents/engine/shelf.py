@@ -132,6 +132,13 @@ class Shelf:
         own = self._own()
         return self.dirty or (self.more and own > 0 and len(self.rows) * 2 <= own)
 
+    def is_dry(self) -> bool:
+        """No slot is ours, and rows wait for one, here or in the ledger: what the next transaction frees is claimed with it.
+
+        Slots are given back when no row is here for them, also while a claim is on its way that brings rows.
+        """
+        return (bool(self.rows) or self.more) and not self._own()
+
     def pks(self) -> set[int]:
         """Rows that we hold without running them."""
         return set(self.rows)

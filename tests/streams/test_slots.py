@@ -54,3 +54,32 @@ async def test_never_more_calls_than_slots_and_every_slot_comes_back(tmp_path: P
             await asyncio.sleep(0.025)
         found = (model.counts.max_in_flight, model.counts.total.finished, [tuple(pool) for pool in pools])
     assert found == (SLOTS, REQUESTS, [("fake", "fake", SLOTS, 0)])
+
+
+@pytest.mark.dear
+@pytest.mark.parametrize("burst", range(4))
+async def test_no_slot_stands_idle_until_somebody_looks(tmp_path: Path, burst: int):
+    """Requests that come one by one, and calls so short that slots are given back while a claim is on its way."""
+    settings = Settings(
+        data_dir=tmp_path,
+        default_provider="fake",
+        fake_slots=SLOTS,
+        fake_latency_s=0.0,
+        fake_tail=0.0,
+        cache_ttl_s=0.0,
+        poll_s=30.0,
+        _env_file=None,
+    )
+    database = Database(parse_url(ledger_url(settings)))
+    await migrate(database)
+    await database.aclose()
+    async with running(settings, bootstrap=None) as spine:
+        model = spine.providers["fake"]
+        assert isinstance(model, FakeProvider)
+        await spine.engine.pools.ensure(("fake", "fake"))
+        await asyncio.gather(*(spine.engine.accept([arrival(spine, i)]) for i in range(100 * burst, 100 * burst + 80)))
+        for _ in range(200):
+            if model.counts.total.finished == 80:
+                break
+            await asyncio.sleep(0.025)
+    assert model.counts.total.finished == 80

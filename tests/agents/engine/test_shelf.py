@@ -162,3 +162,16 @@ def test_a_claim_is_due_when_rows_may_have_come_or_the_shelf_runs_low() -> None:
     assert (shelf.is_due(), shelf.want().total) == (True, 4)
     shelf.put([row(pk, 2) for pk in range(3)], [])
     assert not shelf.is_due()
+
+
+def test_without_a_slot_of_ours_what_the_next_transaction_frees_is_claimed_with_it() -> None:
+    shelf = Shelf(POOL, 4)
+    assert not shelf.is_dry()
+    shelf.put([row(1, 2)], [])  # leased ahead for a slot that was given back while the claim was on its way
+    assert shelf.is_dry()
+    shelf.put([], [slot(0)])
+    assert not shelf.is_dry()
+    shelf.forget(slot(0))
+    shelf.drop(1)
+    shelf.more = True
+    assert shelf.is_dry()
