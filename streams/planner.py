@@ -4,11 +4,13 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import aiokafka
 import structlog
 from faust.types import TP
+from sqlalchemy import Connection
 
 from store.database import Database
 from store.errors import StoreError
@@ -34,13 +36,19 @@ class Planner:
             return {}
         while True:
             try:
-                return await self._decide(tps)
+                starts = await self._decide(tps)
             except (StoreError, aiokafka.errors.KafkaError, TimeoutError) as error:
                 log.warning("cannot tell yet where to read on; asking again", error=str(error))
                 await asyncio.sleep(_RETRY_S)
+            else:
+                if starts is not None:
+                    return starts
 
-    async def _decide(self, tps: set[TP]) -> dict[TP, int]:
-        known = await self.database.read(lambda conn: {tp: progress.load(conn, tp.topic, tp.partition) for tp in tps})
+    async def _decide(self, tps: set[TP]) -> dict[TP, int] | None:
+        """None: the ledger went on while the broker was asked. What was read before a partition was taken from us is still
+        being accepted and committed, and beside a stale row of the ledger such a commit would look like a hole.
+        """
+        known = await self.database.read(partial(_known, tps=tps))
         facts = await _facts(
             self.bootstrap,
             self.group,
@@ -53,14 +61,17 @@ class Planner:
         changed = {tp: start for tp, start in starts.items() if start.progress != known[tp]}
         ahead = any(start.why == "hole" for start in starts.values())
 
-        def save(conn: Any) -> None:
+        def save(conn: Any) -> bool:
+            if _known(conn, tps, lock=True) != known:
+                return False
             for tp, start in changed.items():
                 progress.save(conn, tp.topic, tp.partition, start.progress)
             if ahead:
                 outgoing.leap(conn)
+            return True
 
-        if changed or ahead:
-            await self.database.write(save)
+        if (changed or ahead) and not await self.database.write(save):
+            return None
         for tp, start in starts.items():
             self._tell(tp, start, facts[tp])
         return {tp: start.offset for tp, start in starts.items()}
@@ -91,6 +102,10 @@ class Planner:
                 offset=start.offset,
                 records=max(0, facts.committed - start.offset),
             )
+
+
+def _known(conn: Connection, tps: set[TP], *, lock: bool = False) -> dict[TP, progress.Progress | None]:
+    return {tp: progress.load(conn, tp.topic, tp.partition, lock=lock) for tp in sorted(tps)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,9 +66,10 @@ def _at(known: Progress, offset: int) -> Progress:
     )
 
 
-def load(conn: Connection, topic: str, partition: int) -> Progress | None:
-    """None: this partition was never taken in."""
-    found = conn.execute(select(intake_progress).where(_P.topic == topic, _P.partition == partition)).one_or_none()
+def load(conn: Connection, topic: str, partition: int, *, lock: bool = False) -> Progress | None:
+    """None: this partition was never taken in. `lock`: nobody moves it until this transaction is over."""
+    looked = select(intake_progress).where(_P.topic == topic, _P.partition == partition)
+    found = conn.execute(looked.with_for_update() if lock else looked).one_or_none()
     return (
         None
         if found is None
