@@ -171,3 +171,8 @@ class Provider(Protocol):
     async def embed(self, call: EmbedCall, node: str) -> EmbedAnswer: ...
 
     async def aclose(self) -> None: ...
+
+
+def able_of(provider: Provider, model: str) -> Able | None:
+    """What a provider knows that its model can do; None: it knows nothing of that kind."""
+    return provider.able(model) if isinstance(provider, Capable) else None

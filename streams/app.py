@@ -147,14 +147,13 @@ async def _lay_ground(settings: Settings, widths: dict[str, int], stack: context
     for provider in providers.values():
         stack.push_async_callback(provider.aclose)
     metrics, prompts = Metrics(CollectorRegistry()), library.load(settings)
-    decoder = make_decoder(settings, providers, prompts)
+    decoder = make_decoder(settings, providers, prompts)  # first: routes that are wrong are told before anything begins
     writer = Writer(database, routes, worker)
     writer.start()
     stack.push_async_callback(writer.aclose)
     registry = Registry(database, prompts, routes, settings.poll_s, settings.prompts_max_bytes)
     await registry.start()
     stack.push_async_callback(registry.aclose)
-    decoder = make_decoder(settings, providers, prompts)
     return _Ground(settings, stack, worker, database, routes, providers, metrics, prompts, writer, registry, decoder)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from agents.base import Operation
 from providers import choosing, routes
-from providers.base import Able, Capable, Moderating, Provider
+from providers.base import Able, Moderating, Provider, able_of
 from providers.calls import Kind
 from providers.choosing import Decision, Look, Needs, Told, Who
 from providers.marked import near
@@ -114,14 +114,14 @@ class Router:
 
     def kind_of(self, model: Model) -> Kind | None:
         """What it can only be asked for, as far as its provider says."""
-        able = _able(self.providers[model.provider], model.model)
+        able = able_of(self.providers[model.provider], model.model)
         if able is None or (able.chat is False) == (able.embed is False):
             return None
         return "embed" if able.chat is False else "chat"
 
     def able(self, model: Model) -> Able | None:
         """What it can do; None: its provider does not say."""
-        return _able(self.providers[model.provider], model.model)
+        return able_of(self.providers[model.provider], model.model)
 
     def _unknown(self, name: str) -> str:
         meant = near(name, self.providers)
@@ -135,7 +135,7 @@ class Router:
         return near(named, self.table.routes) + providers
 
     def _check(self, operation: Operation, input_: Any, request: Request, provider: Provider, model: Model) -> None:
-        able = _able(provider, model.model)
+        able = able_of(provider, model.model)
         missing = choosing.cannot(_needs(operation, input_, request, provider), able)
         if missing == ("max_tokens",) and able is not None:
             most = choosing.longest(able)
@@ -153,7 +153,7 @@ class Router:
 
         def look(model: Model) -> Look:
             provider = self.providers[model.provider]
-            able, needs = _able(provider, model.model), _needs(operation, input_, request, provider)
+            able, needs = able_of(provider, model.model), _needs(operation, input_, request, provider)
             cannot = choosing.cannot(needs, able, on_cpu=provider.traits.on_cpu)
             room = self.context(model)
             short = ""
@@ -173,7 +173,7 @@ class Router:
     def context(self, model: Model) -> int | None:
         """How many tokens a call of it holds; None: not known."""
         provider = self.providers[model.provider]
-        able = _able(provider, model.model)
+        able = able_of(provider, model.model)
         return (able.context_tokens if able is not None else None) or provider.traits.context_tokens
 
     def _kept(self, route: Route, decision: Decision, *, patient: bool) -> str:
@@ -199,10 +199,6 @@ class Router:
             guards=list(routes.guards(self.table, route)),
         )
         return pinned.model_dump_json(exclude_defaults=True)
-
-
-def _able(provider: Provider, model: str) -> Able | None:
-    return provider.able(model) if isinstance(provider, Capable) else None
 
 
 def _needs(operation: Operation, input_: Any, request: Request, provider: Provider) -> Needs:

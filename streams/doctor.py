@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from providers.base import Capable, Lacking
+from providers.base import Lacking, able_of
 from providers.calls import Kind
 from providers.errors import ProviderError
 from store.errors import StoreError
@@ -259,7 +259,7 @@ async def _answering(settings: Settings, provider: "Provider") -> list[Finding]:
     for kind, setting, missing in _KINDS:
         model = getattr(settings, setting) or provider.default_model(kind)
         words = f"{model} ({kind})"
-        if kind == "embed" and isinstance(provider, Capable) and provider.able(model).embed is False:
+        if kind == "embed" and (able := able_of(provider, model)) is not None and able.embed is False:
             mend = "Requests for embeddings must name a provider that has some, in options.provider."
             said.append(Finding("model", "note", f"{provider.name} has no embeddings", mend))
         elif {model, f"{model}:latest"} & set(names):

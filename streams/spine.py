@@ -1,7 +1,6 @@
 """What a process is made of; `streams.app` makes it."""
 
-import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from agents.engine import Engine
 from agents.engine.keeper import Keeper
@@ -48,7 +47,6 @@ class Spine:
     intake: Intake | None = None
     relay: Relay | None = None
     costs: Costs | None = None
-    closing: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
 
 async def drain(engine: Engine, keeper: Keeper, grace_s: float) -> None:

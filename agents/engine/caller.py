@@ -16,7 +16,7 @@ from agents.engine.room import longest
 from agents.engine.seat import Seat
 from agents.engine.tariff import Tariff
 from prompts import Library, Rendered
-from providers.base import Able, Capable, Moderating, Provider
+from providers.base import Moderating, Provider, able_of
 from providers.calls import (
     AnyCall,
     ChatAnswer,
@@ -123,7 +123,7 @@ class LedgerCaller:
     ) -> ChatAnswer:
         """One completion; see `agents.base.Caller`."""
         options = Options() if more.ours else self.options
-        most = longest(options.max_tokens, max_tokens, self._able())
+        most = longest(options.max_tokens, max_tokens, able_of(self.provider, self.claim.model))
         if options.max_tokens and most != options.max_tokens:
             self.warn(
                 f"`{self.claim.model}` writes at most {most} tokens, so that `max_tokens` {options.max_tokens} means {most}"
@@ -151,9 +151,6 @@ class LedgerCaller:
         assert isinstance(answer, ChatAnswer)
         return answer
 
-    def _able(self) -> Able | None:
-        return self.provider.able(self.claim.model) if isinstance(self.provider, Capable) else None
-
     def _reader(self) -> Callable[[Delta], None] | None:
         """Whoever reads along is told which attempt and which call a piece belongs to: after a retry the text begins anew."""
         if (reads := self.reads) is None:
@@ -176,7 +173,7 @@ class LedgerCaller:
 
     async def moderate(self, texts: Sequence[str]) -> ModerateAnswer | None:
         """What the model finds in each text; None: it is not made for that."""
-        able = self._able()
+        able = able_of(self.provider, self.claim.model)
         if able is None or not able.moderates or not isinstance(self.provider, Moderating):
             return None
         answer = await self._once(ModerateCall(self.claim.model, tuple(texts), self.timeout_s, tag=self.claim.id), None)

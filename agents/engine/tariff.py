@@ -8,7 +8,7 @@ import uuid_utils
 
 from agents.engine import packed, tiering
 from prompts import Rendered
-from providers.base import Able, Capable, Provider
+from providers.base import Able, Provider, able_of
 from providers.calls import AnyCall, Spent
 from providers.errors import Broken, ProviderError
 from providers.prices import OUTPUT_LIMIT, PriceTable, upper_estimate
@@ -95,7 +95,7 @@ class Tariff:
 
 def _longest(provider: Provider, model: str) -> int:
     """The most that an answer without `max_tokens` may have, where the provider knows it."""
-    able = provider.able(model) if isinstance(provider, Capable) else Able()
+    able = able_of(provider, model) or Able()
     known = [most for most in (able.output_tokens, able.context_tokens or provider.traits.context_tokens) if most]
     return min(known, default=OUTPUT_LIMIT)
 

@@ -46,22 +46,8 @@ def wasted(closing: Closing) -> Closing:
     """The same call, paid for an answer that nobody may take any more."""
     if closing.outcome != "ok":
         return closing
-    return Closing(
-        call=closing.call,
-        outcome="wasted",
-        event=closing.event,
-        input_tokens=closing.input_tokens,
-        output_tokens=closing.output_tokens,
-        cached_tokens=closing.cached_tokens,
-        cache_write_tokens=closing.cache_write_tokens,
-        reasoning_tokens=closing.reasoning_tokens,
-        tier=closing.tier,
-        estimated=closing.estimated,
-        gpu_seconds=closing.gpu_seconds,
-        cost_nano=closing.cost_nano,
-        latency_ms=closing.latency_ms,
-        error="the request was taken over before this answer came",
-    )
+    words = "the request was taken over before this answer came"
+    return replace(closing, outcome="wasted", answer=None, error=words)
 
 
 def parting(found: dict[int, Any], held: Sequence[Step]) -> list[Step]:

@@ -1,8 +1,11 @@
 """A pool's slots bound its calls in flight, however quickly they are handed on."""
 
 import asyncio
+import contextlib
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,16 +31,17 @@ def arrival(spine: Spine, i: int) -> Arrival:
     return Arrival(ask, None, b"k", value, b"[]")
 
 
-@pytest.mark.dear
-async def test_never_more_calls_than_slots_and_every_slot_comes_back(tmp_path: Path):
+@contextlib.asynccontextmanager
+async def spine_of(folder: Path, **changes: Any) -> AsyncIterator[tuple[Spine, FakeProvider]]:
+    """A process on an empty ledger, whose pool of slots is there."""
     settings = Settings(
-        data_dir=tmp_path,
+        data_dir=folder,
         default_provider="fake",
         fake_slots=SLOTS,
-        fake_latency_s=0.005,
         fake_tail=0.0,
         cache_ttl_s=0.0,
         _env_file=None,
+        **changes,
     )
     database = Database(parse_url(ledger_url(settings)))
     await migrate(database)
@@ -46,6 +50,12 @@ async def test_never_more_calls_than_slots_and_every_slot_comes_back(tmp_path: P
         model = spine.providers["fake"]
         assert isinstance(model, FakeProvider)
         await spine.engine.pools.ensure(("fake", "fake"))
+        yield spine, model
+
+
+@pytest.mark.dear
+async def test_never_more_calls_than_slots_and_every_slot_comes_back(tmp_path: Path):
+    async with spine_of(tmp_path, fake_latency_s=0.005) as (spine, model):
         await spine.writer.accept([arrival(spine, i) for i in range(REQUESTS)])
         for _ in range(400):
             pools = await spine.database.read(queries.running)
@@ -60,23 +70,7 @@ async def test_never_more_calls_than_slots_and_every_slot_comes_back(tmp_path: P
 @pytest.mark.parametrize("burst", range(4))
 async def test_no_slot_stands_idle_until_somebody_looks(tmp_path: Path, burst: int):
     """Requests that come one by one, and calls so short that slots are given back while a claim is on its way."""
-    settings = Settings(
-        data_dir=tmp_path,
-        default_provider="fake",
-        fake_slots=SLOTS,
-        fake_latency_s=0.0,
-        fake_tail=0.0,
-        cache_ttl_s=0.0,
-        poll_s=30.0,
-        _env_file=None,
-    )
-    database = Database(parse_url(ledger_url(settings)))
-    await migrate(database)
-    await database.aclose()
-    async with running(settings, bootstrap=None) as spine:
-        model = spine.providers["fake"]
-        assert isinstance(model, FakeProvider)
-        await spine.engine.pools.ensure(("fake", "fake"))
+    async with spine_of(tmp_path, fake_latency_s=0.0, poll_s=30.0) as (spine, model):
         await asyncio.gather(*(spine.engine.accept([arrival(spine, i)]) for i in range(100 * burst, 100 * burst + 80)))
         for _ in range(200):
             if model.counts.total.finished == 80:
