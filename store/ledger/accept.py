@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from schemas.errors import ErrorType, Failure
 from store import rows
-from store.ledger import answers, columns, crowding, joining, look, supersede
+from store.ledger import answers, columns, crowding, joining, leading, look, supersede
 from store.ledger.budgeting import pack
 from store.ledger.entries import Entries
 from store.ledger.policy import Known, on_known
@@ -180,6 +180,8 @@ class _Batch:
         if not crowding.takes(self.crowds, ask):
             return Accepted("crowded")
         self.joins.let_go(known.pk)
+        if ask.failure is None:
+            self._lead_again(ask, known.pk)
         ask, ids = self._within_budgets(arrival, ask, known.pk)
         state = "waiting" if ask.failure is None else "failed"
         generation = known.generation + 1
@@ -201,6 +203,26 @@ class _Batch:
         known.quiet = ask.quiet
         self._supersede(ask, _identity(ask))
         return self._taken(arrival, ask, known.pk, row, origin)
+
+    def _lead_again(self, ask: Ask, pk: int) -> None:
+        """Whoever has its idempotency key and has failed is run again, and this one follows it. What that may cost is reserved with
+        its call: the budgets of somebody who has not come are not locked here.
+        """
+        lead = self.joins.failed_leader(ask, pk)
+        again = None if lead is None else leading.as_it_was_asked(self.conn, lead.pk, ask, self.at)
+        if lead is None or again is None:
+            return
+        generation = lead.generation + 1
+        row = {
+            "the_pk": lead.pk,
+            "generation": generation,
+            **columns.of_arrival(again.arrival, again.ask, "waiting", self.routes, self.at),
+        }
+        self.joins.look_at_turn(joining.order_key(again.arrival, again.ask))
+        self.joins.place(again.arrival, again.ask, lead.pk, row)
+        self.entries.anew.append(row)
+        if (known := self.known.get(again.identity)) is not None:
+            known.state, known.generation, known.error_type, known.alone = "waiting", generation, None, False
 
     def _refused(self, arrival: Arrival, ask: Ask, known: Known | None) -> Accepted | None:
         """Its idempotency key stands for another payload, or for an answer that is no longer kept."""

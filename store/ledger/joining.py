@@ -142,6 +142,18 @@ class Joins:
             self.given_up.append({"the_pk": pk, "the_lead": None})
         self.leaders = {key: lead for key, lead in self.leaders.items() if lead.pk != pk}
 
+    def failed_leader(self, ask: Ask, pk: int) -> Lead | None:
+        """Another row that has the key of this one, has failed, and must be run again for an answer; nothing else has one."""
+        lead = self._leader(ask)
+        if lead is None or lead.pk == pk or lead.state != "failed" or not lead.binds:
+            return None
+        return lead if self._known_answer(ask) is None else None
+
+    def look_at_turn(self, turn: bytes | None) -> None:
+        """Of a row that did not come by itself."""
+        if turn is not None and turn not in self.turns:
+            self.turns |= behind.turns(self.conn, {turn})
+
     def needs_call(self, arrival: Arrival, ask: Ask, pk: int) -> bool:
         """Whether `place` will leave it to a call of its own: no answer is known, and no other one's will be its own."""
         key, turn = idem(ask), order_key(arrival, ask)

@@ -327,6 +327,7 @@ class Model:
             if ask.unreadable:
                 self.letters[dead_letter(row.error, row.key)] += 1
             return "invalid", row.generation
+        self._lead_again(ask, row)
         if not cancelled and not self._funded(arrival, ask, row):
             row.state, row.error = "failed", "budget_exceeded"
             self.results[row.key, row.generation] = "failed"
@@ -471,6 +472,22 @@ class Model:
         elif not row.leads and ask.fresh_s and (flight := self._flight(row)) is not None:
             self._follow(row, flight, FLIGHT)
         return None
+
+    def _lead_again(self, ask: Ask, row: Row) -> None:
+        """A follower is sent again that failed with its leader: that one is run again, as it was asked."""
+        old = self._leader(ask)
+        if old is None or row.generation == 1 or old.state != "failed" or old.error == "invalid_request":
+            return
+        if old.superseded or old.overdue or self._known_answer(ask) is not None:
+            return
+        new = Row(old.key, old.order, old.hash, generation=old.generation + 1, fence=old.fence)
+        for name in ("lane", "on_ambiguous", "run", "key_id", "quiet", "supersede", "from_kafka", "where", "ordered"):
+            setattr(new, name, getattr(old, name))
+        new.paid, new.route, new.waits, new.pinned = ask.paid, ask.route, ask.wait_s is not None, ask.pinned
+        new.fingerprint, new.idem, new.leads = ask.fingerprint, ask.idempotency_key, True
+        self.rows[new.key] = new
+        if new.ordered:
+            self._take_turn(new)
 
     def _queue(self, row: Row) -> list[Row]:
         """Unfinished rows that have a turn in the same key, in their order."""

@@ -141,6 +141,18 @@ class Worker:
         return [slot for slot in own if slot not in used and not (row.lane == 2 and slot.reserved)]
 
 
+def _of(arrival: Arrival) -> tuple[str, str] | None:
+    """The tenant and the id of a request."""
+    return (arrival.what.tenant, arrival.what.id) if isinstance(arrival.what, Ask) else None
+
+
+def _behind(log: list[Arrival]) -> Position:
+    """The next place of a partition that has records."""
+    last = log[-1].position
+    assert last is not None
+    return Position(last.topic, last.partition, len(log), 1_000 + len(log))
+
+
 def _place(slot: Any) -> int:
     return int(slot.number) + SLOTS * POOLS.index((slot.provider, slot.model))
 
@@ -216,6 +228,20 @@ class StateTable(RuleBasedStateMachine):
             alone, key = what.idempotency_key is None, None if most is None else "key"
             what = replace(what, alone=alone, key_id=key, most_at_once=most, quiet=quiet)
         self._take_in([Arrival(what, None, None, b'{"input":{}}', b"[]")])
+
+    @precondition(lambda self: any(row.state == "failed" for row in self.model.rows.values()))
+    @rule(which=index, most=st.integers(1, 3), shuffle=st.randoms())
+    def dead_letters_are_sent_again(self, which: int, most: int, shuffle: random.Random) -> None:
+        """As they were, where they have been sent before; with some of those that failed beside them."""
+        keys = [row.key for row in self.model.rows.values() if row.state == "failed"]
+        first = which % len(keys)
+        keys = (keys[first:] + keys[:first])[:most]
+        logs = [place.log for place in self.model.places.values()]
+        for key in keys:
+            for log in logs:
+                last = [each for each in log if _of(each) == key][-1:]
+                log += [replace(each, position=_behind(log)) for each in last]
+        self._take_in(self._unread(shuffle))
 
     @precondition(lambda self: any(row.unfinished and not row.from_kafka for row in self.model.rows.values()))
     @rule(which=index)

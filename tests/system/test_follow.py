@@ -50,14 +50,15 @@ async def test_records_with_one_idempotency_key_pay_once_and_each_gets_its_answe
 
 
 async def test_a_dead_letter_of_a_key_that_is_redriven_is_run_once_for_all(stack_of: MakeStack) -> None:
+    """Whichever it is: here it is the follower's."""
     stack = await stack_of(max_attempts=1, fake_latency_s=0.2)
     text = "Pumps sold well. [fake:overloaded*1]"
     async with stack.spine():
         await stack.produce(*[request(id_, text, idempotency_key="k") for id_ in "ab"], key=b"k")
         await stack.answered(2)
         letters = await stack.until(lambda found: len(found) == 2, topic=topics.DLQ)
-        for letter in letters:
-            await stack.produce(letter.value, key=letter.key, headers=list(letter.headers.items()))
+        (letter,) = (each for each in letters if each.json()["id"] == "b")
+        await stack.produce(letter.value, key=letter.key, headers=list(letter.headers.items()))
         seen = folded(await stack.answered(4))
         usage = await stack.until(lambda found: len(found) >= 1, topic=topics.USAGE)
     assert {(result["id"], result["status"], result["generation"]) for result in seen.values()} == {
