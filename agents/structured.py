@@ -6,6 +6,7 @@ check; then one second call that shows the model its error. After that the reque
 An answer that `max_tokens` cut off is not repaired by closing its brackets: a name cut in half would be published.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -16,6 +17,7 @@ import orjson
 from agents.base import NO_MORE, Caller, InvalidAnswer, More
 from prompts import Rendered
 from providers.calls import ChatAnswer, Message, messages
+from schemas.depth import MAX_ANSWER_DEPTH, is_deeper
 
 T = TypeVar("T")
 
@@ -123,11 +125,19 @@ def _said(error: ValueError) -> str:
 
 
 def parse(text: str, *, whole: bool = True) -> Any:
-    """The JSON in a model's answer. `whole`: it ended by itself, so that what is broken in it may be mended."""
+    """The JSON in a model's answer, such as a result can hold. `whole`: it ended by itself, so that what is broken in it may be
+    mended.
+    """
     try:
-        return orjson.loads(text.strip())
+        value = orjson.loads(text.strip())
     except orjson.JSONDecodeError as error:
-        strict = str(error)
+        value = _mended(text, str(error), whole=whole)
+    if is_deeper(value, MAX_ANSWER_DEPTH):
+        raise _Unusable(f"it is nested deeper than {MAX_ANSWER_DEPTH} levels")
+    return value
+
+
+def _mended(text: str, strict: str, *, whole: bool) -> Any:
     if not whole:
         raise _Unusable("it was cut off at max_tokens before its end; answer more briefly, or raise max_tokens")
     if len(text) > MAX_REPAIRED:
@@ -135,4 +145,15 @@ def parse(text: str, *, whole: bool = True) -> Any:
     value = json_repair.loads(text, skip_json_loads=True)
     if not isinstance(value, dict | list):  # of free prose it makes an empty string
         raise _Unusable(f"it is not JSON ({strict})")
+    if _is_halved(value):
+        raise _Unusable("it has half of a character in it: a surrogate without the other one of its pair")
     return value
+
+
+def _is_halved(value: Any) -> bool:
+    """`json_repair` lets through what no JSON can be made of again."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False

@@ -16,7 +16,7 @@ from agents.engine.pools import Pools
 from agents.engine.poster import Poster
 from agents.engine.quotas import Bounds
 from agents.engine.recalls import Recalls
-from agents.engine.recording import Recording, refused
+from agents.engine.recording import Recording, ended_by
 from agents.engine.seat import Seat
 from agents.engine.shelf import Shelf
 from agents.engine.teller import Teller
@@ -27,7 +27,6 @@ from providers.prices import PriceTable
 from schemas.routes import guards
 from store import killpoint
 from store.database import Database
-from store.errors import StoreError
 from store.ledger import queries
 from store.ledger.answers import metadata_of
 from store.ledger.opening import never_made
@@ -220,8 +219,6 @@ class Engine:
         try:
             try:
                 step = await self._run(claim, seat, early)
-            except StoreError as error:
-                step = refused(claim, error)
             finally:
                 freed = self.dispatch.leave_seat(
                     shelf, claim, seat
@@ -243,12 +240,12 @@ class Engine:
 
     async def _run(self, claim: Claimed, seat: Seat, early: Early | None) -> Step | None:
         """The row's next step. A cancelled task says what its open call cost."""
-        past = await self.database.read(lambda conn: queries.past_calls(conn, claim)) if claim.attempts else []
         holder: list[LedgerCaller] = [] if early is None else early.holder
         tools = self.tools if early is None else replace(self.tools, commit=early.commit)
         if early is None:
             self.teller.callers[claim.pk] = holder
         try:
+            past = await self.database.read(lambda conn: queries.past_calls(conn, claim)) if claim.attempts else []
             return await task.run(claim, seat, past, tools, holder, None if early is None else early.read)
         except asyncio.CancelledError:
             if early is not None and not early.taken:
@@ -261,6 +258,8 @@ class Engine:
             if claim.pk in self.recalls.stopping:
                 return task.stopped(holder[0], metadata_of(claim.value))
             return self._interrupted(holder[0])
+        except Exception as error:  # noqa: BLE001 - whatever it was, the request has an end
+            return ended_by(claim, error, holder)
         finally:
             if self.teller.callers.get(claim.pk) is holder:
                 del self.teller.callers[claim.pk]
@@ -269,12 +268,12 @@ class Engine:
 
     async def land(self, claim: Claimed, landed: tiering.Landed) -> None:
         """Run a request with the answer that came back of the batch in which its call lay; it needs no slot for that."""
-        past = await self.database.read(lambda conn: queries.past_calls(conn, claim))
         holder: list[LedgerCaller] = []
         try:
+            past = await self.database.read(lambda conn: queries.past_calls(conn, claim))
             step = await task.run(claim, Seat.none(), past, self.tools, holder, landed=landed)
-        except StoreError as error:
-            step = refused(claim, error)
+        except Exception as error:  # noqa: BLE001 - as above
+            step = ended_by(claim, error, holder)
         await self.recording.record(claim, step, None)
 
     async def give_up(self, step: Step) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import structlog
 
 from agents.engine import counting, task
+from agents.engine.caller import LedgerCaller
 from agents.engine.metrics import Metrics
 from store.errors import Away, StoreError
 from store.ledger.types.claims import Claimed, Pool, Slot
@@ -40,7 +41,16 @@ class Recording:
         try:
             await self.finish(replace(step, free=freed))
         except StoreError as error:
-            await self.finish(replace(refused(claim, error), free=freed))
+            await self._instead(replace(_refused(claim, error, step), free=freed))
+
+    async def _instead(self, step: Step) -> None:
+        """Even if what its calls came to cannot be written down, the request ends."""
+        try:
+            await self.finish(step)
+        except StoreError as error:
+            if not step.closings:
+                raise
+            await self.finish(replace(_refused(step.claim, error, None), free=step.free))
 
     async def finish(self, step: Step) -> None:
         """Raises StoreError."""
@@ -69,7 +79,19 @@ class Recording:
             listener(claim, body)
 
 
-def refused(claim: Claimed, error: StoreError) -> Step:
+def ended_by(claim: Claimed, error: Exception, holder: Sequence[LedgerCaller]) -> Step:
+    """What becomes of a row whose run has raised: nothing that is raised leaves it without an end. `holder`: its caller, if there
+    is one, whose calls are booked.
+    """
+    if isinstance(error, Away):  # nothing was found out about it: it is run when the database is back
+        return Step(claim, holder[0].books.kept() if holder else (), then=Retry(_AWAY_S))
+    if isinstance(error, StoreError):
+        return _refused(claim, error, None)
+    log.error("a defect has ended a request", **task.ids(claim), exc_info=error)
+    return task.broken(claim, error, holder[0] if holder else None)
+
+
+def _refused(claim: Claimed, error: StoreError, step: Step | None) -> Step:
     """In place of a step that the ledger did not take."""
     log.error("the ledger refused the last word about a request", **task.ids(claim), exc_info=error)
-    return task.refused(claim, error)
+    return task.refused(claim, error, step)

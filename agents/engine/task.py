@@ -1,7 +1,7 @@
 """One leased row, run to its next step: an answer, another try, or the word that it is not ours any more."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -28,7 +28,7 @@ from schemas.routes import Pinned
 from store.errors import BadData, StoreError
 from store.ledger.answers import metadata_of
 from store.ledger.types.claims import Claimed
-from store.ledger.types.steps import End, Hold, Move, PastCall, Retry, Step
+from store.ledger.types.steps import Closing, End, Hold, Move, PastCall, Retry, Step
 from store.rows import plain
 
 log = structlog.get_logger(__name__)
@@ -135,7 +135,7 @@ async def _attempt(  # noqa: PLR0911 - one per way to end
 ) -> Step | None:
     claim = caller.claim
     try:
-        output = await operation.run(input_, caller)
+        output = (await operation.run(input_, caller)).model_dump(mode="json")
     except (Lost, Parked):
         return None
     except Unfit:  # to whoever gets a fitting slot next; the others' rows have this one meanwhile
@@ -156,7 +156,7 @@ async def _attempt(  # noqa: PLR0911 - one per way to end
         return _internal(caller, request, f"a defect in {claim.operation}: {type(error).__name__}")
     if claim.deadline is not None and claim.now() > claim.deadline:
         caller.warn("late: the answer came after its deadline")
-    return _step(caller, request.metadata, Status.SUCCEEDED, None, output=output.model_dump(mode="json"))
+    return _step(caller, request.metadata, Status.SUCCEEDED, None, output=output)
 
 
 def cut_off(caller: LedgerCaller, metadata: dict[str, Any], tools: Tools) -> Step:
@@ -270,11 +270,36 @@ def _step(
     return Step(claim, caller.books.last(wasted=wasted), then=end)
 
 
-def refused(claim: Claimed, error: StoreError) -> Step:
-    """The database does not take this request's answer; it gets one that it takes."""
-    failure = Failure(type=ErrorType.INTERNAL, message=f"the answer could not be recorded: {plain(str(error))}")
-    return Step(
-        claim, then=End(Status.FAILED, None, failure, (), Totals(), {}, 0, dead_letter=True, attempts=claim.attempts)
+def refused(claim: Claimed, error: StoreError, step: Step | None) -> Step:
+    """The database does not take `step`, if there was one; the request gets an answer that it takes, and its calls are booked."""
+    words = f"the answer could not be recorded: {plain(str(error))}"
+    then = step.then if step is not None and isinstance(step.then, End) else None
+    closings = () if step is None else step.closings
+    return _broken(claim, words, then.totals if then else Totals(), closings, then.latency_ms if then else 0)
+
+
+def broken(claim: Claimed, error: Exception, caller: LedgerCaller | None) -> Step:
+    """A defect of ours; whatever it was, the request ends, and what its calls cost is booked."""
+    words = f"a defect in {claim.operation}: {type(error).__name__}"
+    if caller is None:
+        return _broken(claim, words, Totals(), (), 0)
+    return _broken(claim, words, caller.books.totals(), caller.books.last(wasted=True), caller.books.latency_ms())
+
+
+def _broken(claim: Claimed, words: str, totals: Totals, closings: Sequence[Closing], latency_ms: int) -> Step:
+    failure = Failure(type=ErrorType.INTERNAL, message=words)
+    end = End(Status.FAILED, None, failure, (), totals, {}, latency_ms, dead_letter=True, attempts=claim.attempts)
+    return Step(claim, tuple(_wasted(closing) for closing in closings), then=end)
+
+
+def _wasted(closing: Closing) -> Closing:
+    """Its answer goes nowhere, and may be what could not be written down."""
+    outcome, error = closing.outcome, closing.error
+    return replace(
+        closing,
+        outcome="wasted" if outcome == "ok" else outcome,
+        answer=None,
+        error=None if error is None else plain(error),
     )
 
 

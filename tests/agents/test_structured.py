@@ -29,6 +29,12 @@ USABLE = [
     ("Sure! {'a': 1,}", "prose, single quotes, a trailing comma"),
     ('{"a": 1', "ended by itself without its bracket"),
 ]
+DEEP = '{"a": 1, "b": ' + "[" * 149 + "]" * 149 + "}"
+
+
+async def test_as_deep_as_an_answer_may_be():
+    answered = await structured.ask(ScriptedCaller([DEEP]), _question())
+    assert answered.text == DEEP
 
 
 @pytest.mark.parametrize(("text", "_why"), USABLE, ids=[why for _, why in USABLE])
@@ -61,6 +67,8 @@ UNUSABLE = [
     ("[" * 5_000, "nesting"),
     ('{"a": 3}', "a must be 1"),
     (cut('{"a": 1'), "cut off at max_tokens"),
+    ('{"a": 1, "b": "\\ud83d"}', "half of a character"),
+    ('{"a": 1, "b": ' + "[" * 150 + "]" * 150 + "}", "deeper than 150 levels"),
 ]
 
 
