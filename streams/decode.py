@@ -4,6 +4,7 @@ Pure: with the same library, the same record decodes to the same `Ask` wherever 
 also says which weights the model's name stands for, as far as that was seen.
 """
 
+import codecs
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -12,12 +13,14 @@ from typing import Any
 
 import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from agents.base import InvalidInput, Operation, Whose
 from prompts import Library, Preferences, PromptError
 from providers.base import Provider
 from providers.prices import PriceTable
 from schemas.control import Cancel
+from schemas.depth import MAX_DEPTH, is_deeper, may_be_deeper
 from schemas.errors import ErrorType, Failure
 from schemas.request import CHANGE_THE_ANSWER, PRINTABLE, REPLAYS, Lane, Name, Request, epoch
 from schemas.routes import guards
@@ -33,7 +36,7 @@ Headers = Sequence[tuple[str, bytes]]
 ENVELOPE = frozenset({"id", "options", "tenant", "idempotency_key", "supersede_key", "run_id", "deadline", "metadata"})
 """Fields of the envelope; over HTTP, where bodies are flat, whatever else there is belongs to `input`."""
 
-TOO_DEEP = "the value is nested too deeply; send at most 200 levels"
+TOO_DEEP = f"the value is nested too deeply; send at most {MAX_DEPTH} levels"
 STAND_INS = {"genai-id": "id", "genai-tenant": "tenant", "genai-deadline": "deadline"}
 _name: TypeAdapter[str] = TypeAdapter(Name)
 
@@ -103,18 +106,18 @@ class Decoder:
         try:
             loaded = orjson.loads(value)
         except orjson.JSONDecodeError as error:
-            return _broken(operation, lane, value, headers, f"the value is not JSON ({error})", tenant)
+            return _broken(operation, lane, value, headers, _not_json(value, error), tenant)
         if not isinstance(loaded, dict):
             return Unreadable(_invalid(f"the value is a JSON {_kind(loaded)}; write an object with an `input`"))
         fields = _with_stand_ins(loaded, headers)
         id_, named = _readable(fields.get("id"), place), _readable(fields.get("tenant"), tenant)
+        if may_be_deeper(value, MAX_DEPTH) and is_deeper(loaded, MAX_DEPTH):
+            return _invalid_ask(operation, lane, id_, named, value, _invalid(TOO_DEEP), None)
         try:
             request = Request.model_validate(fields)
             return self._checked(operation, lane, request, id_, named, value, key)
         except (ValidationError, InvalidInput, Refusal) as error:
             return _invalid_ask(operation, lane, id_, named, value, _failure(error), loaded.get("metadata"))
-        except RecursionError:
-            return _invalid_ask(operation, lane, id_, named, value, _invalid(TOO_DEEP), None)
 
     def may_know_later(self, what: object) -> bool:
         """Whether it was refused for something that another process may have just made: a prompt, a version, a label."""
@@ -242,10 +245,7 @@ def payload_hash(operation: str, request: Request) -> bytes:
     """What two records must share to be the same request: operation, input, and the options that change the answer."""
     options = {name: getattr(request.options, name) for name in CHANGE_THE_ANSWER}
     told = [operation, request.input, {name: value for name, value in options.items() if value is not None}]
-    try:
-        return _hash(orjson.dumps(told, option=orjson.OPT_SORT_KEYS))
-    except TypeError as error:  # orjson reads deeper than it writes
-        raise Refusal(TOO_DEEP) from error
+    return _hash(orjson.dumps(told, option=orjson.OPT_SORT_KEYS))
 
 
 def _hash(data: bytes) -> bytes:
@@ -293,9 +293,15 @@ def _broken(operation: str, lane: Lane, value: bytes, headers: Headers, words: s
     )
 
 
+def _not_json(value: bytes, error: orjson.JSONDecodeError) -> str:
+    if value.startswith(codecs.BOM_UTF8):
+        return "the value begins with a byte order mark, which JSON has not; leave its three bytes out"
+    return f"the value is not JSON ({error})"
+
+
 def _lenient(value: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(value.decode(errors="replace"))
+        found = json.loads(value.decode("utf-8-sig", errors="replace"))
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -323,10 +329,33 @@ def _kind(value: Any) -> str:
 def sentence(error: ValidationError, *prefix: str) -> str:
     """Pydantic's findings as one sentence a producer can act on."""
     told = []
-    for found in error.errors(include_url=False, include_input=False)[:5]:
-        where = ".".join(str(part) for part in (*prefix, *found["loc"]))
+    for found in _nearest(error.errors(include_url=False, include_input=False))[:5]:
+        where = ".".join(str(part) for part in (*prefix, *found["loc"]) if not _names_a_branch(part))
         words = found["msg"].removeprefix("Value error, ")
+        if found["type"] == "model_type":
+            words = "Input should be an object"
         if found.get("ctx", {}).get("pattern") == PRINTABLE:
             words = "has a control character; leave that out"
         told.append(f"`{where}`: {words}" if where else words)
     return "; ".join(told)
+
+
+def _nearest(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Where several types would do, what is wrong within the one that was meant, and not that it is none of the others."""
+    meant = {
+        branch for error in errors if (branch := _branch(error)) is not None and len(error["loc"]) > len(branch) + 1
+    }
+    return [
+        error for error in errors if _branch(error) not in meant or len(error["loc"]) > len(_branch(error) or ()) + 1
+    ]
+
+
+def _branch(error: ErrorDetails) -> tuple[int | str, ...] | None:
+    """The place at which several types would do."""
+    at = next((i for i, part in enumerate(error["loc"]) if _names_a_branch(part)), None)
+    return None if at is None else error["loc"][:at]
+
+
+def _names_a_branch(part: int | str) -> bool:
+    """In Pydantic's own words: `list[constrained-str]`, `dict[str,str]`, a key that is meant and not its value."""
+    return isinstance(part, str) and part.endswith("]") and part.startswith(("list[", "dict[", "[key"))
