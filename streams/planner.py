@@ -86,6 +86,14 @@ class Planner:
                 reading_on_at=start.offset,
                 mend="produce them again; raise GENAI_RETENTION_HOURS, or add workers",
             )
+        if start.why == "new" and facts.committed is not None and start.offset > facts.begin:
+            log.warning(
+                "the group has read this partition before, and this ledger never has; it reads on where the group stands",
+                partition=str(tp),
+                offset=start.offset,
+                records=start.offset - facts.begin,
+                mend="right after a move to a new ledger; if one was lost, or an old one restored, move the offsets back",
+            )
         if start.why in {"reset", "anew"} or (start.why == "lost" and start.offset > facts.begin):
             log.warning(
                 "reading on elsewhere than the group's offset says",

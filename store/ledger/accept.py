@@ -148,7 +148,7 @@ class _Batch:
     def _first(self, arrival: Arrival, ask: Ask, key: bytes) -> Accepted:
         if (refused := self._refused(arrival, ask, None)) is not None:
             return refused
-        if not crowding.takes(self.crowds, ask):
+        if not self._takes(ask):
             return Accepted("crowded")
         pk = next(self.pks)
         ids: tuple[int, ...] = ()
@@ -177,11 +177,11 @@ class _Batch:
         """Generation + 1: this is what redriving a dead letter is."""
         if (refused := self._refused(arrival, ask, known)) is not None:
             return refused
-        if not crowding.takes(self.crowds, ask):
+        if not self._takes(ask):
             return Accepted("crowded")
         self.joins.let_go(known.pk)
         if ask.failure is None:
-            self._lead_again(ask, known.pk)
+            self._lead_again(ask, known)
         ask, ids = self._within_budgets(arrival, ask, known.pk)
         state = "waiting" if ask.failure is None else "failed"
         generation = known.generation + 1
@@ -204,14 +204,19 @@ class _Batch:
         self._supersede(ask, _identity(ask))
         return self._taken(arrival, ask, known.pk, row, origin)
 
-    def _lead_again(self, ask: Ask, pk: int) -> None:
-        """Whoever has its idempotency key and has failed is run again, and this one follows it. What that may cost is reserved with
-        its call: the budgets of somebody who has not come are not locked here.
+    def _lead_again(self, ask: Ask, known: Known) -> None:
+        """Whoever has its idempotency key, has failed, and was followed by it, is run again, and this one follows it anew. Not if that
+        has no room of its own: then this one leads.
         """
-        lead = self.joins.failed_leader(ask, pk)
+        lead = self.joins.failed_leader(ask, known.follows)
         again = None if lead is None else leading.as_it_was_asked(self.conn, lead.pk, ask, self.at)
         if lead is None or again is None:
             return
+        ids = self.purse.of_ask(again.ask)
+        locked = set(ids) <= set(self.purse.of_ask(ask))  # no others are
+        if not locked or not self.purse.has_room(ids, again.ask.estimate_nano) or not self._takes(again.ask):
+            return
+        self.purse.reserve(ids, again.ask.estimate_nano)
         generation = lead.generation + 1
         row = {
             "the_pk": lead.pk,
@@ -220,9 +225,14 @@ class _Batch:
         }
         self.joins.look_at_turn(joining.order_key(again.arrival, again.ask))
         self.joins.place(again.arrival, again.ask, lead.pk, row)
+        self._hold(row, again.ask, ids)
         self.entries.anew.append(row)
-        if (known := self.known.get(again.identity)) is not None:
-            known.state, known.generation, known.error_type, known.alone = "waiting", generation, None, False
+        self.entries.stand_for(again.arrival.position, generation)
+        if (other := self.known.get(again.identity)) is not None:
+            other.state, other.generation, other.error_type, other.alone = "waiting", generation, None, False
+
+    def _takes(self, ask: Ask) -> bool:
+        return crowding.takes(self.crowds, ask)
 
     def _refused(self, arrival: Arrival, ask: Ask, known: Known | None) -> Accepted | None:
         """Its idempotency key stands for another payload, or for an answer that is no longer kept."""

@@ -25,6 +25,17 @@ _PROGRESS = (
     .where(_P.topic == bindparam("the_topic"), _P.partition == bindparam("the_partition"))
     .values(next_offset=bindparam("the_next"), last_timestamp=bindparam("the_timestamp"))
 )
+_T = positions.c
+_STAND_FOR = (
+    update(positions)
+    .where(
+        _T.topic == bindparam("the_topic"),
+        _T.partition == bindparam("the_partition"),
+        _T.offset == bindparam("the_offset"),
+        _T.timestamp == bindparam("the_timestamp"),
+    )
+    .values(generation=bindparam("the_generation"))
+)
 _DROP_BODY = delete(bodies).where(bodies.c.request_pk == bindparam("old"))
 quick(_DROP_BODY, _ANEW, _NOT_ALONE, _NEW, _NEW_BODY, _NEW_RESULT, _PUBLISH, _PROGRESS)
 
@@ -40,6 +51,7 @@ class Entries:
         self.results: list[dict[str, Any]] = []
         self.outbox: list[answers.OutRow] = []
         self.positions: list[dict[str, Any]] = []
+        self.repositioned: list[dict[str, Any]] = []
         self.cancelled: set[bytes] = set()
         self.not_alone: set[int] = set()
         self.loud: set[int] = set()
@@ -92,6 +104,19 @@ class Entries:
                 }
             )
 
+    def stand_for(self, position: Position | None, generation: int) -> None:
+        """A position that was decided before stands for a newer generation of its request."""
+        if position is not None:
+            self.repositioned.append(
+                {
+                    "the_topic": position.topic,
+                    "the_partition": position.partition,
+                    "the_offset": position.offset,
+                    "the_timestamp": position.timestamp,
+                    "the_generation": generation,
+                }
+            )
+
     def write(self, waiting_cancels: set[bytes]) -> None:
         """All of it. `waiting_cancels`: cancels that came before their requests, of which some have met them now."""
         conn = self.conn
@@ -105,6 +130,7 @@ class Entries:
         rows.many(conn, _NEW_RESULT, self.results)
         rows.many(conn, _PUBLISH, self.outbox)
         rows.many(conn, _REMEMBER(conn), self.positions)
+        rows.many(conn, _STAND_FOR, self.repositioned)
         if self.not_alone:
             conn.execute(_NOT_ALONE, {"pks": rows.padded(self.not_alone)})
         if self.loud:

@@ -142,10 +142,12 @@ class Joins:
             self.given_up.append({"the_pk": pk, "the_lead": None})
         self.leaders = {key: lead for key, lead in self.leaders.items() if lead.pk != pk}
 
-    def failed_leader(self, ask: Ask, pk: int) -> Lead | None:
-        """Another row that has the key of this one, has failed, and must be run again for an answer; nothing else has one."""
+    def failed_leader(self, ask: Ask, followed: int | None) -> Lead | None:
+        """The row that has the key of this one, which has `followed` it, has failed, and must be run again for an answer: nothing
+        else has one.
+        """
         lead = self._leader(ask)
-        if lead is None or lead.pk == pk or lead.state != "failed" or not lead.binds:
+        if lead is None or lead.pk != followed or lead.state != "failed" or not lead.binds:
             return None
         return lead if self._known_answer(ask) is None else None
 

@@ -46,6 +46,7 @@ _KNOWN = (
         _R.alone,
         _R.superseded_by.is_not(None),
         _R.quiet,
+        _R.follows,
     )
     .where(_R.identity.in_(bindparam("identities", expanding=True)))
     .order_by(_R.pk)

@@ -21,6 +21,8 @@ class Known:
     superseded: bool = False
     """A newer one has taken its place: it is never run again."""
     quiet: bool = False
+    follows: int | None = None
+    """The row whose answer it has waited for, or had."""
 
 
 def on_known(known: Known, payload_hash: bytes) -> Literal["duplicate", "replayed", "again", "conflict"]:

@@ -129,6 +129,10 @@ class Purse:
             self.states[id_].reserved_nano += needed
         return None
 
+    def has_room(self, ids: Iterable[int], nano: int | None) -> bool:
+        """Whether so much can be reserved under each of `ids`, which are locked. Nobody is refused by this."""
+        return all(self.states[id_].fits(nano) or not self.states[id_].hard for id_ in ids)
+
     def close(self) -> None:
         """Write down what was reserved; nothing is locked behind it by this."""
         write(self.conn, self.states.values())

@@ -84,6 +84,8 @@ class Row:
     leads: bool = False
     """Its idempotency key."""
     follows: Key | None = None
+    at: tuple[str, int, int] | None = None
+    """Where its generation came from."""
     behind: int = 0
     fingerprint: bytes | None = None
     ended_at: int = 0
@@ -266,7 +268,7 @@ class Model:
             if self._is_crowded(ask):
                 return "crowded", 0
             row = self.rows[key] = Row(key, len(self.rows), ask.payload_hash)
-            return self._begin(arrival, ask, row, cancelled=key in self.cancels)
+            return self._begin(arrival, ask, row, None, cancelled=key in self.cancels)
         binds = not (row.state == "failed" and row.error == "invalid_request")
         if row.hash != ask.payload_hash and binds:
             return self._conflict(arrival, key)
@@ -283,7 +285,7 @@ class Model:
             return "crowded", 0
         anew = Row(key, row.order, ask.payload_hash, generation=row.generation + 1, fence=row.fence)
         self.rows[key] = anew
-        return self._begin(arrival, ask, anew, cancelled=False)
+        return self._begin(arrival, ask, anew, row.follows, cancelled=False)
 
     def _is_crowded(self, ask: Ask) -> bool:
         """Its key has as many unfinished requests as it may; one that waits for a human takes no place."""
@@ -310,12 +312,14 @@ class Model:
             return False
         return lead.hash != ask.payload_hash
 
-    def _begin(self, arrival: Arrival, ask: Ask, row: Row, *, cancelled: bool) -> tuple[str, int]:
+    def _begin(self, arrival: Arrival, ask: Ask, row: Row, followed: Key | None, *, cancelled: bool) -> tuple[str, int]:
         row.lane, row.paid, row.on_ambiguous, row.run = ask.lane, ask.paid, ask.on_ambiguous, ask.run_id
         row.alone, row.key_id, row.quiet = ask.alone, ask.key_id, ask.quiet
         row.pool, row.route, row.waits = 0, ask.route, ask.wait_s is not None
         row.overdue, row.pinned = ask.deadline is not None, ask.pinned
         row.from_kafka = arrival.position is not None
+        p = arrival.position
+        row.at = None if p is None else (p.topic, p.partition, p.offset)
         row.where = arrival.position.partition if arrival.position else partition("", ask.id.encode())
         if cancelled:
             self.cancels.discard(row.key)
@@ -327,7 +331,7 @@ class Model:
             if ask.unreadable:
                 self.letters[dead_letter(row.error, row.key)] += 1
             return "invalid", row.generation
-        self._lead_again(ask, row)
+        self._lead_again(ask, row, followed)
         if not cancelled and not self._funded(arrival, ask, row):
             row.state, row.error = "failed", "budget_exceeded"
             self.results[row.key, row.generation] = "failed"
@@ -455,12 +459,13 @@ class Model:
         lead = self._leader(ask)
         if lead is not None and lead.state == "succeeded":
             self._copy(row, lead, "succeeded", replayed=True)
+            row.follows = lead.key
             return "replayed"
         if lead is not None and lead.unfinished:
             self._follow(row, lead, KEY)
             return None
         if lead is not None:
-            lead.leads = False
+            lead.leads, lead.follows = False, row.key
         row.leads = ask.idempotency_key is not None
         queue = self._queue(row)
         known = self._known_answer(ask) if not queue else None
@@ -473,19 +478,40 @@ class Model:
             self._follow(row, flight, FLIGHT)
         return None
 
-    def _lead_again(self, ask: Ask, row: Row) -> None:
-        """A follower is sent again that failed with its leader: that one is run again, as it was asked."""
+    def _lead_again(self, ask: Ask, row: Row, followed: Key | None) -> None:
+        """A follower is sent again that failed with its leader: that one is run again, as it was asked, if there is room for it."""
         old = self._leader(ask)
-        if old is None or row.generation == 1 or old.state != "failed" or old.error == "invalid_request":
+        if old is None or old.key != followed or old.state != "failed" or old.error == "invalid_request":
             return
-        if old.superseded or old.overdue or self._known_answer(ask) is not None:
+        gone = old.superseded or old.overdue or (old.key[0], old.run) in self.run_cancels
+        if gone or old.key_id != row.key_id or self._known_answer(ask) is not None:
             return
         new = Row(old.key, old.order, old.hash, generation=old.generation + 1, fence=old.fence)
-        for name in ("lane", "on_ambiguous", "run", "key_id", "quiet", "supersede", "from_kafka", "where", "ordered"):
+        for name in (
+            "lane",
+            "on_ambiguous",
+            "run",
+            "key_id",
+            "quiet",
+            "supersede",
+            "from_kafka",
+            "where",
+            "ordered",
+            "at",
+        ):
             setattr(new, name, getattr(old, name))
         new.paid, new.route, new.waits, new.pinned = ask.paid, ask.route, ask.wait_s is not None, ask.pinned
         new.fingerprint, new.idem, new.leads = ask.fingerprint, ask.idempotency_key, True
+        ids = () if ask.estimate_nano == 0 else self._concerning(new)
+        if not set(ids) <= set(self._concerning(row)) or self._is_crowded(ask):
+            return
+        if not self._reserve(ids, ask.estimate_nano, 0, ()):
+            return
+        new.budgets, new.hold = ids, (ask.estimate_nano or 0) if ids else 0
         self.rows[new.key] = new
+        if new.at in self.decided:
+            decision, key, _ = self.decided[new.at]
+            self.decided[new.at] = (decision, key, new.generation)
         if new.ordered:
             self._take_turn(new)
 
@@ -558,6 +584,7 @@ class Model:
             with_it = [each for each in flying if each.fingerprint == by_key[0].fingerprint]
             flying = [each for each in flying if each not in with_it]
             row.leads, by_key[0].leads = False, True
+            row.follows = by_key[0].key
             self._lead(by_key[0], [*by_key[1:], *with_it])
         if flying:
             self._lead(flying[0], flying[1:])

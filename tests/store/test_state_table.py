@@ -229,6 +229,15 @@ class StateTable(RuleBasedStateMachine):
             what = replace(what, alone=alone, key_id=key, most_at_once=most, quiet=quiet)
         self._take_in([Arrival(what, None, None, b'{"input":{}}', b"[]")])
 
+    @rule(what=asks, shuffle=st.randoms())
+    def a_key_is_shared(self, what: Ask, shuffle: random.Random) -> None:
+        """Two ask for one answer."""
+        log = self.model.places[TOPIC, 0].log
+        for id_ in "ab":
+            ask = _plain(replace(what, id=id_, supersede_key=None, idempotency_key="k"))
+            log.append(Arrival(ask, Position(TOPIC, 0, len(log), 1_000 + len(log)), None, b'{"input":{}}', b"[]"))
+        self._take_in(self._unread(shuffle))
+
     @precondition(lambda self: any(row.state == "failed" for row in self.model.rows.values()))
     @rule(which=index, most=st.integers(1, 3), shuffle=st.randoms())
     def dead_letters_are_sent_again(self, which: int, most: int, shuffle: random.Random) -> None:

@@ -76,3 +76,22 @@ async def test_a_group_ahead_of_a_ledger_that_stands_still_is_one(
     starts, last, errors = await begun(tmp_path, monkeypatch, 120, moves_to)
     assert starts == {PLACE: moves_to or 100} and last > GIVEN + 10**6
     assert len(errors) == 1 and errors[0].startswith("the group is ahead of the ledger")
+
+
+@pytest.mark.parametrize(("committed", "told"), [(None, []), (0, []), (40, [(40, 40)])])
+async def test_a_ledger_that_never_saw_what_its_group_has_read_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, committed: int | None, told: list[tuple[int, int]]
+):
+    """Right after a move to a new one; else what it has lost."""
+    database = Database(parse_url(f"sqlite:///{tmp_path / 'ledger.db'}"))
+    await ledgers.migrate(database)
+
+    async def asked(*_: object) -> dict[TP, planner._Facts]:
+        return {PLACE: planner._Facts(committed, 0, 1000, None)}
+
+    monkeypatch.setattr(planner, "_facts", asked)
+    with capture_logs() as logs:
+        starts = await planner.Planner(database, "nobody:1", "g", lambda n: None)({PLACE})
+    await database.aclose()
+    warned = [(line["offset"], line["records"]) for line in logs if line["log_level"] == "warning"]
+    assert (starts, warned) == ({PLACE: committed or 0}, told)
