@@ -159,7 +159,9 @@ def decided(board: Board, nodes: Mapping[str, Node], rules: Rules) -> Moves:
     """The ledger's board in the words of `placing`. Nodes that the settings no longer name are left to their last calls."""
     known = [place for place in board.places if place.node in nodes]
     waiting = {
-        queue.model: Waiting(queue.count, queue.since, placing.due(queue.since, queue.deadline, rules.gather_s))
+        queue.model: Waiting(
+            queue.count, queue.since, placing.due(queue.since, queue.deadline, rules.gather_s), queue.lane
+        )
         for queue in board.queues
     }
     return placing.place(list(_homes(known)), waiting, nodes, board.at, rules)

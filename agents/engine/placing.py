@@ -12,6 +12,12 @@ STAYS = 10.0
 """A model stays for so many times what loading takes: at worst a tenth of the time goes to loading."""
 LOAD_S = 1.0
 """What loading takes where nobody has seen one."""
+URGENT, BATCH = 0, 2
+"""Lanes."""
+URGENT_STAYS = 2.0
+"""The same where somebody is in a hurry elsewhere, and nobody here."""
+STARVED_S = 600.0
+"""So long without a home, and a model is given one before those that are in a hurry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +33,14 @@ class Home:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A model's rows that wait, of all processes: how many (about), since when, and when they have been gathered enough."""
+    """A model's rows that wait, of all processes: how many (about), since when, when they have been gathered enough, and the best
+    lane among them.
+    """
 
     count: int
     since: float
     due: float
+    lane: int = BATCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +85,9 @@ def place(
     if len(board.models) <= rules.most:
         board.open_all()
         return board.moves()
-    homeless = [model for model in board.oldest_first() if not board.homes_of(model)]
-    leaving = sum(1 for home in homes if home.busy and not home.open)
+    homeless = [model for model in board.in_turn() if not board.homes_of(model)]
     for model in homeless:
-        if board.open_where_there_is_room(model):
-            continue
-        if leaving > 0:  # a node is being cleared for it already
-            leaving -= 1
-        else:
+        if not board.open_where_there_is_room(model) and not board.waits_for_a_node(model):
             board.clear_a_node(model)
     if not homeless:
         board.spread()
@@ -120,9 +124,17 @@ class _Board:
     def moves(self) -> Moves:
         return Moves(frozenset(self._opens), frozenset(self._closes))
 
-    def oldest_first(self) -> list[str]:
-        known = (model for model in self.waiting if model in self.models)
-        return sorted(known, key=lambda model: (self.waiting[model].since, model))
+    def in_turn(self) -> list[str]:
+        """Models that are waited for: those in a hurry first, or long without a home, then the oldest."""
+        known = [model for model in self.waiting if model in self.models]
+        return sorted(known, key=lambda model: (not self._goes_first(model), self.waiting[model].since, model))
+
+    def _goes_first(self, model: str) -> bool:
+        gone = max(home.since for home in self.homes if home.model == model)
+        return self._is_urgent(model) or self.now - gone >= STARVED_S
+
+    def _is_urgent(self, model: str) -> bool:
+        return model in self.waiting and self.waiting[model].lane == URGENT
 
     def homes_of(self, model: str) -> list[str]:
         return [node for node, models in self.open.items() if model in models]
@@ -166,14 +178,31 @@ class _Board:
         self._open(min(able, key=lambda n: (not self._is_loaded(n, model), len(self.held[n]), n)), model)
         return True
 
+    def waits_for_a_node(self, model: str) -> bool:
+        """One is being cleared already: it is kept for this model, also from the one that leaves it and has got new rows."""
+        for node, models in self.held.items():
+            leaving = models - self.open[node]
+            if leaving and (node, model) in self.places and len(self.open[node] | {model}) <= self.rules.most:
+                self.held[node].add(model)
+                self.open[node].add(model)
+                return True
+        return False
+
     def clear_a_node(self, model: str) -> None:
         """The one whose model is needed least, if there is one that may be taken from it now."""
         found = [
-            (self._need(node, other), not self._is_loaded(node, model), self.nodes[node].used_at, node, other)
+            (
+                self._is_urgent(other),
+                self._need(node, other),
+                not self._is_loaded(node, model),
+                self.nodes[node].used_at,
+                node,
+                other,
+            )
             for node, models in self.open.items()
             if (node, model) in self.places and len(models) == len(self.held[node])
             for other in models
-            if self._may_go(node, other, self.now >= self.waiting[model].due)
+            if self._may_go(node, other, model)
         ]
         if found:
             *_, node, other = min(found)
@@ -185,11 +214,11 @@ class _Board:
         work = self.waiting[model].count if model in self.waiting else 0
         return work / (1 + 10 * elsewhere) + min(1, self.busy[node, model])
 
-    def _may_go(self, node: str, model: str, is_due: bool) -> bool:
-        """An idle node at once; one that worked a moment ago once the others were gathered; one that has work when its
-        model has had its stay.
+    def _may_go(self, node: str, model: str, wanted: str) -> bool:
+        """An idle node at once; one that worked a moment ago once the rows of the model that is `wanted` were gathered; one that has
+        work when its model has had its stay, a short one where only what is not urgent waits for it and what is urgent for the other.
         """
-        idle_s = self.now - self.nodes[node].used_at
+        idle_s, is_due = self.now - self.nodes[node].used_at, self.now >= self.waiting[wanted].due
         if (node, model) in self._opens:
             return False
         if model not in self.waiting and not self.busy[node, model] and idle_s >= self.rules.gather_s:
@@ -198,12 +227,13 @@ class _Board:
             return False
         if model not in self.waiting or len(self.homes_of(model)) > 1:
             return True
-        stay_s = max(self.rules.gather_s, STAYS * self.nodes[node].load_s)
+        stays = URGENT_STAYS if self._is_urgent(wanted) and not self._is_urgent(model) else STAYS
+        stay_s = max(self.rules.gather_s, stays * self.nodes[node].load_s)
         return self.now - self.since[node, model] >= stay_s
 
     def spread(self) -> None:
         """A model whose rows were gathered and still wait gets one more home, where nobody else has work."""
-        for model in self.oldest_first():
+        for model in self.in_turn():
             here = self.homes_of(model)
             if self.now < self.waiting[model].due or self.waiting[model].count <= len(here):
                 continue

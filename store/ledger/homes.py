@@ -34,12 +34,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A model's rows that wait for a slot, those that a process has leased ahead too. `deadline`: the first one."""
+    """A model's rows that wait for a slot, those that a process has leased ahead too. `deadline`: the first one; `lane`: the best."""
 
     model: str
     count: int
     since: float
     deadline: float | None
+    lane: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +66,16 @@ _PLACES = (
     .order_by(_S.node, _S.model)
 )
 _SOME = (
-    select(_R.accepted_at, _R.deadline)
+    select(_R.accepted_at, _R.deadline, _R.lane)
     .where(CLAIMABLE, _R.provider == bindparam("p"), _R.model == bindparam("m"))
     .limit(ENOUGH)
     .subquery("some")
 )
-_WAITING = select(func.count(), func.min(_SOME.c.accepted_at), func.min(_SOME.c.deadline))
-"""Of those that the index has first: where more wait, one of them may be older, and it makes no difference."""
-_AHEAD = select(_R.model, _R.accepted_at, _R.deadline).where(_R.owner.is_not(None), _R.provider == bindparam("p"))
+_WAITING = select(func.count(), func.min(_SOME.c.accepted_at), func.min(_SOME.c.deadline), func.min(_SOME.c.lane))
+"""Of those that the index has first, which are of the best lane: where more wait, one of them may be older, and it makes no difference."""
+_AHEAD = select(_R.model, _R.accepted_at, _R.deadline, _R.lane).where(
+    _R.owner.is_not(None), _R.provider == bindparam("p")
+)
 """Rows that run and rows that were begun ahead of their slot look alike: as many as there are busy slots run, the oldest."""
 _MOVE = (
     update(slots)
@@ -90,9 +93,9 @@ def read(conn: Connection, provider: str) -> Board:
         Place(row.node, row.model, row.opened > 0, row.busy, row.opened_at)
         for row in conn.execute(_PLACES, {"p": provider})
     )
-    owned: dict[str, list[tuple[float, float | None]]] = {}
+    owned: dict[str, list[tuple[float, float | None, int]]] = {}
     for row in conn.execute(_AHEAD, {"p": provider}):
-        owned.setdefault(row.model, []).append((row.accepted_at, row.deadline))
+        owned.setdefault(row.model, []).append((row.accepted_at, row.deadline, row.lane))
     queues = []
     for model in sorted({place.model for place in places}):
         busy = sum(place.busy for place in places if place.model == model)
@@ -101,13 +104,19 @@ def read(conn: Connection, provider: str) -> Board:
     return Board(at, places, tuple(queue for queue in queues if queue is not None))
 
 
-def _queue(conn: Connection, provider: str, model: str, ahead: list[tuple[float, float | None]]) -> Queue | None:
-    count, since, deadline = conn.execute(_WAITING, {"p": provider, "m": model}).one()
+def _queue(conn: Connection, provider: str, model: str, ahead: list[tuple[float, float | None, int]]) -> Queue | None:
+    count, since, deadline, lane = conn.execute(_WAITING, {"p": provider, "m": model}).one()
     if not (count or ahead):
         return None
-    ages = [accepted_at for accepted_at, _ in ahead] + ([since] if count else [])
-    deadlines = [each for each in (deadline, *(each for _, each in ahead)) if each is not None]
-    return Queue(model, int(count) + len(ahead), min(ages), min(deadlines, default=None))
+    heads = [*ahead, (since, deadline, lane)] if count else ahead
+    deadlines = [each for _, each, _ in heads if each is not None]
+    return Queue(
+        model,
+        int(count) + len(ahead),
+        min(accepted_at for accepted_at, _, _ in heads),
+        min(deadlines, default=None),
+        min(each for _, _, each in heads),
+    )
 
 
 def move(

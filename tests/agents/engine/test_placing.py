@@ -69,6 +69,37 @@ def test_what_still_runs_ends_before_another_model_comes() -> None:
     assert place(ended, {"b": waits(1, 90)}, nodes, NOW, ONE) == moves("n1b")
 
 
+def test_a_node_that_is_cleared_is_kept_for_who_is_in_turn() -> None:
+    """Its model has got new rows while its last calls run: reopened, it would never be left."""
+    draining = [replace(home, open=False, busy=int(home.model == "a")) for home in homes(n1="a")]
+    waiting = {"a": waits(5, 90), "b": waits(1, 50)}
+    assert place(draining, waiting, {"n1": Node(used_at=NOW)}, NOW, ONE) == moves()
+    assert place(draining, {"a": waits(5, 90)}, {"n1": Node(used_at=NOW)}, NOW, ONE) == moves("n1a")
+
+
+@pytest.mark.parametrize(
+    ("here", "for_s", "wanted"),
+    [
+        (2, 5.0, ""),  # it was loaded a moment ago
+        (2, 20.0, "n1a"),
+        (0, 20.0, ""),  # somebody is in a hurry here too: it has its stay
+        (0, 90.0, "n1a"),
+    ],
+)
+def test_who_is_in_a_hurry_waits_for_a_short_stay_of_who_is_not(here: int, for_s: float, wanted: str) -> None:
+    board = [replace(home, since=NOW - for_s) for home in homes(n1="a")]
+    waiting = {"a": replace(waits(5, 20), lane=here), "b": replace(waits(1, 97), lane=0)}
+    assert place(board, waiting, {"n1": Node(used_at=NOW, load_s=8.0)}, NOW, ONE) == moves("", wanted)
+
+
+def test_who_is_in_a_hurry_goes_first_until_another_has_starved() -> None:
+    waiting = {"a": waits(50, 20), "b": replace(waits(1, 99), lane=0)}
+    board, nodes = homes(n1=""), {"n1": Node()}
+    assert place(board, waiting, nodes, NOW, ONE) == moves("n1b")
+    starved = [replace(home, since=-1000.0 if home.model == "a" else 0.0) for home in board]
+    assert place(starved, waiting, nodes, NOW, ONE) == moves("n1a")
+
+
 def test_where_it_is_loaded_already_goes_first() -> None:
     nodes = {"n1": Node(loaded=frozenset({"b"})), "n2": Node(loaded=frozenset({"c:latest"})), "n3": Node(loaded=None)}
     assert place(homes(n1="", n2="", n3=""), {"c": waits(1, NOW)}, nodes, NOW, ONE) == moves("n2c")
