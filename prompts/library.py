@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import replace
 from importlib.resources import files as resources
 from pathlib import Path
@@ -75,6 +76,12 @@ class Library:
         """What the registry holds now, all of it; it goes before the files, from whose prompts it was begun."""
         self._registry = Registry(entries, kept)
         self._own = self._registry.own(self._prompts)
+
+    def as_of(self, entries: Iterable[Entry], kept: Kept) -> "Library":
+        """The same prompts of files beside a registry as it was; nothing changes it any more."""
+        found = copy(self)
+        found.register(entries, kept)
+        return found
 
     def chosen(self, name: str, wish: Wish = NO_WISH) -> tuple[Wording, Found]:
         """The wording that a request means, and how it was found.

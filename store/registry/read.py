@@ -91,6 +91,23 @@ def _of(conn: Connection, asked: Select[Any], column: ColumnElement[str], ids: S
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Since:
+    """What was done after a revision. `moves`: newest first; `archived`: ids of those that were put away and still are."""
+
+    moves: Sequence[Any]
+    versions: Sequence[Any]
+    archived: frozenset[str]
+
+
+def since(conn: Connection, revision: int) -> Since:
+    """By the registry's own count: clocks say the same twice, and processes have several."""
+    moves = select(_M.prompt_id, _M.label, _M.before).where(_M.revision > revision).order_by(_M.pk.desc())
+    versions = select(_V.prompt_id, _V.version).where(_V.revision > revision)
+    archived = select(_P.id).where(_P.archived_revision > revision)
+    return Since(conn.execute(moves).all(), conn.execute(versions).all(), frozenset(conn.execute(archived).scalars()))
+
+
 def bodies(conn: Connection, wanted: Sequence[tuple[str, int]]) -> list[Any]:
     """What these versions say, by prompt and number."""
     found: list[Any] = []

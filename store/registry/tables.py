@@ -4,6 +4,8 @@ from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, Larg
 
 from store.tables.base import PK, metadata
 
+_SINCE = "of the registry, which had it from then on; 0: from before they were kept"
+
 prompts = Table(
     "prompts",
     metadata,
@@ -20,6 +22,7 @@ prompts = Table(
     Column("created_at", Double, nullable=False),
     Column("updated_at", Double, nullable=False),
     Column("archived_at", Double),
+    Column("archived_revision", BigInteger, comment="of the registry, by which it was put away"),
     Column("latest", Integer, nullable=False, comment="the newest version"),
     Column("revision", Integer, nullable=False, comment="counts every change; what If-Match names"),
     Index("prompts_slug", "tenant", "slug", unique=True),
@@ -37,6 +40,8 @@ prompt_versions = Table(
     Column("origin", Integer, comment="its number in the file that it comes from"),
     Column("created_by", Text, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("revision", BigInteger, nullable=False, server_default="0", comment=_SINCE),
+    Index("prompt_versions_revision", "revision"),
 )
 
 prompt_labels = Table(
@@ -60,7 +65,9 @@ prompt_moves = Table(
     Column("who", Text, nullable=False),
     Column("why", Text, nullable=False),
     Column("at", Double, nullable=False),
+    Column("revision", BigInteger, nullable=False, server_default="0", comment=_SINCE),
     Index("prompt_moves_label", "prompt_id", "label", "at"),
+    Index("prompt_moves_revision", "revision"),
     sqlite_autoincrement=True,
 )
 

@@ -17,12 +17,15 @@ from store.rows import upserting
 
 PROMPTS = "prompts"
 Arms = Sequence[tuple[int, int]]
+_AWAY = ("archived_at", "archived_revision")
 
 _P, _V, _L = prompts.c, prompt_versions.c, prompt_labels.c
 _COUNT = upserting(
     revisions,
-    lambda made: made.values(what=PROMPTS, revision=1).on_conflict_do_update(
-        index_elements=["what"], set_={"revision": revisions.c.revision + 1}
+    lambda made: (
+        made.values(what=PROMPTS, revision=1)
+        .on_conflict_do_update(index_elements=["what"], set_={"revision": revisions.c.revision + 1})
+        .returning(revisions.c.revision)
     ),
 )
 _LABEL = upserting(
@@ -62,8 +65,7 @@ def create(conn: Connection, routes: Routes, tenant: str, slug: str, about: Abou
     id_ = str(uuid_utils.uuid7())
     at = now(conn)
     conn.execute(insert(prompts), _row(id_, tenant, slug, about, who, at))
-    _add(conn, routes, _locked(conn, id_), first, who, at)
-    _changed(conn)
+    _add(conn, routes, _locked(conn, id_), first, who, at, _changed(conn))
     return id_
 
 
@@ -80,6 +82,7 @@ def _row(
         "created_at": at,
         "updated_at": at,
         "archived_at": None,
+        "archived_revision": None,
         "latest": 0,
         "revision": 0,
     }
@@ -108,25 +111,22 @@ def edit(
     `Archived`.
     """
     prompt = _open(conn, id_, expected)
-    at = now(conn)
+    at, changed = now(conn), _changed(conn)
     number: int = prompt.latest
     if version is not None and version.digest != _digest(conn, id_, number):
-        number = _add(conn, routes, prompt, version, who, at)
+        number = _add(conn, routes, prompt, version, who, at, changed)
     conn.execute(update(prompts).where(_P.id == id_).values(**_told(about), updated_at=at, revision=_P.revision + 1))
-    _changed(conn)
     return number
 
 
 def archive(conn: Connection, id_: str, *, archived: bool, expected: int | None = None) -> None:
     """Put away, or taken out again; what was accepted with it is run all the same. Raises `Missing`, `Stale`."""
-    _check(_locked(conn, id_), expected)
-    at = now(conn)
-    conn.execute(
-        update(prompts)
-        .where(_P.id == id_)
-        .values(archived_at=at if archived else None, updated_at=at, revision=_P.revision + 1)
-    )
-    _changed(conn)
+    prompt = _locked(conn, id_)
+    _check(prompt, expected)
+    at, changed = now(conn), _changed(conn)
+    first = changed if prompt.archived_at is None else prompt.archived_revision
+    put = {"archived_at": at, "archived_revision": first} if archived else dict.fromkeys(_AWAY)
+    conn.execute(update(prompts).where(_P.id == id_).values(**put, updated_at=at, revision=_P.revision + 1))
 
 
 def move(
@@ -145,17 +145,16 @@ def move(
         raise Missing(f"the prompt '{prompt.slug}' has no label '{label}'")
     if before == after:
         return
-    at = now(conn)
+    at, changed = now(conn), _changed(conn)
     if after is None:
         conn.execute(prompt_labels.delete().where(_L.prompt_id == id_, _L.label == label))
     else:
         row = {"prompt_id": id_, "label": label, "arms": after, "moved_at": at, "moved_by": who}
         conn.execute(_LABEL(conn), row)
     made = {"prompt_id": id_, "label": label, "before": before, "after": after, "who": who, "why": why, "at": at}
-    conn.execute(insert(prompt_moves), made)
+    conn.execute(insert(prompt_moves), made | {"revision": changed})
     conn.execute(update(prompts).where(_P.id == id_).values(updated_at=at, revision=_P.revision + 1))
     events.moved(conn, routes, prompt, made)
-    _changed(conn)
 
 
 def seed(conn: Connection, routes: Routes, id_: str, slug: str, about: About, versions: Sequence[Draft]) -> bool:
@@ -173,15 +172,14 @@ def seed(conn: Connection, routes: Routes, id_: str, slug: str, about: About, ve
             upserting(prompts, lambda made: made.on_conflict_do_nothing())(conn),
             _row(id_, "", slug, about, "", at, system=True),
         )
-    prompt = _locked(conn, id_)
+    prompt, changed = _locked(conn, id_), _changed(conn)
     for draft in new:
-        _add(conn, routes, prompt, draft, "", at)
+        _add(conn, routes, prompt, draft, "", at, changed)
         prompt = _locked(conn, id_)
-    _changed(conn)
     return True
 
 
-def _add(conn: Connection, routes: Routes, prompt: Row[Any], draft: Draft, who: str, at: float) -> int:
+def _add(conn: Connection, routes: Routes, prompt: Row[Any], draft: Draft, who: str, at: float, changed: int) -> int:
     number = int(max(prompt.latest + 1, draft.origin or 0))
     row = {
         "prompt_id": prompt.id,
@@ -192,6 +190,7 @@ def _add(conn: Connection, routes: Routes, prompt: Row[Any], draft: Draft, who: 
         "origin": draft.origin,
         "created_by": who,
         "created_at": at,
+        "revision": changed,
     }
     conn.execute(insert(prompt_versions), row)
     conn.execute(update(prompts).where(_P.id == prompt.id).values(latest=number, updated_at=at))
@@ -223,5 +222,8 @@ def _locked(conn: Connection, id_: str) -> Row[Any]:
     return found
 
 
-def _changed(conn: Connection) -> None:
-    conn.execute(_COUNT(conn))
+def _changed(conn: Connection) -> int:
+    """The registry's revision by this change. Nobody gets another one before this transaction has ended: whoever sees a revision
+    sees all that came by it and by those before.
+    """
+    return int(conn.execute(_COUNT(conn)).scalar_one())

@@ -44,6 +44,7 @@ runs = Table(
         server_default="0",
         comment="items that no budget had room for, once it has ended",
     ),
+    Column("prompts_revision", BigInteger, comment="of the registry, when it was accepted; null: by an older program"),
 )
 run_parts = Table(
     "run_parts",

@@ -11,6 +11,7 @@ from store import rows
 from store.database import now
 from store.ledger.end import CLAIMED, end_rows
 from store.ledger.types.records import Routes
+from store.registry import read as registry
 from store.rows import upsert
 from store.runs import money
 from store.runs.read import UNOWNED, waiting_items
@@ -72,6 +73,7 @@ def make(conn: Connection, new: New, owner: str, parts: Sequence[Part] | None = 
             "owner": owner,
             "cancelled": False,
             "created_at": now(conn),
+            "prompts_revision": registry.revision(conn),
         }
         if conn.execute(upsert(conn, runs).values(row).on_conflict_do_nothing()).rowcount:
             if parts is not None:

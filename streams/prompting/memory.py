@@ -1,6 +1,7 @@
 """Rows of the registry as a process keeps them: which prompts there are, and what their versions say."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,19 +11,18 @@ from sqlalchemy import Connection, Row
 
 from prompts import ChangedPrompt, Wording
 from prompts.kept import Kept, Key, Read
-from prompts.registered import SYSTEM, Entry, wording
+from prompts.registered import SYSTEM, Arms, Entry, wording
 from store.registry import read
 
 
 def entries(found: read.Index) -> dict[str, Entry]:
     """The prompts that have changed, by their ids."""
     versions: dict[str, list[int]] = {}
-    labels: dict[str, dict[str, tuple[tuple[int, int], ...]]] = {}
+    labels: dict[str, dict[str, Arms]] = {}
     for row in found.versions:
         versions.setdefault(row.prompt_id, []).append(row.version)
     for row in found.labels:
-        arms = tuple((version, weight) for version, weight in orjson.loads(row.arms))
-        labels.setdefault(row.prompt_id, {})[row.label] = arms
+        labels.setdefault(row.prompt_id, {})[row.label] = _arms(row.arms)
     return {
         row.id: Entry(
             row.id,
@@ -37,6 +37,33 @@ def entries(found: read.Index) -> dict[str, Entry]:
         for row in found.prompts
         if row.id in versions
     }
+
+
+def _arms(packed: str) -> Arms:
+    return tuple((version, weight) for version, weight in orjson.loads(packed))
+
+
+def before(known: Iterable[Entry], since: read.Since) -> list[Entry]:
+    """The prompts as they were before all this was done, however much of it is known: what is not, is undone in vain."""
+    labels: dict[str, dict[str, Arms | None]] = {}
+    for row in since.moves:  # the first of a label's moves comes last
+        labels.setdefault(row.prompt_id, {})[row.label] = None if row.before is None else _arms(row.before)
+    versions: dict[str, set[int]] = {}
+    for row in since.versions:
+        versions.setdefault(row.prompt_id, set()).add(row.version)
+    changed = labels.keys() | versions.keys() | since.archived
+
+    def undone(entry: Entry) -> Entry:
+        stood = {**entry.labels, **labels.get(entry.id, {})}
+        return replace(
+            entry,
+            archived=entry.archived and entry.id not in since.archived,
+            versions=tuple(number for number in entry.versions if number not in versions.get(entry.id, ())),
+            labels={label: arms for label, arms in stood.items() if arms is not None},
+        )
+
+    found = (undone(entry) if entry.id in changed else entry for entry in known)
+    return [entry for entry in found if entry.versions]
 
 
 def worth(changed: Mapping[str, Entry], found: read.Index, most: int, room: int) -> list[Key]:

@@ -7,6 +7,7 @@ whether anything was changed, which is one number. What it does not know when a 
 
 import asyncio
 import contextlib
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -32,6 +33,8 @@ from streams.prompting import memory
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
+_STOOD = 4
+"""Former states of the registry that are kept: runs that go on at the same time were mostly accepted with the same one."""
 _FIELDS = ("system", "user", "variables", "input_schema", "output_schema", "preferences", "notes")
 
 
@@ -48,6 +51,7 @@ class Registry:
         self._known: dict[str, Entry] = {}
         self._marks: Mapping[str, tuple[int, int]] = {}
         self._own: list[object] = []
+        self._stood: OrderedDict[int, Library] = OrderedDict()
         self._revision = -1
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -83,6 +87,20 @@ class Registry:
             return await self.refresh()
         except StoreError:
             return False
+
+    async def as_of(self, revision: int | None) -> Library:
+        """The library as the registry stood at that revision; None: as it is, and goes on to change. Raises `StoreError`."""
+        if revision is None:
+            return self._library
+        if revision not in self._stood:
+            await self.refresh()
+            known = list(self._known.values())  # before it is asked what came since: nothing of that may stay in
+            since = await self._database.read(partial(read.since, revision=revision))
+            self._stood[revision] = self._library.as_of(memory.before(known, since), self._kept)
+        self._stood.move_to_end(revision)
+        while len(self._stood) > _STOOD:
+            self._stood.popitem(last=False)
+        return self._stood[revision]
 
     async def decoded(self, decode: Callable[[], T], unsure: Callable[[T], bool] = lambda _: False) -> T:
         """What it returns, once the versions that it looks for are in memory; where that is `unsure`, after one more look at what was

@@ -16,6 +16,7 @@ from store.ledger.quotas import UNBOUND, Most
 from store.ledger.types.arrivals import Ask
 from store.runs import write
 from streams.decode import Decoder
+from streams.prompting.registry import Registry
 from streams.runs import kinds, pacing, parts
 from streams.runs.kinds import BadRun, Kind
 
@@ -120,11 +121,20 @@ def _wrong_options(own: Any, *, any_model: bool) -> str | None:
     return None
 
 
-def again(each: Any, decoder: Decoder) -> Ask | None:
-    """An item as it was sent, asked once more; None: as it is now it cannot be."""
-    value = bytes(each.value)
-    what = decoder.ask(each.operation, Lane(each.lane), value, (), place=each.id, tenant="")
-    return what if isinstance(what, Ask) and what.failure is None else None
+async def as_accepted(run: Any, decoder: Decoder, registry: Registry) -> Decoder:
+    """For all items of a run, whenever they become requests: it knows prompts and labels as they were when the run was accepted.
+    Raises `StoreError`.
+    """
+    return replace(decoder, library=await registry.as_of(run.prompts_revision))
+
+
+def again(each: Any, *decoders: Decoder) -> Ask | None:
+    """An item as it was sent, asked once more by the first of these that can; None: as it is now it cannot be."""
+    for decoder in decoders:
+        what = decoder.ask(each.operation, Lane(each.lane), bytes(each.value), (), place=each.id, tenant="")
+        if isinstance(what, Ask) and what.failure is None:
+            return what
+    return None
 
 
 def ask(run: Any, line: bytes, number: int, decoder: Decoder) -> Ask:

@@ -199,13 +199,14 @@ class Runner:
         said = orjson.loads(row.said)
         key_id, quiet = said.get("key_id"), said.get("quiet", False)
         room = None if row.cancelled else await self._room(row)
+        decoder = await asking.as_accepted(row, self.decoder, self.registry)
         for number, line, value in asking.values(row, lines, first):
             if f"{row.id}/{number}" in known:
                 found.append(None)
                 continue
-            what = asking.ask(row, line, number, self.decoder)
+            what = asking.ask(row, line, number, decoder)
             if self.registry.missed():
-                what = await self.registry.decoded(partial(asking.ask, row, line, number, self.decoder))
+                what = await self.registry.decoded(partial(asking.ask, row, line, number, decoder))
             if room is not None and not room.take(what.estimate_nano):
                 break
             found.append((replace(what, run_id=row.id, key_id=key_id, quiet=quiet), value))
@@ -235,8 +236,9 @@ class Runner:
 
     async def _again(self, row: Row[Any], found: Sequence[Row[Any]]) -> list[Item]:
         said, made = orjson.loads(row.said), []
+        decoder = await asking.as_accepted(row, self.decoder, self.registry)
         for each in found:
-            if (what := await self.registry.decoded(partial(asking.again, each, self.decoder))) is not None:
+            if (what := await self.registry.decoded(partial(asking.again, each, decoder, self.decoder))) is not None:
                 own = replace(what, key_id=said.get("key_id"), quiet=said.get("quiet", False))
                 made.append((own, bytes(each.value)))
         return made

@@ -31,7 +31,7 @@ from store.ledger.writer import Writer
 from store.runs import read, steps, write
 from streams.decode import Decoder
 from streams.prompting.registry import Registry
-from streams.runs import owning, parts, pipelines, thrift, turns
+from streams.runs import asking, owning, parts, pipelines, thrift, turns
 from streams.runs.computing import Computing
 from streams.runs.outputs import Outputs, Prepared, Scope, StepFailed
 from streams.runs.pacing import Turns
@@ -296,11 +296,12 @@ class Walk:
         """As requests, None where there is nothing to ask: all of them, unless the run's budget has no room at the moment."""
         found: list[Item | None] = []
         room = await thrift.room(self.own.database, self.tenant, self.id) if self._has_budget else None
+        decoder = await asking.as_accepted(self._row, self.own.decoder, self.own.registry)
         for number, line in enumerate(lines):
             if line is None or line[0] in had:
                 found.append(None)
                 continue
-            what = await self._asked(step, line)
+            what = await self._asked(step, line, decoder)
             if room is not None and not room.take(what.estimate_nano):
                 break
             found.append((what, line[1]))
@@ -308,9 +309,9 @@ class Walk:
                 await asyncio.sleep(0)
         return found
 
-    async def _asked(self, step: Step, line: Line) -> Ask:
+    async def _asked(self, step: Step, line: Line, decoder: Decoder) -> Ask:
         id_, value, wrong = line
-        decode = partial(self.own.decoder.ask, step.use, self.lane, value, (), place=id_, tenant=self.tenant)
+        decode = partial(decoder.ask, step.use, self.lane, value, (), place=id_, tenant=self.tenant)
         what = await self.own.registry.decoded(decode)
         assert isinstance(what, Ask)  # it has an id
         if wrong is not None:

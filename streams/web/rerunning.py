@@ -34,7 +34,7 @@ async def failed_items(
     async for page in _pages(spine, row, steps or ("",)):
         # whoever owns the run asks them when there is room
         waiting = await look_up(spine, partial(retried.waiting, row=row, after=page[0].pk - 1, limit=limit))
-        page_asks = await _asks(spine, [each for each in page if each.pk not in waiting], who)
+        page_asks = await _asks(spine, row, [each for each in page if each.pk not in waiting], who)
         asks, later_s = await _allowed(spine, page_asks, who)
         if later_s is not None and not asks and not count:
             raise _spent(later_s)
@@ -60,12 +60,14 @@ async def _pages(spine: Spine, row: Row[Any], below: Sequence[str]) -> AsyncIter
             after = page[-1].pk
 
 
-async def _asks(spine: Spine, page: Iterable[Any], who: Principal) -> list[Item]:
+async def _asks(spine: Spine, row: Row[Any], page: Iterable[Any], who: Principal) -> list[Item]:
+    """As they were accepted with their run; what could not be asked then, as things are now."""
     found = []
     for each in page:
         value = bytes(each.value)
         try:
-            what = await spine.registry.decoded(partial(asking.again, each, spine.decoder))
+            accepted = await asking.as_accepted(row, spine.decoder, spine.registry)
+            what = await spine.registry.decoded(partial(asking.again, each, accepted, spine.decoder))
         except StoreError as error:
             raise unavailable(f"The database is away ({error}); nothing runs again. Ask again.") from error
         if what is not None:

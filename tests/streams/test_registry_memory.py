@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from prompts import UnknownPrompt, Wish
+from store.registry import read, write
 from streams.spine import Spine
 from streams.web.front import Front
 from tests.streams.webs import client, opened, web_settings
@@ -101,3 +104,35 @@ async def test_operations_never_wait_for_the_words_of_an_operator(
     for number in range(1, 5):
         await api.post("/v1/prompts/ship/render", json={"version": number, "variables": {"name": "Elin"}})
     assert parts[1].decoder.library.own(["summarize"], "a") is not None
+
+
+async def test_a_former_state_is_the_same_in_every_process_whatever_each_has_seen_and_clocks_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One made all the changes, in one tick; the other has not looked since it began."""
+    monkeypatch.setattr(write, "now", lambda _: 1_800_000_000.0)
+    settings = web_settings(tmp_path, poll_s=60)
+    async with opened(settings) as (front, one), opened(settings) as (_, two), client(front) as api:
+        await filled(api)
+        stands = "/v1/prompts/ship/labels/production"
+        expected = {await one.database.read(read.revision): (VERSIONS, "")}
+        for version in (1, 2, 1):
+            (await api.put(stands, json={"version": version, "why": "x"})).raise_for_status()
+            expected[await one.database.read(read.revision)] = (version, "production")
+        (await api.delete(stands)).raise_for_status()
+        (await api.put("/v1/prompts/ship", json={"template": "last"})).raise_for_status()
+        expected[await one.database.read(read.revision)] = (VERSIONS + 1, "")
+        for _ in range(2):
+            (await api.delete("/v1/prompts/ship")).raise_for_status()
+        found = [{revision: await _stood(spine, revision) for revision in expected} for spine in (one, two)]
+        newest = await one.database.read(read.revision)
+        with pytest.raises(UnknownPrompt, match="archived"):
+            await _stood(two, newest)
+    assert found == [expected] * 2
+
+
+async def _stood(spine: Spine, revision: int) -> tuple[int, str]:
+    """Version and label of `ship` then."""
+    library = await spine.registry.as_of(revision)
+    _, found = await spine.registry.decoded(partial(library.chosen, "ship", Wish(tenant="default")))
+    return found.version, found.label
