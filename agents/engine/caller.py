@@ -41,6 +41,7 @@ from store.ledger.types.steps import Call, PastCall
 SHORT = 64
 """Tokens: so short an answer is there before anybody is told how far it is, and is asked for whole, which costs a server and us less."""
 
+_NOTHING = Delta()
 Reads = Callable[[tuple[int, int], Delta], None]
 """Told the pieces of answers: (attempt, number of the call), the piece. At once, in the loop's thread or another one."""
 
@@ -71,6 +72,8 @@ class LedgerCaller:
         """The call of this request that came back in a batch, until it is met again."""
         self.reads = reads
         """Who reads along while the answer is made."""
+        self.begun_to_tell = False
+        """They were told a piece: an answer that begins anew is another one to them."""
         self.claim, self.seat, self.options = claim, seat, options
         self.provider, self.prices, self.library = provider, prices, library
         self.timeout_s = timeout_s
@@ -160,6 +163,7 @@ class LedgerCaller:
         def told(delta: Delta) -> None:
             if (running := self.calling.running) is not None:
                 running.pieces += 1
+            self.begun_to_tell = self.begun_to_tell or delta != _NOTHING
             reads(place, delta)
 
         return told

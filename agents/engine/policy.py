@@ -56,10 +56,13 @@ def after(
     patience: Patience,
     chance: float,
     elsewhere: bool = False,
+    begun: bool = False,
 ) -> TryAgain | GiveUp | AskFirst:
     """Decide. `attempts`: tries made, this one included; `chance`: uniform in [0, 1), for the jitter; `elsewhere`: another
-    node may take it, now.
+    node may take it, now; `begun`: the only one who waits for the answer has read its beginning, which no other try goes on from.
     """
+    if begun and error.another_try_may_help:
+        return _broken_off(error, paid=paid)
     if paid and isinstance(error, Broken):
         return _after_ambiguous(error, on_ambiguous, ambiguous, backoff(attempts, patience, chance))
     if not error.another_try_may_help:
@@ -69,11 +72,10 @@ def after(
         most = min(most, TRIES_AFTER_EXECUTION)
     if attempts >= most:
         return _give_up(error, retryable=True)
+    asked_s = None if error.retry_after_s is None else error.retry_after_s * (1 + chance / 10)
     if elsewhere:
-        return TryAgain(0.0)
-    if error.retry_after_s is not None:
-        return TryAgain(error.retry_after_s * (1 + chance / 10))
-    return TryAgain(backoff(attempts, patience, chance))
+        asked_s = 0.0
+    return TryAgain(backoff(attempts, patience, chance) if asked_s is None else asked_s)
 
 
 def goes_elsewhere(error: ProviderError) -> bool:
@@ -92,13 +94,23 @@ def _after_ambiguous(error: Broken, on_ambiguous: str, ambiguous: int, delay_s: 
         return AskFirst()
     if on_ambiguous == "retry" and ambiguous == 0:
         return TryAgain(delay_s, ambiguous=True)
-    failure = Failure(
+    return GiveUp(_ambiguous(error), dead_letter=True)
+
+
+def _ambiguous(error: ProviderError) -> Failure:
+    return Failure(
         type=ErrorType.AMBIGUOUS,
         message=f"a paid call broke off and may have been paid ({error.message}); it was not made again",
         retryable=True,
         details={"cause": error.type.value},
     )
-    return GiveUp(failure, dead_letter=True)
+
+
+def _broken_off(error: ProviderError, *, paid: bool) -> GiveUp:
+    """No dead letter: whoever redrives it makes an answer that nobody waits for."""
+    failure = _ambiguous(error) if paid and isinstance(error, Broken) else _give_up(error, retryable=True).failure
+    details = {**failure.details, "broken_off": True}
+    return GiveUp(failure.model_copy(update={"details": details}), dead_letter=False)
 
 
 def _give_up(error: ProviderError, *, retryable: bool) -> GiveUp:

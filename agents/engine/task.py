@@ -169,6 +169,7 @@ def _after(error: ProviderError, caller: LedgerCaller, metadata: dict[str, Any],
     elsewhere = policy.goes_elsewhere(error) and tools.elsewhere(claim, caller.seat.node)
     if elsewhere:  # a node's fault is not a try of the request's; the first one stays, it says that there is a journal
         claim.attempts = max(1, claim.attempts - 1)
+    begun = claim.alone and caller.begun_to_tell
     pinned = None if claim.route is None else Pinned.model_validate_json(claim.route)
     tries = max(1, claim.attempts - (pinned.since if pinned is not None else 0))
     decision = policy.after(
@@ -180,8 +181,9 @@ def _after(error: ProviderError, caller: LedgerCaller, metadata: dict[str, Any],
         patience=tools.patience,
         chance=policy.jitter(),
         elsewhere=elsewhere,
+        begun=begun,
     )
-    if pinned is not None:
+    if pinned is not None and not begun:
         known = pinned.model_copy(update={"left": [each for each in pinned.left if each.provider in tools.providers]})
         went = fallback.onward(known, error, decision, tries=tries, elsewhere=elsewhere)
         if went is not None:

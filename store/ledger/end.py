@@ -50,6 +50,7 @@ CLAIMED_COLUMNS = (
     _R.budgets,
     _R.budget_nano,
     _R.quiet,
+    _R.alone,
     _R.streamed,
     _R.response,
     _R.route,

@@ -42,6 +42,11 @@ def database(request: pytest.FixtureRequest, on: str) -> dict[str, Any]:
     return {} if on == "sqlite" else {"database_url": request.getfixturevalue("postgres_database")}
 
 
+def routed(folder: Path, routes: str) -> dict[str, Any]:
+    (folder / "routes.yaml").write_text(f"routes: {routes}")
+    return {"routes": str(folder / "routes.yaml")}
+
+
 def chat(content: str = "One.", **more: Any) -> dict[str, Any]:
     return {"model": "fake", "messages": [{"role": "user", "content": content}], "stream": True, **more}
 
@@ -151,22 +156,41 @@ async def test_who_waits_for_a_slot_gets_comments_and_late_refusals_as_events(
     assert found[-1]["error"]["code"] == "refused"
 
 
+@pytest.mark.parametrize("paid", [True, False])
 @pytest.mark.parametrize(
-    ("breaks", "told", "calls"),
+    ("breaks", "key", "told", "state", "calls"),
     [
-        ({1: 0}, "Fog in Bergen.", 2),  # nothing was sent: another try
-        ({1: 2, 2: 0}, "broken_off", 3),  # the second try says nothing, the third begins anew
-        ({1: 2}, "broken_off", 2),
-        ({1: 3}, "broken_off", 2),  # all was told, but it was never said to be whole
+        ({1: 0}, None, "Fog in Bergen.", "succeeded", 2),  # nothing was sent: another try
+        ({1: 0, 2: 2}, None, "broken_off", "failed", 2),
+        ({1: 2}, None, "broken_off", "failed", 1),  # nobody would read another answer: none is made
+        ({1: 3}, None, "broken_off", "failed", 1),  # all was told, but it was never said to be whole
+        ({1: 2}, "k", "broken_off", "succeeded", 2),  # who comes again with the key reads the second one
     ],
 )
-async def test_a_cut_upstream(tmp_path: Path, breaks: dict[int, int], told: str, calls: int) -> None:
+async def test_a_cut_upstream(
+    tmp_path: Path, paid: bool, breaks: dict[int, int], key: str | None, told: str, state: str, calls: int
+) -> None:
     async with web(tmp_path) as (_, spine, api):
-        double = seat(spine, Talking(breaks=breaks, pause_s=0.02))
-        found = await events(api, chat())
+        double = seat(spine, Talking(breaks=breaks, pause_s=0.02, paid=paid))
+        found = await events(api, chat(), headers={"idempotency-key": key} if key else {})
         await until(lambda: not spine.engine.tasks)
+        (kept,) = (await api.get("/v1/requests")).json()["items"]
     end = found[-1]["error"]["code"] if isinstance(found[-1], dict) else text(found)
-    assert (end, len(double.calls)) == (told, calls)
+    assert (end, kept["state"], len(double.calls)) == (told, state, calls)
+
+
+@pytest.mark.parametrize(("paid", "error"), [(True, "ambiguous"), (False, "unreachable")])
+async def test_a_cut_that_its_caller_has_seen_goes_to_no_fallback(tmp_path: Path, paid: bool, error: str) -> None:
+    async with web(tmp_path, **routed(tmp_path, "{fast: {targets: [fake/one], fallbacks: [fake/two]}}")) as (
+        _,
+        spine,
+        api,
+    ):
+        double = seat(spine, Talking(breaks={1: 2}, pause_s=0.02, paid=paid))
+        found = await events(api, {**chat(), "model": "fast"})
+        kept = (await api.get(f"/v1/requests/{found[0]['id']}")).json()
+    assert (found[-1]["error"]["code"], len(double.calls)) == ("broken_off", 1)
+    assert (kept["status"], kept["error"]["type"], kept["route"]["fallbacks"]) == ("failed", error, [])
 
 
 @BOTH

@@ -85,6 +85,8 @@ class Claimed:
     """Under which it holds `budget_nano`; see `purse.py`."""
     budget_nano: int | None
     quiet: bool
+    alone: bool
+    """Nobody but its HTTP caller waits for it; who follows it asks anew when it fails."""
     streamed: bool
     response: str | None
     route: str | None

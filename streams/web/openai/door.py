@@ -250,6 +250,8 @@ def _told(taking: Taking, word: str, words: str, details: Mapping[str, Any]) -> 
     if fields := details.get("fields"):
         named = taking.asked.names.get(fields[0]) or _PARAMS.get(fields[0], fields[0])
         more = {"param": named, "code": "unsupported_parameter"}
+    if details.get("broken_off"):
+        more = {"code": "broken_off"}
     headers = {REQUEST_ID: taking.id, **_ONCE, **again.header({"type": word, "details": details}, time.time())}
     return Problem(shape.status_of(word), words, error=ErrorType(word), headers=headers, **more)
 

@@ -31,6 +31,7 @@ def decide(
     on_ambiguous: str = "retry",
     ambiguous: int = 0,
     elsewhere: bool = False,
+    begun: bool = False,
 ) -> TryAgain | GiveUp | AskFirst:
     return after(
         error,
@@ -41,6 +42,7 @@ def decide(
         patience=PATIENCE,
         chance=0.5,
         elsewhere=elsewhere,
+        begun=begun,
     )
 
 
@@ -74,6 +76,11 @@ GIVE_UP = [
     # paid and broken, and not to be made again: asked so, or made again once already
     (TimedOut("x"), {"paid": True, "on_ambiguous": "fail"}, ErrorType.AMBIGUOUS, True, True),
     (Broken("x"), {"paid": True, "ambiguous": 1}, ErrorType.AMBIGUOUS, True, True),
+    # its caller alone has read the beginning: no other try goes on from there, and nobody waits for a redriven one
+    (Disconnected("x"), {"paid": True, "begun": True}, ErrorType.AMBIGUOUS, True, False),
+    (Disconnected("x"), {"paid": True, "begun": True, "on_ambiguous": "hold"}, ErrorType.AMBIGUOUS, True, False),
+    (TimedOut("x"), {"begun": True}, ErrorType.TIMEOUT, True, False),
+    (ContextTooLong("x"), {"begun": True}, ErrorType.CONTEXT_TOO_LONG, False, True),
 ]
 
 

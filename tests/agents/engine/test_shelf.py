@@ -46,6 +46,7 @@ def row(pk: int, lane: int, tenant: str = "t") -> Claimed:
         None,
         False,
         False,
+        False,
         None,
         None,
         b"{}",
