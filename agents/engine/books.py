@@ -6,7 +6,7 @@ from dataclasses import replace
 from agents.engine import packed
 from agents.engine.packed import Answer
 from schemas.money import to_usd
-from schemas.result import Totals
+from schemas.result import Totals, Wasted
 from store.ledger.order import OUTPUT_WEIGHS
 from store.ledger.types.steps import Closing, PastCall
 
@@ -56,6 +56,29 @@ class Books:
             unpriced_calls=unpriced,
             calls=len(booked),
         )
+
+    def wasted(self) -> Wasted | None:
+        """What of the totals is no part of an answer; None: nothing."""
+        ended: list[Closing | PastCall] = [*self.past, *self.closed]
+        lost = [c for c in ended if c.event and c.outcome == "wasted"]
+        if not lost:
+            return None
+        return Wasted(
+            input_tokens=sum(c.input_tokens for c in lost),
+            output_tokens=sum(c.output_tokens for c in lost),
+            cached_tokens=sum(c.cached_tokens for c in lost),
+            calls=len(lost),
+        )
+
+    def paid_in_vain(self, target: str) -> str | None:
+        """A sentence about calls of earlier attempts that the present model was asked for, was paid for, and lost; None: none."""
+        lost = [c.cost_nano for c in self.past if c.event and c.here and c.outcome == "wasted" and c.cost_nano != 0]
+        if not lost:
+            return None
+        known = [cost for cost in lost if cost is not None]
+        price = f"{to_usd(sum(known))} USD" if len(known) == len(lost) else "an unknown price"
+        calls = "a call that was" if len(lost) == 1 else f"{len(lost)} calls that were"
+        return f"paid without an answer: `{target}` was asked again after {calls} booked at {price} and lost"
 
     def booked_here(self) -> int | None:
         """Nano-dollars at which the calls of the present model were booked; None: one of them has no known price."""

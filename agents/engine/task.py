@@ -246,9 +246,14 @@ def _step(
     wasted: bool = False,
 ) -> Step:
     claim, totals, saved = caller.claim, caller.books.totals(), None
+    target = f"{claim.provider}/{claim.model}"
+    if (words := caller.books.paid_in_vain(target)) is not None:
+        caller.warn(words)
+    if status is Status.SUCCEEDED:
+        totals.wasted = caller.books.wasted()
     if claim.route is not None:
         pinned = Pinned.model_validate_json(claim.route)
-        for words in fallback.paid_before(pinned, f"{claim.provider}/{claim.model}"):
+        for words in fallback.paid_before(pinned, target):
             caller.warn(words)
         saved = fallback.saved(pinned, totals, caller.prices) if status is Status.SUCCEEDED else None
     tier, tier_saved = caller.tiered() if status is Status.SUCCEEDED else (None, None)

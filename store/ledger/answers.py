@@ -137,8 +137,8 @@ def metadata_of(value: bytes) -> dict[str, Any]:
 
 
 _OUTPUT = b',"output":'
-_NOT_SHARED = "late:"
-"""How a warning begins that is about the request and not about its answer."""
+_NOT_SHARED = ("late:", "paid without an answer:")
+"""How warnings begin that are about the request and not about its answer."""
 
 
 def conflict(ask: Ask, *, by_id: bool) -> Failure:

@@ -27,7 +27,7 @@ _ASKED = (
     "x-genai-lane",
     "x-genai-tenant",
 )
-_OF_ANSWERS = ("x-genai-request-id", "x-genai-cost-usd", "x-genai-cache")
+_OF_ANSWERS = ("x-genai-request-id", "x-genai-cost-usd", "x-genai-cache", "x-genai-warnings")
 _TOLD = (HEADER, "etag", "link", "location", "retry-after", *HEADERS, *_OF_ANSWERS)
 
 

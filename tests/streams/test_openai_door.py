@@ -137,6 +137,45 @@ async def test_everything_that_can_be_asked_for_reaches_the_provider(
     }
 
 
+PAID_AGAIN = [
+    (CHAT, {"messages": [{"role": "user", "content": "[fake:cut*1] Hi."}]}, ("prompt_tokens", "completion_tokens")),
+    ("/v1/completions", {"prompt": "[fake:cut*1] Hi."}, ("prompt_tokens", "completion_tokens")),
+    ("/v1/embeddings", {"input": "[fake:cut*1] Hi."}, ("prompt_tokens", "total_tokens")),
+    (
+        "/v1/messages",
+        {"messages": [{"role": "user", "content": "[fake:cut*1] Hi."}]},
+        ("input_tokens", "output_tokens"),
+    ),
+    ("/v1/responses", {"input": "[fake:cut*1] Hi."}, ("input_tokens", "output_tokens")),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "names"), PAID_AGAIN)
+async def test_a_call_that_was_paid_and_lost_is_told_and_is_no_part_of_the_answers_usage(
+    api: httpx.AsyncClient, path: str, body: dict[str, Any], names: tuple[str, str]
+) -> None:
+    most = {"/v1/embeddings": {}, "/v1/responses": {"max_output_tokens": 50}}.get(path, {"max_tokens": 50})
+    asked = {"model": "fake/fake-embed" if path == "/v1/embeddings" else "fake/fake", **body, **most}
+    reply = await api.post(path, json=asked)
+    kept = (await api.get(f"/v1/requests/{reply.headers['x-genai-request-id']}")).json()
+    lost, answered = (kept["calls"][0], kept["calls"][1])
+    own = [answered["input_tokens"], answered["output_tokens"]]
+    assert ([lost["outcome"], answered["outcome"]], kept["usage"]["cost_usd"]) == (
+        ["wasted", "ok"],
+        reply.headers["x-genai-cost-usd"],
+    )
+    told = [reply.json()["usage"][name] for name in names]
+    assert told == (own if path != "/v1/embeddings" else [own[0], own[0]])
+    assert kept["usage"]["wasted"]["calls"] == 1
+    assert (
+        orjson.loads(reply.headers["x-genai-warnings"])
+        == kept["warnings"]
+        == [
+            f"paid without an answer: `{asked['model']}` was asked again after a call that was booked at {lost['cost_usd']} USD and lost"
+        ]
+    )
+
+
 async def test_no_answer_is_cut_that_nobody_cut(api: httpx.AsyncClient, parts: tuple[Front, Spine]) -> None:
     double = seat(parts[1], Talking())
     await api.post(CHAT, json=chat())

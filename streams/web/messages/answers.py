@@ -7,7 +7,7 @@ import orjson
 
 from providers.calls import Delta
 from streams.web.messages import shape
-from streams.web.openai.answers import Sent, choices
+from streams.web.openai.answers import Sent, choices, own
 from streams.web.problems import Problem
 
 _REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
@@ -30,11 +30,12 @@ def message(result: Mapping[str, Any], model: str) -> dict[str, Any]:
 
 def usage(totals: Mapping[str, Any]) -> dict[str, Any]:
     """Theirs counts what was read from a prompt cache beside the input, ours within it."""
+    read, said, cached = own(totals).values()
     written = totals.get("cache_write_tokens", 0)
     return {
-        "input_tokens": totals["input_tokens"] - totals["cached_tokens"] - written,
-        "output_tokens": totals["output_tokens"],
-        "cache_read_input_tokens": totals["cached_tokens"],
+        "input_tokens": read - cached - written,
+        "output_tokens": said,
+        "cache_read_input_tokens": cached,
         "cache_creation_input_tokens": written,
     }
 

@@ -56,14 +56,20 @@ def _logprobs(found: Sequence[Any] | None) -> dict[str, Any] | None:
     return None if found is None else {"content": list(found), "refusal": None}
 
 
+def own(totals: Mapping[str, Any]) -> dict[str, int]:
+    """The answer's own tokens: what calls used that were lost is in the costs, and no part of what was answered."""
+    lost = totals.get("wasted") or {}
+    return {name: totals[name] - lost.get(name, 0) for name in ("input_tokens", "output_tokens", "cached_tokens")}
+
+
 def usage(totals: Mapping[str, Any]) -> dict[str, Any]:
     """Tokens in OpenAI's names."""
-    read, written = totals["input_tokens"], totals["output_tokens"]
+    read, written, cached = own(totals).values()
     return {
         "prompt_tokens": read,
         "completion_tokens": written,
         "total_tokens": read + written,
-        "prompt_tokens_details": {"cached_tokens": totals["cached_tokens"], "audio_tokens": 0},
+        "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": totals.get("reasoning_tokens", 0), "audio_tokens": 0},
     }
 

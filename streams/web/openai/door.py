@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -31,7 +32,7 @@ from streams.web.principal import principal_of
 from streams.web.problems import Problem, unavailable
 
 LANE, TENANT = "x-genai-lane", "x-genai-tenant"
-REQUEST_ID, COST, CACHE = "x-genai-request-id", "x-genai-cost-usd", "x-genai-cache"
+REQUEST_ID, COST, CACHE, WARNINGS = "x-genai-request-id", "x-genai-cost-usd", "x-genai-cache", "x-genai-warnings"
 _PARAMS = {"image_url": "messages", "chat": "model", "embed": "model"}
 """Where a wish stands in the body."""
 _TRACES = ("traceparent", "tracestate")
@@ -272,6 +273,8 @@ def reply(told: dict[str, Any], results: list[dict[str, Any]]) -> Response:
     costs = [result["usage"]["cost_usd"] for result in results]
     if None not in costs:  # what nothing prices is not free
         headers[COST] = f"{sum(map(Decimal, costs)):f}"
+    if warnings := list(dict.fromkeys(words for result in results for words in result["warnings"])):
+        headers[WARNINGS] = json.dumps([words[:300] for words in warnings[:5]])  # in ASCII, and bounded, as headers are
     headers[CACHE] = "hit" if all(result["cached"] or result["replayed"] for result in results) else "miss"
     return Response(orjson.dumps(told), 200, headers, media_type="application/json")
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from providers.vocabulary import Encoding, encoding_of
 from streams.web.openai import token_ids
+from streams.web.openai.answers import own
 from streams.web.openai.fields import Asked, only, text, wrong
 
 FIELDS = frozenset({"model", "input", "encoding_format", "dimensions", "user"})
@@ -54,7 +55,7 @@ def _texts(given: Any, model: str) -> list[str]:
 def answered(result: Mapping[str, Any], model: str, *, packed: bool) -> dict[str, Any]:
     """OpenAI's list of embeddings."""
     vectors = result["output"]["embeddings"]
-    used = result["usage"]["input_tokens"]
+    used = own(result["usage"])["input_tokens"]
     return {
         "object": "list",
         "data": [

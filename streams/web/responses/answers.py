@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from schemas.errors import ErrorType
-from streams.web.openai.answers import choices
+from streams.web.openai.answers import choices, own
 
 PREFIX = "resp_"
 
@@ -129,10 +129,10 @@ def _format(input_: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, An
 
 def usage(totals: Mapping[str, Any]) -> dict[str, Any]:
     """Tokens in their names."""
-    read, written = totals["input_tokens"], totals["output_tokens"]
+    read, written, cached = own(totals).values()
     return {
         "input_tokens": read,
-        "input_tokens_details": {"cached_tokens": totals["cached_tokens"], "cache_write_tokens": 0},
+        "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": 0},
         "output_tokens": written,
         "output_tokens_details": {"reasoning_tokens": totals.get("reasoning_tokens", 0)},
         "total_tokens": read + written,
