@@ -55,6 +55,12 @@ def requests_named(conn: Connection, id_: str, tenants: Sequence[str], operation
     return list(conn.execute(joined.where(_R.identity.in_(rows.padded(wanted)))))
 
 
+def target(conn: Connection, pk: int) -> tuple[str, str]:
+    """The provider and the model that a request is at now."""
+    row = conn.execute(select(_R.provider, _R.model).where(_R.pk == pk)).one()
+    return row.provider, row.model
+
+
 def result_of(conn: Connection, pk: int, generation: int) -> bytes | None:
     """The published result of one generation; None while it is unfinished."""
     found = select(results.c.body).where(results.c.request_pk == pk, results.c.generation == generation)

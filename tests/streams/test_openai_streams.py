@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -270,6 +270,31 @@ async def test_a_cut_in_another_process_is_told(tmp_path: Path) -> None:
             seat(other, Talking(breaks={1: 2}, pause_s=0.15))
             found = await events(api, chat())
     assert found[-1]["error"]["code"] == "broken_off"
+
+
+MESSAGE = {"max_tokens": 50, "messages": [{"role": "user", "content": "One."}]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "model"),
+    [
+        (CHAT, chat(), lambda told: told["model"]),
+        ("/v1/completions", {"prompt": "One."}, lambda told: told["model"]),
+        ("/v1/messages", MESSAGE, lambda told: told["message"]["model"]),
+        ("/v1/responses", {"input": "One."}, lambda told: told["response"]["model"]),
+    ],
+)
+@pytest.mark.parametrize("silent", [False, True])
+async def test_a_stream_names_who_answers_and_not_who_was_asked_first(
+    tmp_path: Path, path: str, body: dict[str, Any], model: Callable[[Any], str], silent: bool
+) -> None:
+    async with web(tmp_path, **routed(tmp_path, "{fast: {targets: [fake/one], fallbacks: [fake/two]}}")) as parts:
+        seat(parts[1], Talking(breaks={1: 0}, silent=silent))
+        found = await events(parts[2], {**body, "model": "fast", "stream": True}, path)
+    named = [
+        each for each in found if isinstance(each, dict) and ("model" in each or {"message", "response"} & {*each})
+    ]
+    assert {model(each) for each in named} == {"fake/two"}
 
 
 async def test_a_client_who_reads_nothing_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

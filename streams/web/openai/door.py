@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import orjson
@@ -285,16 +286,20 @@ async def stream(taking: Taking, words: Words, send: Send) -> None:
     assert front.alongs is not None
     with front.alongs.reading((taking.tenant, taking.operation, taking.id)) as reader:
         what, found = await accept(taking)
-        model = naming.told(taking.asked.model, what.provider, what.model)
-        chunks = words(taking.id, model, int(time.time()), taking.asked.usage)
-        pen = sse.Pen(send, {REQUEST_ID: taking.id}, chunks)
+        worded = partial(_worded, taking, words, int(time.time()))
+        pen = sse.Pen(send, {REQUEST_ID: taking.id}, worded(what.provider, what.model))
+
+        async def begins() -> None:
+            if what.route is not None and found.pk is not None:
+                pen.word(worded(*await _target(front, found.pk, what)))
+
         if found.pk is not None and found.body is None and found.decision != "duplicate":
             front.alongs.across(reader, found.pk)
         ending = asyncio.ensure_future(asking.ended(front, found, front.settings.chat_timeout_s))
         try:
             async with leaving.watched(front, taking.request, what, found):
-                body = await sse.follow(pen, reader, ending)
-                await _last(taking, found, pen, body)
+                body = await sse.follow(pen, reader, ending, begins)
+                await _last(taking, found, pen, worded, body)
         except (sse.BrokenOff, sse.Slow) as why:
             if taking.alone and found.pk is not None:
                 await leaving.give_up(front, found.pk, found.generation)
@@ -304,7 +309,22 @@ async def stream(taking: Taking, words: Words, send: Send) -> None:
             ending.cancel()
 
 
-async def _last(taking: Taking, found: Accepted, pen: sse.Pen, body: bytes | None) -> None:
+def _worded(taking: Taking, words: Words, created: int, provider: str, model: str) -> sse.Chunks:
+    return words(taking.id, naming.told(taking.asked.model, provider, model), created, taking.asked.usage)
+
+
+async def _target(front: Front, pk: int, what: Ask) -> tuple[str, str]:
+    """The model that a request of a route is at by now; while the ledger is away, the one at which it began."""
+    try:
+        found: tuple[str, str] = await read(front.parts(), lambda conn: queries.target(conn, pk))
+    except Problem:
+        return what.provider, what.model
+    return found
+
+
+async def _last(
+    taking: Taking, found: Accepted, pen: sse.Pen, worded: Callable[[str, str], sse.Chunks], body: bytes | None
+) -> None:
     try:
         if body is None:
             raise await _late(taking, found)
@@ -312,4 +332,6 @@ async def _last(taking: Taking, found: Accepted, pen: sse.Pen, body: bytes | Non
     except Problem as problem:
         await pen.fail(problem)
     else:
+        if not pen.named:
+            pen.word(worded(result["provider"] or "", result["model"] or ""))
         await sse.finish(pen, result)

@@ -68,6 +68,11 @@ class Pen:
         self.named = False
         """Whether anything of the answer was sent."""
 
+    def word(self, chunks: Chunks) -> None:
+        """So, as it is known who answers; before anything of the answer was sent."""
+        assert not self.named
+        self._chunks = chunks
+
     async def comment(self) -> None:
         """Nothing new; the line is kept open."""
         await self._write(b": still waiting\n\n")
@@ -132,12 +137,18 @@ class BrokenOff(Exception):
     """Another attempt began to answer anew, and pieces of the one before were sent."""
 
 
-async def follow(pen: Pen, reader: Reader, ending: asyncio.Future[bytes | None]) -> bytes | None:
-    """Sends pieces until the request has ended; its result, or None where it takes too long. Raises BrokenOff."""
+async def follow(
+    pen: Pen, reader: Reader, ending: asyncio.Future[bytes | None], begins: Callable[[], Awaitable[None]]
+) -> bytes | None:
+    """Sends pieces until the request has ended; its result, or None where it takes too long. `begins` is called before the first one.
+    Raises BrokenOff.
+    """
     ending.add_done_callback(lambda _: reader.along.wake())
     while True:
         ended, new = ending.done(), reader.new()
         if not reader.along.anew:
+            if new and not pen.named:
+                await begins()
             await pen.pieces(new)
         if ended:
             return ending.result()
