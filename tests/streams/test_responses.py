@@ -290,9 +290,12 @@ async def test_the_same_key_and_body_get_the_same_response(api: httpx.AsyncClien
     first = (await api.post(PATH, json=body(), headers=key)).json()
     again = (await api.post(PATH, json=body(), headers=key)).json()
     other = await api.post(PATH, json=body("Three."), headers=key)
-    behind = (await api.post(PATH, json=body(background=True), headers=key)).json()
     assert (first, other.status_code) == (again, 422)
-    assert (behind["id"], behind["status"]) == (first["id"], "completed")
+    for more in ({"background": True}, {"store": False}, {"metadata": {"a": "b"}}):
+        assert (await api.post(PATH, json=body(**more), headers=key)).status_code == 422, more
+    behind = {"idempotency-key": "l"}
+    told = [(await api.post(PATH, json=body(background=True), headers=behind)).json()["id"] for _ in range(2)]
+    assert told[0] == told[1]
 
 
 async def test_an_answer_that_is_cut_is_incomplete(api: httpx.AsyncClient) -> None:

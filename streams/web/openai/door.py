@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -22,7 +22,7 @@ from schemas.errors import ErrorType, Failure
 from schemas.request import MAX_NAME, Lane
 from store.ledger import queries
 from store.ledger.types.arrivals import Accepted, Ask
-from streams.decode import Headers
+from streams.decode import TOO_DEEP, Headers
 from streams.web import again, asking, leaving
 from streams.web.bodies import read_object
 from streams.web.front import Front
@@ -54,8 +54,13 @@ class Taking:
     id: str
     tenant: str
     lane: Lane
-    alone: bool
-    """Nobody but this caller waits for it: it came without an idempotency key, and not for the background."""
+    keyed: bool
+    """It came with an idempotency key: the same body gets the same answer."""
+
+    @property
+    def alone(self) -> bool:
+        """Nobody but this caller waits for it."""
+        return not (self.keyed or self.asked.background)
 
 
 async def chat_completions(front: Front, request: Request) -> Response:
@@ -76,8 +81,8 @@ async def old_completions(front: Front, request: Request) -> Response:
     first = taking_of(front, request, body, each[0], "complete", "cmpl-")
     if first.asked.stream:
         return sse.Streaming(lambda send: stream(first, answers.TextChunks, send))
-    several = [replace(first, asked=asked, id=f"{first.id}-{i}") for i, asked in enumerate(each)]
-    results = await _results(several if len(each) > 1 else [first])
+    more = [replace(first, asked=asked, id=f"{first.id}-{i}") for i, asked in enumerate(each[1:], 1)]
+    results = await _results([first, *more])
     return reply(answers.text(results, first.id, model_of(first, results[0]), created_of(results[0])), results)
 
 
@@ -113,7 +118,6 @@ def taking_of(
     """Who asks for it, how urgently, and under which id."""
     key = _key(request)
     id_ = uuid_utils.uuid7().hex if key is None else hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
-    alone = key is None and not asked.background
     return Taking(
         front,
         request,
@@ -123,7 +127,7 @@ def taking_of(
         f"{prefix}{id_}",
         tenant_of(front, request),
         _lane(request, asked),
-        alone,
+        key is not None,
     )
 
 
@@ -156,6 +160,8 @@ async def accept(taking: Taking) -> tuple[Ask, Accepted]:
     options = {**taking.asked.record["options"], "model": taking.asked.model or None}
     options["timeout_s"] = spine.settings.chat_timeout_s
     record = {**taking.asked.record, "options": options, "id": taking.id, "tenant": taking.tenant}
+    if taking.keyed:
+        record["body_digest"] = _digest(taking.body)
 
     def settled(what: Ask) -> Ask:
         if what.failure is not None:
@@ -166,6 +172,19 @@ async def accept(taking: Taking) -> tuple[Ask, Accepted]:
     return await asking.accept(
         taking.front, taking.request, taking.operation, taking.lane, record, _trace(taking.request), settle=settled
     )
+
+
+_DELIVERY = frozenset({"stream", "stream_options"})
+"""How an answer is told, which is no part of what it is: who has lost a stream may ask for it whole."""
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    asked = {name: value for name, value in body.items() if name not in _DELIVERY}
+    try:
+        told = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # orjson reads deeper than it writes
+        raise Problem(400, f"The body cannot be kept: {TOO_DEEP}.") from None
+    return hashlib.blake2b(told, digest_size=16).hexdigest()
 
 
 def refusal(taking: Taking, failure: Failure) -> Problem:
@@ -180,9 +199,15 @@ def _trace(request: Request) -> Headers:
 
 
 async def _results(several: list[Taking]) -> list[dict[str, Any]]:
-    """All of them; a refusal of one is the answer, once the others have ended too."""
+    """All of them; a refusal of one is the answer, once the others have ended too. What the first one's key refuses is refused
+    before any other is taken.
+    """
+    taken = await accept(several[0])
+    if taken[1].decision == "conflict":
+        return [await _ended(several[0], *taken)]
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_caught(taking)) for taking in several]
+        tasks = [group.create_task(_caught(_ended(several[0], *taken)))]
+        tasks += [group.create_task(_caught(result_of(taking))) for taking in several[1:]]
     found = [task.result() for task in tasks]
     for each in found:
         if isinstance(each, Problem):
@@ -190,16 +215,19 @@ async def _results(several: list[Taking]) -> list[dict[str, Any]]:
     return [each for each in found if not isinstance(each, Problem)]
 
 
-async def _caught(taking: Taking) -> dict[str, Any] | Problem:
+async def _caught(result: Awaitable[dict[str, Any]]) -> dict[str, Any] | Problem:
     try:
-        return await result_of(taking)
+        return await result
     except Problem as problem:
         return problem
 
 
 async def result_of(taking: Taking) -> dict[str, Any]:
     """The result of a request that succeeded. Raises `Problem`."""
-    what, found = await accept(taking)
+    return await _ended(taking, *await accept(taking))
+
+
+async def _ended(taking: Taking, what: Ask, found: Accepted) -> dict[str, Any]:
     async with leaving.watched(taking.front, taking.request, what, found):
         body = await asking.ended(taking.front, found, taking.front.parts().settings.chat_timeout_s)
     if body is None:
