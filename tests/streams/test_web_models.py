@@ -60,10 +60,19 @@ async def test_one_model(tmp_path: Path) -> None:
     assert (await listed(tmp_path, "/v1/models/fake/fake-embed")).json()["id"] == "fake-embed"
     assert (await listed(tmp_path, "/v1/models/local/smollm2-135m")).json()["owned_by"] == "local"
     reply = await listed(tmp_path, "/v1/models/fake-embde")
-    assert "did you mean fake-embed?" in reply.json()["detail"]
+    assert "did you mean fake-embed?" in reply.json()["error"]["message"]
     reply = await listed(tmp_path, "/v1/models/no/such")
-    assert (reply.status_code, reply.json()["error"]["type"]) == (404, "model_not_found")
-    assert "'no/such'" in reply.json()["detail"] and NOBODY in reply.json()["detail"]
+    error = reply.json()["error"]
+    assert (reply.status_code, {name: error[name] for name in ("type", "param", "code")}) == (
+        404,
+        {"type": "invalid_request_error", "param": "model", "code": "model_not_found"},
+    )
+    assert "'no/such'" in error["message"] and NOBODY in error["message"]
+
+
+async def test_whoever_may_not_see_models_is_told_as_openais_clients_read_it(tmp_path: Path) -> None:
+    reply = await listed(tmp_path, api_key="k")
+    assert (reply.status_code, reply.json()["error"]["code"]) == (401, "invalid_api_key")
 
 
 async def test_every_id_can_be_named_as_a_model_and_a_route_is_one(tmp_path: Path) -> None:
@@ -110,7 +119,7 @@ async def test_a_key_is_shown_what_it_may_call(
             found = {name: (await api.get(f"/v1/models/{name}")).status_code for name in there}
             unknown = (await api.get("/v1/models/smollm2")).json()
     assert ({each["id"] for each in data}, found) == (shown, there)
-    assert "local/smollm2" not in unknown["detail"]
+    assert "local/smollm2" not in unknown["error"]["message"]
 
 
 class Broken:

@@ -17,9 +17,10 @@ PATHS = frozenset(
         "/v1/batches",
         "/v1/responses",
         "/v1/moderations",
+        "/v1/models",
     }
 )
-BELOW = ("/v1/files/", "/v1/batches/", "/v1/responses/")
+BELOW = ("/v1/files/", "/v1/batches/", "/v1/responses/", "/v1/models/")
 """And all paths below these."""
 
 _BY_WORD: Mapping[str, tuple[int, str, str | None]] = {
