@@ -19,7 +19,7 @@ from store.errors import StoreError
 from store.ledger.types.arrivals import Accepted, Arrival, Ask
 from store.rows import pack_headers
 from streams.decode import TOO_DEEP, Headers, envelope
-from streams.web import admitting, again, leaving
+from streams.web import admitting, again, heads, leaving
 from streams.web.bodies import read_object
 from streams.web.front import Front
 from streams.web.principal import principal_of
@@ -45,7 +45,7 @@ def route(front: Front, operation: str) -> Callable[[Request], Awaitable[Respons
         record = envelope(body)
         if wait is None:
             wait = _usual_wait(record, spine.settings.default_timeout_s)
-        _take_key(record, request.headers.get(IDEMPOTENCY_KEY))
+        _take_key(record, heads.text(request, IDEMPOTENCY_KEY))
 
         def settled(what: Ask) -> Ask:
             return replace(what, alone=wait > 0 and what.idempotency_key is None)

@@ -23,7 +23,7 @@ from streams.prompting import changing, looking
 from streams.prompting.changing import By
 from streams.prompting.registry import BadPrompt
 from streams.spine import Spine
-from streams.web import cursors, queries
+from streams.web import cursors, heads, queries
 from streams.web.bodies import read_object
 from streams.web.front import Front
 from streams.web.looking import read as look_up
@@ -267,7 +267,7 @@ def _tenant(front: Front, request: Request, given: str | None) -> str:
 def _who(request: Request) -> str:
     """Whom the history names: who the caller says it is, and its key."""
     key = principal_of(request).key_id
-    said = request.headers.get("x-genai-user", "")[:200]
+    said = (heads.text(request, "x-genai-user") or "")[:200]
     return said if key is None else f"{said} ({key})".strip()
 
 

@@ -17,7 +17,7 @@ from streams.decode import sentence
 from streams.runs import asking, making, parts, receivers
 from streams.runs.kinds import BadRun
 from streams.spine import Spine
-from streams.web import pipelines, queries, runs
+from streams.web import heads, pipelines, queries, runs
 from streams.web.asking import IDEMPOTENCY_KEY, seconds
 from streams.web.bodies import read_object
 from streams.web.front import Front
@@ -66,7 +66,7 @@ async def create(front: Front, request: Request) -> Response:
 
 
 def _new(body: dict[str, Any], request: Request) -> NewRun:
-    key = request.headers.get(IDEMPOTENCY_KEY, "").strip('"')
+    key = (heads.text(request, IDEMPOTENCY_KEY) or "").strip('"')
     if key and body.setdefault("idempotency_key", key) != key:
         raise Problem(422, "The header Idempotency-Key and the field idempotency_key name different keys; send one.")
     try:

@@ -289,7 +289,20 @@ async def test_bad_input_leaves_nothing_behind(api: httpx.AsyncClient, parts: tu
     assert count == 0
 
 
-WRONG_HEADERS = [
+async def test_a_tenant_in_a_header_is_the_one_of_that_name_in_json(
+    api: httpx.AsyncClient, parts: tuple[Front, Spine]
+) -> None:
+    await api.post(CHAT, json=chat(), headers={"x-genai-tenant": "mieté".encode()})
+    await api.post("/v1/complete", json={"prompt": "One.", "tenant": "mieté"})
+    tenants = await parts[1].database.read(lambda conn: conn.execute(select(requests.c.tenant)).scalars().all())
+    assert tenants == ["mieté", "mieté"]
+
+
+WRONG_HEADERS: list[tuple[dict[str, Any], str]] = [
+    ({"x-genai-tenant": b"miet\xe9"}, "not UTF-8"),
+    ({"x-genai-lane": b"\xff"}, "not UTF-8"),
+    ({"idempotency-key": b"\xff"}, "not UTF-8"),
+    ({"x-genai-lane": ""}, "realtime, normal, batch"),
     ({"x-genai-lane": "fast"}, "realtime, normal, batch"),
     ({"idempotency-key": "k" * 600}, "Idempotency-Key"),
     ({"idempotency-key": ""}, "Idempotency-Key"),

@@ -23,7 +23,7 @@ from schemas.request import MAX_NAME, Lane
 from store.ledger import queries
 from store.ledger.types.arrivals import Accepted, Ask
 from streams.decode import TOO_DEEP, Headers
-from streams.web import again, asking, leaving
+from streams.web import again, asking, heads, leaving
 from streams.web.bodies import read_object
 from streams.web.front import Front
 from streams.web.looking import read
@@ -133,7 +133,7 @@ def taking_of(
 
 def _key(request: Request) -> str | None:
     """The request's id derives from it: the same key is the same request."""
-    given = request.headers.get(asking.IDEMPOTENCY_KEY)
+    given = heads.text(request, asking.IDEMPOTENCY_KEY)
     if given is not None and len(given) > 1 and given[0] == given[-1] == '"':  # as the IETF's draft writes it
         given = given[1:-1]
     if given is not None and not (0 < len(given) <= MAX_NAME and given.isprintable()):
@@ -143,12 +143,13 @@ def _key(request: Request) -> str | None:
 
 def tenant_of(front: Front, request: Request) -> str:
     """Whose request it is: of the caller's key, else as the header says, else the default one. Raises `Problem` 403."""
-    return principal_of(request).tenant_of(request.headers.get(TENANT), front.parts().settings.default_tenant)
+    return principal_of(request).tenant_of(heads.text(request, TENANT), front.parts().settings.default_tenant)
 
 
 def _lane(request: Request, asked: Asked) -> Lane:
     """People wait at these paths, so it is realtime where nothing is said, unless it is for the background."""
-    given = request.headers.get(LANE, "normal" if asked.background else "realtime").lower()
+    told = heads.text(request, LANE)
+    given = ("normal" if asked.background else "realtime") if told is None else told.lower()
     if given not in asking.LANES:
         raise wrong(LANE, f"The header {LANE} says {given[:100]!r}; it is one of {', '.join(asking.LANES)}.")
     return asking.LANES[given]
