@@ -67,7 +67,7 @@ def answer(message: dict[str, Any], sent: Sent, who: str = "Anthropic") -> ChatA
         raise Unreadable(f"{who}'s answer holds nothing.", spent=known)
     details = message.get("stop_details")
     why = details.get("explanation") if isinstance(details, dict) else None
-    refusal = (why or text or None) if finish == "content_filter" else None
+    refusal = (why or None) if finish == "content_filter" else None  # what was said stands in the text
     thoughts = _joined(blocks, "thinking") or None
     model = message.get("model")
     named = model if isinstance(model, str) and model else None

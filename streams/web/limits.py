@@ -129,13 +129,14 @@ class Minutes:
         again = _seconds(minute.ends - self._clock())
         calls, _ = minute.lacks(most, need)
         rest = minute.tokens + (minute.tokens_left or 0)
+        limit = "requests" if calls and block(minute.calls_left, calls) is None else "tokens"
         why = (
             f"this key may send {most.calls} requests a minute, and has"
-            if calls and block(minute.calls_left, calls) is None
+            if limit == "requests"
             else f"this key may use {most.tokens} tokens a minute, {rest} are left, and this request may take {need}"
         )
         words = f"Too much for one minute: {why}. Nothing was taken; come again in {again} s."
-        return Problem(429, words, error=ErrorType.RATE_LIMITED, headers={"Retry-After": str(again)})
+        return Problem(429, words, error=ErrorType.RATE_LIMITED, headers={"Retry-After": str(again)}, limit=limit)
 
 
 def _seconds(left: float) -> int:

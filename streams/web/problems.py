@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from schemas.errors import ErrorType
 from store.errors import BadData, StoreError
-from streams.web import shapes
+from streams.web import ids, shapes
 
 STATUS: Mapping[str, int] = {
     ErrorType.INVALID_REQUEST: 422,
@@ -82,7 +82,8 @@ class _Refusal(Response):
         if shape is None:
             await super().__call__(scope, receive, send)
         else:
-            await shape(p.detail, p.error.value, p.status, p.headers, p.more)(scope, receive, send)
+            headers = {ids.HEADER: scope[ids.KEY], **(p.headers or {})} if ids.KEY in scope else p.headers
+            await shape(p.detail, p.error.value, p.status, headers, p.more)(scope, receive, send)
 
 
 def unavailable(detail: str, retry_after_s: int = 2) -> Problem:

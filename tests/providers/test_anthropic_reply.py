@@ -66,6 +66,11 @@ ANSWERS = [  # what of the message is otherwise, how it was asked, what of the a
         PLAIN,
         {"text": "", "finish_reason": "content_filter", "refusal": "No."},
     ),
+    (  # what it had said is its text, once
+        {"stop_reason": "refusal", "content": [{"type": "text", "text": "I can"}], "stop_details": None},
+        PLAIN,
+        {"text": "I can", "finish_reason": "content_filter", "refusal": None},
+    ),
     (
         {"stop_reason": "tool_use", "content": [*MESSAGE["content"], CALLED]},
         PLAIN,

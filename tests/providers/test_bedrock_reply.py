@@ -46,7 +46,7 @@ ANSWERS = [  # content, the reason of its end, how it was asked, the answer
         [{"text": "Sorry."}],
         "guardrail_intervened",
         Sent({}),
-        ChatAnswer("Sorry.", "content_filter", USED, refusal="Sorry."),
+        ChatAnswer("Sorry.", "content_filter", USED),
     ),
     ([], "content_filtered", Sent({}), ChatAnswer("", "content_filter", USED)),
     (

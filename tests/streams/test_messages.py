@@ -227,6 +227,14 @@ async def test_bad_input_is_told_in_anthropics_shape(tmp_path: Path) -> None:
     assert counted.status_code == 200
 
 
+async def test_refusals_and_streams_name_the_request_too(tmp_path: Path) -> None:
+    async with opened(web_settings(tmp_path)) as (front, _), client(front) as api:
+        refused = await api.post(PATH, json=body(model=7), headers={"x-request-id": "mine"})
+        stream = await api.post(PATH, json=body(stream=True))
+    assert (refused.status_code, refused.json()["request_id"], refused.headers["request-id"]) == (400, "mine", "mine")
+    assert stream.headers["request-id"] == stream.headers["x-genai-request-id"]
+
+
 async def test_what_fails_in_the_middle_ends_with_an_error_event(tmp_path: Path) -> None:
     async with opened(web_settings(tmp_path, retry_base_s=0.01)) as (front, spine), client(front) as api:
         seat(spine, Talking(pieces=SAYS, breaks={1: 2}, pause_s=0.02))

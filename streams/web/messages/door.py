@@ -8,6 +8,9 @@ from streams.web.messages import answers, counting, wire
 from streams.web.openai import door, sse
 from streams.web.replies import json
 
+_ID = "request-id"
+"""What Anthropic's clients show of an answer."""
+
 
 async def messages(front: Front, request: Request) -> Response:
     """A chat, as Anthropic's clients ask for it."""
@@ -19,10 +22,10 @@ async def messages(front: Front, request: Request) -> Response:
         def words(id_: str, model: str, _created: int, _usage: bool) -> answers.Chunks:
             return answers.Chunks(id_, model, guess)
 
-        return sse.Streaming(lambda send: door.stream(taking, words, send))
+        return sse.Streaming(lambda send: door.stream(taking, words, send, _ID))
     result = await door.result_of(taking)
     reply = door.reply(answers.message(result, door.model_of(taking, result)), [result])
-    reply.headers["request-id"] = taking.id
+    reply.headers[_ID] = taking.id
     return reply
 
 

@@ -51,7 +51,7 @@ def refusal(
 ) -> Response:
     """As a response."""
     told, real = dict(headers or {}), status_of(word, status)
-    id_ = told.get("x-genai-request-id")
+    id_ = told.get("x-genai-request-id") or told.get("x-request-id")
     if id_:
         told["request-id"] = id_
     if real == 402:

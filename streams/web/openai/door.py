@@ -309,14 +309,16 @@ def reply(told: dict[str, Any], results: list[dict[str, Any]]) -> Response:
     return Response(orjson.dumps(told), 200, headers, media_type="application/json")
 
 
-async def stream(taking: Taking, words: Words, send: Send) -> None:
-    """An answer while it is made. `words`: the chunks of a door, for an id, a model, a time, and whether usage is told."""
+async def stream(taking: Taking, words: Words, send: Send, *named: str) -> None:
+    """An answer while it is made. `words`: the chunks of a door, for an id, a model, a time, and whether usage is told. `named`: more
+    headers that hold the id.
+    """
     front = taking.front
     assert front.alongs is not None
     with front.alongs.reading((taking.tenant, taking.operation, taking.id)) as reader:
         what, found = await accept(taking)
         worded = partial(_worded, taking, words, int(time.time()))
-        pen = sse.Pen(send, {REQUEST_ID: taking.id}, worded(what.provider, what.model))
+        pen = sse.Pen(send, dict.fromkeys((REQUEST_ID, *named), taking.id), worded(what.provider, what.model))
 
         async def begins() -> None:
             if what.route is not None and found.pk is not None:

@@ -53,11 +53,12 @@ _BY_STATUS: Mapping[int, tuple[str, str | None]] = {
 
 
 def error(message: str, word: str, status: int | None = None, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The object under `error`. `more` may name `param` and `code`."""
+    """The object under `error`. `more` may name `param` and `code`, and of a limit what it counts."""
     told = more or {}
     _, type_, code = _BY_WORD.get(word, (500, "server_error", "internal"))
     if word in {ErrorType.INVALID_REQUEST, ErrorType.REFUSED}:
         type_, code = _BY_STATUS.get(status or 0, (type_, code))
+    type_ = told.get("limit", type_)
     param = "model" if word == ErrorType.MODEL_NOT_FOUND else None
     return {"message": message, "type": type_, "param": told.get("param", param), "code": told.get("code", code)}
 
