@@ -317,6 +317,18 @@ async def test_keys_are_made_over_http_by_an_admin_and_shown_once(
     assert [reply.status_code for reply in (after, *wrong)] == [409, 422, 404]
 
 
+@pytest.mark.parametrize(("limits", "type_"), [({"rpm": 1}, "requests"), ({"tpm": 10}, "tokens")])
+async def test_openais_clients_are_told_which_limit_of_the_minute_is_spent(
+    door: Door, limits: dict[str, int], type_: str
+) -> None:
+    key, _ = await made(door[1], tenant="b", **limits)
+    async with bearing(door[0], key) as api:
+        asked = {"model": "fake", "messages": [{"role": "user", "content": "One."}]}
+        found = [await api.post("/v1/chat/completions", json=asked) for _ in range(4)]
+    (error,) = {reply.json()["error"]["type"] for reply in found if reply.status_code == 429}
+    assert error == type_
+
+
 async def test_a_minutes_requests_are_counted_down_and_then_refused(door: Door) -> None:
     key, _ = await made(door[1], tenant="b", rpm=2, tpm=100_000)
     async with bearing(door[0], key) as api:
