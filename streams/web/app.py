@@ -169,7 +169,6 @@ _ORDERS: dict[str, tuple[str, Look, dict[str, Any]]] = {
         orders.drop,
         ordered("/v1/requests/{request_id}/drop", "tenant", "operation"),
     ),
-    "/v1/runs/{run_id:path}/cancel": ("runs", runs.cancel, ordered("/v1/runs/{run_id}/cancel", "tenant")),
     "/v1/keys": ("keys", keys.create, given("/v1/keys")),
     "/v1/keys/{key_id}/rotate": ("keys", keys.rotate, ordered("/v1/keys/{key_id}/rotate", "overlap")),
     "/v1/keys/{key_id}/revoke": ("keys", keys.revoke, ordered("/v1/keys/{key_id}/revoke")),
@@ -213,9 +212,11 @@ _RUNS: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
     ("GET", f"{_RUN}/items"): ("runs", runs.items, query("tenant", "status", "limit", "cursor")),
     ("GET", f"{_RUN}/results"): ("runs", runs.results, plain("application/x-ndjson", "An item a line.", "tenant")),
     ("GET", f"{_RUN}/events"): ("runs", runs.events, streamed("tenant")),
+    ("POST", "/v1/runs/{run_id:path}/cancel"): ("runs", runs.cancel, ordered("/v1/runs/{run_id}/cancel", "tenant")),
     ("POST", f"{_RUN}/retry"): ("runs", runs.retry, query("tenant", "budget_usd")),
     ("GET", _RUN): ("runs", runs.one, query("tenant", "wait")),
 }
+"""Runs: method and path; each also without `/v1`. Only requests name runs whose ids hold a slash, and those can be cancelled."""
 _PIPELINES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
     ("GET", "/v1/pipelines"): ("pipelines", pipelines.listed, {}),
     ("GET", "/v1/pipelines/{pipeline}"): ("pipelines", pipelines.one, {}),
@@ -235,7 +236,6 @@ _BATCHES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
     ("GET", "/v1/batches/{batch_id}"): ("openai", batches.one, {}),
     ("POST", "/v1/batches/{batch_id}/cancel"): ("openai", batches.cancel, {}),
 }
-"""Runs: method and path; each also without `/v1`."""
 _RESPONSE = "/v1/responses/{response_id}"
 _RESPONSES: dict[tuple[str, str], tuple[str, Look, dict[str, Any]]] = {
     ("POST", "/v1/responses"): ("openai", responses.create, told_of_responses.CREATE),

@@ -42,7 +42,6 @@ RULES: dict[str, Rule] = {
     "/v1/requests/{request_id:path}/retry": Rule.OWN,
     "/v1/requests/{request_id:path}/drop": Rule.OWN,
     "/v1/requests/{request_id:path}": Rule.OWN,
-    "/v1/runs/{run_id:path}/cancel": Rule.OWN,
     "/v1/routes": Rule.OWN,
     "/v1/routes/explain": Rule.OWN,
     "/v1/chat/completions": Rule.OWN,
@@ -72,7 +71,15 @@ RULES: dict[str, Rule] = {
     **{
         f"{root}/runs{rest}": Rule.OWN
         for root in ("", "/v1")
-        for rest in ("", "/{run_id}", "/{run_id}/items", "/{run_id}/results", "/{run_id}/events", "/{run_id}/retry")
+        for rest in (
+            "",
+            "/{run_id}",
+            "/{run_id}/items",
+            "/{run_id}/results",
+            "/{run_id}/events",
+            "/{run_id:path}/cancel",
+            "/{run_id}/retry",
+        )
     },
     "/v1/prompts": Rule.OWN,
     "/v1/prompts/{prompt}": Rule.OWN,

@@ -45,7 +45,6 @@ _HELD = {
     "/v1/requests/{request_id:path}/cancel",
     "/v1/requests/{request_id:path}/retry",
     "/v1/requests/{request_id:path}/drop",
-    "/v1/runs/{run_id:path}/cancel",
     *(path for path in rules() if "/runs" in path or path.startswith(("/v1/prompts", "/v1/files", "/v1/batches"))),
     *(path for path in rules() if path.startswith("/v1/responses")),
 }
@@ -73,6 +72,20 @@ def test_what_is_free_holds_nothing_of_a_user() -> None:
 def test_every_route_for_any_key_is_tried_with_two_tenants_or_has_nothing_of_one() -> None:
     own = {path for path, rule in rules().items() if rule is Rule.OWN}
     assert own - for_operations(list(OPERATIONS)).keys() == _NOBODYS | _HELD
+
+
+def test_every_path_of_runs_works_without_v1_too(tmp_path: Path) -> None:
+    api = make_api(Front(web_settings(tmp_path), "web"))
+    routes = {
+        (route.path, method): (route.endpoint, rules()[route.path])
+        for route in api.routes
+        if isinstance(route, Route) and "/runs" in route.path
+        for method in route.methods or ()
+    }
+    short = {(path, method): told for (path, method), told in routes.items() if not path.startswith("/v1")}
+    assert short == {
+        (path.removeprefix("/v1"), method): told for (path, method), told in routes.items() if path.startswith("/v1")
+    }
 
 
 def _called(path: str) -> Iterator[tuple[str, str]]:
