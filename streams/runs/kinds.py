@@ -9,14 +9,13 @@ from typing import Any
 from agents import OPERATIONS
 from schemas.request import Options
 from schemas.runs import NewRun
+from streams.aliases import own_names
 from streams.jobs import JOBS
 from streams.jobs.base import Job
 
 OPTIONS = frozenset(Options.model_fields)
 """Names that stand among `params` and are options of each item."""
 
-ALIASES: Mapping[str, str] = MappingProxyType({"text": "content", "prompt_id": "prompt"})
-"""Other names of fields of an input."""
 NAMES: Mapping[str, str] = MappingProxyType({"completion": "complete"})
 """Other names of runs."""
 LANES: Mapping[str, str] = MappingProxyType({"low": "batch"})
@@ -99,7 +98,8 @@ def options_of(new: NewRun) -> dict[str, Any]:
 
 def inputs(new: NewRun, kind: Kind) -> list[dict[str, Any]]:
     """The items' inputs, in their order. Raises `BadRun`."""
-    common = {ALIASES.get(name, name): value for name, value in new.params.items() if name not in OPTIONS}
+    fields = {name: value for name, value in new.params.items() if name not in OPTIONS}
+    common = own_names(kind.operation, fields)
     if kind.many is None:
         return [common]
     name = kind.many if kind.many in common else "items"
@@ -115,5 +115,5 @@ def item_input(item: Any, kind: Kind) -> dict[str, Any]:
     """One item's input: an object of its fields, or the one thing that it is about."""
     one = _ONE.get(kind.many or "", "content")
     if isinstance(item, dict) and one != "variables":
-        return {ALIASES.get(name, name): value for name, value in item.items()}
+        return own_names(kind.operation, item)
     return {one: item}

@@ -283,12 +283,17 @@ def _pages(app: FastAPI, front: Front) -> None:
         app.add_api_route(f"/assets/{name}", asset, methods=["GET"], include_in_schema=False)
 
 
+_SHORT = {"execute_prompt": ("/execute-prompt",)}
+"""Operations that the first application had at other paths."""
+
+
 def _operations(app: FastAPI, front: Front) -> None:
     for name, operation in OPERATIONS.items():
         handler = asking.route(front, name)
-        for number, path in enumerate(dict.fromkeys((name, name.replace("_", "-")))):
+        paths = dict.fromkeys((f"/v1/{name}", f"/v1/{name.replace('_', '-')}", *_SHORT.get(name, ())))
+        for number, path in enumerate(paths):
             app.add_api_route(
-                f"/v1/{path}",
+                path,
                 handler,
                 methods=["POST"],
                 tags=["operations"],

@@ -18,6 +18,7 @@ from schemas.request import Lane
 from store.errors import StoreError
 from store.ledger.types.arrivals import Accepted, Arrival, Ask
 from store.rows import pack_headers
+from streams import aliases
 from streams.decode import TOO_DEEP, Headers, envelope
 from streams.web import admitting, again, heads, leaving
 from streams.web.bodies import read_object
@@ -39,9 +40,10 @@ def route(front: Front, operation: str) -> Callable[[Request], Awaitable[Respons
         spine = front.parts()
         if front.leaving:
             raise unavailable("This process is ending; ask again in a moment.")
-        lane, wait = _lane(request), _wait(request)
-        body = await read_object(request, spine.settings.request_max_bytes)
+        lane, wait = _lane(request), seconds(request.query_params.get("wait"))
+        body = _own_names(operation, await read_object(request, spine.settings.request_max_bytes))
         _check_one_shape(operation, body)
+        wait = _take_wait(body, wait)
         record = envelope(body)
         if wait is None:
             wait = _usual_wait(record, spine.settings.default_timeout_s)
@@ -64,6 +66,14 @@ def unknown(operation: str) -> Problem:
     return Problem(404, f"There is no operation {operation!r}; there are {', '.join(sorted(OPERATIONS))}.")
 
 
+def _own_names(operation: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Raises `Problem` 422 where a field stands there by two names."""
+    for other, own in aliases.of(operation).items():
+        if other in body and own in body:
+            raise Problem(422, f"`{other}` is another name of `{own}`; send one of them.")
+    return aliases.own_names(operation, body)
+
+
 def _check_one_shape(operation: str, body: dict[str, Any]) -> None:
     """Of two texts one would be worked on, and nobody knows which one was meant."""
     if not isinstance(body.get("input"), dict):
@@ -84,8 +94,16 @@ def _lane(request: Request) -> Lane:
     return LANES[given]
 
 
-def _wait(request: Request) -> float | None:
-    return seconds(request.query_params.get("wait"))
+def _take_wait(body: dict[str, Any], asked: float | None) -> float | None:
+    """As `?wait=` asks, or the field: as many seconds, or true, as long as usual, or false, not at all."""
+    given = body.pop("wait", None)
+    if given is None:
+        return asked
+    if asked is not None:
+        raise Problem(422, "`wait` stands in the body and behind the `?` too; send one of them.")
+    if isinstance(given, bool):
+        return None if given else 0.0
+    return seconds(str(given))
 
 
 def seconds(given: str | None) -> float | None:

@@ -64,6 +64,10 @@ PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+_WAIT = {
+    "anyOf": [{"type": "boolean"}, {"type": "number", "minimum": 0, "maximum": 3600}],
+    "description": "As the parameter `wait`; true: as long as usual, false: not at all.",
+}
 _SAID = {"most": "limit", "few": "limit"}
 """Parameters that are called alike and bounded otherwise."""
 
@@ -259,7 +263,7 @@ def _schemas(operations: dict[str, Operation]) -> dict[str, Any]:
     for operation in operations.values():
         name = _body_name(operation)
         shape = _add(found, name, operation.input, "validation")
-        shape["properties"] = shape.get("properties", {}) | around
+        shape["properties"] = shape.get("properties", {}) | around | {"wait": _WAIT}
         shape["title"] = name
     return found
 

@@ -100,6 +100,7 @@ RULES: dict[str, Rule] = {
     },
     "/v1/pipelines": Rule.OWN,
     "/v1/pipelines/{pipeline}": Rule.OWN,
+    "/execute-prompt": Rule.OWN,
     "/v1/{operation}": Rule.OWN,
 }
 """By the route's path as it is written in `app`; the operations' own paths are added by `for_operations`."""

@@ -4,12 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any
+from typing import Any
 
 import httpx
 import pytest
-from fastapi import APIRouter, Depends, FastAPI
-from pydantic import BaseModel
 
 from genai_spine_client import AsyncGenAIClient, Dispatcher, errors
 from providers import fake_server
@@ -116,24 +114,19 @@ async def test_a_days_costs_are_added_up_once(dispatcher: Dispatcher) -> None:
     assert (runs[0], ended.status, ended.result["from"]) == (runs[1], "succeeded", "2026-01-15")
 
 
-class PromptRequest(BaseModel):
-    prompt_id: str
-    variables: dict[str, Any] = {}
-    wait: bool = False
-
-
-async def test_a_route_of_ones_own(dispatcher: Dispatcher) -> None:
-    router = APIRouter()
-    given = Annotated[Any, Depends(lambda: dispatcher)]
-    await run(*SNIPPETS["route"], {"router": router, "PromptRequest": PromptRequest, "Dispatcher": given})
-    app = FastAPI()
-    app.include_router(router)
+async def test_a_prompt_is_run_at_the_first_applications_path(url: str) -> None:
     body = {"prompt_id": "tone", "variables": {"content": TEXT}}
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://own") as own:
-        waited = (await own.post("/execute-prompt", json=body | {"wait": True}, timeout=40)).json()
-        later = (await own.post("/execute-prompt", json=body)).json()
-    assert (waited["prompt"]["slug"], "cost" in waited) == ("tone", True)
-    assert (await dispatcher.wait(later["run_id"], timeout=30)).status == "succeeded"
+    async with httpx.AsyncClient(base_url=url, timeout=40) as api:
+        waited = await api.post("/execute-prompt", json=body | {"wait": True})
+        later = await api.post("/execute-prompt", json=body | {"wait": False})
+        ended = await api.get(f"/v1/requests/{later.json()['request_id']}")
+    told = waited.json()
+    assert (waited.status_code, told["output"]["prompt"]["slug"], told["usage"]["cost_usd"] is not None) == (
+        200,
+        "tone",
+        True,
+    )
+    assert (later.status_code, ended.status_code) == (202, 200)
 
 
 async def test_the_endpoints(url: str) -> None:

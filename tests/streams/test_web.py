@@ -76,6 +76,34 @@ async def test_one_that_takes_longer_than_its_caller_waits_is_told_where_to_ask(
     assert (after["status"], after["id"]) == ("succeeded", "slow one/ä?#")
 
 
+PROMPTED = {"prompt_id": "tone", "variables": {"content": "The ferry was late."}}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/execute-prompt", PROMPTED, 200),
+        ("/execute-prompt", PROMPTED | {"wait": True}, 200),
+        ("/execute-prompt", PROMPTED | {"wait": False}, 202),
+        ("/execute-prompt?wait=5", PROMPTED, 200),
+        ("/v1/execute-prompt", PROMPTED | {"wait": 5}, 200),
+        ("/v1/summarize", {"text": "One.", "wait": True}, 200),
+        ("/v1/summarize", {"content": "One.", "wait": "soon"}, 422),
+        ("/v1/summarize?wait=5", {"content": "One.", "wait": True}, 422),
+        ("/v1/summarize", {"content": "One.", "text": "Two."}, 422),
+        ("/v1/complete", {"prompt_id": "tone"}, 422),  # its `prompt` is no name of one
+    ],
+)
+async def test_the_first_applications_words_are_understood(
+    api: httpx.AsyncClient, path: str, body: dict[str, Any], status: int
+) -> None:
+    reply = await api.post(path, json=body)
+    assert (reply.status_code, {200: "output", 202: "status_url", 422: "error"}[status] in reply.json()) == (
+        status,
+        True,
+    )
+
+
 async def test_the_answer_of_another_process_is_found(tmp_path: Path) -> None:
     settings = web_settings(tmp_path)
     async with opened(settings) as (front, spine):

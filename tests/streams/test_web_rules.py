@@ -30,6 +30,7 @@ _NOBODYS = {
     "/v1/models/{model:path}",
     "/v1/pipelines",
     "/v1/pipelines/{pipeline}",
+    "/execute-prompt",
     "/v1/{operation}",
 }
 """Any key may come, and nothing of a tenant is there."""
