@@ -108,12 +108,16 @@ def inputs(new: NewRun, kind: Kind) -> list[dict[str, Any]]:
         raise BadRun(f"`params.{kind.many}` is missing or no list; give the items there, or send them as JSON Lines")
     if not listed:
         raise BadRun(f"`params.{name}` is empty; give at least one item")
-    return [common | item_input(item, kind) for item in listed]
+    return [common | _listed(item, kind) for item in listed]
+
+
+def _listed(item: Any, kind: Kind) -> dict[str, Any]:
+    """Among params each item is the thing that the list is called after; variables are an object themselves."""
+    return {"variables": item} if kind.many == "variables" else item_input(item, kind)
 
 
 def item_input(item: Any, kind: Kind) -> dict[str, Any]:
     """One item's input: an object of its fields, or the one thing that it is about."""
-    one = _ONE.get(kind.many or "", "content")
-    if isinstance(item, dict) and one != "variables":
+    if isinstance(item, dict):
         return own_names(kind.operation, item)
-    return {one: item}
+    return {_ONE.get(kind.many or "", "content"): item}

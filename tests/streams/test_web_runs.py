@@ -115,6 +115,17 @@ async def test_a_broken_line_fails_with_its_number_and_the_others_run(api: httpx
     assert [json.loads(line)["index"] for line in found] == list(range(740))
 
 
+async def test_a_line_of_prompts_is_an_object_of_input_fields(api: httpx.AsyncClient) -> None:
+    lines = [
+        {"prompt": "tone", "variables": {"content": "Fares rise."}},
+        {"prompt_id": "tone", "version": 1, "variables": {"content": "Fog."}},
+        {"input": {"prompt": "tone", "variables": {"content": "A pump."}}},
+    ]
+    body = "\n".join(json.dumps(line) for line in lines)
+    told = (await api.post("/v1/runs?name=batch_execute_prompt&wait=20", content=body, headers=LINES)).json()
+    assert (told["status"], told["result"]["errors"], None in told["result"]["answers"]) == ("succeeded", [], False)
+
+
 async def test_a_cancelled_run_ends_soon_and_costs_nothing_more(api: httpx.AsyncClient) -> None:
     texts = [f"x {number} [fake:sleep:0.2]" for number in range(400)]
     told = (await api.post("/v1/runs", json=BATCH | {"params": {"texts": texts}})).json()
