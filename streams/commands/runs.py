@@ -31,7 +31,10 @@ def submit(
     file: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="JSON Lines, an item a line; - is standard input.")
     ] = None,
-    params: Annotated[str, typer.Option(metavar="JSON", help="Params of a run without a file.")] = "{}",
+    params: Annotated[
+        str | None,
+        typer.Option(metavar="JSON", help="The run's params; with a file, what holds for each of its items."),
+    ] = None,
     lane: Annotated[str | None, typer.Option(help="realtime, normal, batch or gpu.")] = None,
     model: Annotated[str | None, typer.Option(help="Another model than the default one.")] = None,
     provider: Annotated[str | None, typer.Option(help="Another provider than the default one.")] = None,
@@ -57,6 +60,7 @@ def submit(
         if file is None:
             found = said(client.post("/v1/runs", json=_body(query, params)))
         else:
+            query |= {} if params is None else {"params": json.dumps(_json_of(params))}
             headers = {"content-type": "application/x-ndjson"}
             found = said(client.post("/v1/runs", params=query, content=_blocks(file), headers=headers))
         if wait:
@@ -170,11 +174,15 @@ def retry(
     typer.echo(f"{found['retried']} items of {found['run_id']} run again.")
 
 
-def _body(query: dict[str, str], params: str) -> dict[str, Any]:
+def _json_of(params: str) -> Any:
     try:
-        given = json.loads(params)
+        return json.loads(params)
     except ValueError as error:
         raise SpineError(f"--params is not JSON ({error}).", exit_code=Exit.USAGE) from None
+
+
+def _body(query: dict[str, str], params: str | None) -> dict[str, Any]:
+    given = _json_of(params or "{}")
     options = {name: query.pop(name) for name in ("model", "provider") if name in query}
     kind = "workflow" if "batch_" in query["name"] else "task"
     return {"kind": kind, **query, "params": given, "options": options}

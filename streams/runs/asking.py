@@ -28,7 +28,7 @@ class Plan:
     new: write.New
     kind: Kind
     common: Mapping[str, Any]
-    """Of every item: options, tenant, run, deadline."""
+    """Of every item: options, deadline, and of its input what lines need not say."""
 
 
 def planned(
@@ -61,7 +61,7 @@ def planned(
         epoch(asked.deadline),
         None if asked.budget_usd is None else to_nano(asked.budget_usd),
     )
-    common: dict[str, Any] = {"options": said["options"]}
+    common: dict[str, Any] = {"options": said["options"], "input": kinds.common(asked, kind)}
     if asked.deadline is not None:
         common["deadline"] = asked.deadline.isoformat()
     return Plan(new, kind, common)
@@ -83,7 +83,7 @@ def typical(plan: Plan, decoder: Decoder) -> Ask:
     """An item that names no model of its own: what the caller must be allowed to ask. Where a text alone is no item, a chat
     with the same options shows which model is meant.
     """
-    found = ask(plan.new, parts.line({**plan.common, "input": kinds.item_input("x", plan.kind)}), 0, decoder)
+    found = ask(plan.new, parts.line(_item(plan, "x")), 0, decoder)
     if found.failure is None:
         return found
     chat = replace(plan.new, operation="complete")
@@ -108,9 +108,14 @@ def uploaded(plan: Plan, number: int, line: bytes | None, most: int, *, any_mode
         own = told.get("options") or {}
         if (why := _wrong_options(own, any_model=any_model)) is not None:
             return parts.broken(f"line {number}{why}")
-        record = {**plan.common, "options": {**plan.common["options"], **own}, "input": told["input"]}
-        return parts.line(record | {"metadata": told.get("metadata") or {}})
-    return parts.line({**plan.common, "input": kinds.item_input(told, plan.kind)})
+        more = {"options": {**plan.common["options"], **own}, "metadata": told.get("metadata") or {}}
+        return parts.line(_item(plan, told["input"]) | more)
+    return parts.line(_item(plan, told))
+
+
+def _item(plan: Plan, told: Any) -> dict[str, Any]:
+    """What it says itself goes before what is said of all."""
+    return {**plan.common, "input": {**plan.common["input"], **kinds.item_input(told, plan.kind)}}
 
 
 def _wrong_options(own: Any, *, any_model: bool) -> str | None:

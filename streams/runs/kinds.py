@@ -96,19 +96,32 @@ def options_of(new: NewRun) -> dict[str, Any]:
     return found | ({"resource": "gpu"} if new.lane == "gpu" else {})
 
 
+def common(new: NewRun, kind: Kind) -> dict[str, Any]:
+    """What `params` say of every item's input."""
+    return own_names(kind.operation, {name: value for name, value in new.params.items() if name not in OPTIONS})
+
+
 def inputs(new: NewRun, kind: Kind) -> list[dict[str, Any]]:
     """The items' inputs, in their order. Raises `BadRun`."""
-    fields = {name: value for name, value in new.params.items() if name not in OPTIONS}
-    common = own_names(kind.operation, fields)
+    fields = common(new, kind)
     if kind.many is None:
-        return [common]
-    name = kind.many if kind.many in common else "items"
-    listed = common.pop(name, None)
+        return [fields]
+    name = kind.many if kind.many in fields else "items"
+    listed = fields.pop(name, None)
     if not isinstance(listed, Sequence) or isinstance(listed, str):
         raise BadRun(f"`params.{kind.many}` is missing or no list; give the items there, or send them as JSON Lines")
     if not listed:
         raise BadRun(f"`params.{name}` is empty; give at least one item")
-    return [common | _listed(item, kind) for item in listed]
+    return [fields | _listed(item, kind) for item in listed]
+
+
+def check_lines(new: NewRun, kind: Kind) -> None:
+    """Whether its items can come as lines. Raises `BadRun`."""
+    if kind.many is None:
+        raise BadRun(f"a {new.kind} {new.name!r} has one item; send its params as JSON")
+    listed = [name for name in (kind.many, "items") if isinstance(new.params.get(name), list)]
+    if listed:
+        raise BadRun(f"`params.{listed[0]}` is a list of items, and the lines are the items; leave it out")
 
 
 def _listed(item: Any, kind: Kind) -> dict[str, Any]:

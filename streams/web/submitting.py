@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
+import orjson
 from pydantic import ValidationError
 from sqlalchemy import Row
 from starlette.requests import Request
@@ -14,7 +15,7 @@ from schemas.runs import ENDED, NewRun
 from store.database import Work
 from store.runs import write
 from streams.decode import sentence
-from streams.runs import asking, making, parts, receivers
+from streams.runs import asking, kinds, making, parts, receivers
 from streams.runs.kinds import BadRun
 from streams.spine import Spine
 from streams.web import heads, pipelines, queries, runs
@@ -30,6 +31,7 @@ _LINES = frozenset({"application/x-ndjson", "application/jsonl", "application/x-
 _UPLOAD = (
     "kind",
     "name",
+    "params",
     "tenant",
     "priority",
     "lane",
@@ -99,20 +101,30 @@ def _may_be_told(spine: Spine, new: NewRun) -> None:
         raise Problem(422, why)
 
 
+def _said(told: dict[str, str], request: Request) -> dict[str, Any]:
+    """What stands behind the `?` as the body of a run without items. Raises `Problem` 422."""
+    said: dict[str, Any] = {"kind": "workflow", **told}
+    said["options"] = {name: said.pop(name) for name in ("model", "provider") if name in said}
+    if "webhook" in told:
+        said["webhook"] = {"url": told["webhook"], "secret": request.headers.get(_SIGNED_WITH, "")}
+    if "params" in told:
+        try:
+            said["params"] = orjson.loads(told["params"])
+        except orjson.JSONDecodeError as error:
+            raise Problem(422, f"The parameter params is not JSON ({error}); give an object.") from None
+    return said
+
+
 async def _uploaded(front: Front, spine: Spine, request: Request, told: dict[str, str]) -> Row[Any]:
     """Line by line, never the whole. An upload that breaks off leaves a run that takes no more and is cancelled."""
-    options = {name: told.pop(name) for name in ("model", "provider") if name in told}
-    if "webhook" in told:
-        told["webhook"] = {"url": told["webhook"], "secret": request.headers.get(_SIGNED_WITH, "")}  # type: ignore[assignment]
-    new = _new({"kind": "workflow", **told, "options": options}, request)
+    new = _new(_said(told, request), request)
     tenant = runs.tenant_of(front, request, new.tenant)
     _may_be_told(spine, new)
     try:
         plan = asking.planned(new, tenant, principal_of(request).key_id, principal_of(request).limits.minute())
+        kinds.check_lines(new, plan.kind)
     except BadRun as error:
         raise Problem(422, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
-    if plan.kind.many is None:
-        raise Problem(422, f"A {new.kind} {new.name!r} has one item; send its params as JSON.")
     principal_of(request).check(await _decoded(spine, partial(asking.typical, plan, spine.decoder)))
     row, is_new = await _made(spine, lambda conn: write.make(conn, plan.new, spine.worker))
     if not is_new:

@@ -198,9 +198,11 @@ async def test_items_are_uploaded_from_a_file_an_iterator_and_as_they_come(
         yield {"content": "Four."}
 
     for source in (file, ["One.", {"content": "Two."}], coming()):
-        run = await client.runs.upload("batch_summarize", source, priority="realtime")
+        run = await client.runs.upload("batch_summarize", source, params={"max_sentences": 2}, priority="realtime")
         ended = await client.runs.wait(run.run_id, timeout=20)
         assert (ended.status, ended.result["count"]) == ("succeeded", 2)
+    with pytest.raises(errors.InvalidRequest, match="the lines are the items"):
+        await client.runs.upload("batch_summarize", ["One."], params={"texts": ["Two."]})
     with file.open("rb") as opened:
         assert (await client.runs.upload("batch_summarize", opened)).progress.total == 2
 

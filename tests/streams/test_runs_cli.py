@@ -46,11 +46,21 @@ def test_params_without_a_file_are_a_task_or_a_batch(web: tuple[Path, str]) -> N
     assert (json.loads(task.out[0])["kind"], len(json.loads(batch.out[0])["result"]["embeddings"])) == ("task", 2)
 
 
+def test_params_beside_a_file_hold_for_each_of_its_lines(web: tuple[Path, str]) -> None:
+    (web[0] / "two.jsonl").write_text('"The ferry."\n{"content": "A field.", "categories": ["x", "y"]}\n')
+    told = run(
+        web, "submit", "batch_classify", "two.jsonl", "--params", '{"categories": ["sea", "land"]}', "--wait", "--json"
+    )
+    found = json.loads(told.out[0])
+    assert (told.code, found["status"], found["progress"]["succeeded"]) == (0, "succeeded", 2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["submit", "nope", "--params", "{}"], "There is no task 'nope'"),
         (["submit", "summarize", "--params", "{"], "--params is not JSON"),
+        (["submit", "batch_summarize", "texts.jsonl", "--params", "{"], "--params is not JSON"),
         (["submit", "batch_summarize", "missing.jsonl"], "Cannot read missing.jsonl"),
         (["show", "nope"], "There is no run 'nope'"),
         (["results", "nope"], "There is no run 'nope'"),

@@ -126,6 +126,24 @@ async def test_a_line_of_prompts_is_an_object_of_input_fields(api: httpx.AsyncCl
     assert (told["status"], told["result"]["errors"], None in told["result"]["answers"]) == ("succeeded", [], False)
 
 
+async def test_what_holds_for_every_line_is_said_once(api: httpx.AsyncClient) -> None:
+    params = {"categories": ["sea", "land"], "model": "fake", "text": "Fog."}
+    lines = ["The ferry.", {}, {"input": {"categories": ["a"], "text": "x"}}]
+    told = (
+        await api.post(
+            "/v1/runs",
+            params={"name": "batch_classify", "params": json.dumps(params), "wait": "20"},
+            content="\n".join(json.dumps(line) for line in lines),
+            headers=LINES,
+        )
+    ).json()
+    items = (await api.get(f"/v1/runs/{told['run_id']}/items")).json()["items"]
+    requests = [(await api.get(f"/v1/requests/{item['id']}")).json() for item in items]
+    assert {item["output"]["category"] for item in items[:2]} <= {"sea", "land"}
+    assert items[2]["output"]["category"] == "a"  # its own goes first
+    assert {each["model"] for each in requests} == {"fake"}
+
+
 async def test_a_cancelled_run_ends_soon_and_costs_nothing_more(api: httpx.AsyncClient) -> None:
     texts = [f"x {number} [fake:sleep:0.2]" for number in range(400)]
     told = (await api.post("/v1/runs", json=BATCH | {"params": {"texts": texts}})).json()
@@ -208,6 +226,10 @@ async def test_bad_input_is_told_what_to_do(api: httpx.AsyncClient) -> None:
     task = await api.post("/v1/runs?kind=task&name=summarize", content='"x"', headers=LINES)
     lost = await api.get("/v1/runs/nope")
     assert (told, empty.status_code, task.status_code, lost.status_code) == ([], 422, 422, 404)
+    for params, words in (("{", "not JSON"), ("3", "dictionary"), ('{"texts": ["a"]}', "the lines are the items")):
+        query = {"name": "batch_summarize", "params": params}
+        reply = await api.post("/v1/runs", params=query, content='"x"', headers=LINES)
+        assert (reply.status_code, words in reply.text) == (422, True), reply.text
 
 
 async def test_a_run_stays_within_the_budget_that_was_set_for_its_id(api: httpx.AsyncClient) -> None:

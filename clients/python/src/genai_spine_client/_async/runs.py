@@ -1,6 +1,7 @@
 """Runs: work that is asked for as one."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from contextlib import aclosing
@@ -66,6 +67,7 @@ class AsyncRuns:
         name: str,
         source: Source | AsyncIterable[Item],
         *,
+        params: Mapping[str, Any] | None = None,
         priority: Priority | None = None,
         lane: RunLane | None = None,
         idempotency_key: str | None = None,
@@ -76,11 +78,12 @@ class AsyncRuns:
         budget_usd: Decimal | str | None = None,
     ) -> Run:
         """A workflow whose items come from a file of JSON Lines or one by one; never held in memory. It is sent once: the server
-        cancels a run whose upload broke off.
+        cancels a run whose upload broke off. `params`: input fields and options of every item, as far as it does not say them itself.
         """
         query = {"name": name, "kind": "workflow", "priority": priority, "lane": lane, "tenant": tenant, "id": id}
         query |= {"idempotency_key": idempotency_key, "model": model, "provider": provider}
         query |= {"budget_usd": None if budget_usd is None else str(budget_usd)}
+        query |= {"params": None if params is None else json.dumps(params)}
         call = calls.Call("POST", "/v1/runs", answers.Reader(Run), calls.given(query))
         return await self._transport.send(call, chunks_async(source))
 
