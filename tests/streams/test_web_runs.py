@@ -213,6 +213,8 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
     (BATCH | {"colour": "red"}, 422, "colour"),
     (BATCH | {"webhook": {"url": "ftp://x", "secret": "x" * 32}}, 422, "webhook"),
     (BATCH | {"deadline": "tomorrow"}, 422, "deadline"),
+    (BATCH | {"id": "news/2026"}, 422, "`id`: is a part of addresses"),
+    (BATCH | {"id": ".."}, 422, "`id`: is a part of addresses"),
 ]
 
 
@@ -230,6 +232,13 @@ async def test_bad_input_is_told_what_to_do(api: httpx.AsyncClient) -> None:
         query = {"name": "batch_summarize", "params": params}
         reply = await api.post("/v1/runs", params=query, content='"x"', headers=LINES)
         assert (reply.status_code, words in reply.text) == (422, True), reply.text
+
+
+async def test_any_other_id_leads_to_its_run(api: httpx.AsyncClient) -> None:
+    told = (await api.post("/v1/runs?wait=20", json=BATCH | {"id": "a b%2Fc?d#e"})).json()
+    found = [await api.get(told[name]) for name in ("items_url", "result_url")]
+    again = await api.get(told["items_url"].partition("/items?")[0])
+    assert ([each.status_code for each in found], again.json()["run_id"]) == ([200, 200], "a b%2Fc?d#e")
 
 
 async def test_a_run_stays_within_the_budget_that_was_set_for_its_id(api: httpx.AsyncClient) -> None:
