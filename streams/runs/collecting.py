@@ -1,17 +1,19 @@
 """What came out of a run: small ones whole, all of them as JSON Lines, in the order of the input."""
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import orjson
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 
 from schemas.money import to_usd
+from schemas.result import Totals
 from store.database import Database
 from store.runs import jobs, read, steps
 from streams.runs import pipelines
-from streams.runs.kinds import KINDS, Kind
+from streams.runs.kinds import KINDS, Kind, is_job
 
 INLINE = 1_000
 """Items beyond which a result is not told in one piece."""
@@ -36,17 +38,53 @@ async def _of_job(database: Database, row: Row[Any]) -> Any:
     return None if found is None or found.result is None else orjson.loads(found.result)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page begins: behind the row `pk`, and at the number `number`, as those before have been told."""
+
+    pk: int = read.FIRST
+    number: int = 0
+
+
 async def items(database: Database, row: Row[Any]) -> AsyncIterator[Mapping[str, Any]]:
-    """Every item that is a request: `index`, `id`, `status`, and `output` or `error`; unfinished ones too."""
-    after = read.FIRST
-    while True:
-        page = await database.read(partial(read.items, id_=row.id, tenant=row.tenant, after=after, limit=_PAGE))
-        for each in page:
-            if is_item(each):
-                yield item(each)
-        if len(page) < _PAGE:
-            return
-        after = page[-1].pk
+    """Every item in the order of the input: `index`, `id`, `status`, and `output` or `error`; unfinished ones too."""
+    place: Place | None = Place()
+    while place is not None:
+        found, place = await database.read(partial(page, row=row, place=place, limit=_PAGE))
+        for each in found:
+            yield each
+
+
+def page(
+    conn: Connection, row: Row[Any], place: Place, limit: int, state: str | None = None
+) -> tuple[list[dict[str, Any]], Place | None]:
+    """Some of them, and where the next ones begin. `row` was read before: what was fed since is told by its request."""
+    asked = read.items(conn, row.id, row.tenant, place.pk, limit, state)
+    told = [item(each) for each in asked if is_item(each)]
+    found = [each for each in told if "step" in each or each["index"] >= place.number]
+    number = max([place.number, *(each["index"] + 1 for each in found if "step" not in each)])
+    pk = asked[-1].pk if asked else place.pk
+    if len(asked) == limit:
+        return found, Place(pk, number)
+    left = _unsent(row, number, state)
+    more = left[: limit - len(found)]
+    found += [_unsent_item(row, each) for each in more]
+    return found, Place(pk, left[len(more)]) if len(more) < len(left) else None
+
+
+def _unsent(row: Row[Any], number: int, state: str | None) -> range:
+    """Those that are no requests, from that number on: not yet, or never of a run that was cancelled."""
+    counts_items = row.kind != pipelines.KIND and not is_job(row)
+    wanted = state is None or (state == "cancelled" and row.ended_at is not None)
+    return range(max(row.fed, number), row.total) if counts_items and wanted else range(0)
+
+
+def _unsent_item(row: Row[Any], number: int) -> dict[str, Any]:
+    told = {"index": number, "id": f"{row.id}/{number}"}
+    if row.ended_at is None:
+        return told | {"status": "unfinished", "state": "waiting"}
+    nothing = {"usage": Totals().model_dump(mode="json"), "warnings": [], "metadata": {}}
+    return told | {"status": "cancelled", **nothing, "error": None}
 
 
 def is_item(each: Row[Any]) -> bool:

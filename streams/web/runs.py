@@ -70,16 +70,20 @@ async def items(front: Front, request: Request) -> Response:
     limit = queries.whole("limit", told.get("limit"), 50, 500)
     list_ = f"items {row.tenant} {row.id} {told.get('status')}"
     try:
-        after = read.FIRST if "cursor" not in told else int(cursors.named(list_, told["cursor"])[1])
+        place = _place(list_, told["cursor"]) if "cursor" in told else collecting.Place()
     except cursors.Foreign as error:
         raise Problem(400, str(error)) from None
     state = told.get("status")
     if state is not None and state not in requested.FINISHED:
         raise Problem(422, f"status={state[:100]!r} is not known; choose one of {', '.join(requested.FINISHED)}.")
-    page = await look_up(front.parts(), lambda conn: read.items(conn, row.id, row.tenant, after, limit, state))
-    more = len(page) == limit
-    next_ = cursors.cursor_named(list_, 0.0, str(page[-1].pk)) if more else None
-    return json({"items": [collecting.item(each) for each in page if collecting.is_item(each)], "next": next_})
+    found, end = await look_up(front.parts(), lambda conn: collecting.page(conn, row, place, limit, state))
+    next_ = None if end is None else cursors.cursor_named(list_, 0.0, f"{end.pk} {end.number}")
+    return json({"items": found, "next": next_})
+
+
+def _place(list_: str, given: str) -> collecting.Place:
+    pk, _, number = cursors.named(list_, given)[1].partition(" ")
+    return collecting.Place(int(pk), int(number or 0))
 
 
 async def results(front: Front, request: Request) -> Response:

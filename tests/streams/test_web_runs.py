@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from streams.runs import runner
 from streams.spine import Spine
 from streams.web.front import Front
 from tests.streams.webs import client, opened, web_settings
@@ -154,6 +155,53 @@ async def test_a_cancelled_run_ends_soon_and_costs_nothing_more(api: httpx.Async
     assert (cancelled.status_code, run["status"], again.status_code) == (202, "cancelled", 409)
     assert run["progress"]["succeeded"] + run["progress"]["cancelled"] == 400
     assert run["progress"]["cancelled"] > 300
+
+
+async def every(api: httpx.AsyncClient, run_id: str, **query: Any) -> list[dict[str, Any]]:
+    found, cursor = list[dict[str, Any]](), {}
+    while True:
+        told = (await api.get(f"/v1/runs/{run_id}/items", params={**query, **cursor})).json()
+        found += told["items"]
+        if told["next"] is None:
+            return found
+        cursor = {"cursor": told["next"]}
+
+
+async def test_items_that_are_no_requests_are_told_too(api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "WINDOW", 1)  # so that the second part of 500 and 300 waits
+    texts = [f"x {number} [fake:gate]" for number in range(800)]
+    run_id = (await api.post("/v1/runs", json=BATCH | {"params": {"texts": texts}})).json()["run_id"]
+    running = await every(api, run_id, limit=130)
+    await api.post(f"/v1/runs/{run_id}/cancel")
+    run = await ended(api, run_id)
+    after = await every(api, run_id, limit=130)
+    lines = [json.loads(line) for line in (await api.get(f"/v1/runs/{run_id}/results")).text.splitlines()]
+    stopped = await every(api, run_id, limit=500, status="cancelled")
+    assert [each["index"] for each in running] == list(range(800))
+    assert {each["status"] for each in running} == {"unfinished"}
+    assert (lines, stopped, [each["index"] for each in after]) == (after, after, list(range(800)))
+    assert ({frozenset(each) for each in after}, {each["status"] for each in after}) == (
+        {frozenset(after[0])},
+        {"cancelled"},
+    )
+    assert (run["progress"]["cancelled"], run["result"]["summaries"]) == (800, [None] * 800)
+    assert [each["index"] for each in run["result"]["errors"]] == list(range(800))
+
+
+async def test_a_list_of_items_goes_on_where_it_was_though_they_were_sent_meanwhile(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "WINDOW", 0)
+    run_id = (await api.post("/v1/runs", json=BATCH)).json()["run_id"]
+    first = (await api.get(f"/v1/runs/{run_id}/items?limit=2")).json()
+    monkeypatch.setattr(runner, "WINDOW", 10)
+    await ended(api, run_id)
+    second = await every(api, run_id, limit=2, cursor=first["next"])
+    assert [(each["index"], each["status"]) for each in first["items"] + second] == [
+        (0, "unfinished"),
+        (1, "unfinished"),
+        (2, "succeeded"),
+    ]
 
 
 async def test_only_what_failed_is_run_again(api: httpx.AsyncClient) -> None:
