@@ -65,7 +65,7 @@ _ONE: Mapping[str, str] = MappingProxyType({"texts": "content", "prompts": "prom
 
 def of(new: NewRun) -> tuple[str, Kind]:
     """The name by which it is kept, and what it is. Raises `BadRun`, which names those that there are."""
-    name = NAMES.get(new.name, new.name).replace("-", "_")
+    name = own_name(new.name)
     found = KINDS.get((new.kind, name))
     if found is None:
         known = sorted(each for kind, each in KINDS if kind == new.kind)
@@ -73,6 +73,12 @@ def of(new: NewRun) -> tuple[str, Kind]:
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise BadRun(f"there is no {new.kind} {new.name!r}; there are {', '.join(known) or 'none'}{hint}")
     return name, found
+
+
+def own_name(name: str) -> str:
+    """By which a run of that name is kept, whichever word it was asked by."""
+    plain = name.removeprefix("genai.")
+    return NAMES.get(plain, plain).replace("-", "_")
 
 
 def is_job(run: Any) -> bool:

@@ -46,7 +46,8 @@ async def listed(front: Front, request: Request) -> Response:
     """Runs, newest first: `?status=&name=&limit=&cursor=`."""
     told = queries.told(request, LISTED)
     limit = queries.whole("limit", told.pop("limit", None), 50, 500)
-    given, status, name = told.pop("cursor", None), told.get("status"), told.get("name")
+    given, status = told.pop("cursor", None), told.get("status")
+    name = kinds.own_name(told["name"]) if "name" in told else None
     if status is not None and status not in {*ENDED, "queued", "running"}:
         raise Problem(
             422, f"status={status[:100]!r} is not known; choose one of queued, running, {', '.join(sorted(ENDED))}."

@@ -234,6 +234,14 @@ async def test_runs_are_listed_by_status_and_name_also_without_v1(api: httpx.Asy
     assert [item["run_id"] for item in first["items"] + second["items"]] == ids[::-1]
 
 
+@pytest.mark.parametrize("name", ["genai.batch_summarize", "batch-summarize", "genai.completion"])
+async def test_a_list_takes_each_name_that_a_run_is_submitted_by(api: httpx.AsyncClient, name: str) -> None:
+    task = {"kind": "task", "name": name, "params": {"prompt": "Hi"}}
+    told = (await api.post("/v1/runs", json=task if "completion" in name else BATCH | {"name": name})).json()
+    found = (await api.get("/v1/runs", params={"name": name})).json()["items"]
+    assert [each["run_id"] for each in found] == [told["run_id"]]
+
+
 async def test_another_process_goes_on_where_one_left(tmp_path: Path) -> None:
     settings = web_settings(tmp_path, fake_slots=2)
     texts = [f"x {number} [fake:sleep:0.02]" for number in range(200)]
