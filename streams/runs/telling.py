@@ -73,6 +73,11 @@ def budgeted(row: Row[Any], state: State | None) -> RunBudget | None:
 
 def note(row: Row[Any]) -> str | None:
     """Why it ended as it did, where that can be mended."""
+    if row.ended_at is not None and row.broken_off:
+        return (
+            f"Its upload broke off after {row.total} items: whoever sent it left or cancelled it, or the program that took it"
+            " ended. The last ones never came; send it as another run."
+        )
     if row.ended_at is None or not row.over_budget:
         return None
     which = (

@@ -199,6 +199,7 @@ async def test_an_upload_that_breaks_off_is_cancelled_and_not_taken_for_whole(pr
         retried = await api.post("/v1/runs/broken/retry")
         again = await api.post("/v1/runs?name=batch_summarize&id=broken", content='"x"', headers=LINES)
     assert (run["status"], retried.status_code, again.status_code) == ("cancelled", 409, 409)
+    assert "broke off after" in run["note"]
     assert "broke off" in retried.json()["detail"]
     assert "broke off" in again.json()["detail"]
 
