@@ -2,6 +2,7 @@
 
 import hashlib
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -60,8 +61,8 @@ async def digested(chunks: AsyncIterator[bytes], into: hashlib.blake2b) -> Async
 
 
 async def split(chunks: AsyncIterator[bytes], most: int) -> AsyncIterator[tuple[int, bytes | None]]:
-    """The lines of an upload with their numbers, from 1, blank ones left out; None for one of more than `most` bytes, of which
-    no more is ever kept.
+    """The lines of an upload with their numbers, from 1, blank ones left out, as is the mark of UTF-8 that some editors begin
+    a file with; None for one of more than `most` bytes, of which no more is ever kept.
     """
     kept, number, too_long = bytearray(), 1, False
     async for chunk in chunks:
@@ -69,7 +70,7 @@ async def split(chunks: AsyncIterator[bytes], most: int) -> AsyncIterator[tuple[
         for piece in whole:
             if too_long or len(kept) + len(piece) > most:
                 yield number, None
-            elif found := bytes(kept + piece).strip():
+            elif found := _stripped(number, bytes(kept + piece)):
                 yield number, found
             kept, number, too_long = bytearray(), number + 1, False
         if too_long or len(kept) + len(rest) > most:
@@ -78,5 +79,9 @@ async def split(chunks: AsyncIterator[bytes], most: int) -> AsyncIterator[tuple[
             kept += rest
     if too_long:
         yield number, None
-    elif found := bytes(kept).strip():
+    elif found := _stripped(number, bytes(kept)):
         yield number, found
+
+
+def _stripped(number: int, line: bytes) -> bytes:
+    return (line.removeprefix(BOM_UTF8) if number == 1 else line).strip()

@@ -44,6 +44,13 @@ def test_lines_are_the_same_however_an_upload_is_cut(data: bytes, cuts: list[int
     assert _split(data, cuts) == expected
 
 
+@pytest.mark.parametrize("cuts", [[], [1], [1, 2], [3], [4]])
+def test_the_mark_that_a_file_begins_with_is_no_part_of_its_first_line(cuts: list[int]) -> None:
+    mark = b"\xef\xbb\xbf"
+    assert _split(mark + b"a\n" + mark + b"b", cuts) == [(1, b"a"), (2, mark + b"b")]
+    assert _split(mark + b"\nb", cuts) == [(2, b"b")]
+
+
 @given(st.lists(st.binary(max_size=20).map(lambda data: parts.line({"x": data.hex()})), max_size=1200))
 def test_parts_hold_every_line_once_and_in_order(lines: list[bytes]) -> None:
     made = list(parts.packed(7, lines))
