@@ -22,6 +22,8 @@ def wrong(webhook: Webhook, allowed: Iterable[str]) -> str | None:
 
 def refusal(url: str, guard: Guard) -> str | None:
     """Why it must not be called; None: it may be tried."""
+    if any(char.isspace() or not char.isprintable() for char in url):
+        return "it holds a space or a control character; write a space as %20"
     try:
         told = httpx.URL(url)
         port = told.port
