@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import uuid_utils
 
+from schemas.depth import MAX_DEPTH, is_deeper, may_be_deeper
 from schemas.errors import ErrorType, Failure
 from schemas.money import to_nano
 from schemas.request import Lane, epoch
@@ -102,15 +103,22 @@ def uploaded(plan: Plan, number: int, line: bytes | None, most: int, *, any_mode
         told = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         return parts.broken(f"line {number} is not JSON ({error})")
-    if not isinstance(told, dict | str):
-        return parts.broken(f"line {number} is neither an object nor a text")
+    if (why := _wrong_line(line, told, any_model=any_model)) is not None:
+        return parts.broken(f"line {number}{why}")
     if isinstance(told, dict) and isinstance(told.get("input"), dict):
-        own = told.get("options") or {}
-        if (why := _wrong_options(own, any_model=any_model)) is not None:
-            return parts.broken(f"line {number}{why}")
-        more = {"options": {**plan.common["options"], **own}, "metadata": told.get("metadata") or {}}
-        return parts.line(_item(plan, told["input"]) | more)
+        options = {**plan.common["options"], **(told.get("options") or {})}
+        return parts.line(_item(plan, told["input"]) | {"options": options, "metadata": told.get("metadata") or {}})
     return parts.line(_item(plan, told))
+
+
+def _wrong_line(line: bytes, told: Any, *, any_model: bool) -> str | None:
+    if not isinstance(told, dict | str):
+        return " is neither an object nor a text"
+    if may_be_deeper(line, MAX_DEPTH) and is_deeper(told, MAX_DEPTH):
+        return f" is nested too deeply; send at most {MAX_DEPTH} levels"
+    if isinstance(told, dict) and isinstance(told.get("input"), dict):
+        return _wrong_options(told.get("options") or {}, any_model=any_model)
+    return None
 
 
 def _item(plan: Plan, told: Any) -> dict[str, Any]:

@@ -102,13 +102,15 @@ async def test_a_broken_line_fails_with_its_number_and_the_others_run(api: httpx
     lines[730] = '{"content": '
     lines[99] = json.dumps({"content": "x" * 5000})
     lines[9] = json.dumps(3)
+    lines[19] = '{"content": ' + "[" * 300 + "]" * 300 + "}"
     lines[4] = json.dumps("Just a text.")
     reply = await api.post("/v1/runs?name=batch_summarize&wait=200", content="\n".join(lines), headers=LINES)
     told = reply.json()
     failed = (await api.get(f"/v1/runs/{told['run_id']}/items?status=failed")).json()["items"]
-    assert (told["status"], told["progress"]["succeeded"], told["progress"]["failed"]) == ("partially_failed", 737, 3)
+    assert (told["status"], told["progress"]["succeeded"], told["progress"]["failed"]) == ("partially_failed", 736, 4)
     assert [(item["index"], item["error"]["message"][:8]) for item in failed] == [
         (9, "line 10 "),
+        (19, "line 20 "),
         (99, "line 100"),
         (730, "line 731"),
     ]

@@ -1,6 +1,7 @@
 # Made by `python -m scripts.client` from _async/runs.py; change it there.
 """Runs: work that is asked for as one."""
 
+import json
 import time
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
@@ -66,6 +67,7 @@ class Runs:
         name: str,
         source: Source | Iterable[Item],
         *,
+        params: Mapping[str, Any] | None = None,
         priority: Priority | None = None,
         lane: RunLane | None = None,
         idempotency_key: str | None = None,
@@ -76,11 +78,12 @@ class Runs:
         budget_usd: Decimal | str | None = None,
     ) -> Run:
         """A workflow whose items come from a file of JSON Lines or one by one; never held in memory. It is sent once: the server
-        cancels a run whose upload broke off.
+        cancels a run whose upload broke off. `params`: input fields and options of every item, as far as it does not say them itself.
         """
         query = {"name": name, "kind": "workflow", "priority": priority, "lane": lane, "tenant": tenant, "id": id}
         query |= {"idempotency_key": idempotency_key, "model": model, "provider": provider}
         query |= {"budget_usd": None if budget_usd is None else str(budget_usd)}
+        query |= {"params": None if params is None else json.dumps(params)}
         call = calls.Call("POST", "/v1/runs", answers.Reader(Run), calls.given(query))
         return self._transport.send(call, chunks(source))
 

@@ -70,6 +70,8 @@ class Request(BaseModel):
     metadata: dict[str, Any] = {}
     response: SkipJsonSchema[dict[str, Any] | None] = None
     """How `/v1/responses` was asked for it, as far as nothing else here says it; no operation sees it."""
+    body_digest: SkipJsonSchema[str | None] = None
+    """Of the body that OpenAI's or Anthropic's clients sent under a key: another body is another request, whatever became of it."""
 
     def unknown_fields(self) -> list[str]:
         """Fields that the contract does not know: kept away from the model, reported as a warning."""

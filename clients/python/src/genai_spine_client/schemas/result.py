@@ -21,8 +21,19 @@ class Status(StrEnum):
     EXPIRED = "expired"
 
 
+class Wasted(BaseModel):
+    """What calls used whose answers were lost or came second: booked, and no part of the answer that there is."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    calls: int = 0
+
+
 class Totals(BaseModel):
-    """What all calls of one request used. `cost_usd` is null when nothing priced it."""
+    """What all calls of one request used. `cost_usd` is null when nothing priced it; `wasted`: of an answer, so much of it was
+    used without getting there.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -31,6 +42,7 @@ class Totals(BaseModel):
     cost_usd: str | None = "0.000000"
     unpriced_calls: int = 0
     calls: int = 0
+    wasted: Wasted | None = None
 
 
 class Source(BaseModel):

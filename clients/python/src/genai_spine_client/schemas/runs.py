@@ -74,6 +74,13 @@ class NewRun(BaseModel):
     def _plain(cls, name: str) -> str:
         return name.removeprefix("genai.")
 
+    @field_validator("id")
+    @classmethod
+    def _part_of_an_address(cls, id_: str | None) -> str | None:
+        if id_ is not None and ("/" in id_ or id_ in {".", ".."}):
+            raise ValueError("is a part of addresses, where a slash and dots alone mean more; choose other characters")
+        return id_
+
 
 class Counted(BaseModel):
     """Of a run's items. `total` is null while more may come."""
