@@ -124,7 +124,7 @@ async def move(front: Front, request: Request) -> Response:
 
 
 async def stand(front: Front, request: Request) -> Response:
-    """The same of the label in the path: `version`, or `versions` with their weights."""
+    """The same of the label in the path: `version`, or several by `weights`."""
     name, told = request.path_params["prompt"], _read(Stand, await _body(front, request))
     try:
         moved = told.move(request.path_params["label"])

@@ -107,7 +107,7 @@ async def test_what_waits_is_asked_in_the_words_of_its_acceptance_in_all_of_its_
 
 async def test_two_wordings_of_an_operation_are_held_against_each_other(tmp_path: Path, api: httpx.AsyncClient) -> None:
     await edited(api, template=f"{USER} [fake:gibberish*1]")
-    stands = {"versions": {"1": 1, "2": 1}, "why": "compare"}
+    stands = {"weights": {"1": 1, "2": 1}, "why": "compare"}
     (await api.put(f"{SUMMARIZE}/labels/production", json=stands)).raise_for_status()
     told = [await asked(api, id=f"r{n}") for n in range(24)]
     found = (await api.get(f"{SUMMARIZE}/labels/production/arms")).json()

@@ -41,8 +41,8 @@ async def api(parts: tuple[Front, Spine]) -> AsyncIterator[httpx.AsyncClient]:
         yield made
 
 
-async def stands(api: httpx.AsyncClient, versions: dict[str, int]) -> dict[str, Any]:
-    reply = await api.put(LABEL, json={"versions": versions, "why": "compare"}, headers={"x-genai-user": "ada"})
+async def stands(api: httpx.AsyncClient, weights: dict[str, int]) -> dict[str, Any]:
+    reply = await api.put(LABEL, json={"weights": weights, "why": "compare"}, headers={"x-genai-user": "ada"})
     assert reply.status_code == 200, reply.text
     return dict(reply.json()["labels"])
 
@@ -125,11 +125,11 @@ async def test_without_requests_the_report_says_so(api: httpx.AsyncClient) -> No
 
 
 BAD: list[tuple[str, str, Any, int, str]] = [
-    ("PUT", "production", {"why": "x"}, 422, "either `version` or `versions`"),
-    ("PUT", "production", {"version": 1, "versions": {"1": 1}, "why": "x"}, 422, "either `version` or `versions`"),
-    ("PUT", "production", {"versions": {"1": 0, "2": 1}, "why": "x"}, 422, "greater than or equal to 1"),
-    ("PUT", "production", {"versions": {"1": 1, "7": 1}, "why": "x"}, 404, "has no version 7; it has 1, 2"),
-    ("PUT", "production", {"versions": {"one": 1}, "why": "x"}, 422, "integer"),
+    ("PUT", "production", {"why": "x"}, 422, "either `version` or `weights`"),
+    ("PUT", "production", {"version": 1, "weights": {"1": 1}, "why": "x"}, 422, "either `version` or `weights`"),
+    ("PUT", "production", {"weights": {"1": 0, "2": 1}, "why": "x"}, 422, "greater than or equal to 1"),
+    ("PUT", "production", {"weights": {"1": 1, "7": 1}, "why": "x"}, 404, "has no version 7; it has 1, 2"),
+    ("PUT", "production", {"weights": {"one": 1}, "why": "x"}, 422, "integer"),
     ("PUT", "Not A Label", {"version": 1, "why": "x"}, 422, "`label`"),
     ("PUT", "latest", {"version": 1, "why": "x"}, 409, "nobody moves it"),
     ("PUT", "production", {"version": 1}, 422, "`why`"),

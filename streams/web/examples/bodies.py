@@ -27,7 +27,7 @@ BODIES: Mapping[str, dict[str, Any]] = {
     },
     "Edit": {"template": "{{ content }}\nFor {{ port }}, in one sentence:", "notes": "Shorter question."},
     "Move": {"label": "production", "version": 2, "why": "Better on the last 100."},
-    "Stand": {"versions": {"3": 90, "4": 10}, "why": "Try the shorter question on a tenth."},
+    "Stand": {"weights": {"3": 90, "4": 10}, "why": "Try the shorter question on a tenth."},
     "Rollback": {"label": "production", "why": "Too long answers."},
     "Render": {"variables": {"content": TEXT, "port": "Bergen"}},
     "/v1/schedules": SCHEDULED,
