@@ -6,7 +6,7 @@ shipped files holds a digest of each version, and `prompts.lock` finds the one t
 
 import hashlib
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import jsonschema_rs
 import orjson
@@ -15,39 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from prompts import sandbox
 from prompts.errors import BadPromptFile, PromptError
+from prompts.variables import Variable
 
 ORIGIN = "library/"
 """Before the slug, in the id of a prompt that comes from a file."""
-VariableType = Literal["content", "text", "integer", "number", "boolean", "texts", "json"]
-
-
-class Variable(BaseModel):
-    """What a prompt is given. `content` is a user's text, put between delimiters; `text` is a wish in words.
-
-    Without `default` it must be given; `default: null` makes it optional.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    type: VariableType
-    default: Any = None
-    description: str = ""
-    choices: Annotated[tuple[Any, ...], Field(min_length=1)] | None = None
-    """The only values that it may have."""
-    least: float | None = None
-    """Of a number; of a text or a list its length."""
-    most: float | None = None
-
-    @property
-    def required(self) -> bool:
-        return "default" not in self.model_fields_set
-
-    def told(self) -> list[Any]:
-        """What a wording depends on of it; checks only where there are any, so that older digests stand."""
-        checks = self.model_dump(include={"choices", "least", "most"}, exclude_none=True)
-        plain = [self.name, self.type, self.required, self.default]
-        return [*plain, checks] if checks else plain
 
 
 class Preferences(BaseModel):

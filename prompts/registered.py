@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prompts.errors import UnknownPrompt
-from prompts.files import Prompt, Variable, Version
+from prompts.files import Prompt, Version
 from prompts.kept import Kept
 from prompts.naming import some
+from prompts.variables import Variable
 from prompts.wording import Wording
 
 PRODUCTION = "production"

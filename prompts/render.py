@@ -6,7 +6,8 @@ from typing import Any
 
 from prompts import sandbox
 from prompts.fence import fence
-from prompts.files import Variable, Version
+from prompts.files import Version
+from prompts.variables import Variable
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ from typing import Any
 
 from prompts import checks
 from prompts.errors import BadVariables
-from prompts.files import Prompt, Variable, Version
+from prompts.files import Prompt, Version
 from prompts.naming import near, some
 from prompts.render import Rendered, render
+from prompts.variables import Variable
 from schemas.pin import Pin
 
 
@@ -52,49 +53,6 @@ def filled(slug: str, declared: Iterable[Variable], given: Mapping[str, Any]) ->
         values[name] = value = given.get(name, variable.default)
         if value is None and not variable.required:
             continue
-        if not _FITS[variable.type](value):
-            kind = type(value).__name__
-            raise BadVariables(f"the variable '{name}' of the prompt '{slug}' is {variable.type}, not {kind}")
-        if (why := _breaks(variable, value)) is not None:
+        if (why := variable.unfit(value)) is not None:
             raise BadVariables(f"the variable '{name}' of the prompt '{slug}' {why}")
     return values
-
-
-def _breaks(variable: Variable, value: Any) -> str | None:
-    """What is wrong with a value of the right type; None: nothing."""
-    if variable.choices is not None and value not in variable.choices:
-        return f"is none of {some(map(repr, variable.choices))}"
-    is_sized = hasattr(value, "__len__")
-    size = len(value) if is_sized else value
-    if isinstance(value, bool) or not isinstance(size, int | float):
-        return None
-    what = "items" if isinstance(value, list | dict) else "characters"
-    if variable.least is not None and size < variable.least:
-        return f"has {size} {what}, fewer than {variable.least:g}" if is_sized else f"is below {variable.least:g}"
-    if variable.most is not None and size > variable.most:
-        return f"has {size} {what}, more than {variable.most:g}" if is_sized else f"is above {variable.most:g}"
-    return None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_json(value: Any) -> bool:
-    """Exact types only: a subclass could bring methods into the sandbox."""
-    if isinstance(value, dict):
-        return type(value) is dict and all(type(key) is str and _is_json(item) for key, item in value.items())
-    if isinstance(value, list):
-        return type(value) is list and all(map(_is_json, value))
-    return value is None or type(value) in {str, int, float, bool}
-
-
-_FITS = {
-    "content": lambda value: type(value) is str,
-    "text": lambda value: type(value) is str,
-    "integer": lambda value: type(value) is int,
-    "number": _is_number,
-    "boolean": lambda value: type(value) is bool,
-    "texts": lambda value: type(value) is list and all(type(item) is str for item in value),
-    "json": _is_json,
-}

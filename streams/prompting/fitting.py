@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Row
 
 from agents import OPERATIONS
 from prompts import PromptError, Wording
-from prompts.files import Variable
 from prompts.registered import PRODUCTION, wording
+from prompts.variables import Variable
 from store.registry import read
 from store.registry.write import Arms, Draft
 from streams.prompting.registry import BadPrompt

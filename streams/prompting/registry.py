@@ -18,10 +18,11 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from prompts import Library, PromptError, UnknownPrompt
-from prompts.files import Prompt, Variable
+from prompts.files import Prompt
 from prompts.includes import Source, expanded
 from prompts.kept import Kept, Key
 from prompts.registered import Entry, wording
+from prompts.variables import Variable
 from schemas.pin import pins
 from schemas.prompts import Wording
 from store.database import Database
@@ -220,7 +221,8 @@ def _field(name: str, read_it: Callable[[], object]) -> None:
     except ValidationError as error:
         found = error.errors(include_url=False)[:5]
         where = (".".join(map(str, (name, *item["loc"]))) for item in found)
-        raise BadPrompt("; ".join(f"`{at}`: {item['msg']}" for at, item in zip(where, found, strict=True))) from error
+        said = (item["msg"].removeprefix("Value error, ") for item in found)
+        raise BadPrompt("; ".join(f"`{at}`: {words}" for at, words in zip(where, said, strict=True))) from error
 
 
 def _said(item: Any) -> str:

@@ -18,6 +18,10 @@ BROKEN = [
     (f"slug: a\n{VERSION}", "versions.0.user: uses 'name', which `variables` does not declare"),
     (f"slug: a\n{NAME}\nversions: []", "versions: Tuple should have at least 1 item"),
     (f"slug: a\nvariables: [{{name: name, type: colour}}]\n{VERSION}", "variables.0.type: Input should be 'content'"),
+    (
+        f"slug: a\nvariables: [{{name: name, type: text, default: 1}}]\n{VERSION}",
+        "variables.0: the variable 'name' cannot have the default 1: it is text, not int",
+    ),
     (f"slug: a\nvariables: [{{name: name, type: text}}, {{name: name, type: json}}]\n{VERSION}", "stands there twice"),
     (f"slug: a\n{NAME}\nversions: [{{version: 1, user: '{{% if %}}', notes: x}}]", "versions.0.user: not a template"),
     (f"slug: a\n{NAME}\nversions: [{{version: 1, user: x}}]", "versions.0.notes: Field required"),

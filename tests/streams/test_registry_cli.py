@@ -112,6 +112,7 @@ BAD: list[tuple[list[str], str]] = [
     (["import", "missing.yaml"], "Cannot read missing.yaml"),
     (["import", "broken.yaml"], "broken.yaml: not YAML"),
     (["import", "half.yaml"], "half.yaml: `versions`"),
+    (["import", "default.yaml"], "cannot have the default 7: it is text, not int"),
     (["try", "port-news", "--candidate", "4", "--budget", "0"], "nothing to try it on"),
     (["try", "port-news", "--candidate", "4", "--budget", "0", "--on", "few"], "'few' is no number of requests"),
     (["try", "port-news", "--candidate", "9", "--budget", "0"], "has no version 9; it has 1, 4"),
@@ -124,6 +125,9 @@ BAD: list[tuple[list[str], str]] = [
 def test_bad_input_is_told_what_to_do(folder: Path) -> None:
     (folder / "broken.yaml").write_text("slug: [")
     (folder / "half.yaml").write_text("slug: half")
+    (folder / "default.yaml").write_text(
+        SHEET.replace("slug: port-news", "slug: x").replace("default: Bergen", "default: 7")
+    )
     run(folder, "import", "sheet.yaml")
     told = [
         (arguments, found.code, found.err)

@@ -285,6 +285,8 @@ async def test_a_move_is_told_to_the_topic(api: httpx.AsyncClient, parts: tuple[
     assert await parts[1].database.read(read.revision) > 0
 
 
+UNUSABLE = [{"name": "port", "type": "text", "default": "Oslo", "choices": ["Bergen"]}]
+"""A default that no request could use."""
 BAD: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("POST", "", NEW | {"slug": "Bad Slug"}, 422, "slug"),
     ("POST", "", NEW, 409, "choose another slug"),
@@ -296,6 +298,8 @@ BAD: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("POST", "", NEW | {"slug": "x", "output_schema": {"type": "nope"}}, 422, "not a JSON Schema"),
     ("POST", "", NEW | {"slug": "x", "colour": "red"}, 422, "colour"),
     ("POST", "", NEW | {"slug": "x", "variables": [{"name": "a", "type": "word"}]}, 422, "variables"),
+    ("POST", "", NEW | {"slug": "x", "variables": UNUSABLE}, 422, "`variables.0`: the variable 'port' cannot have"),
+    ("PUT", "/port-news", {"variables": [*NEW["variables"], *UNUSABLE]}, 422, "the default 'Oslo': it is none of"),
     ("PUT", "/port-news", {"preferences": {"temperature": 9}}, 422, "preferences"),
     ("PUT", "/nope", {"name": "x"}, 404, "no prompt 'nope'"),
     ("GET", "/port-new", {}, 404, "did you mean 'port-news'?"),
