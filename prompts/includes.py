@@ -1,7 +1,8 @@
 """`{% include "slug" %}` in a template of the registry: the other prompt's template is taken over, once, when the version is made.
 
-So a version says the same for ever, and nothing is looked up while a prompt is rendered. A prompt that is included again
-inside of what it includes is refused: such a loop has no end.
+So a version says the same for ever, and nothing is looked up while a prompt is rendered. What is taken over is what that version
+says, with what it took over itself when it was made. A prompt that is included again inside of what it includes is refused: such
+a loop would go one round further with each version.
 """
 
 import re
@@ -12,42 +13,37 @@ from prompts.budget import LIMITS
 from prompts.errors import BadTemplate, TooMuch
 
 _INCLUDE = re.compile(r"\{%-?\s*include\s+(['\"])([a-z][a-z0-9_-]*)(?:@(\d{1,9}))?\1\s*-?%\}\n?")
-_DEEPEST = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A template as it was written, and which version it is."""
+    """What a version says without includes, and which one it is. `within`: the slugs of all that it took over."""
 
     slug: str
     version: int
     text: str
+    within: frozenset[str] = frozenset()
 
 
 Find = Callable[[str, int | None], Source]
 """The template of a slug, of its newest version where none is named. Raises `UnknownPrompt`."""
 
 
-def expanded(slug: str, text: str, find: Find) -> tuple[str, tuple[tuple[str, int], ...]]:
-    """`text` without includes, and which versions were taken over. Raises `BadTemplate` for a loop, and what `find` raises."""
-    taken: dict[tuple[str, int], None] = {}
-    found = _expanded(text, find, (slug,), taken)
-    return found, tuple(taken)
-
-
-def _expanded(text: str, find: Find, inside: tuple[str, ...], taken: dict[tuple[str, int], None]) -> str:
+def expanded(slug: str, text: str, find: Find) -> tuple[str, list[Source]]:
+    """`text` without includes, and what was taken over. Raises `BadTemplate` for a loop, and what `find` raises."""
     parts, end, size = [], 0, 0
+    taken: list[Source] = []
     for match in _INCLUDE.finditer(text):
         name, number = match[2], match[3]
-        if name in inside:
-            raise BadTemplate(f"the prompt includes itself: {' → '.join((*inside, name))}; take one of these out")
-        if len(inside) > _DEEPEST:
-            raise TooMuch(f"prompts include each other more than {_DEEPEST} deep: {' → '.join(inside)}")
+        if name == slug:
+            raise BadTemplate(f"the prompt includes itself: {slug} → {slug}; take this out")
         source = find(name, int(number) if number else None)
-        taken[source.slug, source.version] = None
-        parts += [text[end : match.start()], _expanded(source.text, find, (*inside, name), taken)]
+        if slug in source.within:
+            raise BadTemplate(f"the prompt includes itself: {slug} → {name} → {slug}; take one of these out")
+        taken.append(source)
+        parts += [text[end : match.start()], source.text]
         size += sum(map(len, parts[-2:]))
         if size > LIMITS.template:
             raise TooMuch(f"with what it includes the template has more than {LIMITS.template} characters")
         end = match.end()
-    return "".join([*parts, text[end:]])
+    return "".join([*parts, text[end:]]), taken

@@ -190,10 +190,10 @@ def draft(conn: Connection, tenant: str, slug: str, said: Wording, notes: str) -
     source = {"system": said.system, "user": said.template}
     try:
         full: dict[str, Any] = {}
-        included: dict[tuple[str, int], None] = {}
+        included: list[Source] = []
         for field, text in source.items():
-            full[field], taken = (None, ()) if text is None else expanded(slug, text, _finder(conn, tenant))
-            included |= dict.fromkeys(taken)
+            full[field], taken = (None, []) if text is None else expanded(slug, text, _finder(conn, tenant))
+            included += taken
     except PromptError as error:
         raise BadPrompt(f"`template`: {error}") from error
     body = said.model_dump(exclude={"template", "system"}, exclude_none=True) | full | {"notes": notes}
@@ -201,8 +201,9 @@ def draft(conn: Connection, tenant: str, slug: str, said: Wording, notes: str) -
     checked = _checked(slug, body)
     if not included:
         return Draft(body, checked)
-    written = source | {"includes": [list(each) for each in included]}
-    return Draft(body, checked, source=written)
+    named = dict.fromkeys((each.slug, each.version) for each in included)
+    within = frozenset(each.slug for each in included).union(*(each.within for each in included))
+    return Draft(body, checked, source=source | {"includes": list(named), "within": sorted(within)})
 
 
 def _checked(slug: str, body: Mapping[str, Any]) -> str:
@@ -249,8 +250,8 @@ def _finder(conn: Connection, tenant: str) -> Any:
                 f"the prompt '{slug}' has no version {number}; it has {', '.join(map(str, sorted(rows)))}"
             )
         row = rows[number]
-        text = orjson.loads(row.body if row.source is None else row.source)["user"]
-        return Source(slug, number, text)
+        within = () if row.source is None else orjson.loads(row.source).get("within", ())
+        return Source(slug, number, orjson.loads(row.body)["user"], frozenset(within))
 
     return find
 

@@ -205,6 +205,20 @@ async def test_what_a_prompt_includes_is_taken_over_once(api: httpx.AsyncClient)
     )
 
 
+async def test_an_included_version_says_what_it_said_when_it_was_made(api: httpx.AsyncClient) -> None:
+    plain = {"variables": [], "system": None}
+    await created(api, slug="rules", template="Be brief.", **plain)
+    await created(api, slug="style", template='{% include "rules" %}', **plain)
+    await api.put("/v1/prompts/rules", json={"template": "Be long."})
+    made = await created(api, template='{% include "style" %} {% include "rules" %}', **plain)
+    loop = await api.put("/v1/prompts/rules", json={"template": '{% include "port-news" %}'})
+    assert (made["current"]["includes"], made["current"]["expanded"]["template"]) == (
+        [{"slug": "style", "version": 1}, {"slug": "rules", "version": 2}],
+        "Be brief. Be long.",
+    )
+    assert (loop.status_code, "rules → port-news → rules" in loop.text) == (422, True)
+
+
 async def test_a_label_with_weights_gives_a_request_the_same_arm_again(api: httpx.AsyncClient) -> None:
     await created(api)
     await api.put("/v1/prompts/port-news", json={"template": "{{ content }}!"})
