@@ -47,3 +47,20 @@ def expanded(slug: str, text: str, find: Find) -> tuple[str, list[Source]]:
             raise TooMuch(f"with what it includes the template has more than {LIMITS.template} characters")
         end = match.end()
     return "".join([*parts, text[end:]]), taken
+
+
+def named(text: str) -> list[tuple[str, int | None]]:
+    """The slug and the number of each include; None: the newest version."""
+    return [(match[2], int(match[3]) if match[3] else None) for match in _INCLUDE.finditer(text)]
+
+
+def renumbered(text: str, number: Callable[[str, int | None], int | None]) -> str:
+    """`text` with the number that each include gets for its slug and the number that it has."""
+    parts, end = [], 0
+    for match in _INCLUDE.finditer(text):
+        before = int(match[3]) if match[3] else None
+        after = number(match[2], before)
+        if after != before:
+            parts += [text[end : match.end(2)], f"@{after}"]
+            end = match.end(3) if match[3] else match.end(2)
+    return "".join([*parts, text[end:]])

@@ -65,7 +65,7 @@ class Edit(BaseModel):
     notes: Annotated[str, Field(strict=True, min_length=1, max_length=2000)] | None = None
 
 
-_Weights = Annotated[dict[int, Annotated[int, Field(ge=1, le=1_000_000)]], Field(min_length=1, max_length=10)]
+Weights = Annotated[dict[int, Annotated[int, Field(ge=1, le=1_000_000)]], Field(min_length=1, max_length=10)]
 """Version to weight."""
 
 
@@ -76,7 +76,7 @@ class Move(BaseModel):
 
     label: Label
     version: Annotated[int, Field(strict=True, ge=1)] | None = None
-    weights: _Weights | None = None
+    weights: Weights | None = None
     why: ShortText
 
 
@@ -86,7 +86,7 @@ class Stand(BaseModel):
     model_config = _Strict
 
     version: Annotated[int, Field(strict=True, ge=1)] | None = None
-    weights: _Weights | None = None
+    weights: Weights | None = None
     why: ShortText
 
     @model_validator(mode="after")

@@ -214,10 +214,10 @@ def import_(
     """
     import sys
 
-    from streams.prompting import sheets
+    from streams.prompting import importing, sheets
     from streams.prompting.registry import BadPrompt
 
-    found = []
+    found: list[sheets.Sheet] = []
     for file in files:
         try:
             text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
@@ -227,9 +227,7 @@ def import_(
             found += sheets.read_sheets(text, str(file))
         except BadPrompt as error:
             raise registered.wrong(f"{error}.") from None
-    told = registered.changed(
-        tenant, who, lambda conn, routes, by: [sheets.imported(conn, routes, by, one) for one in found]
-    )
+    told = registered.changed(tenant, who, lambda conn, routes, by: importing.imported(conn, routes, by, found))
     if as_json:
         typer.echo(json.dumps({"prompts": told}))
         return

@@ -2,33 +2,30 @@
 its number and its digest, and what it included is named with the version that it took over.
 """
 
-import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Annotated, Any
 
 import orjson
 import yaml
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 from sqlalchemy import Connection, Row
 
+from prompts.includes import renumbered
+from prompts.registered import NEWEST
 from schemas.execute_prompt import Label
-from schemas.prompts import About, Slug, Wording
-from store.ledger.types.records import Routes
-from store.registry import read, write
+from schemas.prompts import About, Slug, Weights, Wording
+from store.registry import read
 from streams.decode import sentence
-from streams.prompting import fitting, looking
-from streams.prompting.changing import By
 from streams.prompting.looking import arms, version
-from streams.prompting.registry import BadPrompt, draft
+from streams.prompting.registry import BadPrompt
 
-_INCLUDE = re.compile(r"(\{%-?\s*include\s+['\"])([a-z][a-z0-9_-]*)(['\"]\s*-?%\})")
+Number = Annotated[int, Field(strict=True, ge=1)]
 
 
 class SheetVersion(Wording):
     """A version with its number."""
 
-    version: Annotated[int, Field(strict=True, ge=1)]
+    version: Number
     notes: Annotated[str, Field(strict=True, min_length=1, max_length=2000)]
 
 
@@ -38,8 +35,25 @@ class Sheet(About):
     model_config = ConfigDict(extra="forbid")
 
     slug: Slug
-    labels: Annotated[dict[Label, int | dict[int, int]], Field(default_factory=dict)]
+    labels: Annotated[dict[Label, Number | Weights], Field(default_factory=dict)]
     versions: Annotated[list[SheetVersion], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _numbers_name_its_versions(self) -> "Sheet":
+        numbers = {each.version for each in self.versions}
+        if len(numbers) < len(self.versions):
+            raise ValueError(f"versions: a number stands twice in the sheet of '{self.slug}'")
+        if NEWEST in self.labels:
+            raise ValueError(f"labels: `{NEWEST}` is always the newest version; leave it out")
+        for label, stands_for in self.labels.items():
+            if lost := sorted(set(weighed(stands_for)) - numbers):
+                raise ValueError(f"labels: {label} of '{self.slug}' names version {lost[0]}, which is not in the sheet")
+        return self
+
+
+def weighed(stands_for: int | Mapping[int, int]) -> Mapping[int, int]:
+    """A label's versions with their weights."""
+    return {stands_for: 1} if isinstance(stands_for, int) else stands_for
 
 
 def exported(conn: Connection, prompt: Row[Any]) -> str:
@@ -62,17 +76,15 @@ def _numbers(stands_for: int | dict[str, int]) -> int | dict[int, int]:
 
 
 def _version(told: Mapping[str, Any]) -> dict[str, Any]:
-    taken = {each["slug"]: each["version"] for each in told.get("includes", ())}
+    newest: dict[str, int] = {}
+    for each in told.get("includes", ()):  # without a number it was the newest then, and so the highest that is named
+        newest[each["slug"]] = max(each["version"], newest.get(each["slug"], 0))
     fields = ("version", "notes", "system", "template", "variables", "input_schema", "output_schema", "preferences")
     found = {name: told[name] for name in fields if told[name] not in (None, [], {})}
     for name in ("system", "template"):
-        if name in found and taken:
-            found[name] = _INCLUDE.sub(lambda match: _named(match, taken), found[name])
+        if name in found and newest:
+            found[name] = renumbered(found[name], lambda slug, number: newest[slug] if number is None else number)
     return found
-
-
-def _named(match: re.Match[str], taken: Mapping[str, int]) -> str:
-    return f"{match[1]}{match[2]}@{taken[match[2]]}{match[3]}" if match[2] in taken else match[0]
 
 
 class _Dumper(yaml.SafeDumper):
@@ -98,42 +110,3 @@ def read_sheets(text: str, name: str) -> list[Sheet]:
         return [Sheet.model_validate(document) for document in documents]
     except ValidationError as error:
         raise BadPrompt(f"{name}: {sentence(error)}") from error
-
-
-def imported(conn: Connection, routes: Routes, by: By, sheet: Sheet) -> dict[str, Any]:
-    """What was new. Versions that are there already (by what they say) stay; labels go where the sheet says. Raises what
-    `draft` and `write` raise; nothing was changed then.
-    """
-    prompt = read.one(conn, sheet.slug, by.tenant)
-    about = write.About(sheet.name or sheet.slug, sheet.description, sheet.category, tuple(sheet.tags), sheet.is_public)
-    drafts = [_draft(conn, by, sheet.slug, each) for each in sheet.versions]
-    if prompt is None:
-        id_ = write.create(conn, routes, by.tenant, sheet.slug, about, drafts[0], by.who)
-        numbers = [sheet.versions[0].version]
-        left = list(zip(sheet.versions[1:], drafts[1:], strict=True))
-    else:
-        id_, numbers = prompt.id, []
-        known = {row.digest for row in read.versions(conn, id_)}
-        left = [(each, made) for each, made in zip(sheet.versions, drafts, strict=True) if made.digest not in known]
-        for _, made in left:
-            fitting.check(conn, prompt, made)
-        if not prompt.is_system:
-            write.edit(conn, routes, id_, about, None, by.who)
-    numbers += [write.edit(conn, routes, id_, about, made, by.who) for _, made in left]
-    moved = [label for label, stands_for in sheet.labels.items() if _moved(conn, routes, by, id_, label, stands_for)]
-    return {"slug": sheet.slug, "created": prompt is None, "versions": numbers, "labels": moved}
-
-
-def _draft(conn: Connection, by: By, slug: str, said: SheetVersion) -> write.Draft:
-    wording = Wording(**said.model_dump(exclude={"version", "notes"}))
-    return replace(draft(conn, by.tenant, slug, wording, said.notes), origin=said.version)
-
-
-def _moved(conn: Connection, routes: Routes, by: By, id_: str, label: str, stands_for: int | dict[int, int]) -> bool:
-    wanted = [(stands_for, 1)] if isinstance(stands_for, int) else sorted(stands_for.items())
-    now = {row.label: row.arms for row in read.labels(conn, id_)}
-    if now.get(label) == orjson.dumps(wanted).decode():
-        return False
-    fitting.check_move(conn, looking.find(conn, id_, by.tenant), label, wanted)
-    write.move(conn, routes, id_, label, wanted, by.who, "imported")
-    return True
