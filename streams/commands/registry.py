@@ -234,7 +234,8 @@ def import_(
     for one in told:
         numbers = f"versions {', '.join(map(str, one['versions']))}" if one["versions"] else "nothing new"
         moved = f"; moved {', '.join(one['labels'])}" if one["labels"] else ""
-        typer.echo(f"{one['slug']}: {'new, ' if one['created'] else ''}{numbers}{moved}")
+        put = {None: "", True: "; archived", False: "; restored"}[one["archived"]]
+        typer.echo(f"{one['slug']}: {'new, ' if one['created'] else ''}{numbers}{moved}{put}")
 
 
 @app.command()

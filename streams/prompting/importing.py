@@ -1,4 +1,4 @@
-"""`prompts import`: sheets into the registry, all in one transaction.
+"""`prompts import`: sheets into the registry, all in one transaction. What is as the sheet says is not touched.
 
 A sheet's numbers are those of the installation that wrote it. Here another wording may have them already, so what the sheet says
 by number, labels and includes, is said by the numbers that its versions have here.
@@ -18,7 +18,7 @@ from schemas.prompts import Wording
 from store.ledger.types.records import Routes
 from store.registry import read, write
 from store.registry.write import About, Draft
-from streams.prompting import fitting, looking
+from streams.prompting import changing, fitting, looking
 from streams.prompting.changing import By
 from streams.prompting.registry import BadPrompt, draft
 from streams.prompting.sheets import Sheet, SheetVersion, weighed
@@ -132,20 +132,38 @@ def _draft(conn: Connection, by: By, coming: Mapping[str, _Coming], to: _Coming,
 
 def _added(conn: Connection, routes: Routes, by: By, to: _Coming, made: Draft) -> int:
     """Its number. Raises `Archived`."""
-    prompt = looking.find(conn, to.id, by.tenant)
+    prompt = _open(conn, by, to)
     number = write.edit(conn, routes, to.id, _about_now(prompt), made, by.who)
     if number > prompt.latest:
         to.made.append(number)
     return number
 
 
+def _open(conn: Connection, by: By, to: _Coming) -> Row[Any]:
+    """The prompt, about to be changed: out of the archive where the sheet says whether it belongs there."""
+    prompt = looking.find(conn, to.id, by.tenant)
+    if prompt.archived_at is not None and to.sheet.archived is not None:
+        write.archive(conn, to.id, archived=False)
+    return prompt
+
+
 def _finished(conn: Connection, routes: Routes, by: By, done: _Coming) -> dict[str, Any]:
     """All but the versions, and what is to be told of the whole."""
     prompt = looking.find(conn, done.id, by.tenant)
     if not prompt.is_system and _about(done.sheet) != _about_now(prompt):
-        write.edit(conn, routes, done.id, _about(done.sheet), None, by.who)
-    moved = [label for label in done.sheet.labels if _moved(conn, routes, by, done, prompt, label)]
-    return {"slug": prompt.slug, "created": done.before is None, "versions": done.made, "labels": moved}
+        write.edit(conn, routes, _open(conn, by, done).id, _about(done.sheet), None, by.who)
+    moved = [label for label in done.sheet.labels if _moved(conn, routes, by, done, label)]
+    was = done.before is not None and done.before.archived_at is not None
+    archived = was if done.sheet.archived is None else done.sheet.archived
+    if archived != (looking.find(conn, done.id, by.tenant).archived_at is not None):
+        changing.archive(conn, by, done.id, archived=archived)
+    return {
+        "slug": prompt.slug,
+        "created": done.before is None,
+        "versions": done.made,
+        "labels": moved,
+        "archived": None if archived == was else archived,
+    }
 
 
 def _about(sheet: Sheet) -> About:
@@ -159,7 +177,7 @@ def _about_now(prompt: Row[Any]) -> About:
     )
 
 
-def _moved(conn: Connection, routes: Routes, by: By, done: _Coming, prompt: Row[Any], label: str) -> bool:
+def _moved(conn: Connection, routes: Routes, by: By, done: _Coming, label: str) -> bool:
     """To what the sheet means by its numbers, unless the label stands for the same words already."""
     weights: dict[int, int] = {}
     for number, weight in weighed(done.sheet.labels[label]).items():
@@ -170,7 +188,7 @@ def _moved(conn: Connection, routes: Routes, by: By, done: _Coming, prompt: Row[
     says = partial(_says, digests)
     if label in now and says(now[label]) == says(wanted):
         return False
-    fitting.check_move(conn, prompt, label, wanted)
+    fitting.check_move(conn, _open(conn, by, done), label, wanted)
     write.move(conn, routes, done.id, label, wanted, by.who, "imported")
     return True
 

@@ -35,6 +35,8 @@ class Sheet(About):
     model_config = ConfigDict(extra="forbid")
 
     slug: Slug
+    archived: bool | None = None
+    """None: as it is where the sheet goes."""
     labels: Annotated[dict[Label, Number | Weights], Field(default_factory=dict)]
     versions: Annotated[list[SheetVersion], Field(min_length=1)]
 
@@ -65,6 +67,7 @@ def exported(conn: Connection, prompt: Row[Any]) -> str:
         "category": prompt.category,
         "tags": orjson.loads(prompt.tags),
         "is_public": prompt.is_public,
+        "archived": prompt.archived_at is not None,
         "labels": {row.label: _numbers(arms(row.arms)) for row in read.labels(conn, prompt.id)},
         "versions": [_version(version(row)) for row in reversed(read.versions(conn, prompt.id))],
     }
@@ -92,7 +95,12 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+    style = '"' if _BREAKS.intersection(value) else "|" if "\n" in value else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_BREAKS = frozenset("\x85\u2028\u2029")
+"""To YAML they end a line, and some are read as another end of it."""
 
 
 _Dumper.add_representer(str, _text)

@@ -16,6 +16,7 @@ category: news
 tags:
 - ferries
 is_public: false
+archived: false
 labels:
   production: 1
 versions:
