@@ -32,6 +32,11 @@ HOSTILE = [
     ("{% include 'other' %}", BadTemplate),
     ("{{ x }}" * 20, TooMuch),  # 18 million characters of output
     ("{{ (x ~ x ~ x ~ x ~ x) | length }}" * 20, TooMuch),  # 90 million characters of work, little output
+    (
+        "{% for a in range(10000) %}{{ (range(10000)|join(''))|length }}{% endfor %}",
+        TooMuch,
+    ),  # few characters, slow ones
+    ("{{ range(10000)|join(' ') }}" * 400, TooMuch),
     ("{{ self }}", BadTemplate),
     ("{{ x.__class__.__mro__ }}", BadTemplate),
     ("{{ x['__class__'] }}", BadTemplate),
