@@ -74,7 +74,7 @@ async def _prepared(api: httpx.AsyncClient) -> None:
         await edited(api, slug, template="Again: {{ content }}")
     await moved(api, "moved", version=1)
     await moved(api, "removed", "canary", version=1)
-    await moved(api, "tied", versions={"1": 1, "2": 3})
+    await moved(api, "tied", weights={"1": 1, "2": 3})
     await edited(api, "summarize", template=SUMMARIZE, notes="Shorter.")
     await moved(api, "summarize", version=2)
 
@@ -93,7 +93,7 @@ async def _accepted(api: httpx.AsyncClient) -> None:
 async def _changed(api: httpx.AsyncClient) -> None:
     for version in (2, 1, 2):
         await moved(api, "moved", version=version)
-    await moved(api, "tied", versions={"1": 3, "2": 1})
+    await moved(api, "tied", weights={"1": 3, "2": 1})
     await moved(api, "tied", version=1)
     (await api.delete("/v1/prompts/archived")).raise_for_status()
     (await api.delete("/v1/prompts/removed/labels/canary")).raise_for_status()

@@ -66,7 +66,7 @@ class Edit(BaseModel):
     notes: Annotated[str, Field(strict=True, min_length=1, max_length=2000)] | None = None
 
 
-_Weights = Annotated[dict[int, Annotated[int, Field(ge=1, le=1_000_000)]], Field(min_length=1, max_length=10)]
+Weights = Annotated[dict[int, Annotated[int, Field(ge=1, le=1_000_000)]], Field(min_length=1, max_length=10)]
 """Version to weight."""
 
 
@@ -77,28 +77,28 @@ class Move(BaseModel):
 
     label: Label
     version: Annotated[int, Field(strict=True, ge=1)] | None = None
-    weights: _Weights | None = None
+    weights: Weights | None = None
     why: ShortText
 
 
 class Stand(BaseModel):
-    """What a label is to stand for: one `version`, or several `versions` by weight, such as `{"3": 90, "4": 10}`; and why."""
+    """What a label is to stand for: one `version`, or several by `weights`, such as `{"3": 90, "4": 10}`; and why."""
 
     model_config = _Strict
 
     version: Annotated[int, Field(strict=True, ge=1)] | None = None
-    versions: _Weights | None = None
+    weights: Weights | None = None
     why: ShortText
 
     @model_validator(mode="after")
     def _one_of_two(self) -> "Stand":
-        if (self.version is None) == (self.versions is None):
-            raise ValueError('give either `version` or `versions` with their weights, such as {"3": 90, "4": 10}')
+        if (self.version is None) == (self.weights is None):
+            raise ValueError('give either `version` or `weights`, such as {"3": 90, "4": 10}')
         return self
 
     def move(self, label: str) -> Move:
         """The same for that label. Raises ValidationError for what is no label."""
-        return Move(label=label, version=self.version, weights=self.versions, why=self.why)
+        return Move(label=label, version=self.version, weights=self.weights, why=self.why)
 
 
 class Rollback(BaseModel):
