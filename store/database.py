@@ -21,7 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from store.errors import Away, BadData, BadUrl, Full, Met
+from store.errors import Away, BadData, BadUrl, Full, Met, TooLong
 from store.quick import QuickConnection, quick
 
 if TYPE_CHECKING:
@@ -36,6 +36,12 @@ IDLE_S = 10.0
 """How long a transaction may wait for its own process on PostgreSQL. A process that is stopped in the middle of one would else
 hold its rows for as long as it stands, and nobody could take over from it.
 """
+
+REPORTS = 2
+"""Reports at a time on PostgreSQL; on SQLite there is one thread for them."""
+REPORT_S = 30.0
+_REPORT_BOUND = text(f"SET LOCAL statement_timeout = {REPORT_S * 1000:.0f}")
+_CANCELED = "57014"
 
 
 def parse_url(url: str) -> URL:
@@ -116,6 +122,8 @@ class Database:
         self.is_sqlite = url.drivername == "sqlite"
         self._write: _Line | None = None
         self._read: _Line | None = None
+        self._report: _Line | None = None
+        self._reports = asyncio.Semaphore(REPORTS)
         self.sync: Engine | None = None
         self.asynchronous: AsyncEngine | None = None
         if self.is_sqlite:
@@ -123,6 +131,7 @@ class Database:
             self.sync._connection_cls = QuickConnection  # noqa: SLF001 - the hook that SQLAlchemy's own mock engine uses
             self._write = _Line(self.sync, "IMMEDIATE", 1, "ledger-write")
             self._read = _Line(self.sync, "DEFERRED", 4, "ledger-read")
+            self._report = _Line(self.sync, "DEFERRED", 1, "ledger-report")
         else:
             from sqlalchemy.ext.asyncio import create_async_engine  # with the ORM behind it: a tenth of a second
 
@@ -147,6 +156,25 @@ class Database:
         """Run `work` in one transaction beside the writer."""
         return await self._run(work, self._read)
 
+    async def report(self, work: Work[T]) -> T:
+        """A `read` that may go through a million rows: few at a time, in a lane of their own, so that nothing else waits for
+        them. Raises `StoreError`; on PostgreSQL `TooLong` after `REPORT_S`.
+        """
+        if self._report is not None:
+            return await self._run(work, self._report)
+
+        def bounded(conn: Connection) -> T:
+            conn.execute(_REPORT_BOUND)
+            return work(conn)
+
+        try:
+            async with self._reports:
+                return await self._run(bounded, None)
+        except Away as error:
+            if getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) == _CANCELED:
+                raise TooLong(f"{REPORT_S:g} s") from error
+            raise
+
     async def _run(self, work: Work[T], line: "_Line | None") -> T:
         try:
             if line is not None:
@@ -160,9 +188,9 @@ class Database:
     async def aclose(self) -> None:
         """Wait for what runs, then let go of every connection."""
         if self.sync is not None:
-            assert self._write and self._read
-            await asyncio.to_thread(self._write.close)
-            await asyncio.to_thread(self._read.close)
+            for line in (self._write, self._read, self._report):
+                assert line is not None
+                await asyncio.to_thread(line.close)
             self.sync.dispose()
         if self.asynchronous is not None:
             await self.asynchronous.dispose()

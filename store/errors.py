@@ -4,6 +4,7 @@ StoreError
 ├── Away        the database cannot be used now; nothing was lost, try again later
 │   ├── Full    its disk is full
 │   └── Met     two writers made the same row; look again
+├── TooLong     a report was given up, so that others are served; ask for less
 ├── BadData     the database refuses a value of this batch; another try will not help
 ├── Outdated    the schema is older or newer than this program
 ├── BadUrl      the setting names no database that we can use
@@ -25,6 +26,10 @@ class Full(Away):
 
 class Met(Away):
     """Two writers made the same row at the same time; the next look sees it."""
+
+
+class TooLong(StoreError):
+    """It would take too long to add up; ask for fewer days."""
 
 
 class BadData(StoreError):

@@ -56,6 +56,17 @@ Index(
 )
 _CLOSED = text("closed_at IS NOT NULL")
 Index("executions_closed", executions.c.closed_at, sqlite_where=_CLOSED, postgresql_where=_CLOSED)
+_FAILED = text("outcome <> 'ok'")
+# few, and whole in it: how many failed is told without reading them
+Index(
+    "executions_failed",
+    *(
+        executions.c[name]
+        for name in ("closed_at", "tenant", "provider", "model", "outcome", "input_tokens", "cost_nano")
+    ),
+    sqlite_where=_FAILED,
+    postgresql_where=_FAILED,
+)
 generating = Table(
     "generating",
     metadata,

@@ -63,7 +63,7 @@ async def work(context: Context, params: Params) -> dict[str, Any]:
 
 
 async def _one(context: Context, day: date) -> dict[str, Any]:
-    found = await context.database.read(lambda conn: rollup.compare(conn, day))
+    found = await context.database.report(lambda conn: rollup.compare(conn, day))
     if found.differences:
         found = await context.database.write(lambda conn: rollup.put_right(conn, day, context.run_id))
         killpoint.passing("rolled_up")

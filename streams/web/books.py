@@ -13,7 +13,7 @@ from store.ledger import books, queries, rollup, room, savings
 from streams import bookkeeping, days
 from streams import corrections as righted
 from streams.web.front import Front
-from streams.web.looking import read
+from streams.web.looking import read, report
 from streams.web.principal import principal_of
 from streams.web.problems import Problem
 from streams.web.queries import told
@@ -62,8 +62,10 @@ async def _grouped(
     first, last = _days(given)
     by = _worded(lambda: bookkeeping.groups(asked))
     tenant = principal_of(request).tenant
-    found = await read(front.parts(), lambda conn: group(conn, by, first, last, bookkeeping.MOST + 1, tenant))
-    marks = await read(front.parts(), room.marks) if what == "usage" or books.reads_journal(by) else {}
+    of_calls = what == "usage" or books.reads_journal(by)
+    ask = report if of_calls else read
+    found = await ask(front.parts(), lambda conn: group(conn, by, first, last, bookkeeping.MOST + 1, tenant))
+    marks = await read(front.parts(), room.marks) if of_calls else {}
     body = _worded(lambda: bookkeeping.grouped(by, found, first, last, marks.get("journal")))
     more = ("wasted", "errors") if what == "usage" else ()
     return _shown(request, given, what, body, "items", (*by, *_COUNTED, *more, "unpriced_calls", "cost_usd"))

@@ -36,6 +36,12 @@ async def read(spine: Spine, work: Work[Any]) -> Any:
         return await spine.database.read(work)
 
 
+async def report(spine: Spine, work: Work[Any]) -> Any:
+    """A look that may take long, in a lane of its own. Raises `Problem`: 503, and 422 where too much is asked."""
+    with answering():
+        return await spine.database.report(work)
+
+
 async def change(spine: Spine, work: Work[Any]) -> Any:
     """A change of the ledger that may be made again. Raises `Problem` 503 while it is away."""
     with answering():

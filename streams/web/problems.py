@@ -17,7 +17,7 @@ from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from schemas.errors import ErrorType
-from store.errors import BadData, StoreError
+from store.errors import BadData, StoreError, TooLong
 from streams.web import ids, shapes
 
 STATUS: Mapping[str, int] = {
@@ -93,9 +93,13 @@ def unavailable(detail: str, retry_after_s: int = 2) -> Problem:
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """Around what asks the ledger and may be done once more. Raises `Problem` 503 while it is away."""
+    """Around what asks the ledger and may be done once more. Raises `Problem`: 503 while it is away, 422 for a report that is
+    too large.
+    """
     try:
         yield
+    except TooLong as error:
+        raise Problem(422, f"This takes longer than {error} to add up; ask for fewer days.") from error
     except StoreError as error:
         raise unavailable(f"The database is away ({error}); ask again.") from error
 

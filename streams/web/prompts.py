@@ -1,7 +1,7 @@
 """`/v1/prompts…`: the registry over HTTP. A prompt's `ETag` is its revision; `If-Match` refuses a change of what was changed since."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from prompts import PromptError, Wish
 from schemas.prompts import Edit, Move, NewPrompt, Render, Rollback, Stand
+from store.database import Work
 from store.database import now as clock
 from store.errors import StoreError
 from store.registry import errors, read
@@ -27,6 +28,7 @@ from streams.web import cursors, heads, queries
 from streams.web.bodies import read_object
 from streams.web.front import Front
 from streams.web.looking import read as look_up
+from streams.web.looking import report
 from streams.web.orders import spine_of
 from streams.web.principal import principal_of
 from streams.web.problems import Problem, unavailable
@@ -142,7 +144,7 @@ async def arms(front: Front, request: Request) -> Response:
         raise Problem(422, str(error)) from None
     tenant, label = _tenant(front, request, told.get("tenant")), request.path_params["label"]
     look = partial(trials.seen, label=label, tenant=tenant, since=since, until=until)
-    seen = await _seen(front, request, look, told)
+    seen = await _seen(front, request, look, told, report)
     return json(await asyncio.to_thread(trials.report, seen))
 
 
@@ -191,11 +193,15 @@ async def executions(front: Front, request: Request) -> Response:
         at = clock(conn) - _DAYS_30 if since is None else since
         return looking.executions(conn, prompt, tenant, at)
 
-    return json(await _seen(front, request, seen, told))
+    return json(await _seen(front, request, seen, told, report))
 
 
 async def _seen(
-    front: Front, request: Request, see: Callable[[Connection, Row[Any]], Any], told: dict[str, str] | None = None
+    front: Front,
+    request: Request,
+    see: Callable[[Connection, Row[Any]], Any],
+    told: dict[str, str] | None = None,
+    ask: Callable[[Spine, Work[Any]], Awaitable[Any]] = look_up,
 ) -> Any:
     """A look at the prompt of the path. Raises `Problem`: 404, 503."""
     told = queries.told(request, ("tenant",)) if told is None else told
@@ -207,7 +213,7 @@ async def _seen(
         except errors.RegistryError as error:
             return error
 
-    return _or_raise(await look_up(front.parts(), look))
+    return _or_raise(await ask(front.parts(), look))
 
 
 async def _change(front: Front, request: Request, change: Change, status: int = 200) -> Response:

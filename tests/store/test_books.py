@@ -1,7 +1,10 @@
 """The books by group: days are whole UTC days, and the journal agrees with what was added up."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import date
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from store.database import Database
 from store.ledger import books
 from store.ledger.accept import accept
 from tests.store.ground import ROUTES, arrived, asked, opened
+from tests.store.plans import plans
 
 FIRST, LAST = date(2026, 1, 1), date(2026, 1, 2)
 _MIDNIGHT = 1_767_225_600.0
@@ -92,6 +96,34 @@ async def test_usage_has_the_errors_and_what_was_wasted(booked: Database) -> Non
         ("embed", 2, 0, 1),
         ("summarize", 2, 1, 0),
     ]
+
+
+@pytest.mark.parametrize("by", [("day",), ("provider",), ("model",), ("tenant",), ("day", "model", "tenant")])
+async def test_usage_of_the_days_sums_is_the_journals(booked: Database, by: tuple[str, ...]) -> None:
+    """By operation too the journal is read, call by call; here they are all of one group but for the day."""
+    added = await booked.read(lambda conn: books.usage_by(conn, by, FIRST, LAST, 9, "t"))
+    read = await booked.read(lambda conn: books.usage_by(conn, (*by, "operation"), FIRST, LAST, 9, "t"))
+    assert _folded(added, by) == _folded(read, by)
+    assert added[0]._fields[len(by) :] == read[0]._fields[len(by) + 1 :]
+
+
+def _folded(rows: list[Any], by: tuple[str, ...]) -> dict[tuple[str, ...], Counter[str]]:
+    found: dict[tuple[str, ...], Counter[str]] = {}
+    for row in rows:
+        told = {str(name): value for name, value in row._mapping.items()}
+        key = tuple(told.pop(name) for name in by)
+        told.pop("operation", None)
+        found.setdefault(key, Counter()).update({name: int(value) for name, value in told.items()})
+    return found
+
+
+async def test_usage_by_what_is_added_up_reads_no_call_that_went_well(tmp_path: Path) -> None:
+    database = await opened(f"sqlite:///{tmp_path / 'ledger.db'}")
+    ask = partial(books.usage_by, by=("day", "provider", "model", "tenant"), first=FIRST, last=LAST, limit=9)
+    (plan,) = (await database.read(lambda conn: plans(conn, lambda: ask(conn)))).values()
+    assert "executions USING COVERING INDEX executions_failed" in plan
+    assert "executions_closed" not in plan
+    await database.aclose()
 
 
 async def test_no_more_groups_than_asked_for(booked: Database) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from sqlalchemy import Connection, insert, text
 
 from store.database import Database, now, parse_url
-from store.errors import Away, BadData, BadUrl, Full, Met
+from store.errors import Away, BadData, BadUrl, Full, Met, TooLong
 from store.tables import workers
 from tests.store.ground import opened
 
@@ -138,6 +139,28 @@ async def test_what_postgres_says_by_its_code(postgres_database: str, code: str,
     with pytest.raises(expected, match="so it is") as caught:
         await database.write(lambda conn: conn.execute(raising))
     assert type(caught.value) is expected
+    await database.aclose()
+
+
+async def test_reports_keep_no_read_waiting(tmp_path: Path) -> None:
+    database = await opened(f"sqlite:///{tmp_path / 'ledger.db'}")
+    ended = threading.Event()
+    reports = [asyncio.create_task(database.report(lambda _: ended.wait(30))) for _ in range(8)]
+    assert await asyncio.wait_for(database.read(lambda _: ended.is_set()), 10) is False
+    ended.set()
+    assert await asyncio.gather(*reports) == [True] * 8
+    await database.aclose()
+
+
+@pytest.mark.postgres
+async def test_a_report_is_given_up_on_postgres(postgres_database: str) -> None:
+    database = Database(parse_url(postgres_database))
+    bound = text("SELECT current_setting('statement_timeout')")
+    assert await database.report(lambda conn: conn.execute(bound).scalar_one()) == "30s"
+    assert await database.read(lambda conn: conn.execute(bound).scalar_one()) == "0"  # the same connection, given back
+    given_up = text("DO $$ BEGIN RAISE EXCEPTION 'so it is' USING ERRCODE = '57014'; END $$")
+    with pytest.raises(TooLong, match="30 s"):
+        await database.report(lambda conn: conn.execute(given_up))
     await database.aclose()
 
 

@@ -1,7 +1,9 @@
 """`/v1/usage` and `/v1/costs` by any group, as JSON and CSV."""
 
+import asyncio
 import csv
 import io
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,6 +73,19 @@ async def test_the_daily_costs_are_a_table_too(api: httpx.AsyncClient) -> None:
     lines = list(csv.DictReader(io.StringIO((await api.get("/v1/costs?format=csv")).text)))
     days = (await api.get("/v1/costs?format=json", headers={"accept": "text/csv"})).json()["days"]
     assert [line["cost_usd"] for line in lines] == [day["cost_usd"] for day in days]
+
+
+async def test_requests_are_answered_while_reports_wait(tmp_path: Path) -> None:
+    async with opened(web_settings(tmp_path)) as (front, spine), client(front) as api:
+        ended = threading.Event()
+        lane = asyncio.create_task(spine.database.report(lambda _: ended.wait(30)))
+        asked = ("usage", "usage?by=operation", "costs?by=run", "costs?by=day,operation", "usage?by=run")
+        reports = [asyncio.create_task(api.get(f"/v1/{each}")) for each in asked]
+        answered = await api.post("/v1/summarize", json={"content": "One."})
+        assert (answered.status_code, [each.done() for each in reports]) == (200, [False] * len(reports))
+        ended.set()
+        assert {each.status_code for each in await asyncio.gather(*reports)} == {200}
+        await lane
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "\nx"])
