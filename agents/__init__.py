@@ -1,7 +1,7 @@
 """The operations: one module each, and this table.
 
-Topic names, CLI verbs and HTTP routes derive from it. Adding an operation touches its module here, its words in
-`schemas/`, its prompt in `prompts/library/`, its test, and one line below.
+Topic names, CLI verbs and HTTP routes derive from it. Adding an operation touches its module here, its words and
+its name in `schemas/`, its prompt in `prompts/library/`, its test, and one line below.
 """
 
 from agents import classify, compare, complete, embed, execute_prompt, extract, moderate, rewrite, summarize

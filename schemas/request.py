@@ -32,6 +32,10 @@ class Lane(IntEnum):
     BATCH = 2
 
 
+LANE_NAMES = tuple(lane.name.lower() for lane in Lane)
+"""As people write them, in the order of their numbers."""
+
+
 class Options(BaseModel):
     """How to run the operation. Which of them change the answer is said in `CHANGE_THE_ANSWER`."""
 

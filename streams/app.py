@@ -13,8 +13,8 @@ import uuid_utils
 from prometheus_client import CollectorRegistry
 
 from agents import OPERATIONS
-from agents.engine import Engine, Limits
 from agents.engine.batcher import Batcher
+from agents.engine.engine import Engine, Limits
 from agents.engine.keeper import Keeper
 from agents.engine.metrics import Metrics
 from agents.engine.policy import Patience
@@ -30,7 +30,7 @@ from store.ledger.order import Rules
 from store.ledger.types.records import Routes
 from store.ledger.writer import Writer
 from streams import keeping, library, shelves, where, worker_parts
-from streams.configured import make_bounds, make_decoder, make_pace, make_prices, make_providers, make_tiers, secret
+from streams.configured import make_bounds, make_decoder, make_pace, make_tiers
 from streams.decode import Decoder
 from streams.jobs.base import Context
 from streams.jobs.metering import Meters as JobMeters
@@ -38,6 +38,7 @@ from streams.judging import Judge
 from streams.lending import Lending, lending
 from streams.named import Named
 from streams.prompting.registry import Registry
+from streams.providing import make_prices, make_providers, secret
 from streams.routing import make_routes
 from streams.runs.delivering import Deliverer
 from streams.runs.jobs import Jobs

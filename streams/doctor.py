@@ -231,7 +231,7 @@ def _clock(whose: str, ahead: float) -> Finding:
 
 
 async def _provider(settings: Settings) -> list[Finding]:
-    from streams.configured import make_providers
+    from streams.providing import make_providers
 
     made = make_providers(settings)
     try:

@@ -13,10 +13,9 @@ from typing import Any
 
 import structlog
 
-from agents.engine import Engine
-from agents.engine.metrics import LANE_NAMES
+from agents.engine.engine import Engine
 from schemas.errors import ErrorType, Failure
-from schemas.request import Lane
+from schemas.request import LANE_NAMES, Lane
 from store import killpoint
 from store.database import Database
 from store.errors import StoreError

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from agents.engine import eta, rate
-from agents.engine.eta import Line
-from agents.engine.metrics import LANE_NAMES
-from agents.engine.rate import Answer, Rate
+from schemas.request import LANE_NAMES
 from store.ledger import parked
 from store.ledger.backlog import Backlog, Standing
 from store.ledger.types.claims import Pool
-from streams import requested
+from streams import eta, rate, requested
+from streams.eta import Line
 from streams.lag import Lag
+from streams.rate import Answer, Rate
 
 FILTERS = ("provider", "model", "lane", "tenant")
 _QUEUED = frozenset({"waiting", "leased"})

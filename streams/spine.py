@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from agents.engine import Engine
+from agents.engine.engine import Engine
 from agents.engine.keeper import Keeper
 from agents.engine.metrics import Metrics
 from agents.pipelines.defining import Shelf

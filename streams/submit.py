@@ -5,7 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiokafka
 import orjson
@@ -14,9 +14,11 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from schemas.request import Lane
 from streams import reading, security, topics
 from streams.errors import SpineError
-from streams.given import Line
 from streams.settings import Settings
 from streams.topics_admin import Unreachable
+
+if TYPE_CHECKING:
+    from streams.given import Line
 
 Identity = tuple[str, str, str]
 """(tenant, operation, id)."""
@@ -34,13 +36,15 @@ class Sent:
     records: int = 0
 
 
-def identity(settings: Settings, line: Line, lane: Lane) -> Identity:
+def identity(settings: Settings, line: "Line", lane: Lane) -> Identity:
     """As the ledger will know it."""
     topic = topics.request_topic(line.operation, lane)
     return line.tenant or settings.tenants.get(topic, settings.default_tenant), line.operation, line.id
 
 
-async def send(settings: Settings, bootstrap: str, lines: Iterable[Line], lane: Lane, sent: Sent | None = None) -> Sent:
+async def send(
+    settings: Settings, bootstrap: str, lines: "Iterable[Line]", lane: Lane, sent: Sent | None = None
+) -> Sent:
     """All of them, gathered; returned means that Kafka has every one. `sent` is filled as it goes. Raises SpineError."""
     sent = sent or Sent()
     sent.starts = await reading.ends(bootstrap, topics.RESULTS)
@@ -81,7 +85,7 @@ async def _producer(bootstrap: str, settings: Settings) -> AsyncIterator[Any]:
         await made.stop()
 
 
-async def _send(producer: Any, settings: Settings, lines: list[Line], lane: Lane, sent: Sent) -> None:
+async def _send(producer: Any, settings: Settings, lines: "list[Line]", lane: Lane, sent: Sent) -> None:
     futures = [
         await producer.send(topics.request_topic(line.operation, lane), line.value, key=line.id.encode())
         for line in lines

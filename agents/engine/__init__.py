@@ -4,7 +4,3 @@
 request; `dispatch`, `recalls` and `recording` begin rows, call them back and commit what became of them; `engine` holds it all together;
 `keeper` is the pulse: heartbeat, takeover, cancels, polling.
 """
-
-from agents.engine.engine import Engine, Limits
-
-__all__ = ["Engine", "Limits"]

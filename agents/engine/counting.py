@@ -3,7 +3,8 @@
 import structlog
 
 from agents.engine import routed, task, tiering
-from agents.engine.metrics import LANE_NAMES, Metrics
+from agents.engine.metrics import Metrics
+from schemas.request import LANE_NAMES
 from schemas.result import Status
 from store.ledger.types.steps import End, Retry, Shared, Step, Stepped
 

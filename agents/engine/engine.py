@@ -10,7 +10,7 @@ from agents.engine.caller import LedgerCaller, Reads
 from agents.engine.dispatch import Dispatch
 from agents.engine.early import Earlies, Early
 from agents.engine.later import later
-from agents.engine.metrics import LANE_NAMES, Metrics
+from agents.engine.metrics import Metrics
 from agents.engine.policy import Patience
 from agents.engine.pools import Pools
 from agents.engine.poster import Poster
@@ -24,6 +24,7 @@ from agents.engine.tiers import Rules as TierRules
 from prompts import Library
 from providers.base import Provider
 from providers.prices import PriceTable
+from schemas.request import LANE_NAMES
 from schemas.routes import guards
 from store import killpoint
 from store.database import Database

@@ -46,9 +46,9 @@ def list_(
 
 async def _asked(settings: "Settings", only: str | None) -> dict[str, Any]:
     from streams import catalogue
-    from streams.configured import make_prices, make_providers
     from streams.errors import SpineError
     from streams.named import make_router
+    from streams.providing import make_prices, make_providers
 
     made = make_providers(settings)
     try:

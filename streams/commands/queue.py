@@ -73,7 +73,7 @@ async def _one(settings: "Settings", id_: str, tenant: str | None, operation: st
     from streams.commands.requests import found_one
     from streams.errors import SpineError
     from streams.showing import plain
-    from streams.web.queue import ended
+    from streams.web.showing import ended
 
     async with lookup.opened(settings) as database:
         row = await found_one(database, settings, id_, tenant, operation)

@@ -46,8 +46,8 @@ async def _reprice(
 ) -> dict[str, Any]:
     from store.ledger.corrections import Span
     from streams import days, lookup, repricing
-    from streams.configured import make_prices
     from streams.errors import SpineError
+    from streams.providing import make_prices
     from streams.routing import make_routes
 
     try:

@@ -160,7 +160,6 @@ async def _show(settings: "Settings", id_: str, tenant: str | None, operation: s
     from streams import lookup, requested
     from streams.commands.queue import place_of
     from streams.web import showing
-    from streams.web.looking import unfinished
 
     async with lookup.opened(settings) as database:
         row = await found_one(database, settings, id_, tenant, operation)
@@ -173,7 +172,7 @@ async def _show(settings: "Settings", id_: str, tenant: str | None, operation: s
     if row.body is None:
         import time
 
-        return unfinished(row, time.time()) | {"queue": place, "calls": listed}
+        return showing.unfinished(row, time.time()) | {"queue": place, "calls": listed}
     body: dict[str, Any] = json.loads(showing.with_calls(row.body, listed))
     return body
 

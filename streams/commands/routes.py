@@ -149,7 +149,8 @@ async def _explained(settings: "Settings", asked: "Question") -> dict[str, Any]:
     from dataclasses import replace
 
     from streams import explaining, library
-    from streams.configured import make_decoder, make_prices, make_providers
+    from streams.configured import make_decoder
+    from streams.providing import make_prices, make_providers
 
     made = make_providers(settings)
     try:

@@ -144,7 +144,8 @@ def _asked(method: str, name: str, path: str = "", *, url: str | None, params: A
 async def _checked(settings: "Settings") -> int:
     """The prompts of the registry are not known here; the rest is checked as at a start."""
     from streams import library, shelves
-    from streams.configured import make_decoder, make_providers
+    from streams.configured import make_decoder
+    from streams.providing import make_providers
     from streams.schedules import file
 
     made = make_providers(settings)

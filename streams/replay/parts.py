@@ -13,9 +13,10 @@ from store.ledger.claim import ensure_slots, known_pools
 from store.ledger.types.claims import Pool
 from store.ledger.types.records import Routes
 from streams import library, lookup, postgres, topics
-from streams.configured import make_decoder, make_prices, make_providers
+from streams.configured import make_decoder
 from streams.decode import Decoder
 from streams.prompting import memory
+from streams.providing import make_prices, make_providers
 from streams.routing import make_routes
 from streams.settings import Settings
 

@@ -14,7 +14,7 @@ import orjson
 import structlog
 from sqlalchemy import Connection, Row
 
-from agents.engine import Engine
+from agents.engine.engine import Engine
 from store import killpoint
 from store.database import Database, now
 from store.errors import StoreError

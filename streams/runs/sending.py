@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from agents.engine import Engine
+from agents.engine.engine import Engine
 from store.ledger.types.arrivals import Arrival, Ask
 from store.ledger.writer import Writer
 

@@ -14,7 +14,7 @@ import orjson
 import structlog
 from sqlalchemy import Connection, Row
 
-from agents.engine import Engine
+from agents.engine.engine import Engine
 from agents.pipelines import conditions, references
 from agents.pipelines.checking import Known
 from agents.pipelines.functions import Function, FunctionFailed, Run

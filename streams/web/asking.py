@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import orjson
 import uuid_utils
@@ -25,6 +24,7 @@ from streams.web.bodies import read_object
 from streams.web.front import Front
 from streams.web.principal import principal_of
 from streams.web.problems import Problem, status_of, unavailable
+from streams.web.showing import status_url
 
 LANES = {lane.name.lower(): lane for lane in Lane}
 MOST_WAIT_S = 3600.0
@@ -212,11 +212,6 @@ async def _answer(front: Front, what: Ask, found: Accepted, wait: float) -> Resp
     }
     headers = {"Location": url, "Retry-After": "1"}
     return Response(orjson.dumps(told), 202, headers, media_type="application/json")
-
-
-def status_url(tenant: str, operation: str, id_: str) -> str:
-    """Where a request is asked for again; tenant and operation are named, as an id alone may stand for several."""
-    return f"/v1/requests/{quote(id_, safe='/')}?{urlencode({'tenant': tenant, 'operation': operation})}"
 
 
 def result(body: bytes) -> Response:

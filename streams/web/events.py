@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from store.errors import StoreError
-from streams.web import looking
+from streams.web import looking, showing
 from streams.web.front import Front
 from streams.web.problems import Problem
 
@@ -45,9 +45,9 @@ async def _events(
     while row.body is None:
         name, now = _name(row, far), _state(row)
         if name != had and now != state:
-            yield _event("state", name, looking.unfinished(row, time.time(), far))
+            yield _event("state", name, showing.unfinished(row, time.time(), far))
         elif name != had and far is not None:
-            yield _event("progress", name, looking.progress(far))
+            yield _event("progress", name, showing.progress(far))
         if row.state in _WAITS and (place := await _place(front, row)) is not None and place["position"] != stood:
             stood, said_at = place["position"], time.monotonic()
             yield b"event: queue\ndata: %b\n\n" % orjson.dumps(place)

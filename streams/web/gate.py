@@ -10,13 +10,12 @@ import random
 import time
 from collections import Counter
 
-from agents.engine import eta
-from agents.engine.metrics import LANE_NAMES
 from schemas.errors import ErrorType
+from schemas.request import LANE_NAMES
 from store.errors import StoreError
 from store.ledger import backlog, queries
 from store.ledger.types.arrivals import Ask
-from streams import queueing
+from streams import eta, queueing
 from streams.spine import Spine
 from streams.web.looker import FRESH_S, Looker
 from streams.web.problems import Problem

@@ -4,14 +4,14 @@ import asyncio
 import time
 from typing import Any
 
-from agents import OPERATIONS
-from agents.engine.rate import WINDOW_S
+from schemas.operations import NAMES
 from store.database import Database
 from store.ledger import backlog
 from store.ledger.backlog import Backlog
 from streams import lag, queueing, where
 from streams.errors import SpineError
 from streams.lag import Lag
+from streams.rate import WINDOW_S
 from streams.settings import Settings
 
 FRESH_S = 1.0
@@ -63,4 +63,4 @@ async def ask(settings: Settings) -> Lag:
         bootstrap = await asyncio.to_thread(where.bootstrap, settings)
     except SpineError as error:
         return Lag(why=str(error).rstrip("."))
-    return await lag.look(bootstrap, settings.kafka_group, OPERATIONS)
+    return await lag.look(bootstrap, settings.kafka_group, NAMES)

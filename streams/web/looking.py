@@ -1,7 +1,6 @@
 """`GET /v1/requests/{id}`: one request, with its calls."""
 
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Row
@@ -9,7 +8,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agents.engine.metrics import LANE_NAMES
 from schemas.errors import ErrorType
 from store.database import Work
 from store.ledger import generating, pages
@@ -19,12 +17,12 @@ from streams.budgets import patiently
 from streams.finding import named
 from streams.spine import Spine
 from streams.web import showing
-from streams.web.asking import status_url
 from streams.web.front import Front
 from streams.web.principal import principal_of
 from streams.web.problems import Problem, answering
 from streams.web.queries import told
 from streams.web.replies import json, tagged
+from streams.web.showing import status_url
 
 _ORDERS = ("/cancel", "/retry", "/drop")
 """What is said about a request stands behind its id, and an id may end so too."""
@@ -59,7 +57,7 @@ async def one_request(front: Front, request: Request) -> Response:
     calls = [showing.call(each) for each in await read(front.parts(), lambda conn: pages.calls_of(conn, row.pk))]
     if row.body is not None:
         return tagged(request, showing.with_calls(row.body, calls))
-    return json(unfinished(row, time.time(), far) | {"queue": await place(front, row), "calls": calls})
+    return json(showing.unfinished(row, time.time(), far) | {"queue": await place(front, row), "calls": calls})
 
 
 async def backlog_of(front: Front) -> Backlog:
@@ -123,28 +121,3 @@ def gone(row: Any) -> Problem:
 def _narrowed(tenant: str | None, operation: str | None) -> str:
     told = [f"{name} {value!r}" for name, value in (("tenant", tenant), ("operation", operation)) if value]
     return f" under {' and '.join(told)}" if told else "; if its tenant is a rare one, add ?tenant="
-
-
-def unfinished(row: Any, now: float, far: Row[Any] | None = None) -> dict[str, Any]:
-    """Where a request stands; `progress` is null unless a call of it takes long."""
-    return {
-        "request_id": row.id,
-        "tenant": row.tenant,
-        "operation": row.operation,
-        "status": "unfinished",
-        "state": row.state,
-        "lane": LANE_NAMES[row.lane],
-        "provider": row.provider,
-        "model": row.model,
-        "attempts": row.attempts,
-        "generation": row.generation,
-        "age_s": round(max(0.0, now - row.accepted_at), 3),
-        "requested_at": datetime.fromtimestamp(row.requested_at, UTC).isoformat(),
-        "progress": None if far is None else progress(far),
-    }
-
-
-def progress(far: Row[Any]) -> dict[str, Any]:
-    """Tokens of all answers so far, in `calls` calls; the running one was begun `since`; told `at`."""
-    since, at = (datetime.fromtimestamp(moment, UTC).isoformat() for moment in (far.since, far.at))
-    return {"tokens": far.tokens, "calls": far.calls, "since": since, "at": at}

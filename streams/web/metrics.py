@@ -9,7 +9,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from agents.engine.metrics import LANE_NAMES
+from schemas.request import LANE_NAMES
 from store.errors import StoreError
 from store.ledger import budgets, held, limits, parked, queries
 from store.ledger.budgeting import State

@@ -10,7 +10,7 @@ from providers import routes
 from providers.marked import near
 from schemas.errors import ErrorType
 from streams import catalogue
-from streams.configured import make_prices
+from streams.providing import make_prices
 from streams.web.front import Front
 from streams.web.principal import Principal, principal_of
 from streams.web.problems import Problem

@@ -23,6 +23,7 @@ from streams.web.principal import principal_of
 from streams.web.problems import Problem, answering, unavailable
 from streams.web.queries import told
 from streams.web.replies import json
+from streams.web.showing import status_url
 
 _ACCEPT_S = 10.0
 USUAL_WAIT_S = 2.0
@@ -78,7 +79,7 @@ async def _decide(front: Front, request: Request, word: deciding.Word) -> Respon
         raise Problem(
             404 if said["state"] is None else 409, f"The request {named[2]!r}: {said['why']}.", state=said["state"]
         )
-    return json(said | {"status_url": asking.status_url(*named)})
+    return json(said | {"status_url": status_url(*named)})
 
 
 def spine_of(front: Front, request: Request) -> Spine:
@@ -154,7 +155,7 @@ async def ended(front: Front, found: Accepted, wait: float) -> bytes | None:
 def _answer(ask: CancelAsk, found: Accepted) -> Response:
     assert ask.operation is not None and ask.id is not None
     said: dict[str, Any] = cancelling.told(ask, found)
-    url = asking.status_url(ask.tenant, ask.operation, ask.id)
+    url = status_url(ask.tenant, ask.operation, ask.id)
     if said["cancel"] == "ended":
         words = f"The request {ask.id!r} has ended before ({found.state}); nothing was cancelled."
         raise Problem(409, words, ended=found.state, operation=ask.operation, status_url=url)

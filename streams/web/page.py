@@ -10,21 +10,20 @@ from sqlalchemy import Connection, Row
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agents.engine.metrics import LANE_NAMES
 from schemas.money import to_usd
+from schemas.request import LANE_NAMES
 from store.ledger import books, pages, queries
 from store.ledger.backlog import Backlog
 from streams import queueing, redact, showing
 from streams.lag import Lag
 from streams.redact import Redactor
 from streams.showing import plain
-from streams.web.asking import status_url
 from streams.web.front import Front
 from streams.web.looking import backlog_of, read
 from streams.web.problems import Problem
 from streams.web.queries import told
 from streams.web.rendering import html
-from streams.web.showing import moment
+from streams.web.showing import moment, status_url
 
 ANSWERS = 10
 _MOST_BYTES = 65_536

@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 
 from starlette.requests import Request
 
-from agents.engine.metrics import LANE_NAMES
 from schemas.errors import ErrorType
+from schemas.request import LANE_NAMES
 from schemas.routes import Pinned
 from store.ledger.quotas import Most
 from store.ledger.types.arrivals import Ask

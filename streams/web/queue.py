@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from streams import queueing
-from streams.web import looking, queries
+from streams.web import looking, queries, showing
 from streams.web.front import Front
 from streams.web.principal import own
 from streams.web.problems import Problem
@@ -27,10 +27,5 @@ async def one_place(front: Front, request: Request) -> Response:
     """Position and estimate of one unfinished request; 409 for one that has ended."""
     row, _ = await looking.find(front, request)
     if row.body is not None:
-        raise Problem(409, ended(row.id, row.state), state=row.state, status_url=looking.status_url_of(row))
+        raise Problem(409, showing.ended(row.id, row.state), state=row.state, status_url=looking.status_url_of(row))
     return json({"request_id": row.id, "state": row.state, **await looking.place(front, row)})
-
-
-def ended(id_: str, state: str) -> str:
-    """What is said to who asks when something will be answered that was."""
-    return f"The request {id_!r} has ended ({state}): it waits for nothing and has no ETA. Ask for its result instead."

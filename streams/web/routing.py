@@ -9,9 +9,9 @@ from starlette.responses import Response
 from agents import OPERATIONS
 from schemas.request import Lane
 from streams import explaining
-from streams.configured import make_prices
 from streams.decode import envelope
 from streams.explaining import Question
+from streams.providing import make_prices
 from streams.web import asking
 from streams.web.bodies import read_object
 from streams.web.front import Front

@@ -1,14 +1,14 @@
-"""Requests and calls as they are shown over HTTP, by the command line and on the start page."""
+"""Requests and calls as they are shown over HTTP, by the command line and on the start page; imports nothing heavy."""
 
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import orjson
 
-from agents.engine.metrics import LANE_NAMES
 from schemas.money import to_usd
+from schemas.request import LANE_NAMES
 from streams import requested
-from streams.web.asking import status_url
 
 
 def item(row: Any) -> dict[str, Any]:
@@ -34,6 +34,41 @@ def item(row: Any) -> dict[str, Any]:
         "took_s": round(max(0.0, row.completed_at - row.accepted_at), 3) if row.completed_at is not None else None,
         "status_url": status_url(row.tenant, row.operation, row.id),
     }
+
+
+def unfinished(row: Any, now: float, far: Any | None = None) -> dict[str, Any]:
+    """Where a request stands; `progress` is null unless a call of it takes long."""
+    return {
+        "request_id": row.id,
+        "tenant": row.tenant,
+        "operation": row.operation,
+        "status": "unfinished",
+        "state": row.state,
+        "lane": LANE_NAMES[row.lane],
+        "provider": row.provider,
+        "model": row.model,
+        "attempts": row.attempts,
+        "generation": row.generation,
+        "age_s": round(max(0.0, now - row.accepted_at), 3),
+        "requested_at": datetime.fromtimestamp(row.requested_at, UTC).isoformat(),
+        "progress": None if far is None else progress(far),
+    }
+
+
+def progress(far: Any) -> dict[str, Any]:
+    """Tokens of all answers so far, in `calls` calls; the running one was begun `since`; told `at`."""
+    since, at = (datetime.fromtimestamp(moment, UTC).isoformat() for moment in (far.since, far.at))
+    return {"tokens": far.tokens, "calls": far.calls, "since": since, "at": at}
+
+
+def status_url(tenant: str, operation: str, id_: str) -> str:
+    """Where a request is asked for again; tenant and operation are named, as an id alone may stand for several."""
+    return f"/v1/requests/{quote(id_, safe='/')}?{urlencode({'tenant': tenant, 'operation': operation})}"
+
+
+def ended(id_: str, state: str) -> str:
+    """What is said to who asks when something will be answered that was."""
+    return f"The request {id_!r} has ended ({state}): it waits for nothing and has no ETA. Ask for its result instead."
 
 
 def call(row: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Adding an operation touches one module, one schema, one prompt file, one test and one line in `OPERATIONS`."""
+"""Adding an operation touches one module, one schema, one prompt file, one test, one line in `OPERATIONS` and its name."""
 
 import importlib
 import inspect
@@ -10,6 +10,7 @@ import pytest
 from agents import OPERATIONS, structured
 from agents.base import Operation
 from prompts import Library
+from schemas.operations import NAMES
 
 pytestmark = pytest.mark.fast
 
@@ -20,6 +21,10 @@ WITHOUT_PROMPT = {"complete", "embed", "execute_prompt"}
 
 def _stems(folder: str, prefix: str = "") -> set[str]:
     return {path.stem.removeprefix(prefix) for path in (ROOT / folder).glob(f"{prefix}*.py")}
+
+
+def test_the_names_are_those_of_the_table():
+    assert tuple(OPERATIONS) == NAMES
 
 
 def test_each_line_of_the_table_is_its_modules_operation_with_its_schemas_words():

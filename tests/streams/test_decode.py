@@ -9,8 +9,9 @@ from schemas.request import Lane, Request
 from store.ledger.types.arrivals import Ask
 from store.ledger.types.records import Position
 from streams import library
-from streams.configured import make_decoder, make_providers
+from streams.configured import make_decoder
 from streams.decode import TOO_DEEP
+from streams.providing import make_providers
 from tests.parts.kafka import make_settings
 
 pytestmark = pytest.mark.fast

@@ -10,8 +10,9 @@ from schemas.request import Lane
 from store.ledger.types.arrivals import Ask
 from store.ledger.types.records import Position
 from streams import library
-from streams.configured import make_decoder, make_providers
+from streams.configured import make_decoder
 from streams.decode import Decoder
+from streams.providing import make_providers
 from tests.parts.kafka import make_settings
 
 pytestmark = pytest.mark.fast

@@ -12,7 +12,7 @@ from providers.errors import Refused
 from providers.openai import CANNOT
 from streams import compatible, remote
 from streams.cli import _told
-from streams.configured import make_providers
+from streams.providing import make_providers
 from streams.settings import Settings
 from tests.parts.kafka import make_settings
 

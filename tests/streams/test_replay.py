@@ -17,8 +17,9 @@ from store.ledger.replays import Original, Pair
 from store.ledger.types.arrivals import Ask
 from store.rows import pack_headers, unpack_headers
 from streams import days, tables
-from streams.configured import make_decoder, make_providers
+from streams.configured import make_decoder
 from streams.errors import SpineError
+from streams.providing import make_providers
 from streams.replay import anew, choosing, diff, feeding, running
 from streams.replay.anew import Otherwise
 from streams.replay.choosing import Told

@@ -15,9 +15,10 @@ from schemas.request import Lane
 from store.ledger.types.arrivals import Ask
 from streams import named
 from streams.app import running
-from streams.configured import make_decoder, make_providers
+from streams.configured import make_decoder
 from streams.errors import SpineError
 from streams.library import load as load_library
+from streams.providing import make_providers
 from streams.settings import Settings
 from tests.streams.webs import client, opened, web_settings
 

@@ -20,9 +20,10 @@ from store.migrate import migrate
 from store.runs.tables import runs
 from store.schedules import read, write
 from streams import library
-from streams.configured import make_decoder, make_providers
+from streams.configured import make_decoder
 from streams.decode import Decoder
 from streams.prompting.registry import Registry
+from streams.providing import make_providers
 from streams.schedules import filling, scheduler
 from streams.schedules.file import Watched
 from streams.schedules.metering import Meters

@@ -20,7 +20,7 @@ from providers.calls import ChatCall, EmbedCall, Message
 from providers.double.http1 import Connection, Request, Response
 from providers.errors import ProviderError
 from streams import logging as ours
-from streams.configured import make_providers
+from streams.providing import make_providers
 from streams.settings import Settings
 from tests.streams.webs import client, opened, web_settings
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.engine import eta, rate
-from agents.engine.eta import Line
-from agents.engine.rate import Answer, Rate
-from tests.agents.engine.lanes import Pool, Row, poisson
+from streams import eta, rate
+from streams.eta import Line
+from streams.rate import Answer, Rate
+from tests.streams.lanes import Pool, Row, poisson
 
 CALL_S = 2.0
 COUNTS = st.dictionaries(st.sampled_from("abcd"), st.integers(1, 300), max_size=4)

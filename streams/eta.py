@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agents.engine.rate import Rate
+from streams.rate import Rate
 
 WEIGHTS = (8, 3, 1)
 _HALVINGS = 48

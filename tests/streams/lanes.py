@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from agents.engine.rate import Answer
+from streams.rate import Answer
 
 WEIGHTS = (8, 3, 1)
 

@@ -1,0 +1,13 @@
+"""The operations' names, for whoever needs no more. `agents.OPERATIONS` has the operations, under the same names."""
+
+NAMES = (
+    "summarize",
+    "extract",
+    "classify",
+    "compare",
+    "rewrite",
+    "complete",
+    "embed",
+    "execute_prompt",
+    "moderate",
+)
