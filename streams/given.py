@@ -7,7 +7,7 @@ which the ledger answers from its records.
 import hashlib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -31,13 +31,16 @@ _name: TypeAdapter[str] = TypeAdapter(Name)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One request, ready to be sent. `where`: its place in what was given, such as `line 731`."""
+    """One request, ready to be sent. `where`: its place in what was given, such as `line 731`; `asks`: a digest of what makes
+    two records the same request.
+    """
 
     where: str
     operation: str
     tenant: str | None
     id: str
     value: bytes
+    asks: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,23 @@ def read(name: str, form: Format, wish: Wish) -> Iterator[Line | Bad]:
             yield from _stream(stream, Path(name).name, _form(form, Path(name).suffix.lower()), wish)
     except OSError as error:
         raise _unreadable(name, error) from error
+
+
+def apart(found: Iterable[Line | Bad], whose: Callable[[Line], Hashable]) -> Iterator[Line | Bad]:
+    """The same, but that one identity asks one thing: the ledger would answer the second with a conflict, under the id that
+    the first one's answer has too.
+    """
+    first: dict[Hashable, tuple[str, str]] = {}
+    for each in found:
+        if isinstance(each, Bad):
+            yield each
+            continue
+        where, asks = first.setdefault(whose(each), (each.where, each.asks))
+        if asks == each.asks:
+            yield each
+        else:
+            words = f"has the id of {where} and asks something else (idempotency_conflict); give it an id of its own"
+            yield Bad(each.where, words)
 
 
 def parse(lines: Iterable[bytes], wish: Wish) -> Iterator[Line | Bad]:
@@ -229,12 +249,13 @@ def _request(fields: Any, where: str, wish: Wish, file: str = "") -> Line:
     operation = _known(fields.pop("operation", None) or wish.operation, wish)
     record = _completed(envelope(fields), wish)
     tenant, given = _named(record, "tenant"), _named(record, "id")
+    asks = _asks(operation, record)
     if given is None:
-        record = {**_marked(record, where), "id": _made_id(operation, record, file)}
+        record = {**_marked(record, where), "id": f"{file[-400:]}#{asks[:12]}" if file else f"submit/{asks}"}
     value = orjson.dumps(record)
     if len(value) > wish.most:
         raise ValueError(_too_large(len(value), wish.most))
-    return Line(where, operation, tenant, given or str(record["id"]), value)
+    return Line(where, operation, tenant, given or str(record["id"]), value, asks)
 
 
 def _completed(record: dict[str, Any], wish: Wish) -> dict[str, Any]:
@@ -257,13 +278,12 @@ def _named(record: dict[str, Any], field_name: str) -> str | None:
         raise ValueError(f"has no usable {field_name}: it is a text that {words}") from None
 
 
-def _made_id(operation: str, record: dict[str, Any], file: str) -> str:
-    """What makes two records the same request makes their id; the name of a file goes before it."""
+def _asks(operation: str, record: dict[str, Any]) -> str:
+    """What makes two records the same request."""
     options = record.get("options")
     told = {name: options[name] for name in CHANGE_THE_ANSWER if name in options} if isinstance(options, dict) else {}
     packed = orjson.dumps([operation, record["input"], told], option=orjson.OPT_SORT_KEYS)
-    digest = hashlib.blake2b(packed, digest_size=16).hexdigest()
-    return f"{file[-400:]}#{digest[:12]}" if file else f"submit/{digest}"
+    return hashlib.blake2b(packed, digest_size=16).hexdigest()
 
 
 def _marked(record: dict[str, Any], item: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`submit`."""
 
 import itertools
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
     from streams.given import Bad, Line, Wish
     from streams.outfile import OutFile
     from streams.settings import Settings
-    from streams.submit import Sent
+    from streams.submit import Identity, Sent
 
 _SHOWN = 20
+_COUNTED = re.compile(r"(?:line|item) \d+")
+"""A place, and no file's name, which is left as it is."""
 
 
 def submit(
@@ -129,19 +132,23 @@ class Job:
         """What is to be sent; what is wrong, and what `--out` holds already, is counted."""
         from streams import given
         from streams.errors import SpineError
-        from streams.submit import identity
 
         empty = True
-        for found in given.read(file, form, wish):
+        for found in given.apart(given.read(file, form, wish), self._whose):
             empty = False
             if isinstance(found, given.Bad):
                 self.bad.append(found)
-            elif self.out is not None and identity(self.settings, found, self.lane) in self.out.done:
+            elif self.out is not None and self._whose(found) in self.out.done:
                 self.had += 1
             else:
                 yield found
         if empty:
             raise SpineError(f"There is nothing in {'standard input' if file == given.STDIN else file} to send.")
+
+    def _whose(self, line: "Line") -> "Identity":
+        from streams.submit import identity
+
+        return identity(self.settings, line, self.lane)
 
     async def _run(self, lines: "Iterator[Line]") -> None:
         import asyncio
@@ -209,7 +216,8 @@ def told(found: "Bad") -> str:
     from streams.showing import plain
 
     begin = "Left out: " if found.left_out else ""
-    return plain(f"{begin}{found.where[:1].upper()}{found.where[1:]} {found.why}.")
+    where = found.where.capitalize() if _COUNTED.fullmatch(found.where) else found.where
+    return plain(f"{begin}{where} {found.why}.")
 
 
 def _interrupt(*_: object) -> None:

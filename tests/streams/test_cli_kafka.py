@@ -128,6 +128,17 @@ def test_out_is_gone_on_with_and_nothing_is_sent_or_paid_again(folder: Path, wor
     assert _calls(folder) == calls
 
 
+def test_an_id_that_stands_twice_keeps_the_answer_that_was_paid(folder: Path, worker: Served) -> None:
+    lines = [{"operation": "summarize", "id": "twice", "content": content} for content in ("One.", "Other.")]
+    (folder / "twice.jsonl").write_bytes(b"\n".join(map(orjson.dumps, lines)))
+    found = run(folder, "submit", "twice.jsonl", "--out", "twice.out", "--timeout", "60")
+    sent, conflict, outcome = found.stderr.splitlines()
+    assert (found.returncode, sent, outcome) == (1, "Sent 1 records.", "1 succeeded, 0 did not.")
+    assert conflict.startswith("Line 2 has the id of line 1 and asks something else (idempotency_conflict)")
+    (result,) = map(orjson.loads, (folder / "twice.out").read_bytes().splitlines())
+    assert (result["status"], result["generation"]) == ("succeeded", 1)
+
+
 def test_ctrl_c_ends_it_and_the_same_command_goes_on(folder: Path, worker: Served) -> None:
     lines = [{"operation": "complete", "prompt": f"Number {n} [fake:sleep:{2 * (n > 0)}]"} for n in range(6)]
     (folder / "slow.jsonl").write_bytes(b"\n".join(map(orjson.dumps, lines)))

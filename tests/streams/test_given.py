@@ -9,8 +9,9 @@ import orjson
 import pytest
 
 from agents import OPERATIONS
+from streams.commands.submitting import told
 from streams.errors import SpineError
-from streams.given import Bad, Format, Line, Wish, parse, read
+from streams.given import Bad, Format, Line, Wish, apart, parse, read
 
 pytestmark = pytest.mark.fast
 
@@ -50,6 +51,36 @@ def test_lines_are_taken_whole_or_flat_and_bad_ones_are_named() -> None:
         Bad("line 8", "has 333 bytes; at most 200 fit into its topic (GENAI_REQUEST_MAX_BYTES)"),
         Bad("line 9", id_rule),
     ]
+
+
+def test_an_id_that_asks_two_things_is_a_conflict_told_by_its_line() -> None:
+    given = [
+        ONE,
+        ONE.replace(
+            b'"id"', b'"metadata": {"n": 1}, "id"'
+        ),  # the same: what is asked is told apart, not how it is written
+        ONE.replace(b'"x"', b'"y"'),
+        ONE.replace(b"summarize", b"embed"),  # another operation's ids are others
+        ONE.replace(b'"x"}', b'"x"}, "options": {"model": "m"}'),
+        ONE.replace(b'"id"', b'"tenant": "t", "id"'),
+    ]
+    found = list(apart(parse(given, Wish(OPERATIONS)), lambda line: (line.tenant, line.operation, line.id)))
+    conflict = "has the id of line 1 and asks something else (idempotency_conflict); give it an id of its own"
+    assert [each.where for each in found if isinstance(each, Line)] == ["line 1", "line 2", "line 4", "line 6"]
+    assert [each for each in found if isinstance(each, Bad)] == [Bad("line 3", conflict), Bad("line 5", conflict)]
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (Bad("line 7", "is not JSON"), "Line 7 is not JSON."),
+        (Bad("item 7", "is not JSON"), "Item 7 is not JSON."),
+        (Bad("empty.txt", "holds no text"), "empty.txt holds no text."),
+        (Bad("x.png", "holds bytes that are no text", left_out=True), "Left out: x.png holds bytes that are no text."),
+    ],
+)
+def test_files_are_called_by_their_names(bad: Bad, words: str) -> None:
+    assert told(bad) == words
 
 
 def test_a_broken_line_731_is_named_and_the_others_run(tmp_path: Path) -> None:
