@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -45,6 +45,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _DEBUG = "--debug"
+_UNWRITTEN = "Standard output cannot be written ({}), so what was to be printed is not whole."
 
 
 @app.callback()
@@ -92,15 +93,19 @@ def main() -> None:
     try:
         app()
     except SystemExit:
-        _flush()
+        if why := _flush():
+            _end(_UNWRITTEN.format(why), 1)
         raise
     except Exception as error:
         if _DEBUG in sys.argv[1:]:
             raise
-        words, code = _told(error)
-        _flush()
-        print(words, file=sys.stderr)  # noqa: T201 - this is where a command line talks
-        sys.exit(code)
+        why = _flush()
+        _end(*((_UNWRITTEN.format(why), 1) if why and isinstance(error, OSError) else _told(error)))
+
+
+def _end(words: str, code: int) -> NoReturn:
+    print(words, file=sys.stderr)  # noqa: T201 - this is where a command line talks
+    sys.exit(code)
 
 
 def _told(error: Exception) -> tuple[str, int]:
@@ -131,13 +136,18 @@ def _place(loc: tuple[int | str, ...]) -> str:
     return f"GENAI_{str(loc[0]).upper()}" + (f" ({inside})" if inside else "")
 
 
-def _flush() -> None:
-    """Whoever read our output may have gone; Python would complain at exit. Click has put a wrapper around the stream then."""
-    for stream in filter(None, (sys.__stdout__, sys.__stderr__)):
+def _flush() -> str:
+    """Why standard output cannot be written; empty where it can, or where whoever read it has gone. Python would complain at
+    exit. Click has put a wrapper around the stream then.
+    """
+    why = ""
+    for stream in filter(None, (sys.__stderr__, sys.__stdout__)):
         try:
             stream.flush()
-        except BrokenPipeError:
+        except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            why = "" if isinstance(error, BrokenPipeError) or stream is sys.__stderr__ else error.strerror or str(error)
+    return why
 
 
 if __name__ == "__main__":

@@ -240,6 +240,18 @@ def test_fake_provider_serves_and_ends_at_sigterm(tmp_path: Path) -> None:
         assert double.wait(10) == 0
 
 
+@pytest.mark.parametrize("arguments", [("costs",), ("requests", "list", "--json"), ("models", "--help")])
+def test_an_output_that_cannot_be_written_is_no_defect(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    ledgers.place(tmp_path / "genai.db")
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 - no file
+        found = subprocess.run(
+            [SCRIPT, *arguments], env=environment(tmp_path), stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    said = "Standard output cannot be written (No space left on device), so what was to be printed is not whole.\n"
+    empty = "--json" in arguments  # nothing to print, nothing lost
+    assert (found.returncode, found.stderr) == ((0, "") if empty else (1, said))
+
+
 @pytest.mark.parametrize("given", ["", "\n \n"])
 def test_nothing_to_send_is_told(tmp_path: Path, given: str) -> None:
     found = run(tmp_path, "submit", "-", given=given)
