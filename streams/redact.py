@@ -39,7 +39,7 @@ class Pattern:
 
 
 KNOWN = {
-    "email": Pattern(re.compile(r"[\w.+-]+@\w[\w-]*(?:\.[\w-]+)+")),
+    "email": Pattern(re.compile(r"[\w.+-]+(?:['`\u00b4\u02bc\u2018\u2019][\w.+-]+)*@\w[\w-]*(?:\.[\w-]+)+")),
     "card": Pattern(re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)"), _card),
     "iban": Pattern(re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")),
 }

@@ -122,10 +122,10 @@ def view(facts: Facts, masks: Redactor) -> dict[str, Any]:
         ],
         "lanes": [_lane(facts, lane, name) for lane, name in enumerate(LANE_NAMES)],
         "slots": [
-            {"provider": plain(row.provider), "model": plain(row.model), "used": int(row.used), "total": int(row.total)}
+            _model(row, masks) | {"used": int(row.used), "total": int(row.total)}
             for row in sorted(facts.slots, key=lambda row: (row.provider, row.model))
         ],
-        "costs": [_cost(row) for row in facts.costs],
+        "costs": [_cost(row, masks) for row in facts.costs],
         "answers": [_answer(row, masks) for row in facts.latest],
     }
 
@@ -172,10 +172,13 @@ def _slots(facts: Facts) -> str:
     return f"{sum(int(row.used) for row in facts.slots)} of {total} slots" if total else ""
 
 
-def _cost(row: Row[Any]) -> dict[str, str]:
-    return {
-        "provider": plain(row.provider),
-        "model": plain(row.model),
+def _model(row: Row[Any], masks: Redactor) -> dict[str, Any]:
+    """A request may name any model."""
+    return {"provider": plain(masks.text(row.provider)), "model": plain(masks.text(row.model))}
+
+
+def _cost(row: Row[Any], masks: Redactor) -> dict[str, str]:
+    return _model(row, masks) | {
         "calls": _figure(int(row.calls)),
         "input": _figure(int(row.input_tokens)),
         "output": _figure(int(row.output_tokens)),

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.fast
     [
         ("", "ada@example.org", "ada@example.org"),
         ("email", "write to ada.l+x@mail.example.org, soon", "write to ***, soon"),
+        ("email", "john.o\u2019neil@acme.com, o'neil@acme.com", "***, ***"),
+        ("email", "it's 'ada@example.org'", "it's '***'"),
         ("email", "not@ an address", "not@ an address"),
         # by its check digit: 4111…1111 is the card of all examples, …1112 is none
         ("card", "4111 1111 1111 1111 and 4111-1111-1111-1112", "*** and 4111-1111-1111-1112"),

@@ -6,10 +6,15 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from schemas.request import LANE_NAMES
+from streams import redact
 from streams.web.front import Front
+from streams.web.page import Facts, view
 from tests.streams.commands import Served, ask, served
 from tests.streams.webs import client, opened, web_settings
 
@@ -52,6 +57,17 @@ async def test_what_the_setting_names_is_masked(tmp_path: Path) -> None:
             assert (await api.post("/v1/complete", json=body)).status_code == 200
         text = (await api.get("/")).text
     assert ("example.org" in text, "Mail ***" in text, "/v1/requests/open" in text) == (False, True, True)
+
+
+def test_models_are_masked_too() -> None:
+    named: dict[str, Any] = {"provider": "of-ada@example.org", "model": "of-ada@example.org"}
+    counts = dict.fromkeys(
+        ("calls", "input_tokens", "output_tokens", "cost_nano", "unpriced_calls", "used", "total"), 1
+    )
+    rows: list[Any] = [SimpleNamespace(**named, **counts)]
+    lanes: dict[str, dict[str, Any]] = {name: {"rate_per_s": None, "done_s": None} for name in LANE_NAMES}
+    shown = view(Facts(0.0, {}, {}, [], slots=rows, costs=rows, lanes=lanes), redact.of("email"))
+    assert [(each["provider"], each["model"]) for each in (*shown["slots"], *shown["costs"])] == [("***", "***")] * 2
 
 
 async def test_the_live_part_alone_and_a_part_that_is_none(tmp_path: Path) -> None:
