@@ -23,8 +23,10 @@ def day(name: str, text: str) -> date:
         found = date.fromisoformat(text) if _WRITTEN.fullmatch(text) else None
     except ValueError:
         found = None
-    if found is None or not _FIRST <= found <= _LAST:
+    if found is None:
         raise ValueError(f"{name}={text[:100]!r} is no day; write YYYY-MM-DD.")
+    if not _FIRST <= found <= _LAST:
+        raise ValueError(f"{name}={found} cannot be asked for; days from {_FIRST} to {_LAST} can.")
     return found
 
 

@@ -36,6 +36,7 @@ from streams.web import (
     schedules,
     submitting,
 )
+from streams.web.bodiless import Heads
 from streams.web.describing import (
     also,
     answered,
@@ -308,7 +309,7 @@ def make_small(front: Front) -> Starlette:
     """The worker's own door: its state and its metrics."""
     return Starlette(
         routes=[Route(path, handler, methods=["GET"]) for path, handler in _common(front).items()],
-        middleware=[Middleware(Identified), keyed(front)],
+        middleware=[Middleware(Heads), Middleware(Identified), keyed(front)],
         exception_handlers={Problem: on_problem, HTTPException: on_http, Exception: on_defect},
     )
 

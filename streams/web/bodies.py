@@ -16,6 +16,7 @@ READ_S = 60.0
 
 async def read_object(request: Request, most: int) -> dict[str, Any]:
     """The body as a JSON object. Raises `Problem`: 400, 408, 413, 415, 422. Never keeps more than `most` bytes."""
+    uncoded(request)
     _check_type(request.headers.get("content-type", ""))
     raw = await _read(request, most)
     if not raw.strip():
@@ -27,6 +28,14 @@ async def read_object(request: Request, most: int) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise Problem(422, f'The body is a JSON {_kind(loaded)}; send an object such as {{"content": "…"}}.')
     return loaded
+
+
+def uncoded(request: Request) -> None:
+    """Raises `Problem` 415 for a body that is compressed."""
+    coded = request.headers.get("content-encoding", "").strip().lower()
+    if coded not in {"", "identity"}:
+        words = f"The body is sent as content-encoding {coded[:100]!r}; bodies are taken as they are, send it without."
+        raise Problem(415, words, headers={"Accept-Encoding": "identity"})
 
 
 def _check_type(declared: str) -> None:

@@ -1,4 +1,4 @@
-"""What lies around every route, from the outside in: request ids, other origins, compression, the key."""
+"""What lies around every route, from the outside in: HEAD as GET, request ids, other origins, compression, the key."""
 
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -6,6 +6,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from agents import OPERATIONS
 from streams.web.auth import Keyed
+from streams.web.bodiless import Heads
 from streams.web.front import Front
 from streams.web.ids import HEADER, Identified
 from streams.web.limits import HEADERS
@@ -33,7 +34,7 @@ _TOLD = (HEADER, "etag", "link", "location", "retry-after", *HEADERS, *_OF_ANSWE
 
 def layers(front: Front) -> list[Middleware]:
     """For the API; other origins only where `GENAI_CORS_ORIGINS` names them, and never with credentials of a browser."""
-    found = [Middleware(Identified)]
+    found = [Middleware(Heads), Middleware(Identified)]
     if origins := front.settings.origins():
         found.append(
             Middleware(

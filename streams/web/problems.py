@@ -144,7 +144,8 @@ def _allowed(request: Request) -> str:
     """
     matching = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
     there = [route for route in matching if _shape(route) == _shape(matching[0])]
-    return ", ".join(sorted({method for route in there for method in getattr(route, "methods", None) or ()}))
+    methods = {method for route in there for method in getattr(route, "methods", None) or ()}
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
 
 
 async def on_defect(request: Request, error: Exception) -> Response:

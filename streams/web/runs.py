@@ -235,7 +235,7 @@ async def _named(front: Front, request: Request, told: dict[str, str]) -> Row[An
 
 def _visible(front: Front, request: Request, given: str | None, id_: str) -> str:
     """Whose run is meant; another tenant's is as unknown as one that there is not. Raises `Problem`: 404, 422."""
-    if given is not None and not principal_of(request).sees(given):
+    if "\0" in id_ or (given is not None and not principal_of(request).sees(given)):  # no database is asked for a NUL
         raise _unknown(id_)
     return tenant_of(front, request, given)
 

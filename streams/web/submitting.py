@@ -20,7 +20,7 @@ from streams.runs.kinds import BadRun
 from streams.spine import Spine
 from streams.web import heads, pipelines, queries, runs
 from streams.web.asking import IDEMPOTENCY_KEY, seconds
-from streams.web.bodies import read_object
+from streams.web.bodies import read_object, uncoded
 from streams.web.front import Front
 from streams.web.looking import change
 from streams.web.orders import spine_of
@@ -54,6 +54,7 @@ async def create(front: Front, request: Request) -> Response:
         raise unavailable("This process is ending; ask again in a moment.")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in _LINES:
+        uncoded(request)
         told = queries.told(request, _UPLOAD)
         wait = seconds(told.pop("wait", None)) or 0.0
         row = await _uploaded(front, spine, request, told)

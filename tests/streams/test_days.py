@@ -21,12 +21,16 @@ def test_days_are_both_included_and_thirty_by_default() -> None:
         "2026-W01-1",
         "2026-01-01x",
         "2026-01-01T00:00:00Z",
-        "0001-01-01",
-        "9999-12-31",
     ],
 )
 def test_what_is_no_day_is_refused_by_name(told: str) -> None:
     with pytest.raises(ValueError, match=r"to=.* is no day; write YYYY-MM-DD"):
+        days.span(None, told)
+
+
+@pytest.mark.parametrize("told", ["0001-01-01", "1969-12-31", "9999-12-31"])
+def test_a_day_beyond_the_first_and_the_last_is_told_both(told: str) -> None:
+    with pytest.raises(ValueError, match=f"to={told} cannot be asked for; days from 1970-01-01 to 9998-12-31 can"):
         days.span(None, told)
 
 

@@ -1,6 +1,7 @@
 """The HTTP API over SQLite and the double."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,20 @@ async def test_a_wrong_address_is_told_as_a_problem(
 async def test_another_content_type_is_refused(api: httpx.AsyncClient) -> None:
     reply = await api.post("/v1/summarize", data={"content": "x"})
     assert (reply.status_code, "content-type: application/json" in reply.json()["detail"]) == (415, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/v1/summarize", "application/json"),
+        ("/v1/runs?name=summarize", "application/x-ndjson"),
+        ("/v1/files", "multipart/form-data; boundary=x"),
+    ],
+)
+async def test_a_compressed_body_is_refused_as_such(api: httpx.AsyncClient, path: str, kind: str) -> None:
+    headers = {"content-encoding": "gzip", "content-type": kind}
+    reply = await api.post(path, content=gzip.compress(b'{"content": "x"}'), headers=headers)
+    assert (reply.status_code, reply.headers["accept-encoding"], "'gzip'" in reply.text) == (415, "identity", True)
 
 
 async def test_costs_and_usage_are_exact_decimal_strings(api: httpx.AsyncClient, parts: tuple[Front, Spine]) -> None:

@@ -1,5 +1,6 @@
 """What lies around every route."""
 
+import asyncio
 import gzip
 import json
 import logging
@@ -7,12 +8,13 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 import structlog
 
 from streams.logging import configure
 from streams.web import looking, shapes
-from streams.web.app import make_api
+from streams.web.app import make_api, make_small
 from streams.web.front import Front
 from tests.parts.kafka import make_settings
 from tests.streams.webs import client, opened, web_settings
@@ -47,6 +49,37 @@ async def test_each_route_refuses_another_method_and_an_unknown_parameter_as_a_p
             told = unknown.json() if "json" in unknown.headers["content-type"] else {}
             assert unknown.status_code in {200, 400, 404, 422, 503} or shapes.of(route), route
             assert unknown.status_code == 200 or told.get("error", {}).get("type") or "parts" in told, route
+
+
+async def test_head_is_get_without_a_body(front: Front) -> None:
+    async with client(front) as api:
+        for path in sorted(route for route, method in routes() if method == "GET" and "{" not in route):
+            get, head = await api.get(path), await api.head(path)
+            same = ("content-type", "content-length", "etag")
+            told = [
+                (reply.status_code, *map(reply.headers.get, same[: 1 if path == "/metrics" else 3]))
+                for reply in (get, head)
+            ]
+            assert (told[0], head.content) == (told[1], b""), path
+        refused = await api.head("/v1/summarize")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+
+
+async def test_head_of_a_stream_ends_with_its_headers(front: Front) -> None:
+    assert front.spine is not None
+    front.spine.engine.draining = True
+    async with client(front) as api:
+        await api.post("/v1/summarize?wait=0", json={"content": "later", "id": "a"})
+        head = await asyncio.wait_for(api.head("/v1/requests/a/events"), 10)
+    assert (head.status_code, head.headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
+
+
+async def test_small_doors_have_head_too(front: Front) -> None:
+    transport = httpx.ASGITransport(make_small(front))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as api:
+        found = [(await api.head(path)).status_code for path in ("/health", "/ready", "/metrics")]
+    assert found[::2] == [200, 200]
+    assert found[1] in {200, 503}
 
 
 GIVEN = [

@@ -111,3 +111,12 @@ async def test_a_character_that_postgres_cannot_keep_is_the_callers_mistake(
         told = [(path, (await api.request(method, path, json=body))) for method, path, body in WITH_NUL]
         wrong = [(path, reply.status_code, reply.text[:200]) for path, reply in told if reply.status_code >= 500]
         assert (wrong, (await api.get("/v1/prompts")).status_code) == ([], 200)
+
+
+async def test_no_run_has_a_nul_in_its_id(tmp_path: Path, postgres_database: str) -> None:
+    settings = web_settings(tmp_path, database_url=postgres_database)
+    async with opened(settings) as (front, _), client(front) as api:
+        paths = ("/v1/runs/%00", "/v1/runs/a%00/items", "/v1/runs/%00/results", "/v1/runs/%00/events")
+        replies = [await api.get(path) for path in paths]
+        replies += [await api.post(f"/v1/runs/%00/{order}") for order in ("cancel", "retry")]
+    assert {(reply.status_code, "There is no run" in reply.json()["detail"]) for reply in replies} == {(404, True)}

@@ -14,6 +14,7 @@ from store import files
 from store.runs import read
 from streams.runs import parts
 from streams.web import queries
+from streams.web.bodies import uncoded
 from streams.web.front import Front
 from streams.web.looking import change
 from streams.web.looking import read as look_up
@@ -30,6 +31,7 @@ _PAGE = 200
 
 async def upload(front: Front, request: Request) -> Response:
     """Keep a file: a form with `purpose` and `file`. `batch`: requests, one per line; `user_data`: a document that runs may name."""
+    uncoded(request)
     tenant = tenant_of(front, request)
     new = files.New(tenant, f"file-{uuid_utils.uuid7().hex}", "batch.jsonl", PURPOSE)
     await change(front.parts(), partial(files.begin, new=new))
