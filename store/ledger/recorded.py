@@ -66,6 +66,12 @@ class _Booked:
     at: float
 
 
+def kept(conn: Connection, pks: Sequence[int]) -> set[int]:
+    """Those of them whose latest answer is still there."""
+    wanted = select(_R.pk).join_from(requests, results, _KEPT).where(_R.pk.in_(rows.padded(pks)))
+    return set(conn.execute(wanted).scalars())
+
+
 def cut(conn: Connection, pks: Sequence[int]) -> list[int]:
     """As many of them as make a batch that nobody has to wait long for; one at least."""
     some = rows.padded(pks)

@@ -287,7 +287,8 @@ def _tell(words: str) -> None:
 def _something(plan: "ReplayPlan") -> bool:
     """Whether its mode has anything to do; says so where it has not."""
     if plan.mode == "again" and not plan.again.requests:
-        _tell("Nothing of it can be run again; --recorded publishes its answers again, --anew asks beside.")
+        else_ = "; --recorded publishes its answers again, --anew asks beside" if plan.recorded.requests else ""
+        _tell(f"Nothing of it can be run again{else_}.")
         return False
     if plan.mode == "anew" and not plan.anew.requests:
         _tell("Nothing of it has ended with its record kept, so nothing can be asked anew.")
@@ -312,12 +313,12 @@ def _print_plan(plan: "ReplayPlan") -> None:
         _tell(plan.missing)
     if plan.unfinished:
         _tell(f"{plan.unfinished} have not ended and are left alone.")
-    again = (
-        f"{plan.again.requests} would run again, for about {plan.again.about_usd} dollars. Or, of all that have ended: "
-    )
+    if plan.unkept:
+        _tell(f"{plan.unkept} have ended, but their answers are no longer kept (GENAI_KEEP_BODIES_DAYS).")
+    again = f"{plan.again.requests} would run again, for about {plan.again.about_usd} dollars. Or, of all whose answers are kept: "
     beside = f"--recorded would publish {plan.recorded.requests} answers again, for nothing; --anew would ask beside."
     told = {
-        "recorded": f"{plan.recorded.requests} answers and their usage would be published again; no call is made.",
+        "recorded": f"{plan.recorded.requests} answers would be published again, and the usage that is recorded; no call is made.",
         "again": again + beside,
         "anew": f"{plan.anew.requests} would be asked anew, for about {plan.anew.about_usd} and at most "
         f"{plan.anew.most_usd} dollars; the budget is {plan.budget_usd}.",

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from schemas.errors import ErrorType
 from schemas.money import to_usd
 from schemas.replay import Doing, Group, ReplayPlan
-from store.ledger import chosen, replays
+from store.ledger import chosen, recorded, replays
 from store.ledger.chosen import Chosen, Recorded
 from store.ledger.replays import Mode
 from store.ledger.types.claims import Pool
@@ -50,30 +50,35 @@ def made(
 ) -> tuple[ReplayPlan, set[Pool]]:
     """Walks over everything that was chosen; reads records only where their cost is asked for. Also: whom it would ask."""
     groups: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
-    again, aside, recorded, unfinished = _Sum(), _Sum(), 0, 0
+    again, aside, ended, kept, loud = _Sum(), _Sum(), 0, 0, 0
     for rows in chosen.walk(conn, wanted):
-        calls = chosen.recorded(conn, [row.pk for row in rows])
+        pks = [row.pk for row in rows]
+        calls, there = chosen.recorded(conn, pks), recorded.kept(conn, pks)
         for row in rows:
             count = groups[row.operation, row.state]
             count[0] += 1
             count[1] += calls.get(row.pk, Recorded()).cost_nano
-            unfinished += not chosen.is_finished(row)
-            recorded += chosen.is_finished(row)
+            is_kept = chosen.is_finished(row) and row.pk in there
+            ended += chosen.is_finished(row)
+            kept += is_kept
+            loud += is_kept and not row.quiet
         if mode == "again":
             _add(conn, parts, [row for row in rows if runs_again(row)], calls, Otherwise(), again)
         elif mode == "anew":
             _add(conn, parts, [row for row in rows if chosen.is_finished(row)], calls, otherwise, aside)
+    many = sum(count for count, _ in groups.values())
     told = ReplayPlan(
         mode=mode,
-        chosen=sum(count for count, _ in groups.values()),
+        chosen=many,
         groups=[
             Group(operation=operation, status=status, requests=count, recorded_usd=to_usd(nano) or "")
             for (operation, status), (count, nano) in sorted(groups.items())
         ],
-        unfinished=unfinished,
+        unfinished=many - ended,
+        unkept=ended - kept,
         again=again.told() if mode == "again" else Doing(),
-        recorded=Doing(requests=recorded),
-        anew=aside.told() if mode == "anew" else Doing(requests=recorded),
+        recorded=Doing(requests=loud),
+        anew=aside.told() if mode == "anew" else Doing(requests=kept),
     )
     return told, aside.pools
 

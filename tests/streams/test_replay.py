@@ -1,29 +1,34 @@
 """Replay, as far as it decides: what is chosen, what is asked anew, whether it fits the budget, how two answers differ."""
 
 import json
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, delete
 
 from agents import OPERATIONS
 from prompts import Library
 from providers.prices import table
-from schemas.replay import Comparison
+from schemas.replay import Comparison, ReplayPlan
 from schemas.request import Lane
 from store.ledger.chosen import Chosen, Range, Recorded, Standing
 from store.ledger.replays import Original, Pair
 from store.ledger.types.arrivals import Ask
 from store.rows import pack_headers, unpack_headers
+from store.tables import results
 from streams import days, tables
+from streams.commands import replay as commands
 from streams.configured import make_decoder
 from streams.errors import SpineError
 from streams.providing import make_providers
-from streams.replay import anew, choosing, diff, feeding, running
+from streams.replay import anew, choosing, diff, feeding, plan, running
 from streams.replay.anew import Otherwise
 from streams.replay.choosing import Told
 from tests.parts.kafka import make_settings
+from tests.streams.webs import client, opened, web_settings
 
 pytestmark = pytest.mark.fast
 
@@ -451,3 +456,33 @@ def test_no_producer_may_name_a_run_as_replays_are_named() -> None:
     assert isinstance(found, Ask)
     assert found.failure is not None
     assert "belong to `genai-spine replay`" in found.failure.message
+
+
+async def test_a_plan_promises_what_is_kept_and_tells_what_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with opened(web_settings(tmp_path)) as (front, spine), client(front) as api:
+        pruned = ("[fake:refused]", "two", "three")
+        for number, content in enumerate((*pruned, "kept")):
+            await api.post("/v1/summarize", json={"content": content, "id": f"{number}"})
+        await spine.database.write(
+            lambda conn: conn.execute(delete(results).where(results.c.request_pk <= len(pruned)))
+        )
+        parts: Any = None  # whoever calls nothing needs none
+
+        def made(conn: Connection, state: str = "") -> ReplayPlan:
+            return plan.made(conn, parts, "recorded", Chosen(states=(state,) if state else ()), Otherwise())[0]
+
+        whole = await spine.database.read(made)
+        failed = await spine.database.read(partial(made, state="failed"))
+    assert [(each.recorded.requests, each.anew.requests, each.unkept) for each in (whole, failed)] == [
+        (1, 1, 3),
+        (0, 0, 1),
+    ]
+    commands._print_plan(whole)
+    again = failed.model_copy(update={"mode": "again"})
+    assert commands._something(again) is False
+    said = capsys.readouterr().err
+    assert "3 have ended, but their answers are no longer kept" in said
+    assert "1 answers would be published again" in said
+    assert said.endswith("Nothing of it can be run again.\n")
