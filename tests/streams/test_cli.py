@@ -16,7 +16,6 @@ import pytest
 
 from streams import audit, dlq, reading, showing
 from streams.logging import Seldom
-from tests.parts import ledgers
 from tests.streams.commands import SCRIPT, ask, environment, here, on_a_terminal, run, served
 
 COMMANDS = (
@@ -54,44 +53,6 @@ def test_help_names_every_command_and_imports_nothing_heavy(tmp_path: Path) -> N
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     shown = run(tmp_path, "--help").stdout
     assert [name for name in COMMANDS if f" {name} " not in shown] == []
-
-
-_LOOKS = """
-import os, sys
-from streams import cli
-from streams.errors import SpineError
-sys.stdout = open(os.devnull, "w")
-for words, heavy in {looks!r}:
-    try:
-        cli.app(words.split(), standalone_mode=False)
-    except SpineError:
-        pass
-    found = [name for name in heavy.split() if name in sys.modules]
-    if found:
-        sys.exit(f"{{words}} imports {{found}}")
-"""
-_NO_WORK = "faust fastapi starlette alembic agents.engine.engine streams.web.front streams.decode"
-
-
-def test_looks_import_nothing_that_works(tmp_path: Path) -> None:
-    """In one process, one after the other, the lightest first: what a look imports stays for those behind it."""
-    ledgers.place(tmp_path / "genai.db")
-    ledger = f"{_NO_WORK} agents providers prompts httpx aiohttp"
-    looks = [
-        *((words, f"{ledger} aiokafka") for words in ("requests list", "requests show x", "held list", "costs")),
-        *((words, ledger) for words in ("queue", "queue x", "dlq list")),
-        ("models list", _NO_WORK),  # the providers are asked themselves
-    ]
-    code = _LOOKS.format(looks=looks)
-    ran = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment(tmp_path),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -238,18 +199,6 @@ def test_fake_provider_serves_and_ends_at_sigterm(tmp_path: Path) -> None:
         assert ask(f"{url}/api/version")[0] == 200
         double.send_signal(signal.SIGTERM)
         assert double.wait(10) == 0
-
-
-@pytest.mark.parametrize("arguments", [("costs",), ("requests", "list", "--json"), ("models", "--help")])
-def test_an_output_that_cannot_be_written_is_no_defect(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    ledgers.place(tmp_path / "genai.db")
-    with open("/dev/full", "wb") as full:  # noqa: PTH123 - no file
-        found = subprocess.run(
-            [SCRIPT, *arguments], env=environment(tmp_path), stdout=full, stderr=subprocess.PIPE, text=True, check=False
-        )
-    said = "Standard output cannot be written (No space left on device), so what was to be printed is not whole.\n"
-    empty = "--json" in arguments  # nothing to print, nothing lost
-    assert (found.returncode, found.stderr) == ((0, "") if empty else (1, said))
 
 
 @pytest.mark.parametrize("given", ["", "\n \n"])

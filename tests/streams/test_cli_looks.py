@@ -1,0 +1,59 @@
+"""Commands that look and print: what they import, and what is said where nobody can be told."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.parts import ledgers
+from tests.streams.commands import SCRIPT, environment
+
+_LOOKS = """
+import os, sys
+from streams import cli
+from streams.errors import SpineError
+sys.stdout = open(os.devnull, "w")
+for words, heavy in {looks!r}:
+    try:
+        cli.app(words.split(), standalone_mode=False)
+    except SpineError:
+        pass
+    found = [name for name in heavy.split() if name in sys.modules]
+    if found:
+        sys.exit(f"{{words}} imports {{found}}")
+"""
+_NO_WORK = "faust fastapi starlette alembic agents.engine.engine streams.web.front streams.decode"
+
+
+def test_looks_import_nothing_that_works(tmp_path: Path) -> None:
+    """In one process, one after the other, the lightest first: what a look imports stays for those behind it."""
+    ledgers.place(tmp_path / "genai.db")
+    ledger = f"{_NO_WORK} agents providers prompts httpx aiohttp"
+    looks = [
+        *((words, f"{ledger} aiokafka") for words in ("requests list", "requests show x", "held list", "costs")),
+        *((words, ledger) for words in ("queue", "queue x", "dlq list")),
+        ("models list", _NO_WORK),  # the providers are asked themselves
+    ]
+    code = _LOOKS.format(looks=looks)
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(tmp_path),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.parametrize("arguments", [("costs",), ("requests", "list", "--json"), ("models", "--help")])
+def test_an_output_that_cannot_be_written_is_no_defect(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    ledgers.place(tmp_path / "genai.db")
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 - no file
+        found = subprocess.run(
+            [SCRIPT, *arguments], env=environment(tmp_path), stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    said = "Standard output cannot be written (No space left on device), so what was to be printed is not whole.\n"
+    empty = "--json" in arguments  # nothing to print, nothing lost
+    assert (found.returncode, found.stderr) == ((0, "") if empty else (1, said))
