@@ -23,7 +23,7 @@ _SHOWN = ("id", "whose", "per", "limit", "spent", "reserved", "left", "resets at
 
 @app.command("set")
 def set_(
-    limit: Annotated[str, typer.Option("--limit", help="Dollars, such as 12.50; 0 lets nothing through.")],
+    limit: Annotated[str, typer.Option("--limit", help="Dollars, such as 12.50; 0 lets only free models through.")],
     per: Annotated[str, typer.Option("--per", help="day, month (both UTC) or total.")] = "month",
     tenant: Annotated[str | None, typer.Option("--tenant", help="Costs of this tenant.")] = None,
     key: Annotated[str | None, typer.Option("--key", help="Costs of this key, by its id.")] = None,

@@ -53,3 +53,9 @@ BAD = [
 def test_what_is_no_budget_is_refused_with_a_sentence(folder: Path, arguments: list[str], words: str) -> None:
     ended = run(folder, *arguments)
     assert (ended.code, words in ended.err) == (2, True), ended
+
+
+def test_the_help_says_what_a_limit_of_0_lets_through(folder: Path) -> None:
+    """Free models cost nothing, so nothing is reserved for them."""
+    words = " ".join(" ".join(run(folder, "set", "--help").out).replace("│", " ").split())
+    assert "0 lets only free models through" in words
