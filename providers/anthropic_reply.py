@@ -11,6 +11,7 @@ from typing import Any, Literal
 import httpx
 import orjson
 
+from providers import counted
 from providers.anthropic_wire import ANSWER, Sent
 from providers.base import Model
 from providers.calls import ChatAnswer, Spent, ToolCall
@@ -101,23 +102,21 @@ def unwrapped(calls: tuple[ToolCall, ...], sent: Sent, text: str) -> str:
 
 def spent(usage: dict[str, Any], *, estimated: bool = False) -> Spent:
     """Anthropic counts what the cache held and what was written to it beside `input_tokens`; here they are parts of it."""
-    written, read = _count(usage, "cache_creation_input_tokens"), _count(usage, "cache_read_input_tokens")
+    written, read = usage.get("cache_creation_input_tokens"), usage.get("cache_read_input_tokens")
+    prompt = counted.total(usage.get("input_tokens"), written, read)
+    output = counted.count(usage.get("output_tokens"))
     details = usage.get("output_tokens_details")
+    thought = counted.count(details.get("thinking_tokens")) if isinstance(details, dict) else None
     tier = usage.get("service_tier")
     return Spent(
-        input_tokens=_count(usage, "input_tokens") + written + read,
-        output_tokens=_count(usage, "output_tokens"),
-        cached_tokens=read,
-        cache_write_tokens=written,
-        reasoning_tokens=_count(details, "thinking_tokens") if isinstance(details, dict) else 0,
+        input_tokens=prompt or 0,
+        output_tokens=output or 0,
+        cached_tokens=read if prompt and read else 0,
+        cache_write_tokens=written if prompt and written else 0,
+        reasoning_tokens=thought or 0,
         tier=tier if isinstance(tier, str) else "",
-        estimated=estimated or "output_tokens" not in usage,
+        estimated=estimated or None in (usage.get("input_tokens"), prompt, output),
     )
-
-
-def _count(found: dict[str, Any], name: str) -> int:
-    value = found.get(name)
-    return value if isinstance(value, int) else 0
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -253,9 +252,9 @@ def read_count(body: bytes) -> int:
         found = orjson.loads(body)["input_tokens"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         found = None
-    if not isinstance(found, int) or isinstance(found, bool):
+    if (told := counted.count(found)) is None:
         raise Unreadable(f"The count of tokens is none: {_quoted(body)}")
-    return found
+    return told
 
 
 def described(name: str, known: Claude) -> Model:

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from providers import counted
 from providers.anthropic_reply import answer, midway, spent, unwrapped
 from providers.anthropic_wire import Sent
 from providers.calls import ChatAnswer, Delta, Spent, ToolCall
@@ -91,8 +92,8 @@ class Reading:
         if self._message is None or "input_tokens" not in self._message["usage"]:
             return None
         usage = self._message["usage"]
-        counted = max(int(usage.get("output_tokens") or 0), self._tokens)
-        return spent(usage | {"output_tokens": counted}, estimated=not self._whole)
+        made = max(counted.count(usage.get("output_tokens")) or 0, self._tokens)
+        return spent(usage | {"output_tokens": made}, estimated=not self._whole)
 
     def _heard(self, event: dict[str, Any]) -> None:
         match event["type"]:

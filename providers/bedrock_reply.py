@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import orjson
 
-from providers import tokens
+from providers import counted, tokens
 from providers.anthropic_reply import answer, too_long
 from providers.anthropic_stream import Reading
 from providers.anthropic_wire import Sent
@@ -61,9 +61,9 @@ def _reason(said: Any) -> Any:
 
 def _usage(reply: dict[str, Any]) -> dict[str, Any]:
     """Converse, too, counts what a cache held beside `inputTokens`."""
-    counted = reply.get("usage") or {}
+    said = reply.get("usage") or {}
     tier = (reply.get("serviceTier") or {}).get("type")
-    used = {name: counted[told] for told, name in _COUNTS.items() if isinstance(counted.get(told), int)}
+    used = {name: said[told] for told, name in _COUNTS.items() if said.get(told) is not None}
     return used | ({"service_tier": tier} if isinstance(tier, str) else {})
 
 
@@ -270,26 +270,27 @@ def _object(body: bytes) -> dict[str, Any]:
 
 def spent_on(replies: list[httpx.Response]) -> Spent:
     """What a part of a call's embeddings has cost."""
-    return Spent(sum(_count(reply, _object(reply.content)) for reply in replies))
+    return _spent([_count(reply, _object(reply.content)) for reply in replies])
 
 
 def read_embed(replies: list[httpx.Response], call: EmbedCall) -> EmbedAnswer:
     """One vector per text out of as many answers as were needed. Raises Unreadable."""
     vectors: list[tuple[float, ...]] = []
-    counted = 0
+    counts: list[int | None] = []
     for reply in replies:
         said = _object(reply.content)
-        counted += _count(reply, said)
+        counts.append(_count(reply, said))
         try:
             found = [said["embedding"]] if embedder(call.model) == "titan" else _floats(said["embeddings"])
             vectors += map(_unit, found)
         except (KeyError, TypeError, ValueError):
-            raise Unreadable("Bedrock's answer holds no vectors.", spent=Spent(counted)) from None
+            raise Unreadable("Bedrock's answer holds no vectors.", spent=_spent(counts)) from None
     if len(vectors) != len(call.texts) or len({len(vector) for vector in vectors}) > 1:
         what = f"one vector, of one length, for each of {len(call.texts)} texts"
-        raise Unreadable(f"Bedrock's answer does not hold {what}.", spent=Spent(counted))
-    guessed = 0 if counted else sum(map(tokens.estimate, call.texts))
-    return EmbedAnswer(tuple(vectors), Spent(counted or guessed, estimated=not counted))
+        raise Unreadable(f"Bedrock's answer does not hold {what}.", spent=_spent(counts))
+    spent = _spent(counts)
+    guessed = Spent(sum(map(tokens.estimate, call.texts)), estimated=True)
+    return EmbedAnswer(tuple(vectors), guessed if spent.estimated else spent)
 
 
 def _floats(said: Any) -> list[list[float]]:
@@ -297,10 +298,18 @@ def _floats(said: Any) -> list[list[float]]:
     return list(said["float"] if isinstance(said, dict) else said)
 
 
-def _count(reply: httpx.Response, said: dict[str, Any]) -> int:
+def _spent(counts: list[int | None]) -> Spent:
+    prompt = counted.total(*counts)
+    return Spent(prompt or 0, estimated=not prompt or None in counts)
+
+
+def _count(reply: httpx.Response, said: dict[str, Any]) -> int | None:
     told = reply.headers.get("x-amzn-bedrock-input-token-count", "")
-    own = said.get("inputTextTokenCount")
-    return int(told) if told.isdecimal() else own if isinstance(own, int) else 0
+    return counted.count(int(told[:_DIGITS]) if told.isdecimal() else said.get("inputTextTokenCount"))
+
+
+_DIGITS = 11
+"""More than a count has: so many are too many, and thousands would not be read at all."""
 
 
 def _unit(vector: list[float]) -> tuple[float, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import orjson
 
+from providers import counted
 from providers.base import Able, Model
 from providers.calls import EmbedAnswer, EmbedCall, Kind, Spent
 from providers.errors import (
@@ -28,6 +29,9 @@ from providers.errors import (
     Unsupported,
 )
 from providers.http import retry_after
+
+_LONGEST_NS = 86_400 * 10**9
+"""No call takes a day."""
 
 _UNIT = 1e-4
 """How far from 1 a vector's length may be before it is made 1; a float32 server is within 1e-6."""
@@ -114,18 +118,20 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 
 def spent(reply: dict[str, Any]) -> Spent:
-    """Durations are nanoseconds of the node's own work, its queue and the loading of the model left out."""
-    counts = [reply.get(name) for name in ("prompt_eval_count", "eval_count")]
-    nanos = [reply.get(name) for name in ("prompt_eval_duration", "eval_duration", "total_duration")]
-    tokens_in, tokens_out = (count if isinstance(count, int) else 0 for count in counts)
-    prompt, output, total = (each if isinstance(each, int) else None for each in nanos)
+    """Durations are nanoseconds of the node's own work, its queue and the loading of the model left out.
+
+    It says nothing of an answer without tokens, as embeddings are; of a prompt without a count it does not know the count.
+    """
+    tokens_in, tokens_out = counted.count(reply.get("prompt_eval_count")), counted.total(reply.get("eval_count"))
+    names = ("prompt_eval_duration", "eval_duration", "total_duration", "load_duration")
+    prompt, output, total, loading = (counted.count(reply.get(name), _LONGEST_NS) for name in names)
     worked = total if prompt is None and output is None else (prompt or 0) + (output or 0)  # embed reports only a total
     return Spent(
-        input_tokens=tokens_in,
-        output_tokens=tokens_out,
-        estimated=counts[0] is None,
+        input_tokens=tokens_in or 0,
+        output_tokens=tokens_out or 0,
+        estimated=tokens_in is None or tokens_out is None,
         gpu_seconds=None if worked is None else worked / 1e9,
-        load_s=loading / 1e9 if isinstance(loading := reply.get("load_duration"), int) else None,
+        load_s=None if loading is None else loading / 1e9,
     )
 
 

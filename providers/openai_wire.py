@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import orjson
 
-from providers import openai_schema, tokens
+from providers import counted, openai_schema, tokens
 from providers.calls import ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Forced, Message, Spent, Tool, ToolCall
 from providers.errors import Rejected, ServerError, Unreadable
 
@@ -220,17 +220,19 @@ def model_of(reply: dict[str, Any], call: ChatCall) -> str | None:
 
 
 def known_spent(reply: dict[str, Any]) -> Spent | None:
-    """What the server counted; None: it did not count. Groq's streams have it under `x_groq`.
+    """What the server counted; None: it did not count, or what cannot be. Groq's streams have it under `x_groq`.
 
     xAI counts what was thought beside `completion_tokens`, which the total shows. llama.cpp tells how long its node worked.
     """
     usage = reply.get("usage") or _inside(reply, "x_groq").get("usage")
     if not isinstance(usage, dict):
         return None
-    prompt, output, total = (_count(usage, f"{name}_tokens") for name in ("prompt", "completion", "total"))
+    prompt, output = counted.count(usage.get("prompt_tokens")), counted.total(usage.get("completion_tokens"))
+    if prompt is None or output is None:
+        return None
     into, out = _inside(usage, "prompt_tokens_details"), _inside(usage, "completion_tokens_details")
     thought = _count(out, "reasoning_tokens")
-    if thought and total == prompt + output + thought:
+    if thought and _count(usage, "total_tokens") == prompt + output + thought:
         output += thought
     tier = reply.get("service_tier")
     return Spent(
@@ -250,14 +252,17 @@ def _inside(value: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _count(usage: dict[str, Any], name: str) -> int:
-    count = usage.get(name)
-    return count if isinstance(count, int) else 0
+    return counted.count(usage.get(name)) or 0
 
 
 def _worked(timings: dict[str, Any]) -> float | None:
     told = [timings.get(name) for name in ("prompt_ms", "predicted_ms")]
-    known = [each for each in told if isinstance(each, int | float)]
+    known = [each for each in told if isinstance(each, int | float) and 0 <= each < _LONGEST_MS]
     return sum(known) / 1000 if known else None
+
+
+_LONGEST_MS = 86_400_000
+"""No call takes a day."""
 
 
 def guessed(call: ChatCall, answer: ChatAnswer) -> Spent:

@@ -205,7 +205,6 @@ USAGES: list[tuple[dict[str, Any], Spent]] = [
         {"usage": {"prompt_tokens": 5, "completion_tokens": 2}, "timings": {"prompt_ms": 250, "predicted_ms": 750.0}},
         Spent(5, 2, gpu_seconds=1.0),
     ),
-    ({"usage": {"prompt_tokens": None, "completion_tokens": "x", "prompt_tokens_details": None}}, Spent()),
 ]
 
 
