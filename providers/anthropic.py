@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from providers import anthropic_batches, anthropic_reply, anthropic_wire, http
+from providers import anthropic_batches, anthropic_reply, anthropic_wire, http, images
 from providers.anthropic_stream import Reading
 from providers.base import Able, Shelf, Traits
 from providers.calls import ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Kind
@@ -57,9 +57,10 @@ class AnthropicProvider:
             self._headers["x-api-key"] = key
         self._tags = tags
         self._http = http.client(Guard("operator", outbound))
+        self._images = images.Fetcher(outbound)
         self._list: dict[str, dict[str, Any]] = {}
         self._listed = -_REMEMBER_S
-        there = anthropic_batches.At(self._http, self._base, self._headers, self._known)
+        there = anthropic_batches.At(self._http, self._base, self._headers, self._known, fetches=self._base == ADDRESS)
         self._batches = None if self.missing else anthropic_batches.AnthropicBatches(there)
 
     def batches(self) -> anthropic_batches.AnthropicBatches | None:
@@ -81,7 +82,7 @@ class AnthropicProvider:
     async def chat(self, call: ChatCall, node: str) -> ChatAnswer:
         if self.missing:
             raise Refused(self.missing)
-        sent = anthropic_wire.chat(call, self._known(call.model))
+        sent = anthropic_wire.chat(await self._guarded(call), self._known(call.model))
         if not sent.body.get("stream"):
             return anthropic_reply.read_chat((await self._post(node, sent.encoded(), call, None)).content, sent)
         reading = Reading(sent, call.on_tokens, call.on_delta)
@@ -98,7 +99,8 @@ class AnthropicProvider:
     async def count(self, call: ChatCall, node: str) -> int:
         if self.missing:
             raise Refused(self.missing)
-        body = anthropic_wire.counted(anthropic_wire.chat(call, self._known(call.model)))
+        sent = anthropic_wire.chat(await self._guarded(call), self._known(call.model))
+        body = anthropic_wire.counted(sent)
         return anthropic_reply.read_count((await self._post(node, body, call, None, f"{_CHATS}/count_tokens")).content)
 
     async def embed(self, call: EmbedCall, node: str) -> EmbedAnswer:  # noqa: ARG002 - the port's
@@ -124,6 +126,13 @@ class AnthropicProvider:
 
     async def aclose(self) -> None:
         await self._http.aclose()
+        await self._images.aclose()
+
+    async def _guarded(self, call: ChatCall) -> ChatCall:
+        """A server among ours could reach what a stranger's URL must not: its pictures are fetched here, where addresses are judged."""
+        if images.far(call) and await self._http.is_inside(self._base):
+            return await self._images.near(call)
+        return call
 
     def _known(self, model: str) -> Claude:
         return told(claude(model), self._list.get(model, {}))

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import httpx
 import orjson
 
-from providers import anthropic_reply, anthropic_wire, http
+from providers import anthropic_reply, anthropic_wire, http, images
 from providers.batches import Bounds, Forgotten, Parcel, Returned, Standing
 from providers.calls import ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Kind, Spent
 from providers.claude import Claude
@@ -29,12 +29,13 @@ _SLACK_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """What the provider knows of its server."""
+    """What the provider knows of its server. `fetches`: it is Anthropic itself, which may be given pictures by URL."""
 
     using: http.Client
     base: str
     headers: Mapping[str, str]
     known: Callable[[str], Claude]
+    fetches: bool = True
 
 
 class AnthropicBatches:
@@ -49,6 +50,8 @@ class AnthropicBatches:
         return kind == "chat"
 
     def item(self, call: ChatCall | EmbedCall) -> bytes:
+        if isinstance(call, ChatCall) and not self._at.fetches:
+            images.check_near(call)
         return self._sent(call).encoded()
 
     def _sent(self, call: ChatCall | EmbedCall) -> anthropic_wire.Sent:

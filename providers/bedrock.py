@@ -14,7 +14,7 @@ import httpx
 from providers import able, bedrock_reply, bedrock_wire, http, images
 from providers.aws import Signer
 from providers.base import Able, Model, Shelf, Traits
-from providers.calls import ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Image, Kind
+from providers.calls import ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Kind
 from providers.config import Config
 from providers.errors import Broken, ModelNotFound, NotRun, ProviderError, Refused, ServerError
 from providers.outbound import NOTHING, Guard, Listed
@@ -83,7 +83,9 @@ class BedrockProvider:
         if self.missing:
             raise Refused(self.missing)
         able.check(call, self.able(call.model))
-        sent = bedrock_wire.chat(await self._inlined(call))
+        if images.far(call):  # Bedrock takes pictures as bytes only
+            call = await self._images.near(call)
+        sent = bedrock_wire.chat(call)
         body = sent.encoded()
         if call.on_tokens is None and call.on_delta is None:
             return bedrock_reply.read_chat((await self._post(node, "converse", body, call)).content, sent)
@@ -97,16 +99,6 @@ class BedrockProvider:
             return stream.reading.answer()
         except ProviderError as error:
             raise self._hidden(error) from None
-
-    async def _inlined(self, call: ChatCall) -> ChatCall:
-        """Bedrock takes pictures as bytes only: those at a URL are fetched here, where addresses are judged."""
-        urls = [part.url for message in call.messages for part in message.parts if isinstance(part, Image)]
-        far = [url for url in urls if url[:5].lower() != "data:"]
-        if not far:
-            return call
-        packed = await self._images.packed(far, call.timeout_s)
-        turns = tuple(replace(turn, parts=tuple(_near(part, packed) for part in turn.parts)) for turn in call.messages)
-        return replace(call, messages=turns)
 
     async def embed(self, call: EmbedCall, node: str) -> EmbedAnswer:
         """A call to the model for each text, or for some dozens of them. What was paid before one failed is told."""
@@ -200,12 +192,6 @@ class BedrockProvider:
         if self._key and self._key in error.message:
             return replace(error, message=error.message.replace(self._key, "…"))
         return error
-
-
-def _near(part: str | Image, packed: Mapping[str, str]) -> str | Image:
-    if isinstance(part, str) or part.url not in packed:
-        return part
-    return replace(part, url=images.data_url(packed[part.url]))
 
 
 def _partly(error: BaseException, done: list[httpx.Response]) -> BaseException:

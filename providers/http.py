@@ -53,12 +53,19 @@ class _Guarded(aiohttp.TCPConnector):
         self, host: str, port: int, traces: Sequence[aiohttp.tracing.Trace] | None = None
     ) -> list[ResolveResult]:
         """One that may be reached is enough; the others are left out."""
-        found = await super()._resolve_host(host, port, traces)
+        found = await super()._resolve_host(host, port, traces)  # a name's addresses are kept for 10 s
         refusals = [self._guard.refusal(host, each["host"]) for each in found]
         may = [each for each, refused in zip(found, refusals, strict=True) if refused is None]
         if found and not may:
             raise Forbidden(f"{refusals[0]}; it is not connected to unless GENAI_OUTBOUND_ALLOW lists it")
         return may
+
+    async def addresses(self, host: str, port: int) -> list[str]:
+        """Those that a connection to `host` is made to. Raises OSError."""
+        return [each["host"] for each in await self._resolve_host(host, port)]
+
+
+_STRANGER = Guard("stranger")
 
 
 class Client:
@@ -80,6 +87,22 @@ class Client:
                 connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
             )
         return self._session
+
+    async def is_inside(self, base: str) -> bool:
+        """Whether the server at `base` has any address that is not public, or none that is known: what it fetches by itself it
+        fetches from there, where a stranger's URL may mean a neighbour.
+        """
+        try:
+            parts = _as_written(base)
+            async with asyncio.timeout(CONNECT_S):
+                found = await self._connector().addresses(parts.host or "", parts.port or 0)
+        except (aiohttp.ClientError, OSError):  # a TimeoutError is an OSError
+            return True
+        return not found or any(_STRANGER.refusal("", each) is not None for each in found)
+
+    def _connector(self) -> _Guarded:
+        assert isinstance(self.session.connector, _Guarded)
+        return self.session.connector
 
     async def aclose(self) -> None:
         """Every connection is let go of."""

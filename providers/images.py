@@ -10,14 +10,15 @@ import binascii
 import re
 import struct
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urljoin
 
 import httpx
 
 from providers import http
-from providers.errors import ProviderError, Rejected
+from providers.calls import ChatCall, Image
+from providers.errors import ProviderError, Rejected, Unsupported
 from providers.outbound import Guard, Listed
 
 MOST_BYTES = 20 * 1024 * 1024
@@ -136,6 +137,19 @@ _KINDS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], tuple[int, int] | None]
 )
 
 
+def far(call: ChatCall) -> list[str]:
+    """The URLs of its pictures that are still to be fetched, by whoever it is."""
+    urls = [part.url for message in call.messages for part in message.parts if isinstance(part, Image)]
+    return [url for url in urls if url[:5].lower() != "data:"]
+
+
+def check_near(call: ChatCall) -> None:
+    """Raises Unsupported for a picture at a URL, where nothing can be waited for and another's server would fetch it."""
+    if far(call):
+        words = "A batch takes pictures by URL at the provider's own address only. Send them as data URLs, or leave `tier` out."
+        raise Unsupported(words, {"fields": ["image_url"]})
+
+
 class Fetcher:
     """Gets pictures from public `https:` addresses, or from listed ones; never from others. Whoever made it closes it."""
 
@@ -157,6 +171,12 @@ class Fetcher:
 
         found = await _all([one(url) for url in wanted])
         return dict(zip(wanted, found, strict=True))
+
+    async def near(self, call: ChatCall) -> ChatCall:
+        """The call with its pictures in it, as data URLs: nobody else is to fetch them. Raises what `packed` raises."""
+        packed = await self.packed(far(call), call.timeout_s)
+        turns = tuple(replace(turn, parts=tuple(_near(part, packed) for part in turn.parts)) for turn in call.messages)
+        return replace(call, messages=turns)
 
     async def aclose(self) -> None:
         if self._http is not None:
@@ -209,6 +229,12 @@ class Fetcher:
             if type(error) is Rejected:
                 raise
             raise _wrong(f"cannot be fetched: {error.message}", url) from None
+
+
+def _near(part: str | Image, packed: dict[str, str]) -> str | Image:
+    if isinstance(part, str) or part.url not in packed:
+        return part
+    return replace(part, url=data_url(packed[part.url]))
 
 
 @dataclass(slots=True)

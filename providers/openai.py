@@ -6,7 +6,6 @@ or reads along; else whole, which costs less. `able` is known of OpenAI's own mo
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 from urllib.parse import quote
@@ -25,8 +24,8 @@ from providers import (
     tokens,
 )
 from providers.base import Able, Model, Shelf, Traits
-from providers.calls import ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Image, Kind, ModerateAnswer, ModerateCall
-from providers.config import Config, Server
+from providers.calls import ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Kind, ModerateAnswer, ModerateCall
+from providers.config import OPENAI, Config, Server
 from providers.errors import ModelNotFound, ProviderError, Refused, Unsupported
 from providers.openai_stream import Reading
 from providers.outbound import NOTHING, Guard, Listed
@@ -77,7 +76,14 @@ class OpenAIProvider:
         self._http = http.client(Guard("operator", outbound))
         self._images = images.Fetcher(outbound)
         at = openai_batches.At(
-            self._http, self._nodes, self._headers, self._max_name, self.able, self._asked, server.key
+            self._http,
+            self._nodes,
+            self._headers,
+            self._max_name,
+            self.able,
+            self._asked,
+            server.key,
+            fetches=server.urls == OPENAI.urls,
         )
         has_batches = server.style == "openai" and not server.missing
         self._batches = openai_batches.OpenAIBatches(at) if has_batches else None
@@ -108,7 +114,7 @@ class OpenAIProvider:
         if known.chat is False:
             raise Unsupported(f"`{call.model}` of {self.name} does not chat. Name another model.")
         able.check(call, known)
-        call = await self._inlined(call)
+        call = await self._guarded(call, node)
         streamed = call.on_tokens is not None or call.on_delta is not None
         body = openai_wire.chat_body(
             call,
@@ -128,16 +134,11 @@ class OpenAIProvider:
             error.message = openai_errors.masked(error.message, self._server.key)
             raise await self._naming_models(error) if isinstance(error, ModelNotFound) else error from None
 
-    async def _inlined(self, call: ChatCall) -> ChatCall:
-        """A server of ours could reach what a stranger's URL must not: its pictures are fetched here, where addresses are judged."""
-        parts = [part for message in call.messages for part in message.parts if isinstance(part, Image)]
-        if self._server.paid or not parts:
+    async def _guarded(self, call: ChatCall, node: str) -> ChatCall:
+        """A server among ours could reach what a stranger's URL must not: its pictures are fetched here, where addresses are judged."""
+        if not images.far(call) or (self._server.paid and not await self._http.is_inside(self._nodes[node].base)):
             return call
-        packed = await self._images.packed([part.url for part in parts], call.timeout_s)
-        turns = tuple(
-            replace(turn, parts=tuple(_inline(part, packed) for part in turn.parts)) for turn in call.messages
-        )
-        return replace(call, messages=turns)
+        return await self._images.near(call)
 
     async def embed(self, call: EmbedCall, node: str) -> EmbedAnswer:
         known = self.able(call.model)
@@ -258,13 +259,6 @@ class OpenAIProvider:
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         known = ", ".join(names[:_NAMED]) + more or "none that it tells of"
         return ModelNotFound(f"{error.message} Models there: {known}.", error.details | {"models": names})
-
-
-def _inline(part: str | Image, packed: Mapping[str, str]) -> str | Image:
-    """As a data URL."""
-    if isinstance(part, str) or part.url[:5].lower() == "data:":
-        return part
-    return replace(part, url=images.data_url(packed[part.url]))
 
 
 def _nodes(urls: tuple[str, ...]) -> dict[str, http.Address]:

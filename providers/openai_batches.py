@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 import orjson
 
-from providers import able, http, openai_errors, openai_wire
+from providers import able, http, images, openai_errors, openai_wire
 from providers.base import Able
 from providers.batches import Bounds, Forgotten, Parcel, Returned, Standing
 from providers.calls import ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Kind, Spent
@@ -34,7 +34,10 @@ _SLACK_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """What the provider knows of its servers. `able`: what a model can do; `asked`: for the words of a refusal."""
+    """What the provider knows of its servers. `able`: what a model can do; `asked`: for the words of a refusal.
+
+    `fetches`: it is OpenAI itself, which may be given pictures by URL.
+    """
 
     using: http.Client
     nodes: Mapping[str, http.Address]
@@ -43,6 +46,7 @@ class At:
     able: Callable[[str], Able]
     asked: Callable[[str, ChatCall | EmbedCall], openai_errors.Asked]
     secret: str
+    fetches: bool = True
 
 
 class OpenAIBatches:
@@ -63,6 +67,8 @@ class OpenAIBatches:
             return openai_wire.embed_body(call, packed=True)
         if known.chat is False:
             raise Unsupported(f"`{call.model}` does not chat. Name another model.")
+        if not self._at.fetches:
+            images.check_near(call)
         whole = replace(call, on_tokens=None, on_delta=None)
         return openai_wire.chat_body(whole, streamed=False, max_name=self._at.max_name)
 

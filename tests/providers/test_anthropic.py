@@ -8,7 +8,7 @@ import pytest
 from providers import fake_server
 from providers.anthropic import ADDRESS, AnthropicProvider
 from providers.base import Shelf
-from providers.calls import ChatCall, EmbedCall, Message
+from providers.calls import ChatCall, EmbedCall, Image, Message
 from providers.double.http1 import Response
 from providers.errors import Refused, Rejected, ServerError, Unreadable, Unsupported
 
@@ -113,3 +113,14 @@ async def test_the_list_is_read_over_its_pages(replay: Start) -> None:
     assert await provider.models() == ("a", "b")
     assert [request.query for request in server.requests] == ["limit=1000", "limit=1000&after_id=a"]
     await provider.aclose()
+
+
+async def test_a_server_among_ours_is_given_no_picture_to_fetch(replay: Start) -> None:
+    server = await replay(Response(MESSAGE))
+    provider = AnthropicProvider(None, server.url)
+    turn = Message("user", "", (Image("https://169.254.169.254/latest/"),))
+    for attempt in (provider.chat, provider.count):
+        with pytest.raises(Rejected, match="link-local"):
+            await attempt(ChatCall("m", (turn,), 5.0), server.url)
+    await provider.aclose()
+    assert server.requests == []

@@ -10,9 +10,9 @@ import pytest
 from providers import fake_server
 from providers.anthropic import AnthropicProvider
 from providers.batches import Batches, Batching, Forgotten, Parcel, Standing
-from providers.calls import ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Message
+from providers.calls import ChatAnswer, ChatCall, EmbedAnswer, EmbedCall, Image, Message
 from providers.config import Server
-from providers.errors import Rejected
+from providers.errors import Rejected, Unsupported
 from providers.fake_server import FakeServer
 from providers.openai import OpenAIProvider
 
@@ -82,6 +82,12 @@ async def test_a_call_that_is_refused_says_so_when_it_is_read(at: At) -> None:
     with pytest.raises(Rejected):
         at.there.read(only.body or b"", at.call("A fox."), at.node)
     assert at.there.spent(only.body or b"") is None
+
+
+async def test_a_picture_by_url_goes_into_batches_of_the_provider_itself_only(at: At) -> None:
+    turn = Message("user", "", (Image("https://169.254.169.254/latest/"),))
+    with pytest.raises(Unsupported, match="data URLs"):
+        at.there.item(replace(at.call(""), messages=(turn,)))
 
 
 async def test_what_was_handed_over_is_found_again_and_nothing_else_is(at: At) -> None:

@@ -242,3 +242,22 @@ async def test_a_listed_name_is_connected_to_wherever_it_leads() -> None:
             assert (await http.send(client, "GET", f"http://images.test:{port}/a", timeout_s=2.0)).text == "hello"
             with pytest.raises(Refused):
                 await http.send(client, "GET", f"http://other.test:{port}/a", timeout_s=2.0)
+
+
+@pytest.mark.parametrize(
+    ("base", "answer", "inside"),
+    [
+        ("http://127.0.0.1:8000/v1", "", True),
+        ("http://[::1]/v1", "", True),
+        ("http://10.0.0.7/v1", "", True),
+        ("http://169.254.1.1/v1", "", True),
+        ("https://8.8.8.8/v1", "", False),
+        ("http://gpu-1:8000/v1", "192.168.1.4", True),
+        ("http://gpu-1:8000/v1", "169.254.169.254", True),
+        ("https://api.example.com/v1", "8.8.8.8", False),
+        ("no address", "", True),
+    ],
+)
+async def test_a_server_is_inside_by_where_its_name_leads(base: str, answer: str, inside: bool) -> None:
+    async with http.client(resolver=Names(answer)) as client:
+        assert await client.is_inside(base) is inside

@@ -10,7 +10,7 @@ import httpx
 import orjson
 import pytest
 
-from providers import openai_errors, openai_models
+from providers import http, openai_errors, openai_models
 from providers.calls import ChatCall, EmbedCall, Image, Message, Tool
 from providers.config import Server
 from providers.double.http1 import Response
@@ -295,16 +295,23 @@ PNG = base64.b64decode(
 
 
 @pytest.mark.parametrize(
-    ("paid", "allowed", "sent"),
+    ("paid", "inside", "allowed", "sent"),
     [
-        (False, True, f"data:image/png;base64,{base64.b64encode(PNG).decode()}"),
-        (False, False, None),  # a private address that nobody listed
-        (True, False, "URL"),  # a server elsewhere fetches it by itself
+        (False, False, True, f"data:image/png;base64,{base64.b64encode(PNG).decode()}"),  # it is called our own
+        (False, False, False, None),  # a private address that nobody listed
+        (True, True, True, f"data:image/png;base64,{base64.b64encode(PNG).decode()}"),
+        (True, True, False, None),  # it costs, and stands among ours all the same
+        (True, False, False, "URL"),  # a server elsewhere fetches it by itself
     ],
 )
 async def test_a_strangers_picture_is_fetched_here_for_a_server_of_ours(
-    paid: bool, allowed: bool, sent: str | None, replay: Begin
+    paid: bool, inside: bool, allowed: bool, sent: str | None, replay: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def elsewhere(_client: http.Client, _base: str) -> bool:
+        return False
+
+    if not inside:
+        monkeypatch.setattr(http.Client, "is_inside", elsewhere)
     server = await replay(OK)
     server.pages["/fox.png"] = Response(PNG, kind="image/png")
     url = f"{server.url}/fox.png"
@@ -320,5 +327,5 @@ async def test_a_strangers_picture_is_fetched_here_for_a_server_of_ours(
         await provider.chat(call, provider.nodes()[0])
         part = json.loads(server.requests[-1].body)["messages"][0]["content"][1]
         assert part["image_url"] == {"url": url if sent == "URL" else sent, "detail": "high"}
-        assert len(server.requests) == (1 if paid else 2)
+        assert len(server.requests) == (1 if sent == "URL" else 2)
     await provider.aclose()
