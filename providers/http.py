@@ -10,6 +10,7 @@ import base64
 import contextlib
 import functools
 import math
+import re
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,11 +72,13 @@ _STRANGER = Guard("stranger")
 class Client:
     """As many connections as there are calls: slots are counted by the engine. Proxies of the environment are ignored.
 
-    `guard` judges each address before it is connected to; `resolver`: another way to find addresses.
+    `guard` judges each address before it is connected to; `resolver`: another way to find addresses. `extra`: headers of the
+    operator's own, any of which may be a password.
     """
 
-    def __init__(self, guard: Guard, resolver: AbstractResolver | None) -> None:
+    def __init__(self, guard: Guard, resolver: AbstractResolver | None, extra: Mapping[str, str]) -> None:
         self._guard, self._resolver, self._tls = guard, resolver, _tls()
+        self.extra = extra
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -116,9 +119,11 @@ class Client:
         await self.aclose()
 
 
-def client(guard: Guard = OPERATOR, resolver: AbstractResolver | None = None) -> Client:
+def client(
+    guard: Guard = OPERATOR, resolver: AbstractResolver | None = None, extra: Mapping[str, str] | None = None
+) -> Client:
     """Whoever makes it closes it."""
-    return Client(guard, resolver)
+    return Client(guard, resolver, extra or {})
 
 
 @functools.cache
@@ -154,7 +159,7 @@ async def send(
             ) as reply,
         ):
             body = await (reply.read() if heard is None else _heard(reply.content, heard))
-            return _answer(reply, body, headers or {})
+            return _answer(reply, body, headers or {}, using.extra)
     except aiohttp.ClientError as error:  # first: one that could not connect in time is a TimeoutError too
         raise _why(error, origin(url)) from error
     except TimeoutError:
@@ -183,37 +188,46 @@ _LEAST_SECRET, _LEAST_IN_ANSWER = 6, 16
 """Characters. A password may be a word that an answer holds for reasons of its own; a key is not."""
 
 
-def _answer(reply: aiohttp.ClientResponse, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
+def _answer(
+    reply: aiohttp.ClientResponse, body: bytes, headers: Mapping[str, str], extra: Mapping[str, str]
+) -> httpx.Response:
     kept = [(name, value) for name, value in reply.raw_headers if name.lower() not in _OF_THE_WIRE]
-    return httpx.Response(
-        reply.status, headers=kept, content=_masked(body, headers, good=httpx.codes.is_success(reply.status))
-    )
+    content = masked(body, headers, extra, good=httpx.codes.is_success(reply.status))
+    return httpx.Response(reply.status, headers=kept, content=content)
 
 
 _OF_THE_WIRE = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 
 
-def _masked(content: bytes, headers: Mapping[str, str], *, good: bool) -> bytes:
-    """What a server says is shown to users and logged; it, or a proxy before it, may have put our key into its words."""
+def masked(content: bytes, headers: Mapping[str, str], extra: Mapping[str, str], *, good: bool) -> bytes:
+    """What a server says is shown to users and logged; it, or a proxy before it, may have put our key into its words.
+
+    Of `extra` nobody knows which are secret: a refusal shows none of them, an answer may hold what is no token by its looks,
+    such as the address of an application.
+    """
+    found = {each for name, value in headers.items() if name.lower() in _SECRETS for each in _forms(value)}
+    more = {each for value in extra.values() for each in _forms(value)}
+    found |= {each for each in more if _TOKEN.fullmatch(each)} if good else more
     least = _LEAST_IN_ANSWER if good else _LEAST_SECRET
-    for secret in _secrets(headers):
+    for secret in sorted((each.encode() for each in found), key=len, reverse=True):
         if len(secret) >= least and secret in content:
             content = content.replace(secret, b"***")
     return content
 
 
-def _secrets(headers: Mapping[str, str]) -> list[bytes]:
-    """Longest first; of a user and a password, the password too."""
-    found: set[str] = set()
-    for name, value in headers.items():
-        if name.lower() in _SECRETS:
-            scheme, _, rest = value.partition(" ")
-            found |= {value, rest or value}
-            if scheme.lower() == "basic":
-                with contextlib.suppress(ValueError):
-                    user = base64.b64decode(rest).decode()
-                    found |= {user, user.partition(":")[2]}
-    return sorted((each.encode() for each in found), key=len, reverse=True)
+_TOKEN = re.compile(r"(?=.*\d)[\w.~+/=-]+")
+"""One word, with a digit in it."""
+
+
+def _forms(value: str) -> set[str]:
+    """As which a secret may be quoted: with its scheme and without; of a user and a password, the password too."""
+    scheme, _, rest = value.partition(" ")
+    found = {value, rest or value}
+    if scheme.lower() == "basic":
+        with contextlib.suppress(ValueError):
+            user = base64.b64decode(rest).decode()
+            found |= {user, user.partition(":")[2]}
+    return found
 
 
 async def _heard(content: aiohttp.StreamReader, heard: Callable[[bytes], None]) -> bytes:

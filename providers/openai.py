@@ -73,7 +73,7 @@ class OpenAIProvider:
         self._max_name = "max_tokens" if server.style == "compatible" else "max_completion_tokens"
         self._able = _able(server)
         self.moderation_model = "omni-moderation-latest" if server.style == "openai" else ""
-        self._http = http.client(Guard("operator", outbound))
+        self._http = http.client(Guard("operator", outbound), extra=server.headers)
         self._images = images.Fetcher(outbound)
         at = openai_batches.At(
             self._http,
@@ -131,7 +131,8 @@ class OpenAIProvider:
         try:
             return reading.answer(reply.content)
         except ProviderError as error:  # its words came piece by piece, before anybody looked for the key in them
-            error.message = openai_errors.masked(error.message, self._server.key)
+            told = http.masked(error.message.encode(errors="replace"), self._headers, self._server.headers, good=False)
+            error.message = openai_errors.masked(told.decode(), self._server.key)
             raise await self._naming_models(error) if isinstance(error, ModelNotFound) else error from None
 
     async def _guarded(self, call: ChatCall, node: str) -> ChatCall:

@@ -152,6 +152,27 @@ async def test_a_key_that_a_server_says_back_is_masked(
     assert reply.text == said
 
 
+@pytest.mark.parametrize(
+    ("status", "value", "said"),
+    [
+        (b"400 Bad Request", "hdrsecret55", "token *** is wrong"),
+        (b"400 Bad Request", "Team hdrsecret55", "token *** is wrong"),
+        (b"400 Bad Request", "true", "token true is wrong"),
+        (b"200 OK", "hdrsecret55hdrsecret55", "token *** is wrong"),
+        (b"200 OK", "https://app.example.org/2", "token https://app.example.org/2 is wrong"),  # a model may name it
+    ],
+)
+async def test_a_header_of_the_operators_that_a_server_says_back_is_masked(
+    status: bytes, value: str, said: str
+) -> None:
+    body = f"token {value} is wrong".encode()
+    answer = b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
+    extra = {"x-team-token": value}
+    async with _server(_says(answer)) as url, http.client(extra=extra) as client:
+        reply = await http.send(client, "POST", url, timeout_s=2, headers=extra)
+    assert reply.text == said
+
+
 def _closed_port() -> str:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

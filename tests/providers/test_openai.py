@@ -329,3 +329,17 @@ async def test_a_strangers_picture_is_fetched_here_for_a_server_of_ours(
         assert part["image_url"] == {"url": url if sent == "URL" else sent, "detail": "high"}
         assert len(server.requests) == (1 if sent == "URL" else 2)
     await provider.aclose()
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_what_a_server_says_of_the_headers_that_were_set_for_it_is_not_shown(
+    streamed: bool, replay: Begin
+) -> None:
+    said = orjson.dumps(_error("The token hdrsecret55 is not known."))
+    server = await replay(Response(b"data: " + said + b"\n\n", 200) if streamed else Response(said, 400))
+    provider = OpenAIProvider(Server("vllm", (server.url,), headers={"x-team-token": "hdrsecret55"}))
+    call = ChatCall("m", (Message("user", "hi"),), 5.0, on_delta=(lambda _: None) if streamed else None)
+    with pytest.raises(ProviderError) as caught:
+        await provider.chat(call, provider.nodes()[0])
+    await provider.aclose()
+    assert ("The token *** is not known" in str(caught.value), "hdrsecret55" in repr(caught.value)) == (True, False)
