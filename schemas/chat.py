@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from schemas import sizes
+
 _Strict = ConfigDict(extra="forbid")
 ToolName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
@@ -59,9 +61,17 @@ class Turn(BaseModel):
     """One turn of a chat. Only an assistant's turn that calls tools may be without content."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Annotated[str, Field(strict=True)] | Annotated[list[Part], Field(min_length=1)] | None = None
+    content: Annotated[
+        Annotated[str, Field(strict=True)]
+        | Annotated[list[Part], Field(min_length=1, max_length=sizes.MOST_PARTS)]
+        | None,
+        sizes.at_most(sizes.MOST_PARTS, "parts"),
+    ] = None
     name: Annotated[str, Field(strict=True, max_length=64)] | None = None
-    tool_calls: Annotated[list[ToolCall], Field(min_length=1)] | None = None
+    tool_calls: Annotated[
+        Annotated[list[ToolCall], Field(min_length=1, max_length=sizes.MOST_PARTS)] | None,
+        sizes.at_most(sizes.MOST_PARTS, "tool calls"),
+    ] = None
     tool_call_id: Annotated[str, Field(strict=True, min_length=1, max_length=512)] | None = None
 
     @model_validator(mode="after")
@@ -128,7 +138,10 @@ class Params(BaseModel):
     min_p: _Share | None = None
     frequency_penalty: _Penalty | None = None
     presence_penalty: _Penalty | None = None
-    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
+    logit_bias: Annotated[
+        Annotated[dict[str, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=sizes.MOST_BIASES)] | None,
+        sizes.at_most(sizes.MOST_BIASES, "keys"),
+    ] = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
     service_tier: Literal["auto", "default", "flex", "priority"] | None = None

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from schemas import sizes
 from schemas.chat import Choose, Params, Tool, Turn
 from schemas.text import Content, exactly_one
 
@@ -18,14 +19,16 @@ class Input(BaseModel):
 
     model_config = ConfigDict(json_schema_extra=exactly_one("messages", "prompt"))
 
-    messages: Annotated[list[Turn], Field(min_length=1, max_length=1000)] | None = None
+    messages: Annotated[Annotated[list[Turn], Field(min_length=1, max_length=sizes.MOST_TURNS)] | None, sizes.CHAT] = (
+        None
+    )
     prompt: Content | None = None
     output_schema: dict[str, Any] | None = None
     json_object: bool = False
     repair: bool = True
     whole: bool = False
     truncate: bool = False
-    tools: Annotated[list[Tool], Field(min_length=1, max_length=128)] | None = None
+    tools: Annotated[list[Tool], Field(min_length=1, max_length=sizes.MOST_TOOLS)] | None = None
     tool_choice: Literal["auto", "none", "required"] | Choose | None = None
     parallel_tool_calls: bool | None = None
     n: Annotated[int, Field(ge=1, le=16, strict=True)] = 1

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
+from schemas import sizes
 from schemas.tiers import Tier
 
 MAX_NAME = 512
@@ -17,6 +18,11 @@ PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME, pattern=PRINTABLE)]
 """An id, a tenant, a key: 1 to 512 characters, none of them a control character."""
 
+
+Metadata = Annotated[
+    Annotated[dict[str, Any], Field(max_length=sizes.MOST_METADATA)], sizes.at_most(sizes.MOST_METADATA, "keys")
+]
+"""Goes along with what it was sent with, and comes back; no model sees it."""
 
 Moment = Annotated[
     AwareDatetime, WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "number"}]})
@@ -70,7 +76,7 @@ class Request(BaseModel):
     supersede_key: Name | None = None
     run_id: Name | None = None
     deadline: Moment | None = None
-    metadata: dict[str, Any] = {}
+    metadata: Metadata = {}
     response: SkipJsonSchema[dict[str, Any] | None] = None
     """How `/v1/responses` was asked for it, as far as nothing else here says it; no operation sees it."""
     body_digest: SkipJsonSchema[str | None] = None

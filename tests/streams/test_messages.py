@@ -107,6 +107,9 @@ def test_blocks_become_turns() -> None:
     ]
 
 
+RESULT = {"type": "tool_result", "tool_use_id": "c", "content": [{"type": "text", "text": "x"}] * 2000}
+
+
 @pytest.mark.parametrize(
     ("more", "param"),
     [
@@ -128,6 +131,11 @@ def test_blocks_become_turns() -> None:
         ({"tool_choice": {"type": {}}}, "tool_choice.type"),
         ({"system": [{"type": "image"}]}, "system[0].type"),
         ({"stream": 1}, "stream"),
+        ({"messages": [{"role": "user", "content": "x"}] * 1001}, "messages"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}] * 2049}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": [RESULT] * 5}]}, "messages"),
+        ({"system": [{"type": "text", "text": "x"}] * 2049}, "system"),
+        ({"tools": [{"name": "x", "input_schema": {}}] * 129}, "tools"),
     ],
 )
 def test_what_is_refused_is_named(more: dict[str, Any], param: str) -> None:

@@ -124,6 +124,38 @@ def test_what_is_refused_is_named(body: dict[str, Any], param: str) -> None:
     assert (caught.value.status, caught.value.more["param"]) == (400, param)
 
 
+PARTS = [{"type": "text", "text": "x"}]
+CALLS = [{"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}]
+
+
+@pytest.mark.parametrize(
+    ("more", "param", "words"),
+    [
+        ({"messages": [USER] * 1001}, "messages", "has 1001 turns; at most 1000"),
+        (
+            {"messages": [{"role": "user", "content": PARTS * 2049}]},
+            "messages[0].content",
+            "has 2049 parts; at most 2048",
+        ),
+        (
+            {"messages": [USER, {"role": "assistant", "tool_calls": CALLS * 2049}]},
+            "messages[1].tool_calls",
+            "has 2049 parts; at most 2048",
+        ),
+        ({"messages": [{"role": "user", "content": PARTS * 2000}] * 5}, "messages", "has 10000 parts"),
+        ({"tools": [TOOL] * 129}, "tools", "has 129 tools; at most 128"),
+        ({"logit_bias": dict.fromkeys(map(str, range(4097)), 1)}, "logit_bias", "has 4097 keys; at most 4096"),
+        ({"metadata": dict.fromkeys(map(str, range(1025)), "x")}, "metadata", "has 1025 keys; at most 1024"),
+    ],
+)
+def test_what_is_too_many_is_refused_with_its_number(more: dict[str, Any], param: str, words: str) -> None:
+    """Each takes its time in the event loop: all together are counted before the first is looked at."""
+    with pytest.raises(Problem) as caught:
+        read(**more)
+    assert (caught.value.status, caught.value.more["param"]) == (400, param)
+    assert f"`{param}` {words}" in str(caught.value)
+
+
 def test_an_answer_of_ours_may_be_sent_back() -> None:
     """As the SDKs' `message.model_dump()` writes it."""
     call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}

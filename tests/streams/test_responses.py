@@ -16,6 +16,8 @@ from providers.fake import FakeProvider
 from store.tables import bodies, requests, results
 from streams.spine import Spine
 from streams.web.front import Front
+from streams.web.problems import Problem
+from streams.web.responses import wire
 from tests.streams.talking import Talking, seat
 from tests.streams.test_web_keys import bearing, made, until_closed
 from tests.streams.webs import client, opened, web_settings
@@ -404,6 +406,25 @@ async def test_what_is_wrong_is_named(api: httpx.AsyncClient) -> None:
             error,
         )
     assert (await api.get("/v1/requests")).json()["items"] == []
+
+
+WORD = {"type": "input_text", "text": "x"}
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"input": [{"role": "user", "content": [WORD] * 2049}]}, "input[0].content"),
+        ({"input": [{"type": "function_call_output", "call_id": "c", "output": [WORD] * 2049}]}, "input[0].output"),
+        ({"input": [{"role": "user", "content": [WORD] * 2000}] * 5}, "input"),
+        ({"input": [{"role": "user", "content": "x"}] * 8193}, "input"),
+        ({"tools": [{"type": "function", "name": "n"}] * 129}, "tools"),
+    ],
+)
+def test_what_is_too_many_is_refused_before_it_is_read(more: dict[str, Any], param: str) -> None:
+    with pytest.raises(Problem, match="at most") as caught:
+        wire.read({"model": "m", "input": "x", **more})
+    assert (caught.value.status, caught.value.more["param"]) == (400, param)
 
 
 async def test_bodies_that_are_none_are_refused_in_the_doors_own_shape(api: httpx.AsyncClient) -> None:

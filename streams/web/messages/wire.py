@@ -9,7 +9,8 @@ from typing import Any
 
 import orjson
 
-from streams.web.openai.fields import Asked, flag, kind_of, only, text, wrong
+from schemas import sizes
+from streams.web.openai.fields import Asked, bound, bound_chat, flag, kind_of, only, text, wrong
 
 FIELDS = frozenset(
     {
@@ -112,6 +113,7 @@ def _texts(blocks: Any, where: str) -> str:
     """Blocks that can only be texts."""
     if not isinstance(blocks, list):
         raise wrong(where, f"`{where}` must be a text or a list of text blocks.")
+    bound(blocks, sizes.MOST_PARTS, where, "blocks")
     found = []
     for i, block in enumerate(blocks):
         path = f"{where}[{i}]"
@@ -131,6 +133,7 @@ def _text(block: Any, where: str) -> str:
 def _turns(messages: Any) -> list[dict[str, Any]]:
     if not isinstance(messages, list) or not messages:
         raise wrong("messages", "`messages` must be a list of at least one message.")
+    bound_chat(messages, "messages", what="messages")
     found: list[dict[str, Any]] = []
     for i, message in enumerate(messages):
         where = f"messages[{i}]"
@@ -210,6 +213,7 @@ def _tools(told: Mapping[str, Any]) -> dict[str, Any]:
     tools = told.get("tools", [])
     if not isinstance(tools, list):
         raise wrong("tools", "`tools` must be a list.")
+    bound(tools, sizes.MOST_TOOLS, "tools", "tools")
     if tools:
         found["tools"] = [_tool(tool, f"tools[{i}]") for i, tool in enumerate(tools)]
     if (choice := told.get("tool_choice")) is None:

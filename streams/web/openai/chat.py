@@ -9,8 +9,9 @@ OpenAI's new name of `user`.
 from collections.abc import Mapping
 from typing import Any
 
+from schemas import sizes
 from schemas.chat import Params
-from streams.web.openai.fields import Asked, flag, kind_of, only, said, text, wrong
+from streams.web.openai.fields import Asked, bound, bound_chat, flag, kind_of, only, said, text, wrong
 
 _WISHES = tuple(Params.model_fields)
 _SAME = ("messages", "tools", "tool_choice", "parallel_tool_calls", "n", "seed")
@@ -57,6 +58,7 @@ def read(body: Mapping[str, Any]) -> Asked:
     stream, usage = streaming(told)
     if stream and told.get("n") not in (None, 1):
         raise wrong("n", "`n` above 1 does not go with `stream`; ask without it, or several times.")
+    bound(told.get("tools"), sizes.MOST_TOOLS, "tools", "tools")
     input_ = {name: told[name] for name in _SAME if name in told}
     if "messages" not in input_:
         raise wrong("messages", "`messages` is missing; send a list of turns.", "missing_required_parameter")
@@ -89,12 +91,14 @@ def envelope(told: Mapping[str, Any]) -> dict[str, Any]:
     if len({told[name] for name in limits if isinstance(told[name], int)}) > 1:
         raise wrong("max_tokens", "`max_tokens` and `max_completion_tokens` say different things; send one.")
     options = {"temperature": told.get("temperature"), "max_tokens": told[limits[0]] if limits else None}
+    bound(told.get("metadata"), sizes.MOST_METADATA, "metadata", "keys")
     found: dict[str, Any] = {"options": said(options)}
     return found | ({"metadata": told["metadata"]} if "metadata" in told else {})
 
 
 def wishes(told: Mapping[str, Any]) -> dict[str, Any]:
     """What is passed on under OpenAI's own names, and where to stop."""
+    bound(told.get("logit_bias"), sizes.MOST_BIASES, "logit_bias", "keys")
     params = {name: told[name] for name in _WISHES if name in told}
     who = told.get("safety_identifier", params.get("user"))
     if who is not None and params.setdefault("user", who) != who:
@@ -142,6 +146,7 @@ _PARTS = {"text": {"type", "text"}, "image_url": {"type", "image_url"}, "refusal
 def _turns(messages: Any) -> list[Any]:
     if not isinstance(messages, list) or not messages:
         raise wrong("messages", "`messages` must be a list of at least one turn.")
+    bound_chat(messages, "messages")
     return [_turn(turn, f"messages[{i}]") for i, turn in enumerate(messages)]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from schemas import sizes
 from store.ledger.types.arrivals import Kept
 from streams.web.problems import Problem
 
@@ -55,6 +56,22 @@ def only(value: Any, known: Collection[str], where: str) -> dict[str, Any]:
             path = f"{where}.{name}" if where else name
             raise wrong(path, f"The field `{path[:200]}` is not known here; leave it out.", "unknown_parameter")
     return said(value)
+
+
+def bound(value: Any, most: int, where: str, what: str) -> None:
+    """Before any of them is looked at. Raises `Problem` 400 for a list or an object that holds more."""
+    if words := sizes.excess(value, most, what):
+        raise wrong(where, f"`{where}` {words}.")
+
+
+def bound_chat(turns: Any, where: str, most: int = sizes.MOST_TURNS, what: str = "turns") -> None:
+    """The same of a chat, of the parts of each turn, and of all of them together."""
+    bound(turns, most, where, what)
+    for i, turn in enumerate(turns if isinstance(turns, list) else ()):
+        for name in sizes.LISTS if isinstance(turn, dict) else ():
+            bound(turn.get(name), sizes.MOST_PARTS, f"{where}[{i}].{name}", "parts")
+    if words := sizes.together(turns):
+        raise wrong(where, f"`{where}` {words}.")
 
 
 def text(body: Mapping[str, Any], name: str) -> str:

@@ -6,7 +6,8 @@ Taken without effect are only the ids and states of items that are sent back, an
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from streams.web.openai.fields import kind_of, only, wrong
+from schemas import sizes
+from streams.web.openai.fields import bound_chat, kind_of, only, wrong
 
 ROLES = ("user", "assistant", "system", "developer")
 _KNOWN = "message, function_call, function_call_output and reasoning"
@@ -22,6 +23,7 @@ def turns(given: Any) -> list[Turn]:
         return [{"role": "user", "content": given}]
     if not isinstance(given, list) or not given:
         raise wrong("input", "`input` must be a text or a list of at least one item.", "missing_required_parameter")
+    bound_chat(given, "input", sizes.MOST_PARTS_TOGETHER, "items")
     found: list[Turn] = []
     for i, item in enumerate(given):
         _take(found, item, f"input[{i}]")

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from schemas import sizes
 from store.ledger.types.arrivals import RESUMABLE, Kept
 from streams.web.openai import chat
-from streams.web.openai.fields import Asked, flag, kind_of, only, text, wrong
+from streams.web.openai.fields import Asked, bound, flag, kind_of, only, text, wrong
 from streams.web.responses import items
 from streams.web.responses.items import Turn
 
@@ -227,6 +228,7 @@ def _tools(told: Mapping[str, Any]) -> dict[str, Any]:
     tools = told.get("tools", [])
     if not isinstance(tools, list):
         raise wrong("tools", "`tools` must be a list.")
+    bound(tools, sizes.MOST_TOOLS, "tools", "tools")
     found: dict[str, Any] = {}
     if tools:
         found["tools"] = [_tool(tool, f"tools[{i}]") for i, tool in enumerate(tools)]
