@@ -1,5 +1,6 @@
 """complete: messages or a bare prompt, answered as the model answers, `n` times."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ import orjson
 from agents import shortening, structured, user_schema
 from agents.base import Caller, More, Operation
 from providers import able, tokens
-from providers.calls import ChatAnswer, ChatCall, Forced, Image, Message, Tool, ToolCall
+from providers.calls import ChatAnswer, ChatCall, Forced, Image, Kept, Message, Tool, ToolCall
 from schemas.chat import Choose, Turn
 from schemas.complete import Choice, Input, Output
 
@@ -38,10 +39,17 @@ def messages(asked: Input) -> list[Message]:
     """The chat in the words of the providers' port."""
     if asked.messages is None:
         return [Message("user", asked.prompt or "")]
-    return [_message(turn) for turn in asked.messages]
+    places: dict[int, list[Kept]] = defaultdict(list)
+    for each in asked.keep:
+        if each.turn is not None:
+            places[each.turn].append(Kept(each.block, each.ttl or ""))
+    return [_message(turn, tuple(places.get(i, ())), apart=bool(asked.keep)) for i, turn in enumerate(asked.messages)]
 
 
-def _message(turn: Turn) -> Message:
+def _message(turn: Turn, kept: tuple[Kept, ...], *, apart: bool) -> Message:
+    """`apart`: texts stay in their blocks, in turns without a mark as well. What is kept is found again block by block, and the
+    mark moves on from turn to turn.
+    """
     parts: tuple[str | Image, ...] = ()
     if isinstance(turn.content, list):
         parts = tuple(
@@ -53,14 +61,15 @@ def _message(turn: Turn) -> Message:
         text = turn.content or ""
     calls = tuple(ToolCall(call.id, call.function.name, call.function.arguments) for call in turn.tool_calls or ())
     role = "system" if turn.role == "developer" else turn.role
-    only_text = all(isinstance(part, str) for part in parts)
-    return Message(role, text, () if only_text else parts, calls, turn.tool_call_id, turn.name)
+    whole = all(isinstance(part, str) for part in parts) and (len(parts) < 2 or not apart)
+    return Message(role, text, () if whole else parts, calls, turn.tool_call_id, turn.name, kept)
 
 
 def _more(asked: Input) -> More:
+    kept = {each.tool: each.ttl or "" for each in asked.keep}
     tools = tuple(
-        Tool(tool.function.name, tool.function.description, tool.function.parameters, tool.function.strict)
-        for tool in asked.tools or ()
+        Tool(each.function.name, each.function.description, each.function.parameters, each.function.strict, kept.get(i))
+        for i, each in enumerate(asked.tools or ())
     )
     choice = asked.tool_choice
     return More(

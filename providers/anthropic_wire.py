@@ -166,7 +166,7 @@ def _tool(call: ChatCall, tool: Tool, known: Claude) -> dict[str, Any]:
         if not known.formats:
             raise able.unsupported(call.model, ["tools[].function.strict"])
         told["strict"] = True
-    return told
+    return told if tool.kept is None else told | keep(tool.kept)
 
 
 def _choice(call: ChatCall) -> dict[str, Any] | None:
@@ -183,18 +183,18 @@ def _choice(call: ChatCall) -> dict[str, Any] | None:
     return {"type": "auto", **one} if call.tools else None
 
 
-def messages(call: ChatCall) -> tuple[str, list[dict[str, Any]]]:
+def messages(call: ChatCall) -> tuple[str | list[dict[str, Any]], list[dict[str, Any]]]:
     """The system's words, which stand apart, and the turns: neighbours of one role become one, a tool's answer is the user's.
 
     Raises Rejected and Unsupported.
     """
-    system: list[str] = []
+    system: list[Message] = []
     turns: list[dict[str, Any]] = []
     for message in call.messages:
         if message.name is not None and message.role != "tool":
             raise able.unsupported(call.model, ["messages[].name"])
         if message.role == "system":
-            system.append(message.content)
+            system.append(message)
             continue
         role = "assistant" if message.role == "assistant" else "user"
         blocks = list(_blocks(message))
@@ -206,20 +206,36 @@ def messages(call: ChatCall) -> tuple[str, list[dict[str, Any]]]:
         raise Rejected(
             "There is nothing to answer: give at least one `user` turn with words in it.", _field("messages")
         )
-    return "\n\n".join(filter(None, system)), turns
+    return _system(system), turns
+
+
+def _system(said: list[Message]) -> str | list[dict[str, Any]]:
+    """In blocks where one of them is to be kept: a text has no room for that."""
+    if any(message.kept or message.parts for message in said):
+        return [block for message in said for block in _blocks(message)]
+    return "\n\n".join(message.content for message in said if message.content)
 
 
 def _blocks(message: Message) -> Iterator[dict[str, Any]]:
+    kept = {each.block: keep(each.ttl) for each in message.kept}
     if message.role == "tool":
-        yield {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": message.content}
+        told: dict[str, Any] = {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": message.content}
+        yield told | kept.get(0, {})
         return
-    for part in message.parts or (message.content,):
+    parts = message.parts or (message.content,)
+    for i, part in enumerate(parts):
         if isinstance(part, Image):
-            yield {"type": "image", "source": _picture(part)}
+            yield {"type": "image", "source": _picture(part), **kept.get(i, {})}
         elif part:
-            yield {"type": "text", "text": part}
-    for asked in message.tool_calls:
-        yield {"type": "tool_use", "id": asked.id, "name": asked.name, "input": arguments(asked)}
+            yield {"type": "text", "text": part, **kept.get(i, {})}
+    for i, asked in enumerate(message.tool_calls, len(parts)):
+        told = {"type": "tool_use", "id": asked.id, "name": asked.name, "input": arguments(asked)}
+        yield told | kept.get(i, {})
+
+
+def keep(ttl: str) -> dict[str, Any]:
+    """What says of a block that the prompt up to it is to be kept."""
+    return {"cache_control": {"type": "ephemeral"} | ({"ttl": ttl} if ttl else {})}
 
 
 def arguments(asked: ToolCall) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import orjson
 from providers import able, anthropic_wire
 from providers.anthropic_wire import Sent
 from providers.base import Able
-from providers.calls import ChatCall, EmbedCall
+from providers.calls import ChatCall, EmbedCall, not_kept
 from providers.claude import Claude, claude
 from providers.errors import Rejected, Unsupported
 
@@ -54,7 +54,7 @@ def path(model: str, verb: str) -> str:
 
 def chat(call: ChatCall) -> Sent:
     """Raises Unsupported and Rejected."""
-    sent = anthropic_wire.chat(call, known(call.model))
+    sent = anthropic_wire.chat(not_kept(call), known(call.model))
     said = sent.body
     body: dict[str, Any] = {
         "messages": [

@@ -1,7 +1,7 @@
 """What goes over the port to a model: messages, calls, and what answers to them hold."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Kind = Literal["chat", "embed"]
@@ -26,12 +26,27 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function that the model may ask for. `parameters`: a JSON Schema of an object; None: it takes none."""
+    """A function that the model may ask for. `parameters`: a JSON Schema of an object; None: it takes none. `kept`: as in `Kept`,
+    for the tools up to this one.
+    """
 
     name: str
     description: str = ""
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
+    kept: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The prompt up to this block is to be kept ready by the provider: it changes what the next call costs, and no answer.
+
+    `block`: a part of its message, or the text where it has no parts, then each tool call, by number. `ttl`: `5m` or `1h`; empty:
+    as long as the provider will.
+    """
+
+    block: int
+    ttl: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +58,8 @@ class Forced:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a chat. `content` is all of its text; `parts`, where there is more than text, the same in its order.
+    """One turn of a chat. `content` is all of its text; `parts`, where there is more than text, the same in its order, and also
+    where the blocks of a text are to stay apart since some are `kept`.
 
     `tool_calls`: what the assistant asked for in this turn; `tool_call_id`: which of them this `tool` turn answers.
     """
@@ -54,6 +70,11 @@ class Message:
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     name: str | None = None
+    kept: tuple[Kept, ...] = ()
+
+    def pictured(self) -> bool:
+        """Whether it holds more than text."""
+        return any(isinstance(part, Image) for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +211,15 @@ class ModerateAnswer:
 
     verdicts: tuple[Judged, ...]
     spent: Spent
+
+
+def not_kept(call: ChatCall) -> ChatCall:
+    """The same for a provider that is not asked to keep anything: texts are whole again."""
+    turns = tuple(
+        replace(turn, kept=(), parts=turn.parts if turn.pictured() else ()) if turn.kept or turn.parts else turn
+        for turn in call.messages
+    )
+    return replace(call, messages=turns, tools=tuple(replace(tool, kept=None) for tool in call.tools))
 
 
 def messages(system: str | None, turns: Sequence[tuple[Literal["user", "assistant"], str]]) -> tuple[Message, ...]:

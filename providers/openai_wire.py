@@ -72,7 +72,7 @@ def _format(call: ChatCall) -> dict[str, Any] | None:
 
 def _message(message: Message) -> dict[str, Any]:
     told: dict[str, Any] = {"role": message.role, "content": message.content}
-    if message.parts:
+    if message.pictured():
         told["content"] = [_part(part) for part in message.parts]
     if message.tool_calls:
         told["content"] = told["content"] or None

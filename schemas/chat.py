@@ -74,6 +74,10 @@ class Turn(BaseModel):
     ] = None
     tool_call_id: Annotated[str, Field(strict=True, min_length=1, max_length=512)] | None = None
 
+    def blocks(self) -> int:
+        """Its parts, or its text, and its tool calls."""
+        return (len(self.content) if isinstance(self.content, list) else 1) + len(self.tool_calls or ())
+
     @model_validator(mode="after")
     def _whole(self) -> "Turn":
         if self.content is None and not self.tool_calls:
@@ -105,6 +109,19 @@ class Tool(BaseModel):
 
     type: Literal["function"]
     function: Function
+
+
+class Keep(BaseModel):
+    """The prompt up to here is to be kept ready by its provider: up to a `block` of a turn (its parts, or its text, then its tool
+    calls, by number), or up to a tool. It changes what calls cost, and no answer.
+    """
+
+    model_config = _Strict
+
+    turn: Annotated[int, Field(ge=0, strict=True)] | None = None
+    block: Annotated[int, Field(ge=0, strict=True)] = 0
+    tool: Annotated[int, Field(ge=0, strict=True)] | None = None
+    ttl: Literal["5m", "1h"] | None = None
 
 
 class Named(BaseModel):

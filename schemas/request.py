@@ -63,6 +63,10 @@ CHANGE_THE_ANSWER = ("provider", "model", "temperature", "max_tokens")
 """The options that are part of a request's payload; two records that differ in another one are the same request."""
 
 
+CHANGES_NO_ANSWER = "keep"
+"""A field of the input that says only how the provider is to go about it."""
+
+
 class Request(BaseModel):
     """The envelope. `input` is checked against its operation's own schema afterwards (`schemas.<operation>.Input`)."""
 
@@ -81,6 +85,10 @@ class Request(BaseModel):
     """How `/v1/responses` was asked for it, as far as nothing else here says it; no operation sees it."""
     body_digest: SkipJsonSchema[str | None] = None
     """Of the body that OpenAI's or Anthropic's clients sent under a key: another body is another request, whatever became of it."""
+
+    def question(self) -> dict[str, Any]:
+        """The input as far as it decides the answer: what two records share that ask the same."""
+        return {name: value for name, value in self.input.items() if name != CHANGES_NO_ANSWER}
 
     def unknown_fields(self) -> list[str]:
         """Fields that the contract does not know: kept away from the model, reported as a warning."""

@@ -244,7 +244,7 @@ def envelope(body: Mapping[str, Any]) -> dict[str, Any]:
 def payload_hash(operation: str, request: Request) -> bytes:
     """What two records must share to be the same request: operation, input, and the options that change the answer."""
     options = {name: getattr(request.options, name) for name in CHANGE_THE_ANSWER}
-    told = [operation, request.input, {name: value for name, value in options.items() if value is not None}]
+    told = [operation, request.question(), {name: value for name, value in options.items() if value is not None}]
     if request.body_digest is not None:
         told.append(request.body_digest)
     return _hash(orjson.dumps(told, option=orjson.OPT_SORT_KEYS))

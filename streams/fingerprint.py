@@ -49,7 +49,7 @@ def fingerprint(
         "model_digest": provider.digest(model) if isinstance(provider, Knowing) else None,
         "temperature": request.options.temperature,
         "max_tokens": request.options.max_tokens,
-        "input": request.input,
+        "input": request.question(),
         "unknown": request.unknown_fields(),
         **({"guards": guards} if guards else {}),
     }

@@ -35,7 +35,13 @@ BASE = {"messages": [USER], "repair": False, "whole": True}
         ({"system": "Be brief."}, {"messages": [{"role": "system", "content": "Be brief."}, USER]}),
         (
             {"system": [{"type": "text", "text": "Be", "cache_control": {}}, {"type": "text", "text": "brief."}]},
-            {"messages": [{"role": "system", "content": "Be\nbrief."}, USER]},
+            {
+                "messages": [
+                    {"role": "system", "content": [{"type": "text", "text": word} for word in ("Be", "brief.")]},
+                    USER,
+                ],
+                "keep": [{"turn": 0, "block": 0}],
+            },
         ),
         ({"top_p": 0.5, "top_k": 3}, {"params": {"top_p": 0.5, "top_k": 3}}),
         (
@@ -43,7 +49,8 @@ BASE = {"messages": [USER], "repair": False, "whole": True}
             {"params": {"user": "u", "service_tier": "default"}},
         ),
         ({"stop_sequences": ["x"]}, {"stop": ["x"]}),
-        ({"thinking": {"type": "disabled"}, "cache_control": {"type": "ephemeral"}, "tools": []}, {}),
+        ({"thinking": {"type": "disabled"}, "tools": []}, {}),
+        ({"cache_control": {"type": "ephemeral"}}, {"keep": [{"turn": 0, "block": 0}]}),
         ({"output_config": {"effort": "low"}}, {"params": {"reasoning_effort": "low"}}),
         (
             {"output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}},

@@ -65,11 +65,16 @@ async def _asked(taking: Taking, what: Ask) -> int | None:
 def guess(input_: dict[str, Any]) -> int:
     """Of texts, of tools as they are written, and of what stands around each turn."""
     turns = input_["messages"]
-    told = [
-        orjson.dumps(turn["content"]).decode() if isinstance(turn["content"], list) else turn["content"] or ""
-        for turn in turns
-    ]
+    contents = [turn["content"] if isinstance(turn["content"], list) else [turn["content"] or ""] for turn in turns]
+    told = [_words(part) for parts in contents for part in parts]
     told += [call["function"]["arguments"] for turn in turns for call in turn.get("tool_calls", ())]
     if "tools" in input_:
         told.append(orjson.dumps(input_["tools"]).decode())
     return round(sum(map(tokens.weigh, told))) + _AROUND * len(turns)
+
+
+def _words(part: str | dict[str, Any]) -> str:
+    if isinstance(part, str):
+        return part
+    words: str | None = part.get("text")
+    return orjson.dumps(part).decode() if words is None else words

@@ -1,7 +1,7 @@
 """`/v1/messages`: Anthropic's body as a request of the operation `complete`.
 
-Each field is passed on or refused by name. Taken without effect are only `cache_control`, which says what a provider may keep
-ready and changes no answer; `thinking: disabled`; and thoughts that are sent back, which no model is shown again.
+Each field is passed on or refused by name. Taken without effect are only `thinking: disabled`, and thoughts that are sent back,
+which no model is shown again. `cache_control` becomes the input's `keep`, beside the chat and not in it: it changes no answer.
 """
 
 from collections.abc import Mapping
@@ -10,6 +10,8 @@ from typing import Any
 import orjson
 
 from schemas import sizes
+from streams.web.messages import keeping
+from streams.web.messages.keeping import CACHE as _CACHE
 from streams.web.openai.fields import Asked, bound, bound_chat, flag, kind_of, only, text, wrong
 
 FIELDS = frozenset(
@@ -42,7 +44,6 @@ COUNTED = FIELDS - {
     "metadata",
     "service_tier",
 }
-_CACHE = "cache_control"
 _THOUGHTS = frozenset({"thinking", "redacted_thinking"})
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 _TIERS = {"auto": "auto", "standard_only": "default"}
@@ -54,8 +55,10 @@ def read(body: Mapping[str, Any], fields: frozenset[str] = FIELDS) -> Asked:
     model = text(told, "model")
     if "max_tokens" in fields and "max_tokens" not in told:
         raise wrong("max_tokens", "`max_tokens` is missing; it must be a number.")
-    input_: dict[str, Any] = {"messages": _system(told.get("system")) + _turns(told.get("messages"))}
-    input_ |= _tools(told) | _params(told) | {"repair": False, "whole": True}
+    turns, tools = _system(told.get("system")) + _turns(told.get("messages")), _tools(told)
+    kept = keeping.lifted(turns, tools.get("tools", []))
+    input_: dict[str, Any] = {"messages": turns}
+    input_ |= tools | _params(told) | {"repair": False, "whole": True}
     if "stop_sequences" in told:
         input_["stop"] = told["stop_sequences"]
     if (schema := _schema(told.get("output_config"))) is not None:
@@ -64,9 +67,12 @@ def read(body: Mapping[str, Any], fields: frozenset[str] = FIELDS) -> Asked:
         raise wrong(
             "thinking", "`thinking` can only be disabled here: how much a model thinks is its provider's to say."
         )
-    only(told.get(_CACHE, {}), {"type", "ttl"}, _CACHE)
+    if (ttl := keeping.ttl(told, "")) is not None:
+        kept.append({"turn": len(turns) - 1, "block": keeping.last(turns[-1])} | ttl)
+    if kept:
+        input_["keep"] = kept
     options = {name: told[name] for name in ("max_tokens", "temperature") if name in told}
-    return Asked(model, {"input": input_, "options": options}, flag(told, "stream"))
+    return Asked(model, {"input": input_, "options": options}, flag(told, "stream"), names={"keep": _CACHE})
 
 
 def _params(told: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,11 +112,12 @@ def _system(given: Any) -> list[dict[str, Any]]:
         return []
     if isinstance(given, str):
         return [{"role": "system", "content": given}] if given else []
-    return [{"role": "system", "content": _texts(given, "system")}]
+    parts = _texts(given, "system")
+    return [{"role": "system", "content": parts}] if parts else []
 
 
-def _texts(blocks: Any, where: str) -> str:
-    """Blocks that can only be texts."""
+def _texts(blocks: Any, where: str) -> list[dict[str, Any]]:
+    """Blocks that can only be texts, as parts."""
     if not isinstance(blocks, list):
         raise wrong(where, f"`{where}` must be a text or a list of text blocks.")
     bound(blocks, sizes.MOST_PARTS, where, "blocks")
@@ -120,14 +127,14 @@ def _texts(blocks: Any, where: str) -> str:
         if kind_of(block) != "text":
             raise wrong(f"{path}.type", f"`{path}.type` can only be text there.", "unsupported_parameter")
         found.append(_text(block, path))
-    return "\n".join(found)
+    return found
 
 
-def _text(block: Any, where: str) -> str:
+def _text(block: Any, where: str) -> dict[str, Any]:
     words = only(block, {"type", "text", _CACHE, "citations"}, where).get("text")
     if not isinstance(words, str):
         raise wrong(f"{where}.text", f"`{where}.text` must be a text.")
-    return words
+    return {"type": "text", "text": words} | keeping.mark(block, where)
 
 
 def _turns(messages: Any) -> list[dict[str, Any]]:
@@ -157,17 +164,15 @@ def _user(blocks: list[Any], where: str) -> list[dict[str, Any]]:
     for i, block in enumerate(blocks):
         path, kind = f"{where}[{i}]", kind_of(block)
         if kind == "text":
-            parts.append({"type": "text", "text": _text(block, path)})
+            parts.append(_text(block, path))
         elif kind == "image":
-            parts.append({"type": "image_url", "image_url": {"url": _image(block, path)}})
+            parts.append({"type": "image_url", "image_url": {"url": _image(block, path)}} | keeping.mark(block, path))
         elif kind == "tool_result":
             results.append(_result(block, path))
         else:
             words = f"`{path}.type` is {kind!r:.100}; taken are text, image and tool_result."
             raise wrong(f"{path}.type", words, "unsupported_parameter")
-    plain = all(part["type"] == "text" for part in parts)
-    content: Any = "\n".join(part["text"] for part in parts) if plain else parts
-    return results + ([{"role": "user", "content": content}] if parts else [])
+    return results + ([{"role": "user", "content": parts}] if parts else [])
 
 
 def _image(block: Any, where: str) -> str:
@@ -184,13 +189,16 @@ def _image(block: Any, where: str) -> str:
 def _result(block: Any, where: str) -> dict[str, Any]:
     told = only(block, {"type", "tool_use_id", "content", "is_error", _CACHE}, where)
     content = told.get("content", "")
-    words = content if isinstance(content, str) else _texts(content, f"{where}.content")
-    failed = flag(told, "is_error")
-    return {"role": "tool", "tool_call_id": told.get("tool_use_id"), "content": f"Error: {words}" if failed else words}
+    parts = [] if isinstance(content, str) else _texts(content, f"{where}.content")
+    words = content if isinstance(content, str) else "\n".join(part["text"] for part in parts)
+    turn = {"role": "tool", "tool_call_id": told.get("tool_use_id"), "content": words}
+    if flag(told, "is_error"):
+        turn["content"] = f"Error: {words}"
+    return turn | keeping.inner(parts) | keeping.mark(told, where)
 
 
 def _assistant(blocks: list[Any], where: str) -> list[dict[str, Any]]:
-    texts: list[str] = []
+    texts: list[dict[str, Any]] = []
     calls: list[dict[str, Any]] = []
     for i, block in enumerate(blocks):
         path, kind = f"{where}[{i}]", kind_of(block)
@@ -200,11 +208,12 @@ def _assistant(blocks: list[Any], where: str) -> list[dict[str, Any]]:
             told = only(block, {"type", "id", "name", "input", _CACHE, "caller"}, path)
             arguments = orjson.dumps(told.get("input", {})).decode()
             function = {"name": told.get("name"), "arguments": arguments}
-            calls.append({"id": told.get("id"), "type": "function", "function": function})
+            call = {"id": told.get("id"), "type": "function", "function": function}
+            calls.append(call | keeping.mark(told, path))
         elif kind not in _THOUGHTS:
             words = f"`{path}.type` is {kind!r:.100}; taken are text, tool_use and thinking."
             raise wrong(f"{path}.type", words, "unsupported_parameter")
-    turn: dict[str, Any] = {"role": "assistant", "content": "\n".join(texts) if texts or not calls else None}
+    turn: dict[str, Any] = {"role": "assistant", "content": texts or (None if calls else "")}
     return [turn | ({"tool_calls": calls} if calls else {})]
 
 
@@ -237,4 +246,5 @@ def _tool(tool: Any, where: str) -> dict[str, Any]:
         raise wrong(f"{where}.type", words, "unsupported_parameter")
     told = only(tool, {"type", "name", "description", "input_schema", "strict", _CACHE}, where)
     renamed = {"name": "name", "description": "description", "input_schema": "parameters", "strict": "strict"}
-    return {"type": "function", "function": {ours: told[theirs] for theirs, ours in renamed.items() if theirs in told}}
+    function = {ours: told[theirs] for theirs, ours in renamed.items() if theirs in told}
+    return {"type": "function", "function": function} | keeping.mark(told, where)
