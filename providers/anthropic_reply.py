@@ -105,6 +105,8 @@ def spent(usage: dict[str, Any], *, estimated: bool = False) -> Spent:
     written, read = usage.get("cache_creation_input_tokens"), usage.get("cache_read_input_tokens")
     prompt = counted.total(usage.get("input_tokens"), written, read)
     output = counted.count(usage.get("output_tokens"))
+    written_for = usage.get("cache_creation")
+    hour = counted.count(written_for.get("ephemeral_1h_input_tokens")) if isinstance(written_for, dict) else None
     details = usage.get("output_tokens_details")
     thought = counted.count(details.get("thinking_tokens")) if isinstance(details, dict) else None
     tier = usage.get("service_tier")
@@ -115,6 +117,7 @@ def spent(usage: dict[str, Any], *, estimated: bool = False) -> Spent:
         cache_write_tokens=written if prompt and written else 0,
         reasoning_tokens=thought or 0,
         tier=tier if isinstance(tier, str) else "",
+        cache_write_1h_tokens=min(hour, written) if prompt and written and hour else 0,
         estimated=estimated or None in (usage.get("input_tokens"), prompt, output),
     )
 

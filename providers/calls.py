@@ -155,7 +155,8 @@ class Spent:
     long the call waited for its model to be loaded, where that is known.
 
     `cached_tokens` (read from the provider's prompt cache) and `cache_write_tokens` are a part of `input_tokens`, not beside
-    them: a provider that counts them apart adds them up. `reasoning_tokens` are a part of `output_tokens`. `tier`: the service
+    them: a provider that counts them apart adds them up. `cache_write_1h_tokens`, to be kept for an hour, are a part of
+    `cache_write_tokens` that costs more. `reasoning_tokens` are a part of `output_tokens`. `tier`: the service
     tier that the provider says it took, where prices hang on it.
     """
 
@@ -168,6 +169,7 @@ class Spent:
     estimated: bool = False
     gpu_seconds: float | None = None
     load_s: float | None = None
+    cache_write_1h_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

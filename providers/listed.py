@@ -52,6 +52,7 @@ class Rates:
     output: Rate | None
     cached: Rate | None = None
     written: Rate | None = None
+    written_1h: Rate | None = None
     reasoning: Rate | None = None
     each: Decimal = Decimal(0)
     """Dollars per thousand calls."""
@@ -63,11 +64,13 @@ class Rates:
             return None
         read = min(spent.cached_tokens, prompt) if self.cached else 0
         written = min(spent.cache_write_tokens, prompt - read) if self.written else 0
+        hour = min(spent.cache_write_1h_tokens, written) if self.written_1h else 0
         thought = min(spent.reasoning_tokens, answer) if self.reasoning else 0
         parts = (
             (self.input, prompt - read - written),
             (self.cached, read),
-            (self.written, written),
+            (self.written, written - hour),
+            (self.written_1h, hour),
             (self.output, answer - thought),
             (self.reasoning, thought),
         )
@@ -176,6 +179,7 @@ _NAMES: Mapping[str, str] = MappingProxyType(
         "output_mtok": "output",
         "cache_read_mtok": "cached",
         "cache_write_mtok": "written",
+        "cache_write_1h_mtok": "written_1h",
         "output_reasoning_mtok": "reasoning",
     }
 )

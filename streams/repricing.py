@@ -114,6 +114,7 @@ def _anew(prices: PriceTable, row: Any) -> tuple[int | None, Price | None]:
         row.reasoning_tokens,
         row.tier or "",
         gpu_seconds=row.gpu_seconds,
+        cache_write_1h_tokens=row.cache_write_1h_tokens,
     )
     found = prices.of(row.provider, row.model, spent, datetime.fromtimestamp(row.opened_at, UTC))
     return found.nano, found.price

@@ -64,6 +64,7 @@ class Tariff:
             output_tokens=spent.output_tokens,
             cached_tokens=spent.cached_tokens,
             cache_write_tokens=spent.cache_write_tokens,
+            cache_write_1h_tokens=spent.cache_write_1h_tokens,
             reasoning_tokens=spent.reasoning_tokens,
             tier=spent.tier,
             estimated=spent.estimated,

@@ -81,6 +81,7 @@ def _wasted(landed: Landed, spent: Spent, nano: int | None, words: str, latency_
         output_tokens=spent.output_tokens,
         cached_tokens=spent.cached_tokens,
         cache_write_tokens=spent.cache_write_tokens,
+        cache_write_1h_tokens=spent.cache_write_1h_tokens,
         reasoning_tokens=spent.reasoning_tokens,
         tier=spent.tier,
         estimated=spent.estimated,
@@ -200,6 +201,11 @@ class Tiering:
         """What the standard tier would have asked for the same tokens, less what it cost."""
         spent = Spent(each.input_tokens, each.output_tokens, each.cached_tokens, estimated=each.estimated)
         if isinstance(each, Closing):
-            spent = replace(spent, cache_write_tokens=each.cache_write_tokens, reasoning_tokens=each.reasoning_tokens)
+            spent = replace(
+                spent,
+                cache_write_tokens=each.cache_write_tokens,
+                cache_write_1h_tokens=each.cache_write_1h_tokens,
+                reasoning_tokens=each.reasoning_tokens,
+            )
         usual = self._prices.of(self._claim.provider, self._claim.model, spent).nano
         return None if usual is None or each.cost_nano is None else usual - each.cost_nano

@@ -122,6 +122,7 @@ def _closed(closing: Closing, at: float) -> dict[str, Any]:
         "output_tokens": closing.output_tokens,
         "cached_tokens": closing.cached_tokens,
         "cache_write_tokens": closing.cache_write_tokens,
+        "cache_write_1h_tokens": closing.cache_write_1h_tokens,
         "reasoning_tokens": closing.reasoning_tokens,
         "tier": closing.tier or None,
         "estimated": closing.estimated,

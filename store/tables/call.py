@@ -44,6 +44,7 @@ executions = Table(
     Column("cache_write_tokens", Integer, nullable=False, server_default="0"),
     Column("reasoning_tokens", Integer, nullable=False, server_default="0"),
     Column("tier", Text, comment="as the provider said it"),
+    Column("cache_write_1h_tokens", Integer, nullable=False, server_default="0", comment="of cache_write_tokens"),
 )
 
 _PROMPTED = text("prompt IS NOT NULL")

@@ -31,12 +31,21 @@ pytestmark = pytest.mark.fast
 USAGE = {
     "input_tokens": 20,
     "cache_creation_input_tokens": 248,
+    "cache_creation": {"ephemeral_5m_input_tokens": 148, "ephemeral_1h_input_tokens": 100},
     "cache_read_input_tokens": 1800,
     "output_tokens": 93,
     "output_tokens_details": {"thinking_tokens": 41},
     "service_tier": "standard",
 }
-USED = Spent(2068, 93, cached_tokens=1800, cache_write_tokens=248, reasoning_tokens=41, tier="standard")
+USED = Spent(
+    2068,
+    93,
+    cached_tokens=1800,
+    cache_write_tokens=248,
+    reasoning_tokens=41,
+    tier="standard",
+    cache_write_1h_tokens=100,
+)
 MESSAGE = {
     "id": "msg_01XFDUDYJgAACzvnptvVoYEL",
     "type": "message",

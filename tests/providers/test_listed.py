@@ -49,7 +49,8 @@ def spents(draw: st.DrawFn) -> Spent:
     prompt, answer = draw(counts), draw(counts)
     cached = draw(st.integers(0, prompt))
     written = draw(st.integers(0, prompt - cached))
-    return Spent(prompt, answer, cached, written, draw(st.integers(0, answer)))
+    hour = draw(st.integers(0, written))
+    return Spent(prompt, answer, cached, written, draw(st.integers(0, answer)), cache_write_1h_tokens=hour)
 
 
 def _theirs(provider: str, model: Any, spent: Spent, at: datetime, context: Any) -> int:
@@ -58,6 +59,7 @@ def _theirs(provider: str, model: Any, spent: Spent, at: datetime, context: Any)
         output_tokens=spent.output_tokens,
         cache_read_tokens=spent.cached_tokens,
         cache_write_tokens=spent.cache_write_tokens,
+        cache_write_1h_tokens=spent.cache_write_1h_tokens,
         output_reasoning_tokens=spent.reasoning_tokens,
     )
     found = calc_price(

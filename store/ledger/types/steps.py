@@ -51,6 +51,7 @@ class Closing:
     output_tokens: int = 0
     cached_tokens: int = 0
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
     reasoning_tokens: int = 0
     tier: str = ""
     estimated: bool = False
