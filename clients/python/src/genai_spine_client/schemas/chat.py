@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from genai_spine_client.schemas import sizes
+
 _Strict = ConfigDict(extra="forbid")
 ToolName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
@@ -60,10 +62,22 @@ class Turn(BaseModel):
     """One turn of a chat. Only an assistant's turn that calls tools may be without content."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Annotated[str, Field(strict=True)] | Annotated[list[Part], Field(min_length=1)] | None = None
+    content: Annotated[
+        Annotated[str, Field(strict=True)]
+        | Annotated[list[Part], Field(min_length=1, max_length=sizes.MOST_PARTS)]
+        | None,
+        sizes.at_most(sizes.MOST_PARTS, "parts"),
+    ] = None
     name: Annotated[str, Field(strict=True, max_length=64)] | None = None
-    tool_calls: Annotated[list[ToolCall], Field(min_length=1)] | None = None
+    tool_calls: Annotated[
+        Annotated[list[ToolCall], Field(min_length=1, max_length=sizes.MOST_PARTS)] | None,
+        sizes.at_most(sizes.MOST_PARTS, "tool calls"),
+    ] = None
     tool_call_id: Annotated[str, Field(strict=True, min_length=1, max_length=512)] | None = None
+
+    def blocks(self) -> int:
+        """Its parts, or its text, and its tool calls."""
+        return (len(self.content) if isinstance(self.content, list) else 1) + len(self.tool_calls or ())
 
     @model_validator(mode="after")
     def _whole(self) -> "Turn":
@@ -98,6 +112,19 @@ class Tool(BaseModel):
     function: Function
 
 
+class Keep(BaseModel):
+    """The prompt up to here is to be kept ready by its provider: up to a `block` of a turn (its parts, or its text, then its tool
+    calls, by number), or up to a tool. It changes what calls cost, and no answer.
+    """
+
+    model_config = _Strict
+
+    turn: Annotated[int, Field(ge=0, strict=True)] | None = None
+    block: Annotated[int, Field(ge=0, strict=True)] = 0
+    tool: Annotated[int, Field(ge=0, strict=True)] | None = None
+    ttl: Literal["5m", "1h"] | None = None
+
+
 class Named(BaseModel):
     """A tool by its name."""
 
@@ -129,7 +156,10 @@ class Params(BaseModel):
     min_p: _Share | None = None
     frequency_penalty: _Penalty | None = None
     presence_penalty: _Penalty | None = None
-    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
+    logit_bias: Annotated[
+        Annotated[dict[str, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=sizes.MOST_BIASES)] | None,
+        sizes.at_most(sizes.MOST_BIASES, "keys"),
+    ] = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
     service_tier: Literal["auto", "default", "flex", "priority"] | None = None

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from genai_spine_client.schemas.chat import Choose, Params, Tool, Turn
+from genai_spine_client.schemas import sizes
+from genai_spine_client.schemas.chat import Choose, Keep, Params, Tool, Turn
 from genai_spine_client.schemas.text import Content, exactly_one
 
 
@@ -15,18 +16,21 @@ class Input(BaseModel):
     `repair`: an answer that is not as `output_schema` says is asked for once more, and fails then; else it comes as it is.
     `whole`: without `max_tokens` the answer ends where the model ends it, and not at 512 tokens.
     `truncate`: where the chat is too long for the model, its oldest turns are left out.
+    `keep`: what a provider is asked to keep ready; Anthropic's is, others keep what they like by themselves.
     """
 
     model_config = ConfigDict(json_schema_extra=exactly_one("messages", "prompt"))
 
-    messages: Annotated[list[Turn], Field(min_length=1, max_length=1000)] | None = None
+    messages: Annotated[Annotated[list[Turn], Field(min_length=1, max_length=sizes.MOST_TURNS)] | None, sizes.CHAT] = (
+        None
+    )
     prompt: Content | None = None
     output_schema: dict[str, Any] | None = None
     json_object: bool = False
     repair: bool = True
     whole: bool = False
     truncate: bool = False
-    tools: Annotated[list[Tool], Field(min_length=1, max_length=128)] | None = None
+    tools: Annotated[list[Tool], Field(min_length=1, max_length=sizes.MOST_TOOLS)] | None = None
     tool_choice: Literal["auto", "none", "required"] | Choose | None = None
     parallel_tool_calls: bool | None = None
     n: Annotated[int, Field(ge=1, le=16, strict=True)] = 1
@@ -34,6 +38,7 @@ class Input(BaseModel):
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**31)] | None = None
     logprobs: Annotated[int, Field(strict=True, ge=0, le=20)] | None = None
     params: Params = Params()
+    keep: Annotated[list[Keep], Field(max_length=sizes.MOST_KEPT)] = []
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Input":
@@ -45,7 +50,16 @@ class Input(BaseModel):
             raise ValueError(f"`tool_choice` names {self.tool_choice.function.name!r}, which is not among `tools`")
         if self.output_schema is not None and self.json_object:
             raise ValueError("give either `output_schema` or `json_object`")
+        for i, each in enumerate(self.keep):
+            if not self._has(each):
+                raise ValueError(f"`keep.{i}` names one block of a turn, or one tool, that is there")
         return self
+
+    def _has(self, place: Keep) -> bool:
+        turns, tools = self.messages or [], self.tools or []
+        if place.turn is None:
+            return place.tool is not None and place.tool < len(tools)
+        return place.tool is None and place.turn < len(turns) and place.block < turns[place.turn].blocks()
 
     def tool_names(self) -> list[str]:
         """Of the functions that the model may ask for."""

@@ -32,8 +32,9 @@ class ReplayPlan(BaseModel):
     groups: list[Group]
     unfinished: Annotated[int, Field(description="They are left alone: their one answer comes.")]
     again: Annotated[Doing, Field(description="Not succeeded: run again under their own identity.")]
-    recorded: Annotated[Doing, Field(description="Ended: their answers published again.")]
-    anew: Annotated[Doing, Field(description="Ended: asked anew, aside.")]
+    recorded: Annotated[Doing, Field(description="Ended, their answers kept: those published again.")]
+    anew: Annotated[Doing, Field(description="Ended, and kept: asked anew, aside.")]
+    unkept: Annotated[int, Field(description="Ended, but their answers are no longer kept.")] = 0
     budget_usd: str | None = None
     missing: Annotated[str, Field(description="What the ledger does not remember of a range of offsets.")] = ""
 

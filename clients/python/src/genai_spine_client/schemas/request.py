@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
+from genai_spine_client.schemas import sizes
 from genai_spine_client.schemas.tiers import Tier
 
 MAX_NAME = 512
@@ -18,6 +19,11 @@ PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME, pattern=PRINTABLE)]
 """An id, a tenant, a key: 1 to 512 characters, none of them a control character."""
 
+
+Metadata = Annotated[
+    Annotated[dict[str, Any], Field(max_length=sizes.MOST_METADATA)], sizes.at_most(sizes.MOST_METADATA, "keys")
+]
+"""Goes along with what it was sent with, and comes back; no model sees it."""
 
 Moment = Annotated[
     AwareDatetime, WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "number"}]})
@@ -31,6 +37,10 @@ class Lane(IntEnum):
     REALTIME = 0
     NORMAL = 1
     BATCH = 2
+
+
+LANE_NAMES = tuple(lane.name.lower() for lane in Lane)
+"""As people write them, in the order of their numbers."""
 
 
 class Options(BaseModel):
@@ -54,6 +64,10 @@ CHANGE_THE_ANSWER = ("provider", "model", "temperature", "max_tokens")
 """The options that are part of a request's payload; two records that differ in another one are the same request."""
 
 
+CHANGES_NO_ANSWER = "keep"
+"""A field of the input that says only how the provider is to go about it."""
+
+
 class Request(BaseModel):
     """The envelope. `input` is checked against its operation's own schema afterwards (`schemas.<operation>.Input`)."""
 
@@ -67,11 +81,15 @@ class Request(BaseModel):
     supersede_key: Name | None = None
     run_id: Name | None = None
     deadline: Moment | None = None
-    metadata: dict[str, Any] = {}
+    metadata: Metadata = {}
     response: SkipJsonSchema[dict[str, Any] | None] = None
     """How `/v1/responses` was asked for it, as far as nothing else here says it; no operation sees it."""
     body_digest: SkipJsonSchema[str | None] = None
     """Of the body that OpenAI's or Anthropic's clients sent under a key: another body is another request, whatever became of it."""
+
+    def question(self) -> dict[str, Any]:
+        """The input as far as it decides the answer: what two records share that ask the same."""
+        return {name: value for name, value in self.input.items() if name != CHANGES_NO_ANSWER}
 
     def unknown_fields(self) -> list[str]:
         """Fields that the contract does not know: kept away from the model, reported as a warning."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
 from genai_spine_client.schemas.errors import ErrorType
-from genai_spine_client.schemas.request import Name, Options
+from genai_spine_client.schemas.request import Metadata, Name, Options
 
 Kind = Literal["task", "workflow", "pipeline"]
 RunKind = Literal["task", "workflow", "pipeline", "batch"]
@@ -67,7 +67,7 @@ class NewRun(BaseModel):
     deadline: AwareDatetime | None = None
     budget_usd: Dollars | None = None
     webhook: Webhook | None = None
-    metadata: dict[str, Any] = {}
+    metadata: Metadata = {}
 
     @field_validator("name")
     @classmethod
