@@ -77,6 +77,7 @@ def _waiting(ask: Ask, at: float) -> dict[str, Any]:
         "fingerprint": None,
         "answer_bytes": None,
         "alone": ask.alone,
+        "caller": ask.caller if ask.alone else None,
         "due": min(at + ask.patience_s, math.inf if ask.deadline is None else ask.deadline),
         "weight": ask.weight,
         "quiet": ask.quiet,

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, exists, insert, select, update
 
 from schemas.errors import ErrorType, Failure
 from schemas.result import Status
@@ -17,9 +17,10 @@ from store.ledger.purse import Moves
 from store.ledger.types.claims import Slot
 from store.ledger.types.records import Routes
 from store.ledger.types.steps import Call, Closing
-from store.tables import cancels, executions, outbox, relays, requests, slots, workers
+from store.tables import CLAIMABLE, FOLLOWS, cancels, executions, outbox, relays, requests, slots, workers
 
 _R = requests.c
+_F = requests.alias("f")
 _W = workers.c
 
 
@@ -97,13 +98,17 @@ def bury(conn: Connection, routes: Routes, dead: Sequence[str]) -> int:
         return 0
     at = now(conn)
     conn.execute(select(_W.id).where(_W.id.in_(dead)).order_by(_W.id).with_for_update()).all()  # no claim meanwhile
-    orphans = conn.execute(select(requests).where(_R.owner.in_(dead)).order_by(_R.pk).with_for_update()).all()
+    conn.execute(update(requests).where(_R.owner.in_(dead), *_left_with(dead)).values(cancel=True))
+    wanted = _R.owner.in_(dead) | and_(CLAIMABLE, *_left_with(dead))
+    found = conn.execute(select(requests).where(wanted).order_by(_R.pk).with_for_update()).all()
+    orphans = [row for row in found if row.owner is not None]
     opened = _open_calls(conn, [row.pk for row in orphans])
     lost = [_lost(call, row) for row in orphans for call in opened.get(row.pk, ())]
     _settle(conn, orphans, opened, lost, at)
-    behind.lock(conn, orphans)  # some of them end
+    behind.lock(conn, found)  # some of them end
     rows.many(conn, insert(outbox), journal.close_calls(conn, routes, lost, at))
-    ends: dict[str, list[int]] = {"poison": [], "ambiguous_fail": [], "cancelled": []}
+    waited_for = [row.pk for row in found if row.owner is None]
+    ends: dict[str, list[int]] = {"poison": [], "ambiguous_fail": [], "cancelled": waited_for}
     back: list[dict[str, Any]] = []
     for row in orphans:
         fate, change = _fate(row, bool(opened.get(row.pk)))
@@ -122,6 +127,12 @@ def bury(conn: Connection, routes: Routes, dead: Sequence[str]) -> int:
     conn.execute(delete(relays).where(relays.c.owner.in_(dead)))
     conn.execute(delete(workers).where(_W.id.in_(dead)))
     return sum(1 for row in orphans if row.paid and opened.get(row.pk))
+
+
+def _left_with(dead: Sequence[str]) -> tuple[ColumnElement[bool], ...]:
+    """Rows whose only caller waited at one of the dead: that is to leave. What runs elsewhere goes on to its end."""
+    followed = exists().where(FOLLOWS, _F.c.follows == _R.pk)
+    return _R.alone, _R.caller.in_(dead), ~followed
 
 
 def _settle(

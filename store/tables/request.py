@@ -74,6 +74,7 @@ requests = Table(
     Column("streamed", Boolean, nullable=False, server_default=text("false"), comment="its caller reads along"),
     Column("route", Text, comment="JSON: its route's name, arm and targets that are left"),
     Column("move_at", Double, comment="then it goes to its next target"),
+    Column("caller", Text, comment="the process that its only HTTP caller waits at"),
     Column(
         "response", Text, comment="of /v1/responses: stored, resumable, deleted; null: it cannot be asked for there"
     ),

@@ -50,7 +50,7 @@ def route(front: Front, operation: str) -> Callable[[Request], Awaitable[Respons
         _take_key(record, heads.text(request, IDEMPOTENCY_KEY))
 
         def settled(what: Ask) -> Ask:
-            return replace(what, alone=wait > 0 and what.idempotency_key is None)
+            return replace(what, alone=wait > 0 and what.idempotency_key is None, caller=spine.worker)
 
         what, found = await accept(front, request, operation, lane, record, _headers(request), settle=settled)
         async with leaving.watched(front, request, what, found):

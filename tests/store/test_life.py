@@ -1,6 +1,7 @@
 """Takeover and giving back, where a walk of single events seldom comes."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, select, update
@@ -164,3 +165,32 @@ async def test_a_held_request_outlives_the_death_that_held_it_and_its_retry_is_c
         return [tuple(each) for each in seen]
 
     assert await database.write(work) == [("held", None, 0, 1), ("waiting", None, 1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "followed", "ended"),
+    [
+        ({"alone": True, "caller": "w"}, False, "cancelled"),
+        ({"alone": True, "caller": "other"}, False, "waiting"),  # it waits elsewhere still
+        ({"alone": False, "caller": "w"}, False, "waiting"),  # it has a key, or was told to come back
+        ({"alone": True, "caller": "w"}, True, "waiting"),  # somebody else wants the answer too
+    ],
+)
+@pytest.mark.parametrize("called", [False, True])
+async def test_a_caller_at_a_process_that_died_has_left(
+    database: Database, changes: dict[str, Any], followed: bool, ended: str, called: bool
+) -> None:
+    """A paid call is not made again for nobody, and nothing is begun."""
+
+    def work(conn: Connection) -> None:
+        fields = {"fingerprint": b"f", "fresh_s": 60.0, "paid": True}
+        accept(conn, ROUTES, [arrived(asked(**changes, **fields))])
+        if followed:
+            accept(conn, ROUTES, [arrived(asked("b", **fields), 0)])
+        if called:
+            (mine,) = _claim(conn).rows
+            take_steps(conn, ROUTES, "w", [Step(mine, opens=call(mine))])
+        life.bury(conn, ROUTES, ["w"])
+
+    await database.write(work)
+    assert (await _states(database))[0] == ended

@@ -39,6 +39,8 @@ class Ask:
     """How old a cached answer may be; 0: none will do, and nobody's call is waited for."""
     alone: bool = False
     """Over HTTP: nobody but the caller waits for the answer, as far as this request says."""
+    caller: str | None = None
+    """Of one that is alone: the process at which its caller waits, whose death is the caller's leaving."""
     patience_s: float = 600.0
     """So long after its acceptance it is due, unless its deadline is sooner."""
     weight: int = 0

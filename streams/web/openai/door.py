@@ -168,7 +168,8 @@ async def accept(taking: Taking) -> tuple[Ask, Accepted]:
         if what.failure is not None:
             raise refusal(taking, what.failure)
         quiet = not spine.settings.chat_results
-        return replace(what, alone=taking.alone, quiet=quiet, streamed=asked.stream, response=asked.kept)
+        here = replace(what, alone=taking.alone, caller=spine.worker, streamed=asked.stream)
+        return replace(here, quiet=quiet, response=asked.kept)
 
     return await asking.accept(
         taking.front, taking.request, taking.operation, taking.lane, record, _trace(taking.request), settle=settled
