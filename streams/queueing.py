@@ -1,20 +1,24 @@
 """What waits, for people: the ledger's look made into lanes and pools with their rates and estimates, and one request's place."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from schemas.request import LANE_NAMES
 from store.ledger import parked
-from store.ledger.backlog import Backlog, Standing
+from store.ledger.backlog import Backlog, Done, Standing
 from store.ledger.types.claims import Pool
 from streams import eta, rate, requested
 from streams.eta import Line
 from streams.lag import Lag
 from streams.rate import Answer, Rate
 
+T = TypeVar("T")
+Arrived = tuple[Pool, int, str, float]
+MOST = 100
+"""Pools that are told one by one; whoever wants another one names it."""
 FILTERS = ("provider", "model", "lane", "tenant")
 _QUEUED = frozenset({"waiting", "leased"})
 """A leased one waits too: for a slot, at a worker."""
@@ -62,34 +66,56 @@ class PoolState:
 
 def pools(found: Backlog) -> dict[Pool, PoolState]:
     """Every pool that has slots, or rows, or answered lately."""
-    names = {each.pool for each in found.standing} | {done.pool for done in found.done} | found.slots.keys()
-    return {pool: _pool(found, pool) for pool in sorted(names)}
+    standing = _by_pool((each.pool, each) for each in found.standing)
+    done = _by_pool((each.pool, each) for each in found.done)
+    arrived = _by_pool((each[0], each) for each in found.arrived)
+    names = sorted(standing.keys() | done.keys() | found.slots.keys())
+    return {
+        pool: _state(found, pool, standing.get(pool, []), done.get(pool, []), arrived.get(pool, [])) for pool in names
+    }
+
+
+def _by_pool(found: Iterable[tuple[Pool, T]]) -> dict[Pool, list[T]]:
+    by: dict[Pool, list[T]] = {}
+    for pool, each in found:
+        by.setdefault(pool, []).append(each)
+    return by
 
 
 def _pool(found: Backlog, pool: Pool) -> PoolState:
     mine = [each for each in found.standing if each.pool == pool]
+    done = [each for each in found.done if each.pool == pool]
+    return _state(found, pool, mine, done, [each for each in found.arrived if each[0] == pool])
+
+
+def _state(
+    found: Backlog, pool: Pool, mine: Sequence[Standing], done: Sequence[Done], arrived: Sequence[Arrived]
+) -> PoolState:
     waiting: list[defaultdict[str, int]] = [defaultdict(int) for _ in LANE_NAMES]
     for each in mine:
         if each.state in _QUEUED:
             waiting[each.lane][each.tenant] += each.count
     coming: list[defaultdict[str, list[float]]] = [defaultdict(list) for _ in LANE_NAMES]
-    for at, lane, tenant, moment in found.arrived:
-        if at == pool:
-            coming[lane][tenant].append(moment)
+    for _, lane, tenant, moment in arrived:
+        coming[lane][tenant].append(moment)
     steady = [{name: rate.steady(moments, found.at) for name, moments in lane.items()} for lane in coming]
     running = sum(each.count for each in mine if each.state == "calling")
     slots, _ = found.slots.get(pool, (0, 0))
     line = Line((waiting[0], waiting[1], waiting[2]), (steady[0], steady[1], steady[2]), max(0, slots - running))
     ready = [each.oldest for each in mine if each.state in _QUEUED and not each.delayed]
-    answers = [
-        Answer(done.accepted_at, done.opened_at, done.closed_at, done.work_s, done.lane)
-        for done in found.done
-        if done.pool == pool
-    ]
+    answers = [Answer(one.accepted_at, one.opened_at, one.closed_at, one.work_s, one.lane) for one in done]
     known = rate.measure(
         answers, slots=slots, now=found.at, waiting_since=min(ready, default=None), since=found.since.get(pool)
     )
     return PoolState(line, known, slots, running)
+
+
+def listed(found: Backlog, known: Collection[Pool]) -> list[Pool]:
+    """Of these the `MOST` that have rows or slots in use, were used last, or answered last; by name."""
+    busy = {each.pool for each in found.standing} | {pool for pool, (_, used) in found.slots.items() if used}
+    lately = [*found.slots, *(each.pool for each in reversed(found.done))]
+    order = dict.fromkeys(pool for pool in (*sorted(busy), *lately) if pool in known)
+    return sorted(list(order)[:MOST])
 
 
 def place(found: Backlog, row: Any, ahead: int, begun: float | None = None) -> dict[str, Any]:
@@ -145,7 +171,10 @@ def report(found: Backlog, lag: Lag, wanted: Wanted = EVERYTHING) -> dict[str, A
             {"lane": LANE_NAMES[lane], **one, **_operations(lag, lane, unread)}
             for lane, one in zip(lanes, shown, strict=True)
         ],
-        "pools": [_told(found, pool, state, lanes, wanted, shares.get(pool, {})) for pool, state in known.items()],
+        "pools": [
+            _told(found, pool, known[pool], lanes, wanted, shares.get(pool, {})) for pool in listed(found, known)
+        ],
+        "pools_in_all": len(known),
         "all": _all(shown),
     }
 

@@ -32,15 +32,18 @@ def count(metrics: Metrics, step: Step, stepped: Stepped) -> None:
             m.errors.labels(claim.operation, step.then.failure.type.value).inc()
     elif isinstance(step.then, Retry):
         m.retries.labels(claim.operation).inc()
+    if any(closing.outcome == "ok" for closing in step.closings):
+        m.answered((claim.provider, claim.model))
+    provider, model = m.names.of((claim.provider, claim.model))
+    for closing in step.closings:
+        m.calls.labels(provider, model, closing.outcome).inc()
+        m.call_seconds.labels(provider, model).observe(closing.latency_ms / 1000)
+        m.tokens.labels(provider, model, "input").inc(closing.input_tokens)
+        m.tokens.labels(provider, model, "output").inc(closing.output_tokens)
+        if closing.cost_nano is None:
+            m.unpriced.labels(provider, model).inc()
+        else:
+            m.cost.labels(provider, model, claim.tenant).inc(closing.cost_nano / 1e9)
     if stepped.held:
         routed.count(m, step)
         tiering.count(m, step)
-    for closing in step.closings:
-        m.calls.labels(claim.provider, claim.model, closing.outcome).inc()
-        m.call_seconds.labels(claim.provider, claim.model).observe(closing.latency_ms / 1000)
-        m.tokens.labels(claim.provider, claim.model, "input").inc(closing.input_tokens)
-        m.tokens.labels(claim.provider, claim.model, "output").inc(closing.output_tokens)
-        if closing.cost_nano is None:
-            m.unpriced.labels(claim.provider, claim.model).inc()
-        else:
-            m.cost.labels(claim.provider, claim.model, claim.tenant).inc(closing.cost_nano / 1e9)

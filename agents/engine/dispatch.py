@@ -7,7 +7,6 @@ from typing import Any
 
 from agents.engine.gates import Gates
 from agents.engine.later import later
-from agents.engine.metrics import Metrics
 from agents.engine.seat import Seat
 from agents.engine.shelf import Shelf
 from store.ledger.types.claims import Claimed, Slot
@@ -24,13 +23,12 @@ class Dispatch:
         self,
         writer: Writer,
         gates: Gates,
-        metrics: Metrics,
         tasks: dict[int, "asyncio.Task[None]"],
         seats: dict[int, Seat],
         work: Callable[[Shelf, Claimed, Seat], Coroutine[Any, Any, None]],
         is_draining: Callable[[], bool],
     ) -> None:
-        self._writer, self._gates, self._metrics = writer, gates, metrics
+        self._writer, self._gates = writer, gates
         self._tasks, self._seats = tasks, seats
         self._work, self._is_draining = work, is_draining
 
@@ -53,7 +51,6 @@ class Dispatch:
                 else:
                     self._task(shelf, claim, Seat(slot))
             self._start_ahead(shelf)
-        self._metrics.busy.labels(*shelf.pool).set(len(shelf.busy))
 
     def _start_ahead(self, shelf: Shelf) -> None:
         """The next rows begin before a slot is there, as far as they can without one."""

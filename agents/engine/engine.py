@@ -96,9 +96,7 @@ class Engine:
         self.tools = self._tools(operations, prices, library, limits, ensure, near)
         self.teller = Teller(database, writer.routes, limits.told_after_s)
         self.recording = Recording(writer, metrics, self.on_end, self.pools.ensure, self._wake_in)
-        self.dispatch = Dispatch(
-            writer, self.pools.gates, metrics, self.tasks, self.seats, self._work, lambda: self.draining
-        )
+        self.dispatch = Dispatch(writer, self.pools.gates, self.tasks, self.seats, self._work, lambda: self.draining)
         self.recalls = Recalls(self.tasks, self.seats, self.teller.callers, self.pools.shelves, self._put_back)
         self.earlies = Earlies(writer, self._room, self._begin_early)
         writer.wants, writer.holds = self._wants, self.holds
@@ -194,7 +192,7 @@ class Engine:
         arrived = (self._arrived(row, claims.begun.get(row.pk)) for row in claims.rows)
         rows = [row for row in arrived if row is not None]
         for pool in claims.asked:
-            shelf = self.pools.shelves[pool]
+            shelf = self.pools.shelf(pool)
             shelf.saw(claims.seen.get(pool, Seen()), pool in claims.more, claims.at)
             shelf.put(
                 (row for row in rows if (row.provider, row.model) == pool),

@@ -103,6 +103,11 @@ class Hedging:
         key = ((claim.provider, claim.model), claim.operation)
         self._took.setdefault(key, deque(maxlen=KEPT)).append(took_s)
 
+    def forget(self, pool: Pool) -> None:
+        """How long its calls took."""
+        for key in [key for key in self._took if key[0] == pool]:
+            del self._took[key]
+
     def of(self, claim: Claimed) -> Hedger | None:
         """None: no call of this request gets a second one beside it."""
         if (wanted := wish(claim)) is None:

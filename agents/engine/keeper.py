@@ -14,7 +14,7 @@ from agents.engine.engine import Engine
 from agents.engine.placer import TICK_S
 from store.database import Database
 from store.errors import Away, StoreError
-from store.ledger import budgets, cache, cancels, generating, life, patience, pieces
+from store.ledger import budgets, cache, cancels, generating, life, patience, pieces, unused
 from store.ledger.claim import known_pools
 from store.ledger.news import CHANNEL, heard
 from store.ledger.transaction import Committed
@@ -28,6 +28,9 @@ _BETWEEN_S = 0.05
 
 _BUDGETS_S = 2.0
 """So long may a share of a budget have been reached before anybody is told."""
+
+_POOLS_S = unused.SAID_S / 3
+"""So often the ledger is told which pools are used here: before it must be told because of a request."""
 
 _SOON_S = 0.5
 """What the database did not take is tried again so soon."""
@@ -70,6 +73,7 @@ class Keeper:
         if self.database.is_sqlite:
             self._life = Life(self._folder, self.worker)
         await self.database.write(lambda conn: life.register(conn, self.worker, platform.node(), os.getpid()))
+        await self.engine.pools.sweep()
         await self._poll()
         self._tasks = [
             asyncio.create_task(self._every(self.lease_s / 3, self._beat), name="heartbeat"),
@@ -79,6 +83,7 @@ class Keeper:
             asyncio.create_task(self._watch_cancels(), name="cancels"),
             asyncio.create_task(self._every(self.poll_s, self.engine.teller.tell), name="teller"),
             asyncio.create_task(self._every(60.0, self._sweep), name="sweep"),
+            asyncio.create_task(self._every(_POOLS_S, self.engine.pools.sweep), name="pools"),
             asyncio.create_task(self._every(_BUDGETS_S, self._watch_budgets), name="budgets"),
             asyncio.create_task(self._every(TICK_S, self.engine.pools.placer.tick), name="placer"),
         ]
@@ -158,7 +163,9 @@ class Keeper:
     async def _poll(self) -> None:
         for pool in await self.database.read(known_pools):
             if pool[0] in self.engine.providers:
-                await self.engine.pools.ensure(pool)
+                await self.engine.pools.learn(pool)
+        for pool in await self.database.read(lambda conn: unused.bare(conn, self.engine.providers)):
+            await self.engine.pools.make(pool)
         if not self.database.is_sqlite and await self.database.read(cancels.missed):  # SQLite has one writer: none can
             count = await self.database.write(lambda conn: cancels.join_missed(conn, self.routes))
             if count:  # else another process was faster

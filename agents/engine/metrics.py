@@ -1,6 +1,10 @@
 """What the engine counts, for Prometheus; one registry per process, given by whoever wires it."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
+
+from agents.engine.names import Names
+from store.ledger.types.claims import Pool
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)
 
@@ -145,10 +149,24 @@ class Metrics:
             ["provider", "event"],
             registry=registry,
         )
-        self.busy = Gauge("genai_slots_busy", "Slots in use by this process.", ["provider", "model"], registry=registry)
-        self.slots = Gauge(
-            "genai_slots", "Slots of the pool, over all processes.", ["provider", "model"], registry=registry
-        )
+        self.names = Names()
+
+    def answered(self, pool: Pool) -> None:
+        """From now on it is counted by its name, if there is room for one; the series of who made room for it go."""
+        if (lost := self.names.answered(pool)) is None:
+            return
+        for metric, more in self._of_models():
+            samples = [sample.labels for family in metric.collect() for sample in family.samples]
+            mine = (labels for labels in samples if (labels["provider"], labels["model"]) == lost)
+            for third in {labels[more] if more else None for labels in mine}:
+                metric.remove(*lost, *([third] if more else []))
+
+    def _of_models(self) -> list[tuple[MetricWrapperBase, str]]:
+        """Those that are labelled by provider and model, each with its further label."""
+        plain: list[MetricWrapperBase] = [self.unpriced, self.call_seconds]
+        tiered = [(self.tiers, "tier"), (self.tier_saved, "tier")]
+        counted = [(self.calls, "outcome"), (self.tokens, "direction"), (self.cost, "tenant")]
+        return [*((metric, "") for metric in plain), *tiered, *counted]
 
     def saved(self, kind: str, nano: int) -> None:
         """A request was answered without a call."""

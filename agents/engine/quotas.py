@@ -97,6 +97,13 @@ class Quotas:
         finally:
             self.waiting.discard(task)
 
+    def forget(self, pool: Pool) -> None:
+        """What is left of its minute, unless somebody waits for more."""
+        turn = self._turns.get(pool)
+        if turn is None or not turn.locked():
+            self._turns.pop(pool, None)
+            self._blocks.pop(pool, None)
+
     async def _taken(self, pool: Pool, most: Most, need: int) -> None:
         while True:
             asked_at = self._clock()

@@ -139,6 +139,10 @@ class Shelf:
         """
         return (bool(self.rows) or self.more) and not self._own()
 
+    def is_in_use(self) -> bool:
+        """Whether a row or a slot of it is here."""
+        return bool(self.rows or self.idle or self.busy)
+
     def pks(self) -> set[int]:
         """Rows that we hold without running them."""
         return set(self.rows)

@@ -100,7 +100,7 @@ def count(metrics: Metrics, step: Step) -> None:
     """A request has ended that wished for something cheaper."""
     claim, then = step.claim, step.then
     if isinstance(then, End) and then.tier is not None:
-        labels = (claim.provider, claim.model, then.tier.name)
+        labels = (*metrics.names.of((claim.provider, claim.model)), then.tier.name)
         metrics.tiers.labels(*labels).inc()
         metrics.tier_saved.labels(*labels).inc(max(0, then.tier_saved_nano or 0) / 1e9)
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from store import rows
-from store.database import clock
+from store.database import clock, now
 from store.ledger import homes, limits
 from store.ledger.choose import Chosen, choose
 from store.ledger.end import CLAIMED_COLUMNS, cancel_runs, claimed, expire_rows
@@ -32,7 +32,7 @@ from store.ledger.types.claims import Claimed, Pool, Seen, Slot, Want
 from store.ledger.types.records import Routes
 from store.ledger.types.steps import Call
 from store.quick import quick
-from store.tables import DELAYED, DUE, bodies, requests, slots, workers
+from store.tables import DELAYED, DUE, bodies, pools, requests, slots, workers
 
 _R = requests.c
 _S = slots.c
@@ -127,12 +127,22 @@ def known_pools(conn: Connection) -> list[Pool]:
     return [(row.provider, row.model) for row in conn.execute(select(_S.provider, _S.model).distinct())]
 
 
-def ensure_slots(conn: Connection, wanted: Sequence[tuple[Pool, str, int]], *, placed: bool = False) -> None:
+def ensure_slots(
+    conn: Connection, wanted: Sequence[tuple[Pool, str, int]], *, placed: bool = False, used: bool = True
+) -> frozenset[Pool]:
     """Make the slots of (pool, node, count) as many as they should be; `floor(0.2 * slots)` of a pool are kept from batch.
+    The pools that are there.
 
-    `placed`: new ones are closed, and which are open and which are kept is for `homes` to say.
+    `placed`: new ones are closed, and which are open and which are kept is for `homes` to say. `used`: the pool is needed
+    now; else it stays as unused as it was, and one that is gone stays away.
     """
+    there: set[Pool] = set()
     for pool, nodes in _by_pool(wanted).items():
+        if used:
+            _needs(conn, pool)
+        elif not _is_there(conn, pool):
+            continue
+        there.add(pool)
         total = sum(nodes.values())
         places = [(node, number) for node, count in sorted(nodes.items()) for number in range(count)]
         reserved = total // 5
@@ -160,6 +170,25 @@ def ensure_slots(conn: Connection, wanted: Sequence[tuple[Pool, str, int]], *, p
             ),
         )
         _drop_surplus(conn, pool, set(places))
+    return frozenset(there)
+
+
+def _needs(conn: Connection, pool: Pool) -> None:
+    """Before its slots: whoever drops it goes first, or leaves it."""
+    statement = rows.upsert(conn, pools).values(provider=pool[0], model=pool[1], used_at=now(conn), answered=False)
+    kept = {"used_at": statement.excluded.used_at}
+    conn.execute(statement.on_conflict_do_update(index_elements=["provider", "model"], set_=kept))
+
+
+def _is_there(conn: Connection, pool: Pool) -> bool:
+    """Locked, too. A program that knows nothing of `pools` makes slots alone: those count as used now."""
+    named = (pools.c.provider == pool[0], pools.c.model == pool[1])
+    if conn.execute(select(pools.c.provider).where(*named).with_for_update()).first() is not None:
+        return True
+    has_slots = conn.execute(select(_S.node).where(_S.provider == pool[0], _S.model == pool[1]).limit(1)).first()
+    if has_slots is not None:
+        _needs(conn, pool)
+    return has_slots is not None
 
 
 def _by_pool(wanted: Sequence[tuple[Pool, str, int]]) -> dict[Pool, dict[str, int]]:

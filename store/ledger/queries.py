@@ -8,9 +8,9 @@ from sqlalchemy import Connection, Row, and_, case, func, select, tuple_
 from store import rows
 from store.database import now
 from store.ledger.books import utc_day
-from store.ledger.types.claims import Claimed
+from store.ledger.types.claims import Claimed, Pool
 from store.ledger.types.steps import PastCall
-from store.tables import corrections, daily_costs, executions, outbox, requests, results, slots
+from store.tables import corrections, daily_costs, executions, outbox, pools, requests, results, slots
 
 _R = requests.c
 _E = executions.c
@@ -123,27 +123,32 @@ def waiting_by_pool(conn: Connection) -> dict[tuple[str, str], int]:
 
 
 def running(conn: Connection) -> list[Row[Any]]:
-    """(provider, model, slots, slots in use). A slot at a node that is for other models now is none."""
-    s = slots.c
-    used = func.sum(case((s.owner.is_not(None), 1), else_=0))
-    return list(
-        conn.execute(
-            select(s.provider, s.model, func.count().label("total"), used.label("used"))
-            .where(s.open | s.owner.is_not(None))
-            .group_by(s.provider, s.model)
-        )
+    """(provider, model, slots, slots in use), those in use first and then those that were used last. A slot at a node that is
+    for other models now is none.
+    """
+    s, p = slots.c, pools.c
+    used = func.sum(case((s.owner.is_not(None), 1), else_=0)).label("used")
+    counted = (
+        select(s.provider, s.model, func.count().label("total"), used)
+        .where(s.open | s.owner.is_not(None))
+        .group_by(s.provider, s.model)
+        .subquery()
     )
+    c = counted.c
+    of_pool = (p.provider == c.provider) & (p.model == c.model)
+    lately = (case((c.used > 0, 0), else_=1), func.coalesce(p.used_at, 0.0).desc(), c.provider, c.model)
+    return list(conn.execute(select(counted).join_from(counted, pools, of_pool, isouter=True).order_by(*lately)))
+
+
+def answered(conn: Connection) -> set[Pool]:
+    """Pools that have answered since they are there, as far as their processes have told."""
+    found = conn.execute(select(pools.c.provider, pools.c.model).where(pools.c.answered))
+    return {(row.provider, row.model) for row in found}
 
 
 def outbox_size(conn: Connection) -> int:
     """Records that wait to be published."""
     return int(conn.execute(select(func.count()).select_from(outbox)).scalar_one())
-
-
-def pools(conn: Connection) -> set[tuple[str, str]]:
-    """(provider, model) of everything that waits."""
-    found = conn.execute(select(_R.provider, _R.model).where(_R.state == "waiting").distinct())
-    return {(row[0], row[1]) for row in found}
 
 
 def results_of(conn: Connection, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:

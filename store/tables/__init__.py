@@ -11,7 +11,7 @@ from store.tables.budget import budget_history, budget_moves, budgets
 from store.tables.call import executions, generating, pieces
 from store.tables.housekeeping import leaders, ledgers, pruned, workers
 from store.tables.key import api_keys
-from store.tables.pool import doors, pool_limits, quotas, slots
+from store.tables.pool import doors, pool_limits, pools, quotas, slots
 from store.tables.replay import OPEN_ITEM, replay_items, replays
 from store.tables.request import (
     CACHED,
@@ -80,6 +80,7 @@ __all__ = [
     "outbox",
     "pieces",
     "pool_limits",
+    "pools",
     "positions",
     "pruned",
     "quotas",

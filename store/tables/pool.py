@@ -4,6 +4,16 @@ from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, Tabl
 
 from store.tables.base import metadata
 
+pools = Table(
+    "pools",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("used_at", Double, nullable=False, comment="to some seconds; later what is unused goes"),
+    Column("answered", Boolean, nullable=False, comment="a call of it has been answered since it is there"),
+    comment="whatever has slots",
+)
+
 slots = Table(
     "slots",
     metadata,

@@ -9,9 +9,10 @@ from agents import OPERATIONS
 from providers.base import Placing, Provider
 from providers.prices import PriceTable
 from store.database import Database
-from store.ledger.claim import ensure_slots, known_pools
+from store.ledger.claim import ensure_slots
 from store.ledger.types.claims import Pool
 from store.ledger.types.records import Routes
+from store.ledger.unused import touch
 from streams import library, lookup, postgres, topics
 from streams.configured import make_decoder
 from streams.decode import Decoder
@@ -35,8 +36,9 @@ class Parts:
     """Topic to its partitions; empty: Kafka was not asked."""
 
     async def ensure(self, pools: set[Pool]) -> None:
-        """Slots for pools that nobody has asked before: a worker looks for rows only where there are some."""
-        for pool in sorted(pools - set(await self.database.read(known_pools))):
+        """Slots for pools that have none: a worker looks for rows only where there are some."""
+        there = await self.database.write(partial(touch, used=dict.fromkeys(pools, False)))
+        for pool in sorted(pools - there):
             provider = self.providers[pool[0]]
             wanted = [(pool, node, provider.slots(node, pool[1])) for node in provider.nodes()]
             placed = isinstance(provider, Placing) and provider.holds > 0

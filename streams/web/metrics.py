@@ -1,6 +1,7 @@
 """`/metrics`: what the engine counts, and what is looked up at the moment of asking."""
 
 import asyncio
+from collections.abc import Collection, Set
 from dataclasses import dataclass, field
 
 import psutil
@@ -9,16 +10,19 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from agents.engine.names import named, own
 from schemas.request import LANE_NAMES
 from store.errors import StoreError
 from store.ledger import budgets, held, limits, parked, queries
 from store.ledger.budgeting import State
 from store.ledger.limits import Limits
+from store.ledger.types.claims import Pool
 from streams.lag import Lag
 from streams.spine import Spine
 from streams.web.front import Front
 
 _LOOK_S = 3.0
+_POOL = ("provider", "model")
 
 
 @dataclass
@@ -29,6 +33,7 @@ class Facts:
     outbox: int = 0
     held: int = 0
     slots: list[tuple[str, str, int, int]] = field(default_factory=list)
+    answered: set[Pool] = field(default_factory=set)
     limits: Limits = field(default_factory=Limits)
     budgets: list[State] = field(default_factory=list)
     batched: list[tuple[str, bool, int]] = field(default_factory=list)
@@ -42,6 +47,7 @@ def look(conn: Connection) -> Facts:
         queries.outbox_size(conn),
         held.count(conn),
         slots,
+        queries.answered(conn),
         limits.read(conn),
         budgets.standing(conn),
         parked.standing(conn),
@@ -80,10 +86,11 @@ def _gauges(front: Front, spine: Spine, facts: Facts | None) -> CollectorRegistr
         _set(registry, "genai_relay_published", "Records published by this process.", spine.relay.published)
     if spine.intake is not None:
         _lanes(registry, spine)
+    _shelves(registry, spine)
     if front.unread is not None and not front.unread.why:
         _unread(registry, front.unread)
     if facts is not None:
-        _ledger(registry, facts)
+        _ledger(registry, facts, spine.metrics.names.all())
     return registry
 
 
@@ -103,6 +110,15 @@ def _lanes(registry: CollectorRegistry, spine: Spine) -> None:
         taken.labels(state.name).set(state.taken)
 
 
+def _shelves(registry: CollectorRegistry, spine: Spine) -> None:
+    total = Gauge("genai_slots", "Slots of the pool, over all processes.", _POOL, registry=registry)
+    busy = Gauge("genai_slots_busy", "Slots in use by this process.", _POOL, registry=registry)
+    for pool, shelf in spine.engine.pools.shelves.items():
+        labels = spine.metrics.names.of(pool)
+        total.labels(*labels).inc(shelf.total)
+        busy.labels(*labels).inc(len(shelf.busy))
+
+
 def _unread(registry: CollectorRegistry, lag: Lag) -> None:
     """Of all partitions, whichever worker reads them."""
     age = Gauge("genai_unread_age_seconds", "Age of the oldest unread record.", ["lane"], registry=registry)
@@ -113,7 +129,8 @@ def _unread(registry: CollectorRegistry, lag: Lag) -> None:
         share.labels(name).set(lag.retention.get(lane, 0.0))
 
 
-def _ledger(registry: CollectorRegistry, facts: Facts) -> None:
+def _ledger(registry: CollectorRegistry, facts: Facts, answered: Set[Pool]) -> None:
+    """`answered`: here; the ledger is told a little later."""
     rows = Gauge("genai_waiting_requests", "Requests that wait in the ledger.", ["lane"], registry=registry)
     oldest = Gauge("genai_oldest_waiting_seconds", "Age of the oldest of them.", ["lane"], registry=registry)
     for lane, name in enumerate(LANE_NAMES):
@@ -122,16 +139,18 @@ def _ledger(registry: CollectorRegistry, facts: Facts) -> None:
         oldest.labels(name).set(age)
     _set(registry, "genai_held_requests", "Requests that wait for a human.", facts.held)
     _set(registry, "genai_outbox_records", "Records that wait to be published.", facts.outbox)
-    total = Gauge("genai_slots_total", "Slots, over all processes.", ["provider", "model"], registry=registry)
-    used = Gauge("genai_slots_used", "Slots leased, over all processes.", ["provider", "model"], registry=registry)
+    total = Gauge("genai_slots_total", "Slots, over all processes.", _POOL, registry=registry)
+    used = Gauge("genai_slots_used", "Slots leased, over all processes.", _POOL, registry=registry)
+    known = own(((provider, model) for provider, model, *_ in facts.slots), facts.answered | answered)
     for provider, model, count, busy in facts.slots:
-        total.labels(provider, model).set(count)
-        used.labels(provider, model).set(busy)
+        labels = named((provider, model), known)
+        total.labels(*labels).inc(count)
+        used.labels(*labels).inc(busy)
     words = "Calls that wait for a batch at their provider, or lie in one."
     lying = Gauge("genai_batch_calls", words, ["provider", "state"], registry=registry)
     for provider, gone, count in facts.batched:
         lying.labels(provider, "in_batch" if gone else "waiting").set(count)
-    _limits(registry, facts.limits)
+    _limits(registry, facts.limits, known)
     _budgets(registry, facts.budgets)
 
 
@@ -156,19 +175,19 @@ def _of_budgets(registry: CollectorRegistry, name: str, words: str) -> Gauge:
     return Gauge(name, words, ["budget", "whose", "period", "hard"], registry=registry)
 
 
-def _limits(registry: CollectorRegistry, found: Limits) -> None:
-    """A pool or node that nothing limits has no series."""
-    pool, node = ["provider", "model"], ["provider", "node"]
+def _limits(registry: CollectorRegistry, found: Limits, known: Collection[Pool]) -> None:
+    """A pool or node that nothing limits has no series. Of pools without a name of their own the most limited one is shown."""
     words = "Calls in flight at most, over all processes, where the provider has refused more."
-    ceiling = Gauge("genai_pool_ceiling", words, pool, registry=registry)
+    ceiling = Gauge("genai_pool_ceiling", words, _POOL, registry=registry)
     words = "Seconds that no call of the pool may begin, because its provider has asked to wait."
-    paused = Gauge("genai_pool_pause_seconds", words, pool, registry=registry)
+    paused = Gauge("genai_pool_pause_seconds", words, _POOL, registry=registry)
     words = "Refusals in a row at a node's door; from five on it is shut, and tried with one call every ten seconds."
-    refusals = Gauge("genai_node_refusals", words, node, registry=registry)
-    for each, state in found.pools.items():
+    refusals = Gauge("genai_node_refusals", words, ["provider", "node"], registry=registry)
+    for each, state in sorted(found.pools.items(), key=lambda one: -(one[1].ceiling or 0.0)):
         if state.ceiling is not None:
-            ceiling.labels(*each).set(state.ceiling)
+            ceiling.labels(*named(each, known)).set(state.ceiling)
+    for each, state in sorted(found.pools.items(), key=lambda one: one[1].paused_until):
         if state.paused_until > found.at:
-            paused.labels(*each).set(state.paused_until - found.at)
+            paused.labels(*named(each, known)).set(state.paused_until - found.at)
     for place, door in found.doors.items():
         refusals.labels(*place).set(door.failures)

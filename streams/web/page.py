@@ -26,6 +26,8 @@ from streams.web.rendering import html
 from streams.web.showing import moment, status_url
 
 ANSWERS = 10
+POOLS = 50
+"""Those in use, then those that were used last."""
 _MOST_BYTES = 65_536
 """A larger result is not read to show one line of it."""
 _WIDTH = 300
@@ -123,8 +125,9 @@ def view(facts: Facts, masks: Redactor) -> dict[str, Any]:
         "lanes": [_lane(facts, lane, name) for lane, name in enumerate(LANE_NAMES)],
         "slots": [
             _model(row, masks) | {"used": int(row.used), "total": int(row.total)}
-            for row in sorted(facts.slots, key=lambda row: (row.provider, row.model))
+            for row in sorted(facts.slots[:POOLS], key=lambda row: (row.provider, row.model))
         ],
+        "more_pools": _figure(max(0, len(facts.slots) - POOLS)),
         "costs": [_cost(row, masks) for row in facts.costs],
         "answers": [_answer(row, masks) for row in facts.latest],
     }
