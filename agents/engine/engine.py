@@ -191,7 +191,10 @@ class Engine:
         self._limited(done)
         arrived = (self._arrived(row, claims.begun.get(row.pk)) for row in claims.rows)
         rows = [row for row in arrived if row is not None]
+        given = {(row.provider, row.model) for row in rows} | {(slot.provider, slot.model) for slot in claims.slots}
         for pool in claims.asked:
+            if pool not in self.pools.shelves and pool not in given:  # let go of meanwhile
+                continue
             shelf = self.pools.shelf(pool)
             shelf.saw(claims.seen.get(pool, Seen()), pool in claims.more, claims.at)
             shelf.put(
