@@ -103,6 +103,8 @@ def _take_wait(body: dict[str, Any], asked: float | None) -> float | None:
         raise Problem(422, "`wait` stands in the body and behind the `?` too; send one of them.")
     if isinstance(given, bool):
         return None if given else 0.0
+    if not isinstance(given, int | float):
+        raise Problem(422, "`wait` is true, false, or seconds as a number.")
     return seconds(str(given))
 
 
