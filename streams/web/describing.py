@@ -65,7 +65,7 @@ PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 _WAIT = {
-    "anyOf": [{"type": "boolean"}, {"type": "number", "minimum": 0, "maximum": 3600}],
+    "anyOf": [{"type": "boolean"}, {"type": "number", "minimum": 0, "maximum": 3600}, {"type": "null"}],
     "description": "As the parameter `wait`; true: as long as usual, false: not at all.",
 }
 _SAID = {"most": "limit", "few": "limit"}
