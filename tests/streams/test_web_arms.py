@@ -53,16 +53,17 @@ async def asked(api: httpx.AsyncClient, key: str, **more: Any) -> dict[str, Any]
 
 
 async def test_a_key_gets_its_arm_and_the_result_names_it(api: httpx.AsyncClient) -> None:
-    labels = await stands(api, {"1": 9, "2": 1})
-    told = [await asked(api, f"user-{n % 40}") for n in range(80)]
+    """Sixty keys: that none of them falls to the smaller arm, by the prompt's random id, is one run in a million."""
+    labels = await stands(api, {"1": 4, "2": 1})
+    told = [await asked(api, f"user-{n % 60}") for n in range(120)]
     arms = [each["prompts"][0]["arm"] for each in told]
     history = (await api.get("/v1/prompts/port-news/labels")).json()["history"]
-    assert labels == {"production": {"1": 9, "2": 1}}
-    assert (history[0]["to"], history[0]["who"], history[0]["why"]) == ({"1": 9, "2": 1}, "ada", "compare")
-    assert arms[:40] == arms[40:]
+    assert labels == {"production": {"1": 4, "2": 1}}
+    assert (history[0]["to"], history[0]["who"], history[0]["why"]) == ({"1": 4, "2": 1}, "ada", "compare")
+    assert arms[:60] == arms[60:]
     assert set(arms) == {"production/1", "production/2"}
     assert arms.count("production/1") > arms.count("production/2")
-    assert {(each["prompts"][0]["version"], each["prompts"][0]["share"]) for each in told} == {(1, 0.9), (2, 0.1)}
+    assert {(each["prompts"][0]["version"], each["prompts"][0]["share"]) for each in told} == {(1, 0.8), (2, 0.2)}
     assert all(each["output"]["prompt"]["version"] == each["prompts"][0]["version"] for each in told)
 
 
