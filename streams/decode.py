@@ -344,11 +344,10 @@ def sentence(error: ValidationError, *prefix: str) -> str:
 
 def _nearest(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     """Where several types would do, what is wrong within the one that was meant, and not that it is none of the others."""
-    meant = {
-        branch for error in errors if (branch := _branch(error)) is not None and len(error["loc"]) > len(branch) + 1
-    }
+    told = [(error, _branch(error)) for error in errors]
+    meant = {branch for error, branch in told if branch is not None and len(error["loc"]) > len(branch) + 1}
     return [
-        error for error in errors if _branch(error) not in meant or len(error["loc"]) > len(_branch(error) or ()) + 1
+        error for error, branch in told if branch is None or branch not in meant or len(error["loc"]) > len(branch) + 1
     ]
 
 

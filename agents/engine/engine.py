@@ -191,16 +191,14 @@ class Engine:
         self._limited(done)
         arrived = (self._arrived(row, claims.begun.get(row.pk)) for row in claims.rows)
         rows = [row for row in arrived if row is not None]
-        given = {(row.provider, row.model) for row in rows} | {(slot.provider, slot.model) for slot in claims.slots}
         for pool in claims.asked:
-            if pool not in self.pools.shelves and pool not in given:  # let go of meanwhile
+            mine = [row for row in rows if (row.provider, row.model) == pool]
+            slots = [slot for slot in claims.slots if (slot.provider, slot.model) == pool]
+            if pool not in self.pools.shelves and not mine and not slots:  # let go of meanwhile
                 continue
             shelf = self.pools.shelf(pool)
             shelf.saw(claims.seen.get(pool, Seen()), pool in claims.more, claims.at)
-            shelf.put(
-                (row for row in rows if (row.provider, row.model) == pool),
-                (slot for slot in claims.slots if (slot.provider, slot.model) == pool),
-            )
+            shelf.put(mine, slots)
             self.dispatch.begin(shelf)
 
     def _limited(self, done: Committed) -> None:

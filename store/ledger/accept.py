@@ -185,11 +185,7 @@ class _Batch:
         ask, ids = self._within_budgets(arrival, ask, known.pk)
         state = "waiting" if ask.failure is None else "failed"
         generation = known.generation + 1
-        row = {
-            "the_pk": known.pk,
-            "generation": generation,
-            **columns.of_arrival(arrival, ask, state, self.routes, self.at),
-        }
+        row = self._begun_anew(known.pk, generation, arrival, ask, state)
         origin = self.joins.place(arrival, ask, known.pk, row) if ask.failure is None else None
         self._hold(row, ask, ids)
         self.entries.anew.append(row)
@@ -218,11 +214,7 @@ class _Batch:
             return
         self.purse.reserve(ids, again.ask.estimate_nano)
         generation = lead.generation + 1
-        row = {
-            "the_pk": lead.pk,
-            "generation": generation,
-            **columns.of_arrival(again.arrival, again.ask, "waiting", self.routes, self.at),
-        }
+        row = self._begun_anew(lead.pk, generation, again.arrival, again.ask, "waiting")
         self.joins.look_at_turn(joining.order_key(again.arrival, again.ask))
         self.joins.place(again.arrival, again.ask, lead.pk, row)
         self._hold(row, again.ask, ids)
@@ -230,6 +222,11 @@ class _Batch:
         self.entries.stand_for(again.arrival.position, generation)
         if (other := self.known.get(again.identity)) is not None:
             other.state, other.generation, other.error_type, other.alone = "waiting", generation, None, False
+
+    def _begun_anew(self, pk: int, generation: int, arrival: Arrival, ask: Ask, state: str) -> dict[str, Any]:
+        """What changes of a row that was there before."""
+        fresh = columns.of_arrival(arrival, ask, state, self.routes, self.at)
+        return {"the_pk": pk, "generation": generation, **fresh}
 
     def _takes(self, ask: Ask) -> bool:
         return crowding.takes(self.crowds, ask)

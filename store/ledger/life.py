@@ -107,8 +107,8 @@ def bury(conn: Connection, routes: Routes, dead: Sequence[str]) -> int:
     _settle(conn, orphans, opened, lost, at)
     behind.lock(conn, found)  # some of them end
     rows.many(conn, insert(outbox), journal.close_calls(conn, routes, lost, at))
-    waited_for = [row.pk for row in found if row.owner is None]
-    ends: dict[str, list[int]] = {"poison": [], "ambiguous_fail": [], "cancelled": waited_for}
+    left = [row.pk for row in found if row.owner is None]
+    ends: dict[str, list[int]] = {"poison": [], "ambiguous_fail": [], "cancelled": left}
     back: list[dict[str, Any]] = []
     for row in orphans:
         fate, change = _fate(row, bool(opened.get(row.pk)))
