@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from streams import terminal
+from streams import importing, terminal
 from streams.broker import commands as broker
 from streams.commands import arms as _arms  # noqa: F401 - more commands of `prompts`
 from streams.commands import (
@@ -90,6 +90,7 @@ app.add_typer(bench.app, name="bench")
 def main() -> None:
     """The console script: one sentence for what went wrong, no traceback without --debug."""
     terminal.prepare()
+    importing.seldom()
     try:
         app()
     except SystemExit:
@@ -101,6 +102,8 @@ def main() -> None:
             raise
         why = _flush()
         _end(*((_UNWRITTEN.format(why), 1) if why and isinstance(error, OSError) else _told(error)))
+    finally:
+        importing.leave()
 
 
 def _end(words: str, code: int) -> NoReturn:
