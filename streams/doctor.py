@@ -208,10 +208,14 @@ def _newer_than_now(file: Path) -> float:
 
 async def _ahead(bootstrap: str) -> float:
     """Kafka tells no time, but which records are later than one: by how many seconds some are ahead of our clock."""
+    from aiokafka import TopicPartition
+
     from streams import reading, topics
 
-    tps = [tp for name in await topics.list_topics(bootstrap) for tp in await reading.places(bootstrap, name)]
+    found = await topics.list_topics(bootstrap)
+    tps = [TopicPartition(name, n) for name, topic in found.items() for n in range(topic.partitions)]
     async with reading.consumer(bootstrap) as reader:
+        await reading.know(reader, tps)
         ahead = 0.0
         for seconds in _AHEAD:
             at = round((time.time() + seconds) * 1000)

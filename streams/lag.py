@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
@@ -20,8 +19,6 @@ from streams import reading, topics, topics_admin
 from streams.errors import SpineError
 from streams.security import NotLetIn
 from streams.topics_admin import Existing
-
-log = structlog.get_logger(__name__)
 
 LIMIT_S = 5.0
 _FETCH_MS = 500
@@ -61,7 +58,6 @@ async def look(bootstrap: str, group: str, operations: Iterable[str], *, ages: b
     except TimeoutError:
         return Lag(why=f"Kafka at {bootstrap} did not answer within {LIMIT_S:.0f} s")
     except (SpineError, KafkaError, OSError) as error:
-        log.debug("the lag is not known", error=str(error))
         why = str(error) if isinstance(error, SpineError | NotLetIn) else f"Kafka at {bootstrap} says: {error}"
         return Lag(why=why.rstrip("."))
 
@@ -100,6 +96,7 @@ async def _unread(
     """Partition -> the first unread offset and the end, of those that have unread records."""
     if not places:
         return {}
+    await reading.know(reader, places)
     begins, ends = await reader.beginning_offsets(places), await reader.end_offsets(places)
     starts = {tp: max(committed.get(tp, 0), begins[tp]) for tp in places}
     return {tp: (starts[tp], ends[tp]) for tp in places if starts[tp] < ends[tp]}

@@ -5,6 +5,7 @@ import time
 
 import httpx
 import pytest
+from aiokafka.client import AIOKafkaClient
 
 from agents import OPERATIONS
 from schemas.request import Lane
@@ -77,6 +78,23 @@ async def test_a_worker_says_when_retention_is_near(
             figures = (await small.get("/metrics")).text
     assert (part["ok"], part["needed"], "Kafka deletes" in part["why"]) == (False, False, True)
     assert 'genai_unread_retention_ratio{lane="batch"} 0.857' in figures
+
+
+async def test_where_all_topics_are_is_one_question(
+    sqlite_stack_of: MakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiokafka would ask for each topic by itself, a tenth of a second apart."""
+    asked: list[int] = []
+    update = AIOKafkaClient._metadata_update
+
+    async def counted(client: AIOKafkaClient, cluster: object, topics: set[str]) -> bool:
+        asked.append(len(topics))
+        return bool(await update(client, cluster, topics))
+
+    stack = await sqlite_stack_of()
+    monkeypatch.setattr(AIOKafkaClient, "_metadata_update", counted)
+    await look(stack)
+    assert set(asked) == {len(OPERATIONS) * len(Lane)}
 
 
 async def test_kafka_away_is_said_and_not_raised() -> None:
