@@ -1,6 +1,5 @@
 """What a call asks for against what a model can do: asked before the call, not learnt from its refusal."""
 
-from providers import images
 from providers.base import Able
 from providers.calls import ChatCall, EmbedCall, Forced, Image
 from providers.errors import Unsupported
@@ -51,6 +50,8 @@ def check(call: ChatCall | EmbedCall, able: Able) -> None:
         raise unsupported(call.model, missing)
     if isinstance(call, ChatCall):
         for image in (part for message in call.messages for part in message.parts if isinstance(part, Image)):
+            from providers import images  # with the HTTP client, which who only looks at models does not need
+
             images.inline(image.url)
 
 

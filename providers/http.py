@@ -259,11 +259,6 @@ def address(url: str) -> Address:
     return Address(origin(base), base, {"authorization": f"Basic {secret}"})
 
 
-def header_safe(tag: str) -> str:
-    """A request's id may hold any Unicode; a header may not."""
-    return tag.encode("ascii", "backslashreplace").decode().strip()
-
-
 def origin(url: str) -> str:
     """Scheme, host and port: what may be shown and counted."""
     try:

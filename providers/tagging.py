@@ -7,7 +7,6 @@ from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from providers import http
 from providers.outbound import NOTHING, Listed
 
 HEADER = "x-genai-request"
@@ -22,7 +21,7 @@ class Tags:
 
     def headers(self, base: str, tag: str) -> dict[str, str]:
         """For a call to the server at `base`; none where there is no tag, or the server is somebody else's."""
-        return {HEADER: http.header_safe(tag)} if tag and self._sees(base) else {}
+        return {HEADER: _header_safe(tag)} if tag and self._sees(base) else {}
 
     def _is_ours(self, base: str) -> bool:
         try:
@@ -30,6 +29,11 @@ class Tags:
         except ValueError:
             return False
         return self._everywhere or _is_loopback(host) or self._listed.has_host(host)
+
+
+def _header_safe(tag: str) -> str:
+    """A request's id may hold any Unicode; a header may not."""
+    return tag.encode("ascii", "backslashreplace").decode().strip()
 
 
 def _is_loopback(host: str) -> bool:

@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import asyncpg
 from sqlalchemy import Connection, Double, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, InterfaceError, StatementError
@@ -82,13 +81,11 @@ def now(conn: Connection) -> float:
     return float(conn.execute(_DB_NOW).scalar_one())
 
 
-# connecting raises the driver's own errors; a value that cannot be written down raises Python's
-_DRIVER_SAYS = (
+# a value that cannot be written down raises Python's own
+_DRIVER_SAYS: tuple[type[BaseException], ...] = (
     DBAPIError,
     StatementError,
     PoolTimeout,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
     OSError,
     TimeoutError,
     ValueError,
@@ -120,6 +117,7 @@ class Database:
     def __init__(self, url: URL) -> None:
         self.url = url
         self.is_sqlite = url.drivername == "sqlite"
+        self._says = _DRIVER_SAYS
         self._write: _Line | None = None
         self._read: _Line | None = None
         self._report: _Line | None = None
@@ -133,8 +131,10 @@ class Database:
             self._read = _Line(self.sync, "DEFERRED", 4, "ledger-read")
             self._report = _Line(self.sync, "DEFERRED", 1, "ledger-report")
         else:
+            import asyncpg
             from sqlalchemy.ext.asyncio import create_async_engine  # with the ORM behind it: a tenth of a second
 
+            self._says = (*_DRIVER_SAYS, asyncpg.PostgresError, asyncpg.InterfaceError)  # its own, of connecting
             self.asynchronous = create_async_engine(
                 pg_url(url),
                 pool_size=8,
@@ -182,7 +182,7 @@ class Database:
             assert self.asynchronous is not None
             async with self.asynchronous.begin() as conn:
                 return await conn.run_sync(work)
-        except _DRIVER_SAYS as error:
+        except self._says as error:
             raise translate(error) from error
 
     async def aclose(self) -> None:

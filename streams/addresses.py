@@ -1,5 +1,6 @@
 """Addresses as people write them into one setting: pure, and light, since every command reads the settings."""
 
+import ipaddress
 import re
 
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\]")
@@ -39,3 +40,11 @@ def redis(told: str) -> str:
     if found is None or int(found["port"] or 1) not in range(1, MOST_PORT + 1) or not _HOST.fullmatch(found["host"]):
         raise ValueError("it is no address of Redis; write redis://host:6379/0, or rediss:// for TLS")
     return told.strip()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect there."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

@@ -5,9 +5,8 @@ The draw is the record's own; only how targets are (`unwell`) may differ from on
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agents.base import Operation
 from providers import choosing, routes
 from providers.base import Able, Moderating, Provider, able_of
 from providers.calls import Kind
@@ -17,6 +16,9 @@ from providers.routes import Model, Route, Table
 from schemas.errors import ErrorType
 from schemas.request import Lane, Request
 from schemas.routes import Next, Pinned
+
+if TYPE_CHECKING:
+    from agents.base import Operation
 
 
 class Refusal(Exception):
@@ -61,7 +63,7 @@ class Router:
 
     def choose(
         self,
-        operation: Operation,
+        operation: "Operation",
         input_: Any,
         request: Request,
         *,
@@ -87,7 +89,7 @@ class Router:
         kept = self._kept(found, decision, patient=wait_s is not None)
         return Choice(self.providers[decision.taken.provider], decision.taken.model, kept, wait_s)
 
-    def named(self, operation: Operation, request: Request) -> Route | Model:
+    def named(self, operation: "Operation", request: Request) -> Route | Model:
         """What the request's words stand for; without any, what the settings say."""
         options, name = request.options, request.options.provider
         of = self.providers.get(name or self.default_provider)
@@ -134,7 +136,7 @@ class Router:
         providers = [f"{each}/{rest}" for each in near(head, self.providers)] if slash and rest else []
         return near(named, self.table.routes) + providers
 
-    def _check(self, operation: Operation, input_: Any, request: Request, provider: Provider, model: Model) -> None:
+    def _check(self, operation: "Operation", input_: Any, request: Request, provider: Provider, model: Model) -> None:
         able = able_of(provider, model.model)
         missing = choosing.cannot(_needs(operation, input_, request, provider), able)
         if missing == ("max_tokens",) and able is not None:
@@ -147,7 +149,7 @@ class Router:
             words = f"`{model.model}` cannot do {named}. Leave it out, or name another model."
             raise Refusal(words, fields=list(missing), models=[str(model)])
 
-    def decide(self, route: Route, operation: Operation, input_: Any, request: Request, who: Who) -> Decision:
+    def decide(self, route: Route, operation: "Operation", input_: Any, request: Request, who: Who) -> Decision:
         """Nothing is called; `explain` asks the same."""
         length = operation.tokens(input_)
 
@@ -201,7 +203,7 @@ class Router:
         return pinned.model_dump_json(exclude_defaults=True)
 
 
-def _needs(operation: Operation, input_: Any, request: Request, provider: Provider) -> Needs:
+def _needs(operation: "Operation", input_: Any, request: Request, provider: Provider) -> Needs:
     kind = operation.kind_with(provider.traits)
     fields = () if kind != operation.kind else tuple(operation.wants(input_))
     options = request.options

@@ -7,7 +7,7 @@ from agents.engine.quotas import Bound, Bounds
 from prompts import Library
 from providers import Provider
 from streams.decode import Decoder, Defaults
-from streams.named import make_router
+from streams.naming import make_router
 from streams.providing import make_prices
 from streams.settings import Settings
 

@@ -109,7 +109,7 @@ async def _java(settings: Settings) -> list[Finding]:
 
 
 async def _broker(settings: Settings) -> list[Finding]:
-    from agents import OPERATIONS
+    from schemas.operations import NAMES
     from streams import security, topics
     from streams.broker import control
 
@@ -126,7 +126,7 @@ async def _broker(settings: Settings) -> list[Finding]:
     brokers = security.Brokers(found.bootstrap, known)
     said.append(_clock("the records in Kafka", await _ahead(brokers)))
     said += await _unread(brokers, settings)
-    differing = await topics.check(brokers, settings, OPERATIONS)
+    differing = await topics.check(brokers, settings, NAMES)
     if not differing:
         return [*said, Finding("topics", "ok", "as the settings say")]
     words = f"{len(differing)} differences, the first: {differing[0].message}"
@@ -135,10 +135,10 @@ async def _broker(settings: Settings) -> list[Finding]:
 
 async def _unread(bootstrap: str, settings: Settings) -> list[Finding]:
     """Records that nobody has read, and how long Kafka keeps them."""
-    from agents import OPERATIONS
+    from schemas.operations import NAMES
     from streams import lag
 
-    found = await lag.look(bootstrap, settings.kafka_group, OPERATIONS, ages=True)
+    found = await lag.look(bootstrap, settings.kafka_group, NAMES, ages=True)
     if found.why:
         return [Finding("unread", "note", found.why, "Run it again.")]
     if danger := found.danger():
@@ -312,7 +312,7 @@ async def _ports(settings: Settings) -> list[Finding]:
 
 async def _door(settings: Settings) -> list[Finding]:
     """Who may ask over HTTP. Whoever can reach the port, where nobody needs a key."""
-    from streams.web.auth import is_loopback
+    from streams.addresses import is_loopback
 
     local = is_loopback(settings.api_host)
     works, made = await _made_keys(settings)

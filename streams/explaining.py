@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from pydantic import ValidationError
@@ -15,7 +15,9 @@ from providers.routes import Leg, Model, Route, Table
 from schemas.money import to_usd
 from schemas.request import Lane, Request
 from store.ledger.types.arrivals import Ask
-from streams.decode import Decoder
+
+if TYPE_CHECKING:
+    from streams.decode import Decoder
 
 MAX_TOKENS = 512
 """What an answer is taken for that is bounded by nothing: what `complete` asks for."""
@@ -32,7 +34,7 @@ class Question:
     key: bytes | None = None
 
 
-def explain(asked: Question, decoder: Decoder, prices: PriceTable) -> dict[str, Any]:
+def explain(asked: Question, decoder: "Decoder", prices: PriceTable) -> dict[str, Any]:
     """`error` says why nothing would be queued; then nothing is `taken`."""
     decoder = replace(decoder, router=replace(decoder.router, skipped=lambda _route, _told: None))
     raw = orjson.dumps(asked.record)
@@ -74,7 +76,7 @@ def _size(request: Request, length: int | None) -> tuple[int, int]:
     return length if length is not None else tokens.estimate(written), request.options.max_tokens or MAX_TOKENS
 
 
-def _target(each: Told, decoder: Decoder, prices: PriceTable, size: tuple[int, int]) -> dict[str, Any]:
+def _target(each: Told, decoder: "Decoder", prices: PriceTable, size: tuple[int, int]) -> dict[str, Any]:
     model, router = each.model, decoder.router
     output = 0 if router.kind_of(model) == "embed" else size[1]
     priced = prices.of(model.provider, model.model, Spent(size[0], output, estimated=True))

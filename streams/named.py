@@ -1,4 +1,4 @@
-"""The routes of `GENAI_ROUTES`: read at start, which refuses a broken file, and again whenever the file changes.
+"""The routes of `GENAI_ROUTES`, read again whenever the file changes.
 
 A new file that is broken is told in the log, at /ready and by a metric; the old one goes on. What was accepted keeps the
 targets that it was accepted with.
@@ -8,53 +8,25 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
 from agents.engine.metrics import Metrics
-from agents.guards.rules import rule
-from providers import routes
-from providers.base import Provider
-from providers.marked import Broken
-from providers.routes import Model, Table
+from providers.routes import Model
 from store.database import Database
 from store.errors import StoreError
 from store.ledger import queries
 from store.ledger.types.claims import Pool
 from streams.choosing import Router
 from streams.errors import SpineError
+from streams.naming import load
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
 EVERY_S = 1.0
 _Seen = tuple[int, int, int]
-
-
-def load(settings: Settings, providers: Collection[str]) -> Table:
-    """The file's routes; none without a file. Raises SpineError, which names the file and every place that is wrong."""
-    if not settings.routes:
-        return Table()
-    path = Path(settings.routes).expanduser()
-    try:
-        return routes.parse(path.read_bytes(), str(path), providers, rule)
-    except OSError as error:
-        raise SpineError(f"GENAI_ROUTES={settings.routes} cannot be read ({error.strerror}); mend the path.") from None
-    except Broken as error:
-        raise SpineError(f"The routes of GENAI_ROUTES cannot be used: {error}") from None
-
-
-def make_router(settings: Settings, providers: Mapping[str, Provider]) -> Router:
-    """With the routes as the file has them now."""
-    return Router(
-        providers,
-        settings.default_provider,
-        settings.default_model,
-        settings.default_embed_model,
-        load(settings, providers),
-        moderation_model=settings.moderation_model,
-    )
 
 
 class Named:

@@ -8,8 +8,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from streams.errors import SpineError
 from streams.settings import Settings
 
@@ -30,6 +28,8 @@ def folder(settings: Settings) -> Path:
 
 def pid(settings: Settings) -> int | None:
     """Of the packaged one, if it runs on this data directory; its file may be older than a process that has its number now."""
+    import psutil
+
     try:
         found = psutil.Process(int((folder(settings) / "postmaster.pid").read_text().split("\n", 1)[0]))
         return found.pid if "postgres" in found.name() else None

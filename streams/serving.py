@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from store import killpoint
 from store.errors import StoreError
-from streams import library, logging, named, postgres, remote, runtime, waiting, watchdog, where
+from streams import library, logging, naming, postgres, remote, runtime, waiting, watchdog, where
 from streams.app import running
 from streams.errors import SpineError
 from streams.schedules import file as schedules
@@ -83,7 +83,7 @@ def _check(settings: Settings, doors: Doors) -> None:
     if doors.kafka:
         check_host(settings.worker_host, "GENAI_WORKER_HOST", settings)
     library.load(settings)
-    named.load(settings, names)
+    naming.load(settings, names)
     schedules.load(settings)
 
 

@@ -21,11 +21,11 @@ def create(as_json: _Json = False) -> None:
     """
     import asyncio
 
-    from agents import OPERATIONS
+    from schemas.operations import NAMES
     from streams import settings, topics, where
 
     chosen = settings.load()
-    done = asyncio.run(topics.create(where.bootstrap(chosen), chosen, OPERATIONS))
+    done = asyncio.run(topics.create(where.bootstrap(chosen), chosen, NAMES))
     if as_json:
         typer.echo(json.dumps(done.as_json()))
         return
@@ -63,11 +63,11 @@ def check(as_json: _Json = False) -> None:
     """
     import asyncio
 
-    from agents import OPERATIONS
+    from schemas.operations import NAMES
     from streams import settings, topics, where
 
     chosen = settings.load()
-    found = asyncio.run(topics.check(where.bootstrap(chosen), chosen, OPERATIONS))
+    found = asyncio.run(topics.check(where.bootstrap(chosen), chosen, NAMES))
     if as_json:
         typer.echo(json.dumps({"ok": not found, "findings": [finding.as_json() for finding in found]}))
     else:

@@ -1,9 +1,12 @@
 """Where Kafka and the ledger are; light to import, since most commands need nothing more."""
 
-from streams import security
-from streams.broker import control
+from typing import TYPE_CHECKING
+
 from streams.broker.errors import NotRunning
 from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from streams.security import Brokers
 
 
 def ledger_url(settings: Settings) -> str:
@@ -11,8 +14,11 @@ def ledger_url(settings: Settings) -> str:
     return settings.database_url or f"sqlite:///{settings.data() / 'genai.db'}"
 
 
-def bootstrap(settings: Settings) -> security.Brokers:
+def bootstrap(settings: Settings) -> "Brokers":
     """Where Kafka is, and how one is let in. Raises SpineError when nothing names a broker and no embedded one runs. Blocking."""
+    from streams import security
+    from streams.broker import control
+
     try:
         return security.brokers(settings, control.bootstrap(settings))
     except NotRunning as error:

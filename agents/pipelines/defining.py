@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path as File
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -19,7 +20,9 @@ from agents.retrieval.reading import BOUNDS, Bounds
 from providers import marked
 from providers.marked import Broken, Marks, Path
 from schemas.pipelines import Pipeline
-from store.database import Database
+
+if TYPE_CHECKING:
+    from store.database import Database
 
 
 class BadPipeline(ValueError):
@@ -39,7 +42,7 @@ class Shelf:
 
 
 def shipped(
-    bounds: Bounds = BOUNDS, uploaded: Files | None = None, database: Database | None = None
+    bounds: Bounds = BOUNDS, uploaded: Files | None = None, database: "Database | None" = None
 ) -> Mapping[str, Function]:
     """What steps may use where nobody adds to it."""
     return {**FUNCTIONS, **retrieval.table(bounds, uploaded, database)}

@@ -6,7 +6,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agents.base import InvalidAnswer, InvalidInput
 from agents.embed import BATCH
@@ -20,14 +20,16 @@ from agents.retrieval.nearest import MOST, Near, best
 from agents.retrieval.passage import Passage
 from agents.retrieval.reading import BOUNDS, Bounds, Given
 from schemas.documents import NewDocument
-from store.database import Database
+
+if TYPE_CHECKING:
+    from store.database import Database
 
 MOST_PASSAGES = 20_000
 """Of one question's documents: each of them is embedded."""
 
 
 def table(
-    bounds: Bounds = BOUNDS, uploaded: Files | None = None, database: Database | None = None
+    bounds: Bounds = BOUNDS, uploaded: Files | None = None, database: "Database | None" = None
 ) -> Mapping[str, Function]:
     """By the names that steps use. `uploaded`: where documents are that are named and not sent; `database`: where embeddings are kept."""
 

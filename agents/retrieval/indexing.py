@@ -1,20 +1,22 @@
 """The steps of a question to documents that know what was embedded before: what is new is embedded, all of it is looked through.
 
-Which model embedded, the results in the ledger say, and no definition: vectors of two models are never compared.
+Which model embedded, the results in the ledger say, and no definition: vectors of two models are never compared. Whoever
+only looks at pipelines imports this too, so the ledger is imported where it is asked.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import orjson
 
 from agents.base import InvalidAnswer, NotHere
 from agents.pipelines.functions import Function, Run
-from agents.retrieval.index import Index, opened
 from agents.retrieval.nearest import MOST, Near
-from store.database import Database
-from store.passages import kept
-from store.runs import steps
+
+if TYPE_CHECKING:
+    from agents.retrieval.index import Index
+    from store.database import Database
 
 _AT_ONCE = 2
 """Results of `embed` that are read at a time: some hundred kilobytes each, and milliseconds in which nothing else is done."""
@@ -25,11 +27,13 @@ Answers = Callable[[Run, str, Sequence[int]], Awaitable[list[Embedded]]]
 """Of these items of a run's step, by the step's name, in their order. Raises `NotHere`."""
 
 
-def table(database: Database | None) -> Mapping[str, Function]:
+def table(database: "Database | None") -> Mapping[str, Function]:
     """By the names that steps use. None: they are only looked at, and never called."""
 
     async def not_embedded(batches: list[list[str]], asked: str, run: Run) -> list[list[str] | None]:
         """Each batch of texts, or null where its vectors are kept. `asked`: the step that embedded the question."""
+        from agents.retrieval.index import opened
+
         assert database is not None
         return await new(await opened(database), partial(_results, database), run, batches, asked)
 
@@ -37,6 +41,8 @@ def table(database: Database | None) -> Mapping[str, Function]:
         batches: list[list[str]], query: list[float], asked: str, embedded: str, run: Run, most: int = MOST
     ) -> list[list[Near]]:
         """The nearest to the question, by batch. `embedded`: the step that embedded what was not kept; from now on it is."""
+        from agents.retrieval.index import opened
+
         assert database is not None
         index, answers = await opened(database), partial(_results, database)
         return await near(index, answers, run, batches, query, (asked, embedded), max(1, most))
@@ -45,7 +51,7 @@ def table(database: Database | None) -> Mapping[str, Function]:
 
 
 async def new(
-    index: Index, answers: Answers, run: Run, batches: Sequence[list[str]], asked: str
+    index: "Index", answers: Answers, run: Run, batches: Sequence[list[str]], asked: str
 ) -> list[list[str] | None]:
     """Null for a batch that is kept, or stands there a second time."""
     ((model, (vector,)),) = await answers(run, asked, [0])
@@ -56,7 +62,7 @@ async def new(
 
 
 async def near(
-    index: Index,
+    index: "Index",
     answers: Answers,
     run: Run,
     batches: Sequence[list[str]],
@@ -79,6 +85,8 @@ async def near(
 
 def _first(run: Run, space: tuple[str, int], batches: Sequence[list[str]]) -> dict[bytes, int]:
     """Each batch's key, and where it stands first. `space`: the model, and how many numbers its vectors have."""
+    from store.passages import kept
+
     found: dict[bytes, int] = {}
     for number, batch in enumerate(batches):
         found.setdefault(kept.key(run.tenant, *space, batch), number)
@@ -86,7 +94,7 @@ def _first(run: Run, space: tuple[str, int], batches: Sequence[list[str]]) -> di
 
 
 async def _keep(
-    index: Index, answers: Answers, run: Run, space: tuple[str, int], step: str, missing: Mapping[bytes, int]
+    index: "Index", answers: Answers, run: Run, space: tuple[str, int], step: str, missing: Mapping[bytes, int]
 ) -> None:
     """What the step embedded. Raises `InvalidAnswer`."""
     keys, (model, dimensions) = list(missing), space
@@ -104,8 +112,10 @@ async def _keep(
         await index.put(run.tenant, model, {key: vectors for key, (_, vectors) in zip(page, found, strict=True)})
 
 
-async def _results(database: Database, run: Run, step: str, numbers: Sequence[int]) -> list[Embedded]:
+async def _results(database: "Database", run: Run, step: str, numbers: Sequence[int]) -> list[Embedded]:
     """Out of the ledger."""
+    from store.runs import steps
+
     ids = [f"{run.id}/{step}/{number}" for number in numbers]
     rows = await database.read(partial(steps.answers, tenant=run.tenant, operation="embed", ids=ids))
     found = []

@@ -47,7 +47,7 @@ def list_(
 async def _asked(settings: "Settings", only: str | None) -> dict[str, Any]:
     from streams import catalogue
     from streams.errors import SpineError
-    from streams.named import make_router
+    from streams.naming import make_router
     from streams.providing import make_prices, make_providers
 
     made = make_providers(settings)

@@ -27,10 +27,10 @@ def check(
     Example: genai-spine routes check routes.yaml
     """
     from providers import PROVIDERS
-    from streams import named
+    from streams import naming
 
     settings = _settings(file)
-    count = len(named.load(settings, {*PROVIDERS, *settings.compatible}).routes)
+    count = len(naming.load(settings, {*PROVIDERS, *settings.compatible}).routes)
     typer.echo(f"{settings.routes}: {count} {'route' if count == 1 else 'routes'}, in order.")
 
 
@@ -41,10 +41,10 @@ def list_(as_json: Json = False) -> None:
     Example: genai-spine routes list
     """
     from providers import PROVIDERS
-    from streams import explaining, named, settings
+    from streams import explaining, naming, settings
 
     chosen = settings.load()
-    found = explaining.shown(named.load(chosen, {*PROVIDERS, *chosen.compatible}))
+    found = explaining.shown(naming.load(chosen, {*PROVIDERS, *chosen.compatible}))
     if as_json:
         typer.echo(json.dumps({"routes": found}))
     elif not chosen.routes:

@@ -6,13 +6,13 @@ The key of GENAI_API_KEY is the operator's, who may do everything; the others we
 import base64
 import binascii
 import hmac
-import ipaddress
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from schemas.errors import ErrorType
 from streams import keys
+from streams.addresses import is_loopback
 from streams.errors import SpineError
 from streams.settings import Settings
 from streams.web.front import Front
@@ -39,14 +39,6 @@ def check_operator(settings: Settings) -> None:
             "GENAI_API_KEY is a key that `genai-spine keys` has made, and whoever has the one of a process that serves may do "
             "everything. Set it to another random text there; callers send the one that was made for them."
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can connect there."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 class Keyed:

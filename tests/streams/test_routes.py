@@ -13,7 +13,7 @@ from providers import fake_server
 from providers.double.faults import Behaviour
 from schemas.request import Lane
 from store.ledger.types.arrivals import Ask
-from streams import named
+from streams import named, naming
 from streams.app import running
 from streams.configured import make_decoder
 from streams.errors import SpineError
@@ -322,9 +322,9 @@ async def test_what_waits_keeps_the_targets_of_its_acceptance(tmp_path: Path, mo
 
 def test_a_start_with_a_broken_file_is_refused_and_names_the_place(tmp_path: Path) -> None:
     with pytest.raises(SpineError, match=r"routes\.yaml:2:3: `nobody/x`: there is no provider"):
-        named.load(using(tmp_path, "routes:\n  a: nobody/x\n"), ("fake",))
+        naming.load(using(tmp_path, "routes:\n  a: nobody/x\n"), ("fake",))
     with pytest.raises(SpineError, match="cannot be read"):
-        named.load(web_settings(tmp_path, routes=str(tmp_path / "none.yaml")), ("fake",))
+        naming.load(web_settings(tmp_path, routes=str(tmp_path / "none.yaml")), ("fake",))
 
 
 # ---- explained
