@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
 import typer
@@ -91,6 +92,7 @@ def main() -> None:
     """The console script: one sentence for what went wrong, no traceback without --debug."""
     terminal.prepare()
     importing.seldom()
+    narrow(app, sys.argv[1:])
     try:
         app()
     except SystemExit:
@@ -104,6 +106,19 @@ def main() -> None:
         _end(*((_UNWRITTEN.format(why), 1) if why and isinstance(error, OSError) else _told(error)))
     finally:
         importing.leave()
+
+
+def narrow(all_: typer.Typer, words: Sequence[str]) -> None:
+    """Leave it the one command that these words ask for: Typer makes all hundred before it runs one. Where they name none it
+    keeps all, so that they can be listed, completed or meant.
+    """
+    asked = next((word for word in words if word != _DEBUG), "")
+    groups = [each for each in all_.registered_groups if each.name == asked]
+    commands = [
+        each for each in all_.registered_commands if asked in {each.name, getattr(each.callback, "__name__", "")}
+    ]
+    if groups or commands:
+        all_.registered_groups, all_.registered_commands = groups, commands
 
 
 def _end(words: str, code: int) -> NoReturn:

@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
+from streams.cli import app, narrow
 from tests.parts import ledgers
 from tests.streams.commands import SCRIPT, environment
 
@@ -57,6 +59,18 @@ def test_looks_import_nothing_that_works(tmp_path: Path, looks: list[tuple[str, 
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
+
+
+def test_typer_makes_the_one_command_that_is_asked_for() -> None:
+    """All hundred cost a look a tenth of its time; what is no command keeps them all, to be listed or meant."""
+    kept = []
+    for words in (["queue"], ["--debug", "runs", "list"], ["fake-provider"], ["--help"], ["quee"], []):
+        whole = typer.Typer()
+        whole.registered_groups, whole.registered_commands = app.registered_groups, app.registered_commands
+        narrow(whole, words)
+        kept.append((len(whole.registered_groups), len(whole.registered_commands)))
+    everything = len(app.registered_groups), len(app.registered_commands)
+    assert kept == [(0, 1), (1, 0), (0, 1), everything, everything, everything]
 
 
 @pytest.mark.parametrize("arguments", [("costs",), ("requests", "list", "--json"), ("models", "--help")])
