@@ -171,10 +171,11 @@ def parse(source: str, limits: budget.Limits = budget.LIMITS) -> nodes.Template:
     return tree
 
 
-def unknowns(source: str) -> set[str]:
+@lru_cache(maxsize=256)
+def unknowns(source: str) -> frozenset[str]:
     """The names that `source` wants to be given. Raises what `run` would raise about the template itself."""
     _compiled(source)
-    return meta.find_undeclared_variables(_environment().parse(source)) - {"range"}
+    return frozenset(meta.find_undeclared_variables(_environment().parse(source)) - {"range"})
 
 
 @lru_cache(maxsize=256)

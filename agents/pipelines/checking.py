@@ -124,7 +124,7 @@ def _operation(pipeline: Pipeline, at: Path, step: Step, operation: Operation, k
 
 
 def _function(pipeline: Pipeline, at: Path, step: Step, function: Function, known: Known) -> Iterator[Flaw]:
-    fields = {name: function.input(name) for name in function.takes}
+    fields = function.inputs
     required = [name for name, each in function.takes.items() if each.default is each.empty]
     yield from _given(pipeline, at, step, fields, required, known)
 

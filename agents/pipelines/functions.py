@@ -79,11 +79,12 @@ class Function:
         said = self._signature.return_annotation
         return TypeAdapter(Any if said is inspect.Signature.empty else said)
 
-    def input(self, name: str) -> Shape:
-        """What may be given there."""
-        return _shape(self._adapters[name], "validation")
+    @cached_property
+    def inputs(self) -> Mapping[str, Shape]:
+        """What may be given, by its parameter."""
+        return {name: _shape(adapter, "validation") for name, adapter in self._adapters.items()}
 
-    @property
+    @cached_property
     def output(self) -> Shape:
         return _shape(self._gives, "serialization")
 
