@@ -37,7 +37,10 @@ sdks() { # OpenAI's clients want other versions of what we use; so they live apa
   "$venv/bin/python" -m venv --clear "$venv/sdks" &&
     "$venv/sdks/bin/python" -m pip --disable-pip-version-check --quiet install --no-deps --require-hashes -r tests/sdks/requirements.lock
 }
-project() { pip install --no-deps --no-build-isolation --editable .; }
+project() { # pip compiles what it copies; what stays where it is would be compiled by the first commands, or by each where none may write
+  pip install --no-deps --no-build-isolation --editable . &&
+    "$venv/bin/python" -m compileall -q -j 0 agents prompts providers schemas store streams
+}
 kafka() {
   "$venv/bin/python" - <<'PY'
 import sys
