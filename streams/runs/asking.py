@@ -8,7 +8,6 @@ from typing import Any
 import orjson
 import uuid_utils
 
-from schemas.depth import MAX_DEPTH, is_deeper, may_be_deeper
 from schemas.errors import ErrorType, Failure
 from schemas.money import to_nano
 from schemas.request import Lane, epoch
@@ -95,15 +94,11 @@ def typical(plan: Plan, decoder: Decoder) -> Ask:
 
 def uploaded(plan: Plan, number: int, line: bytes | None, most: int, *, any_model: bool) -> bytes:
     """An uploaded line as an item; a broken one becomes an item that fails and says its number."""
-    if line is None:
-        return parts.broken(
-            f"line {number} has more than {most} bytes; split the text, or raise GENAI_REQUEST_MAX_BYTES"
-        )
     try:
-        told = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        return parts.broken(f"line {number} is not JSON ({error})")
-    if (why := _wrong_line(line, told, any_model=any_model)) is not None:
+        told = parts.told(line, most)
+    except parts.BadLine as flaw:
+        return parts.broken(f"line {number}{flaw}")
+    if (why := _wrong_line(told, any_model=any_model)) is not None:
         return parts.broken(f"line {number}{why}")
     if isinstance(told, dict) and isinstance(told.get("input"), dict):
         options = {**plan.common["options"], **(told.get("options") or {})}
@@ -111,11 +106,9 @@ def uploaded(plan: Plan, number: int, line: bytes | None, most: int, *, any_mode
     return parts.line(_item(plan, told))
 
 
-def _wrong_line(line: bytes, told: Any, *, any_model: bool) -> str | None:
+def _wrong_line(told: Any, *, any_model: bool) -> str | None:
     if not isinstance(told, dict | str):
         return " is neither an object nor a text"
-    if may_be_deeper(line, MAX_DEPTH) and is_deeper(told, MAX_DEPTH):
-        return f" is nested too deeply; send at most {MAX_DEPTH} levels"
     if isinstance(told, dict) and isinstance(told.get("input"), dict):
         return _wrong_options(told.get("options") or {}, any_model=any_model)
     return None
@@ -159,12 +152,12 @@ def ask(run: Any, line: bytes, number: int, decoder: Decoder) -> Ask:
     if not isinstance(what, Ask):
         raise TypeError(f"the item {id_} is no record")
     if "broken" in told:
-        return _failing(what, run, id_, told["broken"])
+        return _failing(what, run, id_, told["broken"], told.get("details"))
     return what if what.failure is None else _failing(what, run, id_, what.failure.message)
 
 
-def _failing(what: Ask, run: Any, id_: str, words: str) -> Ask:
-    failure = Failure(type=ErrorType.INVALID_REQUEST, message=words)
+def _failing(what: Ask, run: Any, id_: str, words: str, details: dict[str, Any] | None = None) -> Ask:
+    failure = Failure(type=ErrorType.INVALID_REQUEST, message=words, details=details or {})
     return replace(what, id=id_, tenant=run.tenant, run_id=run.id, failure=failure, unreadable=False)
 
 

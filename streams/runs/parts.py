@@ -8,11 +8,35 @@ from typing import Any
 
 import orjson
 
+from schemas.depth import MAX_DEPTH, is_deeper, may_be_deeper
 from store.runs.write import Part
 
 MOST = 500
 """Items of one part: what one accept takes."""
 MOST_BYTES = 4 * 1024 * 1024
+
+
+class BadLine(ValueError):
+    """No item can be made of it: it fails alone. Its words are said behind `line 731`. `told`: what of it could be read."""
+
+    def __init__(self, code: str, words: str, told: Any = None, param: str | None = None) -> None:
+        super().__init__(words)
+        self.code, self.told, self.param = code, told, param
+
+
+def told(line: bytes | None, most: int) -> Any:
+    """What stands on an uploaded line. Raises `BadLine`."""
+    if line is None:
+        words = f" has more than {most} bytes; split the text, or raise GENAI_REQUEST_MAX_BYTES"
+        raise BadLine("line_too_long", words)
+    try:
+        found = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise BadLine("invalid_json_line", f" is not JSON ({error})") from error
+    if may_be_deeper(line, MAX_DEPTH) and is_deeper(found, MAX_DEPTH):
+        words = f" is nested too deeply; send at most {MAX_DEPTH} levels"
+        raise BadLine("line_too_deep", words, found)
+    return found
 
 
 def packed(first: int, lines: Iterable[bytes], most: int = MOST) -> Iterator[Part]:
@@ -43,9 +67,10 @@ def line(record: Mapping[str, Any]) -> bytes:
     return orjson.dumps(record)
 
 
-def broken(words: str, metadata: Mapping[str, Any] | None = None) -> bytes:
-    """An item that is none: it fails with these words, the others run."""
-    return orjson.dumps({"broken": words} | ({} if metadata is None else {"metadata": metadata}))
+def broken(words: str, metadata: Mapping[str, Any] | None = None, details: Mapping[str, Any] | None = None) -> bytes:
+    """An item that is none: it fails with these words, the others run. `details`: of its error."""
+    more = {"metadata": metadata, "details": details}
+    return orjson.dumps({"broken": words} | {name: value for name, value in more.items() if value is not None})
 
 
 def digest() -> hashlib.blake2b:

@@ -161,7 +161,9 @@ async def test_batches_are_listed_newest_first(api: httpx.AsyncClient) -> None:
 WRONG = [
     ("{", "invalid_json_line", 1),
     ("[]", "invalid_json_line", 1),
-    (f"{asked(1)}\n\n{asked(1)}", "duplicate_custom_id", 3),
+    ("\n" + "x" * 9000, "line_too_long", 2),
+    ("[" * 300 + "]" * 300, "line_too_deep", 1),
+    ('{"custom_id": "n1", "method": "POST", "url": "/v1/chat/completions"}', "invalid_body", 1),
     (asked(1).replace("POST", "GET"), "invalid_method", 1),
     (asked(1).replace("/v1/chat/completions", "/v1/embeddings"), "mismatched_endpoint", 1),
     (asked(1).replace('"n1"', "7"), "invalid_custom_id", 1),
@@ -170,7 +172,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("text", "code", "line"), WRONG)
-async def test_a_wrong_line_fails_the_batch_and_nothing_runs(
+async def test_a_file_of_which_no_line_is_good_fails_the_batch_and_nothing_runs(
     api: httpx.AsyncClient, text: str, code: str, line: int | None
 ) -> None:
     batch = await made(api, text)
@@ -179,13 +181,62 @@ async def test_a_wrong_line_fails_the_batch_and_nothing_runs(
     assert (await api.get("/v1/requests")).json()["items"] == []
 
 
+async def test_a_broken_line_fails_with_its_number_and_the_others_run(api: httpx.AsyncClient) -> None:
+    told = [asked(n) for n in range(1, 1001)]
+    told[730] = told[730][:-1]
+    done = await ended(api, (await made(api, "\n".join(told)))["id"])
+    (bad,) = await content(api, done["error_file_id"])
+    good = await content(api, done["output_file_id"])
+    assert (done["status"], done["errors"]) == ("completed", None)
+    assert done["request_counts"] == {"total": 1000, "completed": 999, "failed": 1}
+    assert bad == {
+        "id": "batch_req_730",
+        "custom_id": None,
+        "response": None,
+        "error": {"code": "invalid_json_line", "line": 731, "message": bad["error"]["message"]},
+    }
+    assert bad["error"]["message"].startswith("Line 731 is not JSON")
+    assert [line["custom_id"] for line in good] == [f"n{n}" for n in range(1, 1001) if n != 731]
+
+
+BROKEN = [
+    ("[]", None, "invalid_json_line", " is no JSON object."),
+    ("x" * 9000, None, "line_too_long", " has more than 8192 bytes;"),
+    (asked(5, deep=json.loads("[" * 300 + "]" * 300)), "n5", "line_too_deep", " is nested too deeply;"),
+    (asked(6).replace('"n6"', "6"), None, "invalid_custom_id", ": `custom_id` must be"),
+    (asked(7).replace("custom_id", "id"), None, "invalid_custom_id", ": `custom_id` must be"),
+    (asked(1), "n1", "duplicate_custom_id", ": the custom_id 'n1' stands on another line"),
+    (asked(9).replace("POST", "GET"), "n9", "invalid_method", ": `method` must be POST."),
+    (asked(10, url="/v1/embeddings"), "n10", "mismatched_endpoint", ": `url` must be /v1/chat/completions"),
+    (asked(11).replace('"body": {', '"body": 1, "x": {'), "n11", "invalid_body", ": `body` must be an object."),
+]
+
+
+async def test_each_line_that_is_no_request_fails_alone(api: httpx.AsyncClient) -> None:
+    told = "\n".join([asked(1), "", *(line for line, *_ in BROKEN), asked(12)])
+    done = await ended(api, (await made(api, told))["id"])
+    bad, good = await content(api, done["error_file_id"]), await content(api, done["output_file_id"])
+    assert [(each["custom_id"], each["error"]["code"], each["error"]["line"]) for each in bad] == [
+        (custom_id, code, number) for number, (_, custom_id, code, _) in enumerate(BROKEN, 3)
+    ]
+    for number, (each, (*_, words)) in enumerate(zip(bad, BROKEN, strict=True), 3):
+        assert each["error"]["message"].startswith(f"Line {number}{words}")
+    assert [each["custom_id"] for each in good] == ["n1", "n12"]
+
+
+async def test_what_is_wrong_with_a_body_is_told_with_the_number_of_its_line(api: httpx.AsyncClient) -> None:
+    done = await ended(api, (await made(api, f"{asked(1)}\n\n{asked(3, stream=True)}"))["id"])
+    (bad,) = await content(api, done["error_file_id"])
+    assert (bad["custom_id"], bad["response"]["status_code"], bad["error"]) == ("n3", 400, None)
+    assert bad["response"]["body"]["error"]["message"].startswith("Line 3: `stream` does not go with a batch")
+
+
 async def test_bad_uploads_and_orders_are_told_in_openais_shape(api: httpx.AsyncClient) -> None:
     file = (await uploaded(api, asked(1))).json()["id"]
     order = {"input_file_id": file, "endpoint": CHAT, "completion_window": "24h"}
     found = [
         await uploaded(api, asked(1), "fine-tune"),
         await uploaded(api, ""),
-        await uploaded(api, "x" * 9000),
         await uploaded(api, "x\n" * 600_000),
         await api.post("/v1/files", data={"purpose": "batch"}),
         await api.post("/v1/files", content="x", headers={"content-type": "multipart/form-data; boundary=x"}),
@@ -199,7 +250,6 @@ async def test_bad_uploads_and_orders_are_told_in_openais_shape(api: httpx.Async
     statuses = [(reply.status_code, reply.json()["error"]["param"]) for reply in found]
     assert statuses == [
         (400, "purpose"),
-        (400, "file"),
         (400, "file"),
         (413, "file"),
         (400, "file"),
@@ -215,7 +265,7 @@ async def test_bad_uploads_and_orders_are_told_in_openais_shape(api: httpx.Async
 
 
 def test_a_file_has_at_most_fifty_thousand_lines() -> None:
-    checks = lines.Checks(CHAT)
+    checks = lines.Checks(CHAT, 8192)
     checks.count = lines.MOST_LINES
-    checks.see(lines.MOST_LINES + 1, asked(1).encode())
+    checks.read(lines.MOST_LINES + 1, asked(1).encode())
     assert [error["code"] for error in checks.end()] == ["too_many_requests"]

@@ -69,11 +69,13 @@ def batch(row: Row[Any]) -> dict[str, Any]:
 
 
 def line(item: Mapping[str, Any], result: Mapping[str, Any], endpoint: str) -> dict[str, Any]:
-    """Of an item that ended. `result`: the whole of it, as it was recorded."""
+    """Of an item that ended; one whose line was no request has no response. `result`: the whole of it, as it was recorded."""
     response: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     if result["status"] == "succeeded":
         response = {"status_code": 200, "request_id": item["id"], "body": _answer(result, endpoint)}
+    elif result["status"] == "failed" and "line" in result["error"]["details"]:
+        error = {"message": result["error"]["message"], **result["error"]["details"]}
     elif result["status"] == "failed":
         failure = result["error"]
         words = shape.error(failure["message"], failure["type"])

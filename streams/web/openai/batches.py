@@ -1,6 +1,7 @@
 """`/v1/batches`: a file of requests as one run; OpenAI's words for it."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -18,6 +19,7 @@ from store.errors import StoreError
 from store.ledger.types.arrivals import Arrival, CancelAsk
 from store.runs import read, write
 from streams.runs import asking, pacing, parts
+from streams.runs.parts import BadLine
 from streams.spine import Spine
 from streams.web import queries
 from streams.web.bodies import read_object
@@ -40,7 +42,7 @@ _FIELDS = frozenset({"input_file_id", "endpoint", "completion_window", "metadata
 
 
 async def create(front: Front, request: Request) -> Response:
-    """Run every request of a file. Its lines are looked through first: with a wrong one the batch fails and nothing runs."""
+    """Run every request of a file. A line that is none fails with its number and the others run; a batch of which no line is good fails."""
     spine = front.parts()
     if front.leaving:
         raise unavailable("This process is ending; ask again in a moment.")
@@ -55,9 +57,10 @@ async def create(front: Front, request: Request) -> Response:
         )
         raise wrong("input_file_id", words)
     new = _new(asked, tenant, principal_of(request), quiet=not spine.settings.chat_results)
-    checks = Checks(endpoint)
+    checks = Checks(endpoint, spine.settings.request_max_bytes)
     async for number, line in _lines(front, tenant, file_id):
-        checks.see(number, line)
+        with contextlib.suppress(BadLine):
+            checks.read(number, line)
         if number % _BREATH == 0:
             await asyncio.sleep(0)
     if errors := checks.end():
@@ -130,13 +133,13 @@ async def _fill(front: Front, request: Request, new: write.New, file_id: str) ->
         if not (who.may("models", "*/*") and who.may("lanes", "*")):
             who.check(asking.ask(new, made, 0, spine.decoder))
 
+    checks = Checks(new.name, front.settings.request_max_bytes)
     count, size, waiting, digest = 0, 0, list[bytes](), parts.digest()
     async for number, line in _lines(front, new.tenant, file_id):
         if number % _BREATH == 0:
             await asyncio.sleep(0)
-        assert line is not None  # it was looked at before
-        digest.update(line)
-        waiting.append(item(line, new.name, deadline, check))
+        digest.update(line or b"")
+        waiting.append(item(checks, number, line, deadline, check))
         size += len(waiting[-1])
         if len(waiting) == parts.MOST or size > parts.MOST_BYTES:
             await _add(spine, new, count, waiting)

@@ -49,7 +49,7 @@ async def upload(front: Front, request: Request) -> Response:
 
 async def _taken(front: Front, request: Request, new: files.New) -> "_Form":
     """What the form said; the file's bytes go part by part into the database."""
-    form = _Form(front.settings.request_max_bytes, front.settings.file_max_bytes)
+    form = _Form(front.settings.file_max_bytes)
     number, waiting = 0, bytearray()
     async for piece in multipart.pieces(request.headers.get("content-type", ""), request.stream()):
         waiting += form.took(piece)
@@ -69,11 +69,10 @@ async def _taken(front: Front, request: Request, new: files.New) -> "_Form":
 class _Form:
     """What a form has said so far. Raises `Problem` as soon as something is wrong with it."""
 
-    def __init__(self, most_line: int, most: int) -> None:
-        self.most_line, self.most = most_line, most
-        self.name, self.size, self.lines, self.line = "", 0, 1, 0
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.name, self.size, self.lines = "", 0, 1
         self.fields: dict[str, bytes] = {}
-        self._flaw: Problem | None = None
 
     @property
     def purpose(self) -> str:
@@ -95,23 +94,15 @@ class _Form:
 
     def _refuse(self) -> None:
         """Lines are a batch's matter; whether it is one may be said behind the file."""
-        if self._flaw is not None and self.purpose == PURPOSE:
-            raise self._flaw
+        if self.lines > MOST_LINES + 1 and self.purpose == PURPOSE:
+            raise wrong("file", f"The file has more than {MOST_LINES} lines; make several of it.")
 
     def _count(self, data: bytes) -> None:
         self.size += len(data)
         if self.size > self.most:
             words = f"The file has more than {self.most} bytes (GENAI_FILE_MAX_BYTES); make several of it."
             raise Problem(413, words, param="file")
-        for i, piece in enumerate(data.split(b"\n")):
-            if i:
-                self.lines, self.line = self.lines + 1, 0
-            self.line += len(piece)
-            if self.line > self.most_line and self._flaw is None:
-                words = f"Line {self.lines} has more than {self.most_line} bytes (GENAI_REQUEST_MAX_BYTES)."
-                self._flaw = wrong("file", words)
-        if self.lines > MOST_LINES + 1 and self._flaw is None:
-            self._flaw = wrong("file", f"The file has more than {MOST_LINES} lines; make several of it.")
+        self.lines += data.count(b"\n")
 
     def end(self) -> None:
         if self.purpose not in (PURPOSE, DOCUMENT):

@@ -63,6 +63,22 @@ def test_upload_create_poll_download(client: OpenAI) -> None:
         client.files.retrieve(file.id)
 
 
+def test_a_broken_line_stands_in_the_error_file_and_the_others_are_answered(client: OpenAI) -> None:
+    told = [*lines(3).splitlines()[:2], b"{", *lines(1).replace(b"request-0", b"request-1").splitlines()]
+    file = client.files.create(file=("in.jsonl", b"\n".join(told)), purpose="batch")
+    made = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+    batch = polled(client, made.id)
+    assert (batch.status, batch.errors) == ("completed", None)
+    assert batch.request_counts is not None
+    assert (batch.request_counts.total, batch.request_counts.completed, batch.request_counts.failed) == (4, 2, 2)
+    assert batch.error_file_id
+    errors = [json.loads(line) for line in client.files.content(batch.error_file_id).iter_lines() if line]
+    assert [(each["custom_id"], each["response"], each["error"]["code"]) for each in errors] == [
+        (None, None, "invalid_json_line"),
+        ("request-1", None, "duplicate_custom_id"),
+    ]
+
+
 def test_a_batch_is_cancelled_and_a_wrong_file_fails(client: OpenAI) -> None:
     file = client.files.create(file=("in.jsonl", lines(400)), purpose="batch")
     made = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
