@@ -1,8 +1,11 @@
-"""HTTP callers who leave before their answer: a row that nobody else waits for ends with them."""
+"""HTTP callers who leave before their answer: a row that nobody else waits for ends with them, unless they know where to ask again."""
+
+from collections.abc import Collection
 
 from sqlalchemy import Connection, bindparam, exists, select, update
 
 from schemas.result import Status
+from store import rows
 from store.database import now
 from store.ledger.end import CLAIMED, end_rows
 from store.ledger.types.records import Routes
@@ -21,6 +24,16 @@ _ALONE = (
     )
     .with_for_update()
 )
+_STAY = (
+    update(requests)
+    .where(_R.pk == bindparam("the_pk"), _R.generation == bindparam("the_generation"), _R.alone)
+    .values(alone=False)
+)
+
+
+def stay(conn: Connection, places: Collection[tuple[int, int]]) -> None:
+    """Of these rows (pk, generation) it is told where their answer can be had: they are nobody's alone any more."""
+    rows.many(conn, _STAY, ({"the_pk": pk, "the_generation": generation} for pk, generation in sorted(places)))
 
 
 def leave(conn: Connection, routes: Routes, pk: int, generation: int) -> bool:

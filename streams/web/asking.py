@@ -201,9 +201,12 @@ async def ended(front: Front, found: Accepted, wait: float) -> bytes | None:
 
 
 async def _answer(front: Front, what: Ask, found: Accepted, wait: float) -> Response:
-    body = await ended(front, found, wait)
-    if body is not None:
-        return result(body)
+    async with leaving.promised(front, what, found):
+        body = await ended(front, found, wait)
+        if body is not None:
+            return result(body)
+        if what.alone and found.pk is not None and not front.leaving:
+            await front.stay([(found.pk, found.generation)])
     url = status_url(what.tenant, what.operation, what.id)
     told = {
         "request_id": what.id,

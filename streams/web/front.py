@@ -3,14 +3,17 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
 from agents import OPERATIONS
 from providers.base import Lacking, Provider, Telling
+from store.errors import StoreError
+from store.ledger import leaving
 from streams import lag
 from streams.broker import probe
 from streams.lag import Lag
@@ -71,6 +74,8 @@ class Front:
     """As it was looked at last; since when, as far as anybody has looked."""
     started_at: float = field(default_factory=time.time)
     leaving: bool = False
+    promised: set[tuple[int, int]] = field(default_factory=set)
+    """(pk, generation) of requests whose callers wait, and are told where to ask again when there is no answer by then."""
     gate: Gate = field(init=False)
     looker: Looker = field(init=False)
     """What waits, looked up for people and for the door, at most once a second."""
@@ -115,9 +120,19 @@ class Front:
             for watch in watches:
                 watch.cancel()
             await asyncio.gather(*watches, return_exceptions=True)
+            await self.stay(self.promised)
             await waiters.stop()
             await self.keys.stop()
             await alongs.stop()
+
+    async def stay(self, places: Collection[tuple[int, int]]) -> None:
+        """Who asked for these is told where to ask again: nobody's leaving ends them any more."""
+        if self.spine is None or not places:
+            return
+        try:
+            await self.spine.database.write(partial(leaving.stay, places=tuple(places)))
+        except StoreError as error:
+            log.warning("requests may end with this process: the database is away", error=str(error))
 
     def close(self) -> None:
         """The parts are gone."""

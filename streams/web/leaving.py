@@ -31,6 +31,24 @@ async def watched(front: Front, request: Request, what: Ask, found: Accepted) ->
         watch.cancel()
 
 
+@contextlib.asynccontextmanager
+async def promised(front: Front, what: Ask, found: Accepted) -> AsyncIterator[None]:
+    """Inside, the caller waits for an answer, and is told where to ask again when there is none by the end: also when this process
+    ends meanwhile.
+    """
+    if not what.alone or found.body is not None or found.pk is None:
+        yield
+        return
+    place = found.pk, found.generation
+    if front.leaving:  # what is promised was written down before
+        await front.stay([place])
+    front.promised.add(place)
+    try:
+        yield
+    finally:
+        front.promised.discard(place)
+
+
 async def while_here(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """What is asked for the caller only, and stands in no ledger: it ends when they leave."""
     asking, left = asyncio.ensure_future(work), asyncio.ensure_future(gone(request))

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from providers.calls import ChatCall
+from store.ledger import life
 from streams.spine import Spine
 from streams.web import server
 from streams.web.app import make_api
@@ -164,6 +165,36 @@ async def test_a_caller_who_leaves_before_the_call_costs_nothing(
             break
         await asyncio.sleep(0.02)
     assert (told["status"], told["usage"]["calls"]) == ("cancelled", 0)
+
+
+async def test_who_is_told_where_to_ask_again_has_not_left_when_the_process_dies(tmp_path: Path) -> None:
+    settings = web_settings(tmp_path)
+    async with opened(settings) as (other, spine), opened(settings) as (front, here), client(front) as api:
+        here.engine.draining = spine.engine.draining = True  # nobody runs it
+        reply = await api.post("/v1/summarize?wait=0.1", json={"content": "One.", "id": "mine"})
+        await spine.database.write(lambda conn: life.bury(conn, spine.routes, [here.worker]))
+        async with client(other) as stranger:
+            told = (await stranger.get(reply.json()["status_url"])).json()
+    assert (reply.status_code, told["status"]) == (202, "unfinished")
+
+
+@pytest.mark.parametrize("content", ["One.", "One. [fake:sleep:20]"])
+async def test_a_process_that_ends_leaves_to_others_what_it_tells_its_callers_to_ask_again_for(
+    tmp_path: Path, content: str
+) -> None:
+    """Whether it waits or runs."""
+    settings = web_settings(tmp_path, drain_s=0.1)
+    async with opened(settings) as (other, spine):
+        spine.engine.draining = True
+        async with opened(settings) as (front, here):
+            here.engine.draining = content == "One."
+            api = client(front)
+            asking = asyncio.create_task(api.post("/v1/summarize?wait=60", json={"content": content, "id": "mine"}))
+            await until(lambda: front.promised and (here.engine.draining or calls(here)))
+        reply = await asking
+        async with client(other) as stranger:
+            told = (await stranger.get(reply.json()["status_url"])).json()
+    assert (reply.status_code, told["status"]) == (202, "unfinished")
 
 
 LONG = "One. [fake:sleep:20]"
