@@ -3,7 +3,19 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, exists, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    select,
+    update,
+)
 
 from schemas.errors import ErrorType, Failure
 from schemas.result import Status
@@ -16,8 +28,8 @@ from store.ledger.policy import on_death
 from store.ledger.purse import Moves
 from store.ledger.types.claims import Slot
 from store.ledger.types.records import Routes
-from store.ledger.types.steps import Call, Closing
-from store.tables import CLAIMABLE, FOLLOWS, cancels, executions, outbox, relays, requests, slots, workers
+from store.ledger.types.steps import UNFINISHED, Call, Closing
+from store.tables import FOLLOWS, cancels, executions, outbox, relays, requests, slots, workers
 
 _R = requests.c
 _F = requests.alias("f")
@@ -98,17 +110,19 @@ def bury(conn: Connection, routes: Routes, dead: Sequence[str]) -> int:
         return 0
     at = now(conn)
     conn.execute(select(_W.id).where(_W.id.in_(dead)).order_by(_W.id).with_for_update()).all()  # no claim meanwhile
-    conn.execute(update(requests).where(_R.owner.in_(dead), *_left_with(dead)).values(cancel=True))
-    wanted = _R.owner.in_(dead) | and_(CLAIMABLE, *_left_with(dead))
-    found = conn.execute(select(requests).where(wanted).order_by(_R.pk).with_for_update()).all()
-    orphans = [row for row in found if row.owner is not None]
+    left = and_(_R.state.in_(UNFINISHED), _has_left(requests, dead), ~_is_followed(dead))
+    wanted = select(requests, left.label("left")).where(_R.owner.in_(dead) | left).order_by(_R.pk)
+    found = conn.execute(wanted.with_for_update(of=requests)).all()
+    orphans = [row for row in found if row.owner in dead]
+    elsewhere = [row.pk for row in found if row.owner not in dead and row.state == "calling"]
+    conn.execute(update(requests).where(_R.pk.in_(rows.padded(elsewhere))).values(cancel=True))  # its holder is told
     opened = _open_calls(conn, [row.pk for row in orphans])
     lost = [_lost(call, row) for row in orphans for call in opened.get(row.pk, ())]
     _settle(conn, orphans, opened, lost, at)
-    behind.lock(conn, found)  # some of them end
+    behind.lock(conn, [row for row in found if row.pk not in elsewhere])  # some of them end
     rows.many(conn, insert(outbox), journal.close_calls(conn, routes, lost, at))
-    left = [row.pk for row in found if row.owner is None]
-    ends: dict[str, list[int]] = {"poison": [], "ambiguous_fail": [], "cancelled": left}
+    waited = [row.pk for row in found if row.owner not in dead and row.state != "calling"]
+    ends: dict[str, list[int]] = {"poison": [], "ambiguous_fail": [], "cancelled": waited}
     back: list[dict[str, Any]] = []
     for row in orphans:
         fate, change = _fate(row, bool(opened.get(row.pk)))
@@ -117,9 +131,10 @@ def bury(conn: Connection, routes: Routes, dead: Sequence[str]) -> int:
         else:
             back.append(change)
     rows.many(conn, _BACK, back)
+    _cancel(conn, routes, ends["cancelled"], {row.pk: row.superseded_by for row in orphans if row.superseded_by}, at)
     kept = {change["the_pk"] for change in back if change["the_state"] == "held"}
     behind.let_fly(conn, routes, (row for row in orphans if row.pk in kept), at)
-    _end_orphans(conn, routes, ends, {row.pk: row.superseded_by for row in orphans if row.superseded_by}, at)
+    _fail(conn, routes, ends, at)
     if orphans:
         killpoint.passing("taking_over")
     # slots behind the rows, as in every other transaction: whoever locks in two orders waits in a ring
@@ -129,10 +144,15 @@ def bury(conn: Connection, routes: Routes, dead: Sequence[str]) -> int:
     return sum(1 for row in orphans if row.paid and opened.get(row.pk))
 
 
-def _left_with(dead: Sequence[str]) -> tuple[ColumnElement[bool], ...]:
-    """Rows whose only caller waited at one of the dead: that is to leave. What runs elsewhere goes on to its end."""
-    followed = exists().where(FOLLOWS, _F.c.follows == _R.pk)
-    return _R.alone, _R.caller.in_(dead), ~followed
+def _has_left(whose: FromClause, dead: Sequence[str]) -> ColumnElement[bool]:
+    """Its only caller waited at one of the dead, or at one that was buried before: that is to leave."""
+    lives = exists().where(_W.id == whose.c.caller, _W.id.not_in(dead)).correlate(whose)
+    return and_(whose.c.alone, whose.c.caller.is_not(None), ~lives)
+
+
+def _is_followed(dead: Sequence[str]) -> ColumnElement[bool]:
+    """By a row that somebody still waits for."""
+    return exists().where(FOLLOWS, _F.c.follows == _R.pk, ~_has_left(_F, dead)).correlate(requests)
 
 
 def _settle(
@@ -165,7 +185,7 @@ def _fate(row: Row[Any], open_intent: bool) -> tuple[str, dict[str, Any]]:
         deaths_calling=deaths_calling,
         deaths_leased=deaths_leased,
     )
-    if row.cancel or row.superseded_by is not None:
+    if row.cancel or row.left or row.superseded_by is not None:
         return "cancelled", {}
     change = {
         "the_pk": row.pk,
@@ -177,9 +197,14 @@ def _fate(row: Row[Any], open_intent: bool) -> tuple[str, dict[str, Any]]:
     return fate, change
 
 
-def _end_orphans(
-    conn: Connection, routes: Routes, ends: dict[str, list[int]], newer: dict[int, str], at: float
-) -> None:
+def _cancel(conn: Connection, routes: Routes, pks: list[int], newer: dict[int, str], at: float) -> None:
+    """Before the others end: none of these is to lead those who followed them."""
+    if pks:
+        notes = {pk: supersede.note(id_) for pk, id_ in newer.items()}
+        end_rows(conn, routes, CLAIMED.where(_R.pk.in_(rows.padded(pks))), Status.CANCELLED, None, at, notes=notes)
+
+
+def _fail(conn: Connection, routes: Routes, ends: dict[str, list[int]], at: float) -> None:
     poison = Failure(
         type=ErrorType.POISON,
         message="workers died on this request again and again; look at it before you send it once more (genai-spine dlq show)",
@@ -200,17 +225,6 @@ def _end_orphans(
                 at,
                 dead_letter=True,
             )
-    if ends["cancelled"]:
-        notes = {pk: supersede.note(id_) for pk, id_ in newer.items()}
-        end_rows(
-            conn,
-            routes,
-            CLAIMED.where(_R.pk.in_(rows.padded(ends["cancelled"]))),
-            Status.CANCELLED,
-            None,
-            at,
-            notes=notes,
-        )
 
 
 def _open_calls(conn: Connection, pks: Sequence[int]) -> dict[int, list[Row[Any]]]:

@@ -90,6 +90,8 @@ class Row:
     fingerprint: bytes | None = None
     ended_at: int = 0
     alone: bool = False
+    caller: str | None = None
+    """The process at which whoever it is alone for waits."""
     quiet: bool = False
     supersede: str | None = None
     superseded: bool = False
@@ -192,6 +194,7 @@ class Model:
 
     def __init__(self) -> None:
         self.rows: dict[Key, Row] = {}
+        self.buried: set[str] = set()
         self.results: dict[tuple[Key, int], str] = {}
         self.cached: dict[tuple[Key, int], str] = {}
         """Of results that were made for another request: its id."""
@@ -314,7 +317,7 @@ class Model:
 
     def _begin(self, arrival: Arrival, ask: Ask, row: Row, followed: Key | None, *, cancelled: bool) -> tuple[str, int]:
         row.lane, row.paid, row.on_ambiguous, row.run = ask.lane, ask.paid, ask.on_ambiguous, ask.run_id
-        row.alone, row.key_id, row.quiet = ask.alone, ask.key_id, ask.quiet
+        row.alone, row.caller, row.key_id, row.quiet = ask.alone, ask.caller, ask.key_id, ask.quiet
         row.pool, row.route, row.waits = 0, ask.route, ask.wait_s is not None
         row.overdue, row.pinned = ask.deadline is not None, ask.pinned
         row.from_kafka = arrival.position is not None
@@ -766,19 +769,34 @@ class Model:
     # ---- death
 
     def bury(self, worker: str) -> None:
+        """Whose caller waited there has left; what of that runs elsewhere is told to stop."""
         for number, owner in self.slots.items():
             if owner == worker:
                 self.slots[number] = None
-        for row in sorted(self.rows.values(), key=lambda row: row.order):
-            if row.owner == worker:
-                self._orphan(row)
+        self.buried.add(worker)
+        here = sorted(self.rows.values(), key=lambda row: row.order)
+        left, orphans = [row for row in here if self._is_left(row)], [row for row in here if row.owner == worker]
+        opened = {row.key: self.open_calls(row) for row in orphans}
+        for row in orphans:
+            for call in opened[row.key]:
+                self.book(call, "wasted", self.calls[call].estimate if row.paid else 0, event=row.paid)
+        elsewhere = [row for row in left if row.state == "calling" and row not in orphans]
+        for row in elsewhere:
+            row.cancel = True
+        off = [row for row in orphans if row.cancel or row.superseded]
+        self.end_all([row for row in here if row in off or (row in left and row not in elsewhere)], "cancelled")
+        for row in orphans:
+            if row.unfinished:
+                self._orphan(row, opened[row.key])
 
-    def _orphan(self, row: Row) -> None:
-        opened = self.open_calls(row)
-        for call in opened:
-            self.book(call, "wasted", self.calls[call].estimate if row.paid else 0, event=row.paid)
-        if row.cancel or row.superseded:
-            return self.end(row, "cancelled")
+    def _is_left(self, row: Row) -> bool:
+        followed = [each for each in self.rows.values() if each.unfinished and each.follows == row.key]
+        return row.unfinished and self._has_left(row) and all(map(self._has_left, followed))
+
+    def _has_left(self, row: Row) -> bool:
+        return row.alone and row.caller in self.buried
+
+    def _orphan(self, row: Row, opened: Sequence[str]) -> None:
         calling = row.state == "calling"
         deaths = (row.deaths_calling + calling, row.deaths_leased + (not calling))
         if deaths[0] >= 2 or deaths[1] >= 5:

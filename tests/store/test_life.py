@@ -8,14 +8,15 @@ from sqlalchemy import Connection, select, update
 
 from store import tables
 from store.database import Database
-from store.ledger import held, life, outgoing
+from store.ledger import held, leaving, life, outgoing
 from store.ledger.accept import accept
 from store.ledger.claim import Claims, claim, ensure_slots
 from store.ledger.step import take_steps
 from store.ledger.types.arrivals import CancelAsk
 from store.ledger.types.claims import Want
-from store.ledger.types.steps import Step
+from store.ledger.types.steps import Retry, Step
 from tests.store.ground import POOL, ROUTES, arrived, asked, call, opened, refusal
+from tests.store.plans import plans
 
 
 @pytest.fixture
@@ -167,30 +168,106 @@ async def test_a_held_request_outlives_the_death_that_held_it_and_its_retry_is_c
     assert await database.write(work) == [("held", None, 0, 1), ("waiting", None, 1, 1)]
 
 
+MINE = {"fingerprint": b"f", "fresh_s": 60.0, "paid": True, "alone": True, "caller": "w"}
+"""Of a request whose only caller waits at `w`."""
+
+
 @pytest.mark.parametrize(
-    ("changes", "followed", "ended"),
+    ("changes", "follower", "ended"),
     [
-        ({"alone": True, "caller": "w"}, False, "cancelled"),
-        ({"alone": True, "caller": "other"}, False, "waiting"),  # it waits elsewhere still
-        ({"alone": False, "caller": "w"}, False, "waiting"),  # it has a key, or was told to come back
-        ({"alone": True, "caller": "w"}, True, "waiting"),  # somebody else wants the answer too
+        ({}, None, "cancelled"),
+        ({"caller": "other"}, None, "waiting"),  # it waits elsewhere still
+        ({"alone": False}, None, "waiting"),  # it has a key, or was told to come back
+        ({}, {"alone": False}, "waiting"),  # somebody else wants the answer too
+        ({}, {"caller": "other"}, "waiting"),
+        ({}, {}, "cancelled"),  # who waited for the same waited there as well
     ],
 )
 @pytest.mark.parametrize("called", [False, True])
+@pytest.mark.parametrize("streamed", [False, True])
 async def test_a_caller_at_a_process_that_died_has_left(
-    database: Database, changes: dict[str, Any], followed: bool, ended: str, called: bool
+    database: Database,
+    changes: dict[str, Any],
+    follower: dict[str, Any] | None,
+    ended: str,
+    called: bool,
+    streamed: bool,
 ) -> None:
     """A paid call is not made again for nobody, and nothing is begun."""
 
     def work(conn: Connection) -> None:
-        fields = {"fingerprint": b"f", "fresh_s": 60.0, "paid": True}
-        accept(conn, ROUTES, [arrived(asked(**changes, **fields))])
-        if followed:
-            accept(conn, ROUTES, [arrived(asked("b", **fields), 0)])
+        accept(conn, ROUTES, [arrived(asked(**{**MINE, **changes}, streamed=streamed))])
+        if follower is not None:
+            accept(conn, ROUTES, [arrived(asked("b", **{**MINE, **follower}, streamed=streamed))])
         if called:
             (mine,) = _claim(conn).rows
             take_steps(conn, ROUTES, "w", [Step(mine, opens=call(mine))])
         life.bury(conn, ROUTES, ["w"])
 
     await database.write(work)
-    assert (await _states(database))[0] == ended
+    left = 0 if follower is None else 1
+    assert await _states(database) == [ended, *([ended] if follower == {} else ["waiting"])[:left]]
+
+
+async def test_a_request_that_waits_for_another_try_ends_with_the_process_of_its_caller(database: Database) -> None:
+    def work(conn: Connection) -> None:
+        accept(conn, ROUTES, [arrived(asked(**MINE))])
+        (mine,) = _claim(conn).rows
+        take_steps(conn, ROUTES, "w", [Step(mine, then=Retry(60.0))])
+        life.bury(conn, ROUTES, ["w"])
+
+    await database.write(work)
+    assert await _states(database) == ["cancelled"]
+
+
+@pytest.mark.parametrize(("called", "ended", "stops"), [(True, "calling", 1), (False, "cancelled", 0)])
+async def test_what_runs_elsewhere_for_a_caller_at_a_process_that_died_is_stopped(
+    database: Database, called: bool, ended: str, stops: int
+) -> None:
+    def work(conn: Connection) -> int:
+        accept(conn, ROUTES, [arrived(asked(**MINE))])
+        (mine,) = _claim(conn, "other").rows
+        if called:
+            take_steps(conn, ROUTES, "other", [Step(mine, opens=call(mine))])
+        life.bury(conn, ROUTES, ["w"])
+        return len(life.told_to_stop(conn, "other"))
+
+    assert await database.write(work) == stops
+    assert await _states(database) == [ended]
+
+
+async def test_a_caller_whose_process_was_buried_before_the_owner_has_left_all_the_same(database: Database) -> None:
+    """Its last follower has gone in between."""
+
+    def work(conn: Connection) -> None:
+        accept(conn, ROUTES, [arrived(asked(**MINE))])
+        accept(conn, ROUTES, [arrived(asked("b", **{**MINE, "caller": "other"}))])
+        (mine,) = _claim(conn, "other").rows
+        take_steps(conn, ROUTES, "other", [Step(mine, opens=call(mine))])
+        life.bury(conn, ROUTES, ["w"])
+        life.bury(conn, ROUTES, ["other"])
+
+    await database.write(work)
+    assert await _states(database) == ["cancelled", "cancelled"]
+
+
+async def test_who_was_told_where_to_ask_again_has_not_left(database: Database) -> None:
+    def work(conn: Connection) -> None:
+        accept(conn, ROUTES, [arrived(asked(**MINE))])
+        (mine,) = _claim(conn).rows
+        leaving.stay(conn, [(mine.pk, mine.generation)])
+        life.bury(conn, ROUTES, ["w"])
+
+    await database.write(work)
+    assert await _states(database) == ["waiting"]
+
+
+async def test_the_callers_of_the_dead_are_found_by_an_index(database: Database) -> None:
+    """A ledger has millions of rows that have ended."""
+    found = await database.write(lambda conn: plans(conn, lambda: life.bury(conn, ROUTES, ["w"]), _finds_rows))
+    (plan,) = found.values()
+    assert "requests_owned" in plan and "requests_state" in plan
+
+
+def _finds_rows(statement: str) -> bool:
+    return statement.startswith("SELECT requests.pk") and "caller" in statement and "requests.owner IN" in statement

@@ -221,12 +221,14 @@ class StateTable(RuleBasedStateMachine):
         what=records.filter(lambda what: not isinstance(what, Unreadable)),
         most=st.sampled_from([None, None, 1, 2]),
         quiet=st.booleans(),
+        at=index,
     )
-    def over_http(self, what: Any, most: int | None, quiet: bool) -> None:
-        """Of nobody's key, or of one that may have so many unfinished requests."""
+    def over_http(self, what: Any, most: int | None, quiet: bool, at: int) -> None:
+        """Of nobody's key, or of one that may have so many unfinished requests. The caller waits at one of the processes."""
         if isinstance(what, Ask):
             alone, key = what.idempotency_key is None, None if most is None else "key"
-            what = replace(what, alone=alone, key_id=key, most_at_once=most, quiet=quiet)
+            here = self.workers[at % 3].name if alone else None
+            what = replace(what, alone=alone, caller=here, key_id=key, most_at_once=most, quiet=quiet)
         self._take_in([Arrival(what, None, None, b'{"input":{}}', b"[]")])
 
     @rule(what=asks, shuffle=st.randoms())

@@ -9,11 +9,12 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from providers.calls import Delta, ToolCall
 from providers.fake import FakeProvider
-from store.tables import pieces, requests
+from store.ledger import life
+from store.tables import executions, pieces, requests
 from streams.app import running
 from streams.spine import Spine
 from streams.web import server
@@ -261,6 +262,29 @@ async def test_a_client_who_leaves_stops_the_call_of_another_process(
             await until(lambda: not other.engine.tasks)
         state = await spine.database.read(lambda conn: conn.execute(select(requests.c.state)).scalar_one())
     assert state == "cancelled"
+
+
+@BOTH
+async def test_a_client_whose_process_dies_stops_the_call_of_another_one_which_is_not_made_again(
+    tmp_path: Path, request: pytest.FixtureRequest, on: str
+) -> None:
+    where = database(request, on)
+    async with web(tmp_path, **where) as (_, spine, api):
+        spine.engine.draining = True
+        async with running(web_settings(tmp_path, **where), bootstrap=None) as other:
+            double = seat(other, Talking(pieces=WORDS * 99, pause_s=0.3, paid=True))
+            asking = asyncio.create_task(events(api, chat()))
+            await until(lambda: double.told > 1)
+            await other.database.write(lambda conn: life.bury(conn, other.routes, [spine.worker]))
+            await until(lambda: not other.engine.tasks)
+            await asyncio.wait_for(asking, 10)
+        state, calls = await spine.database.read(_outcomes)
+    assert (state, calls, double.left) == ("cancelled", ["wasted"], 1)
+
+
+def _outcomes(conn: Connection) -> tuple[str, list[str | None]]:
+    calls = conn.execute(select(executions.c.outcome).order_by(executions.c.id)).scalars()
+    return conn.execute(select(requests.c.state)).scalar_one(), list(calls)
 
 
 async def test_a_cut_in_another_process_is_told(tmp_path: Path) -> None:
