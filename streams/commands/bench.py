@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from streams.quality.run import Bench, Found
     from streams.quality.score import Score
     from streams.settings import Settings
 
@@ -22,11 +23,20 @@ _SHOWN = 12
 @app.command()
 def quality(
     model: Annotated[
-        list[str] | None, typer.Option("--model", help="One or several; default: the provider's own.")
+        list[str] | None, typer.Option("--model", help="One or several that chat; default: the provider's own.")
+    ] = None,
+    embed_model: Annotated[
+        list[str] | None, typer.Option("--embed-model", help="One or several that embed; default: the provider's own.")
     ] = None,
     provider: Annotated[str | None, typer.Option("--provider", help="Default: GENAI_DEFAULT_PROVIDER.")] = None,
     operation: Annotated[
-        list[str] | None, typer.Option("--operation", "-o", help="classify, extract, summarize; default: all.")
+        list[str] | None,
+        typer.Option(
+            "--operation",
+            "-o",
+            help="classify, extract, summarize, compare, rewrite, complete, execute_prompt, embed; "
+            "default: all that the provider can do.",
+        ),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=0, help="So many of the 103 texts; 0: all.")] = 0,
     wrong: Annotated[bool, typer.Option("--wrong", help="Name the texts that were not answered as labelled.")] = False,
@@ -44,24 +54,48 @@ def quality(
 
     logging.configure("warning")
     chosen = settings.load()
-    named = [
-        chosen.model_copy(
-            update={"default_provider": provider or chosen.default_provider, "default_model": each or None}
-        )
-        for each in model or [("" if provider else chosen.default_model) or ""]
-    ]
-    found = asyncio.run(_quality(named, _operations(operation), limit))
+    if provider:
+        named = {"default_provider": provider, "default_model": None, "default_embed_model": None}
+        chosen = chosen.model_copy(update=named)
+    found = asyncio.run(_quality(_benches(chosen, operation, model, embed_model), limit))
+    scores = [score for each in found for score in each.scores]
+    left_out = {name: why for each in found for name, why in each.left_out.items()}
     if as_json:
-        typer.echo(json.dumps({"texts": found[0].items, "scores": [each.as_json() for each in found]}))
+        told = {"texts": scores[0].items, "scores": [each.as_json() for each in scores], "left_out": left_out}
+        typer.echo(json.dumps(told))
     else:
-        _print(found, wrong=wrong)
-    if any(each.failures or not all(figure.kept for figure in each.figures) for each in found):
+        _print(scores, left_out, wrong=wrong)
+    if any(each.failures or not all(figure.kept for figure in each.figures) for each in scores):
         raise typer.Exit(1)
+
+
+def _benches(
+    settings: "Settings", named: list[str] | None, models: list[str] | None, embed_models: list[str] | None
+) -> "list[Bench]":
+    """One for each model that chats, and one for each that embeds; what embeds is asked nothing else."""
+    from agents import OPERATIONS
+    from streams.errors import SpineError
+    from streams.quality.run import Bench
+
+    asked = _operations(named)
+    found = []
+    for kind, setting, option, given in (
+        ("chat", "default_model", "--model", models),
+        ("embed", "default_embed_model", "--embed-model", embed_models),
+    ):
+        own = [each for each in asked if OPERATIONS[each].kind == kind]
+        if given and not own:
+            words = f"Nothing that is asked needs a model that {'chats' if kind == 'chat' else 'embeds'}. Leave {option} out."
+            raise SpineError(words, exit_code=2)
+        may_lack = frozenset(own if kind == "embed" and not (named or given) else ())
+        each_of = [settings.model_copy(update={setting: name}) for name in given or ()] or [settings]
+        found += [Bench(of, own, may_lack) for of in each_of if own]
+    return found
 
 
 def _operations(named: list[str] | None) -> list[str]:
     from streams.errors import SpineError
-    from streams.quality.texts import ASKS
+    from streams.quality.asks import ASKS
 
     strange = sorted(set(named or ()) - set(ASKS))
     if strange:
@@ -70,19 +104,17 @@ def _operations(named: list[str] | None) -> list[str]:
     return list(dict.fromkeys(named or ASKS))
 
 
-async def _quality(named: "Sequence[Settings]", operations: "Sequence[str]", limit: int) -> "list[Score]":
+async def _quality(benches: "Sequence[Bench]", limit: int) -> "list[Found]":
     from streams.commands.bars import bar
-    from streams.quality.run import bench
+    from streams.quality.run import run
     from streams.quality.texts import texts
 
-    chosen, found = texts(limit), []
-    with bar(len(named) * len(operations) * len(chosen)) as step:
-        for settings in named:
-            found += await bench(settings, operations, chosen, lambda _: step())
-    return found
+    chosen = texts(limit)
+    with bar(sum(len(bench.operations) for bench in benches) * len(chosen)) as step:
+        return [await run(bench, chosen, lambda _: step()) for bench in benches]
 
 
-def _print(found: "Sequence[Score]", *, wrong: bool) -> None:
+def _print(found: "Sequence[Score]", left_out: dict[str, str], *, wrong: bool) -> None:
     from rich.console import Console
 
     console = Console() if sys.stdout.isatty() else Console(width=140)
@@ -92,6 +124,8 @@ def _print(found: "Sequence[Score]", *, wrong: bool) -> None:
         for each in scores:
             for words in _notes(each, wrong=wrong):
                 console.print(words, markup=False, highlight=False)
+    for operation, why in left_out.items():
+        console.print(f"{operation} was left out: {why}", markup=False, highlight=False)
 
 
 def _table(operation: str, scores: "Sequence[Score]") -> Any:
@@ -102,8 +136,9 @@ def _table(operation: str, scores: "Sequence[Score]") -> Any:
     made = Table(title=title, title_justify="left")
     made.add_column("model", overflow="fold")
     names = [figure.name for figure in scores[0].figures]
-    for name in (*names, *(["F1"] if operation == "extract" else []), "ms", "tokens in", "out", "dollars"):
+    for name in (*names, *(["F1"] if operation == "extract" else []), "ms", "tokens in", "out"):
         made.add_column(name, justify="right")
+    made.add_column("dollars", justify="right", no_wrap=True)
     for each in scores:
         f1 = [_percent(each.f1)] if operation == "extract" else []
         cells = [_percent(figure.share) for figure in each.figures]

@@ -21,6 +21,8 @@ DATA = (
     "store/migrations/versions/0001_ledger.py",
     "streams/broker/kafka-jars.sha256",
     "streams/broker/log4j2.properties",
+    "streams/quality/question.txt",
+    "streams/quality/reports.jsonl",
     "streams/sample/feedspine.jsonl",
 )
 FOLDERS = {*ROOMS, "bench", "clients", "deploy", "docs", "examples", "scripts", "tests"}

@@ -3,39 +3,22 @@
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
 
 from agents import OPERATIONS
 from agents.extract import USUAL_TYPES
-from streams.quality import score
-from streams.quality.score import Figure
-from streams.quality.texts import ASKS, Text, categories, texts
-from tests.streams.commands import run
+from streams import quality
+from streams.quality.asks import ASKS
+from streams.quality.judges import JUDGES
+from streams.quality.score import score
+from streams.quality.texts import Text, categories, sources, texts
+from streams.quality.words import invents, says, says_one
+from tests.streams.answers import as_labelled, succeeded
+from tests.streams.commands import here, run
 
-_TEXT = Text(
-    "t-1",
-    "Norvale paid $1,200 in The Hague on Monday.",
-    "merger",
-    {"organization": ["Norvale"], "location": ["The Hague"], "money": ["$1,200"]},
-    [["$1,200", "1200 dollars"], ["paid", "pay"]],
-    ["$12", "sold"],
-)
-
-
-def _result(**output: Any) -> dict[str, Any]:
-    usage = {"input_tokens": 10, "output_tokens": 2, "cost_usd": "0.000001500"}
-    return {"status": "succeeded", "output": output, "warnings": [], "usage": usage, "latency_ms": 7}
-
-
-def _failed(kind: str) -> dict[str, Any]:
-    return {**_result(), "status": "failed", "output": None, "error": {"type": kind}}
-
-
-def _entity(kind: str, text: str, start: int) -> dict[str, Any]:
-    return {"type": kind, "text": text, "start": start, "end": start + len(text)}
+FOLDER = Path(quality.__file__).parent
 
 
 @pytest.mark.fast
@@ -60,25 +43,60 @@ def test_labels_hold_in_their_text(text: Text) -> None:
     assert text.category in categories()
     assert set(text.entities) <= set(USUAL_TYPES)
     assert [name for names in text.entities.values() for name in names if name not in text.content] == []
-    assert [fact for fact in text.must if not any(score.says(text.content, spelling) for spelling in fact)] == []
-    assert [lie for lie in text.must_not if score.says(text.content, lie)] == []
+    assert [fact for fact in text.must if not says_one(text.content, fact)] == []
+    assert [lie for lie in text.must_not if says(text.content, lie)] == []
     assert (len(text.must) >= 2, len(text.must_not) >= 2) == (True, True)
 
 
 @pytest.mark.fast
 @pytest.mark.parametrize("text", texts(), ids=lambda text: text.id)
+def test_a_question_is_answered_by_its_text_and_not_by_itself(text: Text) -> None:
+    for asked in (text.question, text.sought):
+        assert not says_one(asked.question, asked.answers)
+        assert not asked.answers or says_one(text.content, asked.answers)
+    assert text.question.answers
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("text", texts(), ids=lambda text: text.id)
+def test_reports_differ_where_they_are_said_to(text: Text) -> None:
+    """Each side is in its own report and in no other; every other figure is the same."""
+    report = text.report.content
+    for each in text.report.differs:
+        assert (says_one(text.content, each.here), says_one(report, each.there)) == (True, True)
+        assert (says_one(report, each.here), says_one(text.content, each.there)) == (False, False)
+    assert 1 <= len(text.report.differs) <= 3
+    assert not invents(report, text.content, *(there for each in text.report.differs for there in each.there))
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("text", texts(), ids=lambda text: text.id)
+def test_what_a_rewriting_is_to_keep_and_to_leave_out_is_in_the_text(text: Text) -> None:
+    assert all(says_one(text.content, fact) for fact in text.rewriting.keep)
+    assert all(says(text.content, words) for words in text.rewriting.out)
+    assert (len(text.rewriting.keep) >= 2, len(text.rewriting.out) >= 1) == (True, True)
+
+
+@pytest.mark.fast
+def test_of_the_questions_to_sources_half_are_not_told_there_and_so_of_a_few() -> None:
+    assert [sum(not text.sought.answers for text in texts(limit)) for limit in (10, 20, 0)] == [5, 10, 51]
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("text", texts(), ids=lambda text: text.id)
+def test_it_is_sought_among_three_of_its_category(text: Text) -> None:
+    given = sources(text)
+    assert (len({each.id for each in given}), {each.category for each in given}) == (3, {text.category})
+    assert text in given
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("text", texts(), ids=lambda text: text.id)
 def test_the_labels_themselves_are_scored_as_right(text: Text) -> None:
-    entities = [
-        _entity(kind, name, text.content.index(name)) for kind, names in text.entities.items() for name in names
-    ]
-    results = {
-        "classify": _result(category=text.category),
-        "extract": _result(entities=entities),
-        "summarize": _result(summary=text.content),
-    }
-    assert {name: list(score.JUDGES[name]([(text, result)]).wrong) for name, result in results.items()} == {
-        name: [] for name in ASKS
-    }
+    results = {operation: succeeded(**output) for operation, output in as_labelled(text).items()}
+    found = {operation: score(operation, "p", "m", [(text, result)]) for operation, result in results.items()}
+    assert {operation: list(each.wrong) for operation, each in found.items()} == {name: [] for name in ASKS}
+    assert [each.operation for each in found.values() if not all(figure.kept for figure in each.figures)] == []
 
 
 @pytest.mark.fast
@@ -88,100 +106,69 @@ def test_every_request_is_a_valid_one(operation: str) -> None:
         OPERATIONS[operation].input.model_validate(ASKS[operation](text))
 
 
-@pytest.mark.fast
-def test_categories_are_counted() -> None:
-    pairs = [(_TEXT, _result(category=given)) for given in ("merger", "economy", "weather")]
-    assert score.classify([*pairs, (_TEXT, _failed("timeout"))]).figures == [
-        Figure("answered", 3, 4),
-        Figure("asked for", 2, 3, promise=True),  # weather was not
-        Figure("accuracy", 1, 4),  # a failure is not right
-    ]
-
-
-@pytest.mark.fast
-def test_entities_are_counted_once_each_with_or_without_their_article() -> None:
-    found = [
-        _entity("organization", "Norvale", 0),
-        _entity("organization", "Norvale", 0),
-        _entity("location", "Hague", 27),
-        _entity("person", "Norvale", 3),  # wrong type, wrong place
-    ]
-    judged = score.extract([(_TEXT, _result(entities=found))])
-    assert judged.figures == [
-        Figure("answered", 1, 1),
-        Figure("grounded", 3, 4, promise=True),
-        Figure("precision", 2, 3),  # Norvale, Hague of those and the person
-        Figure("recall", 2, 3),  # the money is missing
-    ]
-    assert judged.f1 == pytest.approx(2 / 3)
-
-
-@pytest.mark.fast
-@pytest.mark.parametrize(
-    ("summary", "facts", "clean", "invented"),
-    [
-        ("It paid $1,200.", 2, 1, 0),
-        ("PAYS 1200 dollars", 2, 1, 0),
-        ("It sold for $12.", 0, 0, 1),  # 12 is no figure of the text, nor is $12 the beginning of $1,200
-        ("It repaid $1,2005.", 0, 1, 1),  # from the beginning of a word, to the end of a figure
-    ],
-)
-def test_facts_are_looked_for_in_a_summary(summary: str, facts: int, clean: int, invented: int) -> None:
-    found = {each.name: each.right for each in score.summarize([(_TEXT, _result(summary=summary))]).figures}
-    assert found == {"answered": 1, "facts": facts, "no false fact": clean, "no invented figure": 1 - invented}
-
-
-@pytest.mark.fast
-def test_a_score_adds_up_what_was_used_and_names_failures() -> None:
-    pairs = [(_TEXT, _result(category="merger")), (_TEXT, _failed("timeout"))]
-    told = score.score("classify", "fake", "m", pairs).as_json()
-    wanted = {"cost_usd": "0.000003", "input_tokens": 20, "failures": {"timeout": 1}, "median_ms": 7, "items": 2}
-    assert {name: told[name] for name in wanted} == wanted
-
-
 def test_a_run_asks_the_model_through_the_ledger_and_prices_it(tmp_path: Path) -> None:
     found = run(tmp_path, "bench", "quality", "--limit", "2", "--json")
     told = orjson.loads(found.stdout)
     assert (found.returncode, told["texts"], [each["operation"] for each in told["scores"]]) == (0, 2, list(ASKS))
     for each in told["scores"]:
-        answered = {"right": 2, "of": 2, "share": 1.0}
-        assert (each["figures"]["answered"], each["provider"], float(each["cost_usd"]) > 0) == (answered, "fake", True)
+        all_ = {"right": 2, "of": 2, "share": 1.0}
+        assert (each["figures"]["answered"], each["figures"]["valid JSON"]) == (all_, all_)
+        assert (each["provider"], float(each["cost_usd"]) > 0) == ("fake", True)
     assert list(tmp_path.iterdir()) == []  # the ledger was thrown away
 
 
 def test_models_stand_side_by_side_in_a_table(tmp_path: Path) -> None:
-    found = run(tmp_path, "bench", "quality", "--limit", "1", "-o", "classify", "--model", "fake", "--model", "fake")
+    found = here(tmp_path, "bench", "quality", "--limit", "1", "-o", "classify", "--model", "fake", "--model", "fake")
     assert (found.returncode, found.stdout.count("fake/fake"), "\x1b" in found.stdout) == (0, 2, False)
 
 
+def test_models_that_embed_stand_apart_from_those_that_chat(tmp_path: Path) -> None:
+    arguments = ("-o", "embed", "-o", "classify", "--model", "fake", "--embed-model", "fake-embed", "--json")
+    told = orjson.loads(here(tmp_path, "bench", "quality", "--limit", "1", *arguments).stdout)
+    asked = [(each["operation"], each["model"]) for each in told["scores"]]
+    assert (asked, told["left_out"]) == ([("classify", "fake"), ("embed", "fake-embed")], {})
+
+
+def test_embed_is_left_out_where_nobody_asked_for_it_and_the_model_cannot(tmp_path: Path) -> None:
+    found = here(tmp_path, "bench", "quality", "--limit", "1", GENAI_DEFAULT_EMBED_MODEL="fake")
+    said = "embed was left out: `fake` cannot do `embed`"
+    assert (found.returncode, said in found.stdout, "embed:" in found.stdout) == (0, True, False)
+
+
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "said"),
     [
         (["--provider", "zz"], 2, "There is no provider 'zz'"),
         (["--model", "zz"], 1, "does not have the model zz"),
-        (["-o", "embed"], 2, "There are no labels for embed"),
+        (["-o", "moderate"], 2, "There are no labels for moderate"),
+        (["-o", "embed", "--provider", "anthropic"], 1, "embed cannot be asked. `claude-"),
+        (["-o", "embed", "--embed-model", "fake"], 1, "`fake` cannot do `embed`"),
+        (["-o", "embed", "--embed-model", "zz"], 1, "does not have the model zz"),
+        (["-o", "embed", "--model", "fake"], 2, "Leave --model out"),
+        (["-o", "classify", "--embed-model", "fake-embed"], 2, "Leave --embed-model out"),
     ],
 )
-def test_what_cannot_be_measured_is_told(tmp_path: Path, arguments: list[str], code: int, says: str) -> None:
-    found = run(tmp_path, "bench", "quality", "--limit", "1", *arguments)
-    assert (found.returncode, says in found.stderr, "Traceback" in found.stderr) == (code, True, False)
+def test_what_cannot_be_measured_is_told(tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
+    found = here(tmp_path, "bench", "quality", "--limit", "1", *arguments)
+    assert (found.returncode, said in found.stderr, "Traceback" in found.stderr) == (code, True, False)
 
 
 @pytest.mark.model
-def test_the_local_model_keeps_the_promises(tmp_path: Path) -> None:
-    arguments = ("--provider", "local", "--limit", "1", "-o", "classify", "-o", "extract", "--json")
-    told = orjson.loads(run(tmp_path, "bench", "quality", *arguments, within_s=250).stdout)
-    figures = {each["operation"]: each["figures"] for each in told["scores"]}
-    assert (figures["classify"]["asked for"]["share"], figures["extract"]["grounded"]["share"]) in {
-        (1.0, 1.0),
-        (1.0, None),
-    }
+def test_the_local_models_keep_the_promises(tmp_path: Path) -> None:
+    found = run(tmp_path, "bench", "quality", "--provider", "local", "--limit", "1", within_s=250)
+    assert ("which the spine promises" in found.stdout, "embed: 1 texts" in found.stdout) == (False, True)
 
 
 @pytest.mark.fast
-def test_the_texts_have_a_licence_and_the_page_counts_them() -> None:
-    folder = Path(score.__file__).parent
-    assert "CC0 1.0" in (folder / "LICENSE").read_text(encoding="utf-8")
-    counted = re.search(r"`texts.jsonl`: (\d+)", (folder / "README.md").read_text(encoding="utf-8"))
-    assert counted is not None
-    assert int(counted[1]) == len(texts())
+def test_the_labels_have_a_licence_and_the_page_counts_them() -> None:
+    files = sorted(path.name for path in FOLDER.glob("*.jsonl"))
+    licence, page = ((FOLDER / name).read_text(encoding="utf-8") for name in ("LICENSE", "README.md"))
+    counted = dict(re.findall(r"`(\w+\.jsonl)`: (\d+)", page))
+    assert counted == {name: str(len((FOLDER / name).read_bytes().splitlines())) for name in files}
+    assert ("CC0 1.0" in licence, [name for name in files if name not in licence]) == (True, [])
+
+
+@pytest.mark.fast
+def test_every_operation_has_a_hundred_labelled_texts_or_says_that_it_has_none() -> None:
+    assert set(OPERATIONS) - set(ASKS) == {"moderate"}
+    assert set(ASKS) == set(JUDGES)
