@@ -1,7 +1,7 @@
-"""What a record costs in the ledger, beside few rows and beside many: `python -m bench.ledger [--short]`.
+"""What a record costs in the ledger, beside few rows and beside many: `python -m bench.ledger [--short] [--many N]`.
 
 Three ledgers of each database take turns, a window of records each: one with 10,000 rows that have ended, one with
-200,000, and one with 200,000 of which half wait in the batch lane of the very pool (the flood). A record's way: taken
+200,000 (or N), and one with as many of which half wait in the batch lane of the very pool (the flood). A record's way: taken
 in, claimed, its call opened, answered, its result and usage published and marked.
 """
 
@@ -43,6 +43,8 @@ from store.migrate import migrate
 POOL = ("fake", "m")
 SLOTS = 64
 FEW, MANY = 10_000, 200_000
+_ABOVE = 10**7
+"""Keys and offsets of what comes while it is measured; what stands there already is below."""
 TOPIC = "genai.requests.summarize"
 ROUTES = Routes("genai.results", "genai.usage", "genai.dlq", lambda _, key: crc32(key) % 4)
 SHELF = Queues((Pair(2, "t"), Waiting(0.0, -i, 1, math.inf)) for i in range(1, 2 * SLOTS + 1))
@@ -74,7 +76,7 @@ class Side:
             state = "succeeded" if start < ended else "waiting"
             await self.database.write(functools.partial(_fill, start=start, state=state))
         if not self.database.is_sqlite:
-            await self.database.write(lambda conn: conn.execute(text(f"SELECT setval('requests_pk_seq', {10**7})")))
+            await self.database.write(lambda conn: conn.execute(text(f"SELECT setval('requests_pk_seq', {_ABOVE})")))
         self.writer.listeners.append(self._hear)
         self.writer.wants = self._wants
         self.writer.start()
@@ -121,7 +123,7 @@ class Side:
     def _arrival(self) -> Arrival:
         self.offset += 1
         ask = Ask("t", "summarize", f"new-{self.offset}", b"h" * 16, provider=POOL[0], model=POOL[1], paid=True)
-        place = Position(TOPIC, 0, 10**7 + self.offset, 1_700_000_000_000)
+        place = Position(TOPIC, 0, _ABOVE + self.offset, 1_700_000_000_000)
         return Arrival(ask, place, None, b'{"input": {"content": "%s"}}' % (b"x" * 1_000), b"[]")
 
     async def _relay(self) -> None:
@@ -274,9 +276,11 @@ async def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser("bench.ledger", description=__doc__)
     parser.add_argument("--short", action="store_true", help="two small rounds: to see that it runs")
     parser.add_argument("--database", choices=("sqlite", "postgres"), help="on this one only")
+    parser.add_argument("--many", type=int, help=f"rows of the large ledgers instead of {MANY}; up to {_ABOVE}")
     wished = parser.parse_args(arguments)
     databases = [wished.database] if wished.database else ["sqlite", "postgres"]
     rounds, records, many = (2, 200, 20_000) if wished.short else (5, 2_000, MANY)
+    many = wished.many or many
     lines: list[report.Line] = []
     with servers(postgres="postgres" in databases) as (folder, server):
         for database in databases:
@@ -284,7 +288,8 @@ async def main(arguments: Sequence[str]) -> None:
             took = await measure(functools.partial(_fresh, folder, address), rounds=rounds, records=records, many=many)
             lines += told(database, took, many)
     found = report.Report("ledger", f"what a record costs in the ledger ({records:,} a window)", lines)
-    command = "python -m bench.ledger" + (" --short" if wished.short else "")
+    more = (" --short" if wished.short else "") + (f" --many {many}" if wished.many else "")
+    command = f"python -m bench.ledger{more}"
     report.show(found, command, Console(width=None if sys.stdout.isatty() else 140))
     report.save(found, command)
 
