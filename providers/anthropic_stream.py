@@ -5,6 +5,7 @@ others are passed over, as Anthropic asks of its readers.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -42,7 +43,8 @@ class Reading:
         on_delta: Callable[[Delta], None] | None,
         who: str = "Anthropic",
     ) -> None:
-        self._sent, self._on_tokens, self._on_delta, self._who = sent, on_tokens, on_delta, who
+        self._sent, self._on_tokens, self._who = sent, on_tokens, who
+        self._on_delta = None if on_delta is None else self._first_of(on_delta)
         self._events = Events()
         self._message: dict[str, Any] | None = None
         self._blocks: dict[int, dict[str, Any]] = {}
@@ -94,6 +96,19 @@ class Reading:
         usage = self._message["usage"]
         made = max(counted.count(usage.get("output_tokens")) or 0, self._tokens)
         return spent(usage | {"output_tokens": made}, estimated=not self._whole)
+
+    def _first_of(self, on_delta: Callable[[Delta], None]) -> Callable[[Delta], None]:
+        """The first piece says what the prompt came to."""
+
+        def told(delta: Delta) -> None:
+            self._on_delta = on_delta
+            on_delta(replace(delta, prompt=self._prompt()))
+
+        return told
+
+    def _prompt(self) -> Spent | None:
+        usage = {} if self._message is None else self._message["usage"]
+        return spent(usage | {"output_tokens": 0}) if "input_tokens" in usage else None
 
     def _heard(self, event: dict[str, Any]) -> None:
         match event["type"]:

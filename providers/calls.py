@@ -80,7 +80,8 @@ class Message:
 @dataclass(frozen=True, slots=True)
 class Delta:
     """A piece of an answer while it is made. `tool_calls`: by their number, pieces of arguments to be joined; the first piece
-    of each has its id and name. `logprobs`: of this piece, as in `ChatAnswer`.
+    of each has its id and name. `logprobs`: of this piece, as in `ChatAnswer`. `prompt`: on the first one, what the prompt came
+    to, of a provider that counts it before it answers.
     """
 
     text: str = ""
@@ -88,6 +89,7 @@ class Delta:
     refusal: str = ""
     tool_calls: tuple[tuple[int, ToolCall], ...] = ()
     logprobs: tuple[dict[str, Any], ...] = ()
+    prompt: "Spent | None" = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,9 +100,12 @@ class Poster:
 
 
 def pack(told: list[tuple[_Place, Delta]]) -> bytes:
-    """Deltas and the calls that they belong to, as they are sent across."""
+    """Deltas and the calls that they belong to, as they are sent across. What a prompt came to is told where it was counted."""
     return orjson.dumps(
-        [[place, {name: value for name, value in asdict(delta).items() if value}] for place, delta in told]
+        [
+            [place, {name: value for name, value in asdict(delta).items() if value and name != "prompt"}]
+            for place, delta in told
+        ]
     )
 
 

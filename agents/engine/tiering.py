@@ -199,13 +199,14 @@ class Tiering:
 
     def _saved(self, each: Closing | PastCall) -> int | None:
         """What the standard tier would have asked for the same tokens, less what it cost."""
-        spent = Spent(each.input_tokens, each.output_tokens, each.cached_tokens, estimated=each.estimated)
-        if isinstance(each, Closing):
-            spent = replace(
-                spent,
-                cache_write_tokens=each.cache_write_tokens,
-                cache_write_1h_tokens=each.cache_write_1h_tokens,
-                reasoning_tokens=each.reasoning_tokens,
-            )
+        spent = Spent(
+            each.input_tokens,
+            each.output_tokens,
+            each.cached_tokens,
+            each.cache_write_tokens,
+            each.reasoning_tokens,
+            estimated=each.estimated,
+            cache_write_1h_tokens=each.cache_write_1h_tokens,
+        )
         usual = self._prices.of(self._claim.provider, self._claim.model, spent).nano
         return None if usual is None or each.cost_nano is None else usual - each.cost_nano

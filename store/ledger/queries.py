@@ -41,6 +41,9 @@ def past_calls(conn: Connection, claim: Claimed) -> list[PastCall]:
             here=(row.provider, row.model) == (claim.provider, claim.model),
             kind=row.kind,
             tier=row.tier or "",
+            cache_write_tokens=row.cache_write_tokens,
+            cache_write_1h_tokens=row.cache_write_1h_tokens,
+            reasoning_tokens=row.reasoning_tokens,
         )
         for row in found
     ]

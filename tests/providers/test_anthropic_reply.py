@@ -147,6 +147,7 @@ def test_a_stream_is_read_however_its_bytes_are_cut(step, ends):
     used = Spent(15, 6, cached_tokens=4, reasoning_tokens=3)
     assert answer == ChatAnswer("Hello th\u00e9re!", "stop", used, reasoning="A greeting.", model="claude-sonnet-5-5")
     assert deltas == [Delta(reasoning="A greeting."), Delta(text="Hello"), Delta(text=" th\u00e9re!")]
+    assert [delta.prompt for delta in deltas] == [Spent(15, 0, cached_tokens=4), None, None]
     assert counts == [1, 2, 3]
 
 

@@ -26,6 +26,8 @@ class Talking(FakeProvider):
     silent: bool = False
     slots_: int = 4
     paid: bool = False
+    written: int = 0
+    """Tokens of the prompt that were written to a cache."""
     calls: list[ChatCall] = field(default_factory=list)
     told: int = 0
     """Pieces that were made."""
@@ -51,7 +53,7 @@ class Talking(FakeProvider):
         tools = tuple(joined.calls.values())
         logprobs = tuple(entry for delta in told for entry in delta.logprobs)
         text = "".join(delta.text for delta in told)
-        spent = Spent(7, len(told), cached_tokens=2)
+        spent = Spent(7, len(told), 2, self.written)
         return ChatAnswer(
             text,
             "tool_calls" if tools else "stop",

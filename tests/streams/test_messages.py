@@ -1,5 +1,6 @@
 """Anthropic's Messages: bodies, answers and events, and what is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import orjson
 import pytest
 
 from providers import fake_server
-from providers.calls import Delta, ToolCall
+from providers.calls import Delta, Spent, ToolCall
 from streams.web.messages import describing, wire
 from streams.web.problems import Problem
 from tests.streams.talking import Talking, seat
@@ -204,6 +205,37 @@ async def test_a_message_and_its_events(tmp_path: Path) -> None:
     ]
     assert [event["index"] for event in events if "index" in event] == [0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]
     assert events[-2]["usage"]["input_tokens"] == 5
+
+
+USED = {
+    "input_tokens": 2,
+    "output_tokens": 5,
+    "cache_read_input_tokens": 2,
+    "cache_creation_input_tokens": 3,
+}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "silent", "begins"),
+    [
+        (Spent(7, 0, 2, 3), False, USED | {"output_tokens": 0}),
+        (None, True, USED | {"output_tokens": 0}),  # nothing was told before it was whole
+        (None, False, None),  # a guess
+    ],
+)
+async def test_what_a_cache_held_and_took_is_told_beside_the_input(
+    tmp_path: Path, prompt: Spent | None, silent: bool, begins: dict[str, int] | None
+) -> None:
+    async with opened(web_settings(tmp_path)) as (front, spine), client(front) as api:
+        seat(spine, Talking(pieces=[replace(SAYS[0], prompt=prompt), *SAYS[1:]], written=3, silent=silent))
+        reply = await api.post(PATH, json=body())
+        lines = (await api.post(PATH, json=body(stream=True))).text.split("\n")
+        (listed,) = (await api.get(f"/v1/requests/{reply.json()['id']}")).json()["calls"]
+    events = [orjson.loads(line[6:]) for line in lines if line.startswith("data: ")]
+    first = events[0]["message"]["usage"]
+    assert (reply.json()["usage"], events[-2]["usage"]) == (USED, USED)
+    assert first == begins if begins else set(first) == {"input_tokens", "output_tokens"}
+    assert (listed["cached_tokens"], listed["cache_write_tokens"]) == (2, 3)
 
 
 REFUSED = [

@@ -188,6 +188,9 @@ class PastCall:
     here: bool = True
     kind: str = "chat"
     tier: str = ""
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 
-from providers.calls import Delta
+from providers.calls import Delta, Spent
 from streams.web.messages import shape
-from streams.web.openai.answers import Sent, choices, own
+from streams.web.openai.answers import Sent, choices, own, prompt_of
 from streams.web.problems import Problem
 
 _REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
@@ -28,15 +28,18 @@ def message(result: Mapping[str, Any], model: str) -> dict[str, Any]:
     }
 
 
-def usage(totals: Mapping[str, Any]) -> dict[str, Any]:
-    """Theirs counts what was read from a prompt cache beside the input, ours within it."""
-    read, said, cached = own(totals).values()
-    written = totals.get("cache_write_tokens", 0)
+def usage(totals: Mapping[str, Any]) -> dict[str, int]:
+    """Tokens in their names."""
+    return _used(prompt_of(totals), own(totals)["output_tokens"])
+
+
+def _used(prompt: Spent, said: int) -> dict[str, int]:
+    """Theirs counts what was read from a prompt cache, and written to it, beside the input; ours within it."""
     return {
-        "input_tokens": read - cached - written,
+        "input_tokens": prompt.input_tokens - prompt.cached_tokens - prompt.cache_write_tokens,
         "output_tokens": said,
-        "cache_read_input_tokens": cached,
-        "cache_creation_input_tokens": written,
+        "cache_read_input_tokens": prompt.cached_tokens,
+        "cache_creation_input_tokens": prompt.cache_write_tokens,
     }
 
 
@@ -75,8 +78,8 @@ class Chunks:
         self._open: tuple[str, int] | None = None
         self._index = -1
 
-    def first(self) -> list[dict[str, Any]]:
-        """The message, empty. How long its prompt was is a guess until its end."""
+    def first(self, prompt: Spent | None) -> list[dict[str, Any]]:
+        """The message, empty. How long its prompt was is a guess until its end, unless the provider has counted it by now."""
         empty: dict[str, Any] = {
             "id": self._id,
             "type": "message",
@@ -85,9 +88,8 @@ class Chunks:
             "content": [],
         }
         empty |= {"stop_reason": None, "stop_sequence": None}
-        return [
-            {"type": "message_start", "message": {**empty, "usage": {"input_tokens": self._prompt, "output_tokens": 0}}}
-        ]
+        used = {"input_tokens": self._prompt, "output_tokens": 0} if prompt is None else _used(prompt, 0)
+        return [{"type": "message_start", "message": {**empty, "usage": used}}]
 
     def piece(self, delta: Delta, sent: Sent) -> list[dict[str, Any]]:  # noqa: ARG002 - the other doors' chunks want it
         """As it belongs to a block."""

@@ -68,7 +68,12 @@ MESSAGES = _described(
         "content": [{"type": "text", "text": "Bergen, Stavanger and Tromsø."}],
         "stop_reason": "end_turn",
         "stop_sequence": None,
-        "usage": {"input_tokens": 12, "output_tokens": 9},
+        "usage": {
+            "input_tokens": 12,
+            "output_tokens": 9,
+            "cache_read_input_tokens": 0,
+            "cache_creation_input_tokens": 0,
+        },
     },
 )
 COUNT = _described(

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from providers.calls import Delta, ToolCall
+from providers.calls import Delta, Spent, ToolCall
 from streams.web.openai import shape
 from streams.web.problems import Problem
 
@@ -59,12 +59,19 @@ def _logprobs(found: Sequence[Any] | None) -> dict[str, Any] | None:
 def own(totals: Mapping[str, Any]) -> dict[str, int]:
     """The answer's own tokens: what calls used that were lost is in the costs, and no part of what was answered."""
     lost = totals.get("wasted") or {}
-    return {name: totals[name] - lost.get(name, 0) for name in ("input_tokens", "output_tokens", "cached_tokens")}
+    names = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens")
+    return {name: totals.get(name, 0) - lost.get(name, 0) for name in names}
+
+
+def prompt_of(totals: Mapping[str, Any]) -> Spent:
+    """What the answer's own prompt came to."""
+    read, _, cached, written = own(totals).values()
+    return Spent(read, 0, cached, written)
 
 
 def usage(totals: Mapping[str, Any]) -> dict[str, Any]:
     """Tokens in OpenAI's names."""
-    read, written, cached = own(totals).values()
+    read, written, cached, _ = own(totals).values()
     return {
         "prompt_tokens": read,
         "completion_tokens": written,
@@ -191,7 +198,7 @@ class _Chunks:
 class ChatChunks(_Chunks):
     """The chunks of one chat."""
 
-    def first(self) -> list[dict[str, Any]]:
+    def first(self, prompt: Spent | None) -> list[dict[str, Any]]:  # noqa: ARG002 - Anthropic's door tells it
         """Whose words these are."""
         return [self._chunk({"role": "assistant", "content": "", "refusal": None})]
 
@@ -242,7 +249,7 @@ def _call_piece(index: int, call: ToolCall, known: bool) -> dict[str, Any]:
 class TextChunks(_Chunks):
     """The chunks of the old path."""
 
-    def first(self) -> list[dict[str, Any]]:
+    def first(self, prompt: Spent | None) -> list[dict[str, Any]]:  # noqa: ARG002 - as above
         """Nobody is named there."""
         return []
 

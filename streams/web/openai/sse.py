@@ -11,10 +11,10 @@ from typing import Any, Protocol
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from providers.calls import Delta
+from providers.calls import Delta, Spent
 from schemas.errors import ErrorType
 from streams.web.along import Reader
-from streams.web.openai.answers import Sent, choices
+from streams.web.openai.answers import Sent, choices, prompt_of
 from streams.web.problems import Problem
 
 KEEP_ALIVE_S = 10.0
@@ -27,8 +27,8 @@ _NOTHING = Delta()
 class Chunks(Protocol):
     """How a door words its chunks."""
 
-    def first(self) -> list[dict[str, Any]]:
-        """Before the first piece."""
+    def first(self, prompt: Spent | None) -> list[dict[str, Any]]:
+        """Before the first piece. `prompt`: what it came to, where its provider has counted it by then."""
 
     def piece(self, delta: Delta, sent: Sent) -> list[dict[str, Any]]:
         """`sent` is what was told before it."""
@@ -85,7 +85,7 @@ class Pen:
         """Of the answer, in one packet."""
         new = list(deltas)
         if new:
-            await self._write(self._first() + b"".join(map(self._piece, new)))
+            await self._write(self._first(new[0].prompt) + b"".join(map(self._piece, new)))
 
     def _piece(self, delta: Delta) -> bytes:
         made = self._events(self._chunks.piece(delta, self.sent))
@@ -94,7 +94,7 @@ class Pen:
 
     async def end(self, result: Mapping[str, Any], rest: Delta) -> None:
         """What is missing of it, and that it is whole."""
-        first = self._first()
+        first = self._first(prompt_of(result["usage"]))
         made = b"" if rest == _NOTHING else self._piece(rest)
         made += self._events(self._chunks.last(result)) + self._chunks.done()
         await self._write(first + made, more=False)
@@ -109,11 +109,11 @@ class Pen:
             raise problem
         await self._write(self._chunks.event(self._chunks.error(problem)), more=False)
 
-    def _first(self) -> bytes:
+    def _first(self, prompt: Spent | None = None) -> bytes:
         if self.named:
             return b""
         self.named = True
-        return self._events(self._chunks.first())
+        return self._events(self._chunks.first(prompt))
 
     def _events(self, told: list[dict[str, Any]]) -> bytes:
         return b"".join(map(self._chunks.event, told))

@@ -129,13 +129,13 @@ def _format(input_: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, An
 
 def usage(totals: Mapping[str, Any]) -> dict[str, Any]:
     """Tokens in their names."""
-    read, written, cached = own(totals).values()
+    read, said, cached, written = own(totals).values()
     return {
         "input_tokens": read,
-        "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": 0},
-        "output_tokens": written,
+        "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": written},
+        "output_tokens": said,
         "output_tokens_details": {"reasoning_tokens": totals.get("reasoning_tokens", 0)},
-        "total_tokens": read + written,
+        "total_tokens": read + said,
     }
 
 

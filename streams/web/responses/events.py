@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from providers.calls import Delta, ToolCall
+from providers.calls import Delta, Spent, ToolCall
 from streams.web.openai import shape
 from streams.web.openai.answers import Sent, choices
 from streams.web.problems import Problem
@@ -77,7 +77,7 @@ class Chunks:
         """Of the next event."""
         return self._number
 
-    def first(self) -> list[Event]:
+    def first(self, prompt: Spent | None) -> list[Event]:  # noqa: ARG002 - Anthropic's door tells it
         """That it is there."""
         if not self._queued:
             return [self._state("created", "in_progress"), *self._begin()]
