@@ -95,10 +95,13 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """The models that can be called now, and a sentence for each node that did not answer."""
+    """The models that can be called now, and a sentence for each node that did not answer. `whole`: those that did have no others;
+    else names may be known that are not listed, such as aliases.
+    """
 
     models: tuple[Model, ...]
     away: tuple[str, ...] = ()
+    whole: bool = False
 
 
 @runtime_checkable

@@ -71,7 +71,8 @@ class FakeProvider:
 
     async def shelf(self) -> Shelf:
         context = self._how.context_tokens
-        return Shelf((Model(CHAT_MODEL, "chat", True, context), Model(EMBED_MODEL, "embed", True, context)))
+        models = Model(CHAT_MODEL, "chat", True, context), Model(EMBED_MODEL, "embed", True, context)
+        return Shelf(models, whole=True)
 
     def able(self, model: str) -> Able:
         return replace(_ABLE.get(model, _UNKNOWN), context_tokens=self._how.context_tokens)

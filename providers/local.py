@@ -96,7 +96,7 @@ class LocalProvider:
             llama.NAME: Model(llama.NAME, "chat", self._llama.is_loaded, llama.CONTEXT),
             minilm.NAME: Model(minilm.NAME, "embed", self._minilm.is_loaded, minilm.CONTEXT),
         }
-        return Shelf(tuple(known[name] for name in await self.models()))
+        return Shelf(tuple(known[name] for name in await self.models()), whole=True)
 
     def able(self, model: str) -> Able:
         return _EMBEDS if model == minilm.NAME else _CHATS if model in _MODELS else _UNKNOWN

@@ -149,7 +149,8 @@ class OllamaProvider:
             for model in each.models:
                 if model.loaded or model.name not in found:
                     found[model.name] = model
-        return Shelf(tuple(found[name] for name in sorted(found)), tuple(why for each in told for why in each.away))
+        away = tuple(why for each in told for why in each.away)
+        return Shelf(tuple(found[name] for name in sorted(found)), away, whole=True)
 
     async def loaded(self, node: str) -> Mapping[str, bool] | None:
         """What it has in memory, and whether on a GPU; None when it does not answer within 5 s."""

@@ -16,19 +16,26 @@ _ASK_S = 6.0
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One provider. `why` is empty when all of it answers."""
+    """One provider. `why` is empty when all of it answers; `whole`: then it has no others."""
 
     provider: str
     models: tuple[Model, ...]
     why: str = ""
+    whole: bool = False
+
+    def lacks(self, model: str) -> bool:
+        """Whether it lists models, and not this one."""
+        there = {each.name for each in self.models}
+        return bool(there) and not {model, f"{model}:latest"} & there
 
 
 async def sections(providers: Mapping[str, Provider]) -> list[Section]:
     """All at once; takes as long as the slowest, and some seconds at most."""
-    return list(await asyncio.gather(*map(_section, providers.values())))
+    return list(await asyncio.gather(*map(section, providers.values())))
 
 
-async def _section(provider: Provider) -> Section:
+async def section(provider: Provider) -> Section:
+    """One of them."""
     try:
         async with asyncio.timeout(_ASK_S):
             shelf = await _shelf(provider)
@@ -37,7 +44,7 @@ async def _section(provider: Provider) -> Section:
     except Exception as error:  # noqa: BLE001 - a look must never end the one who looks
         return Section(provider.name, (), f"{provider.name} does not answer ({type(error).__name__}).")
     if shelf.models or shelf.away:
-        return Section(provider.name, shelf.models, " ".join(shelf.away))
+        return Section(provider.name, shelf.models, " ".join(shelf.away), shelf.whole)
     return Section(provider.name, (), f"{provider.name} has no model at {', '.join(provider.nodes())}.")
 
 

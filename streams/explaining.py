@@ -1,4 +1,4 @@
-"""Where a request would go, and why not elsewhere: the decision of its acceptance, told. Nothing is called and nothing is kept."""
+"""Where a request would go, and why not elsewhere: the decision of its acceptance, told. No model is called and nothing is kept."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,11 +10,15 @@ from pydantic import ValidationError
 from providers import tokens
 from providers.calls import Spent
 from providers.choosing import Decision, Told, Who
+from providers.marked import near
 from providers.prices import PriceTable
 from providers.routes import Leg, Model, Route, Table
+from schemas.errors import ErrorType, Failure
 from schemas.money import to_usd
 from schemas.request import Lane, Request
 from store.ledger.types.arrivals import Ask
+from streams import catalogue
+from streams.choosing import Router
 
 if TYPE_CHECKING:
     from streams.decode import Decoder
@@ -61,6 +65,28 @@ def explain(asked: Question, decoder: "Decoder", prices: PriceTable) -> dict[str
         looked, name = router.decide(found, operation, input_, request, who), found.name
     shown = [_target(each, decoder, prices, size) for each in looked.told]
     return _told(request.options.model, name, shown, _error(what), looked.arm)
+
+
+async def checked(found: dict[str, Any], router: Router) -> dict[str, Any]:
+    """The same, and of a model that the request names itself what its provider says of it, which is asked for its list: one that it
+    surely has not would be refused when it is called.
+    """
+    if found["route"] is not None or found["taken"] is None:
+        return found
+    of, _, model = found["taken"].partition("/")
+    section = await catalogue.section(router.providers[of])
+    if section.why or not section.lacks(model):
+        return found
+    names = sorted(each.name for each in section.models)
+    meant = list(dict.fromkeys([*near(model, names), *router.near(found["asked"] or model)]))
+    words = f"{of} has no model `{model}`; there are {', '.join(names[:50])}."
+    words += f" Did you mean {' or '.join(f'`{name}`' for name in meant)}?" if meant else ""
+    if not section.whole:
+        words = f"not listed, so only its call tells whether it is there: {words}"
+        return found | {"targets": [each | {"why": words} for each in found["targets"]]}
+    failure = Failure(type=ErrorType.MODEL_NOT_FOUND, message=words, details={"model": model, "models": names[:50]})
+    refused = [each | {"taken": False, "why": words} for each in found["targets"]]
+    return found | {"taken": None, "targets": refused, "error": failure.model_dump(mode="json")}
 
 
 def _named(model: Model, what: Ask) -> Told:

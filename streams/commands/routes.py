@@ -65,7 +65,7 @@ def explain(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print where a request would go, and why not elsewhere; nothing is called. Exit code 1 when it would be refused.
+    """Print where a request would go, and why not elsewhere; no model is called. Exit code 1 when it would be refused.
 
     How busy targets are only a running process knows: POST /v1/routes/explain.
 
@@ -155,7 +155,8 @@ async def _explained(settings: "Settings", asked: "Question") -> dict[str, Any]:
     made = make_providers(settings)
     try:
         decoder = make_decoder(settings, made, library.load(settings))
-        return explaining.explain(replace(asked, tenant=settings.default_tenant), decoder, make_prices(settings))
+        found = explaining.explain(replace(asked, tenant=settings.default_tenant), decoder, make_prices(settings))
+        return await explaining.checked(found, decoder.router)
     finally:
         for each in made.values():
             await each.aclose()

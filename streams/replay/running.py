@@ -124,10 +124,10 @@ async def _are_there(parts: Parts, pools: set[Pool]) -> None:
     """Whether each provider has the model that it would be asked for; one that does not answer cannot be held to it."""
     asked = {name: parts.providers[name] for name, _ in pools}
     for section in await catalogue.sections(asked):
-        there = {model.name for model in section.models}
+        there = sorted(model.name for model in section.models)
         for provider, model in sorted(pools):
-            if provider == section.provider and there and not {model, f"{model}:latest"} & there:
-                raise usage(f"{provider} has no model {model!r}; it has {', '.join(sorted(there))}.")
+            if provider == section.provider and section.lacks(model):
+                raise usage(f"{provider} has no model {model!r}; it has {', '.join(there)}.")
 
 
 def make_run(job: Job, wanted: Chosen) -> Run:

@@ -29,7 +29,7 @@ async def routes(front: Front, request: Request) -> Response:
 
 
 async def explain(front: Front, request: Request) -> Response:
-    """Where this request would go: each target, whether it is taken, why not, and what it may cost. Nothing is called."""
+    """Where this request would go: each target, whether it is taken, why not, and what it may cost. No model is called."""
     spine = front.parts()
     body = await read_object(request, spine.settings.request_max_bytes)
     operation, key = body.pop("operation", "complete"), body.pop("key", None)
@@ -47,7 +47,7 @@ async def explain(front: Front, request: Request) -> Response:
     explain = partial(explaining.explain, asked, spine.decoder, make_prices(spine.settings))
     with answering():
         found: dict[str, Any] = await spine.registry.decoded(explain)
-    return json(found)
+    return json(await explaining.checked(found, spine.decoder.router))
 
 
 def _lane(request: Request) -> Lane:

@@ -10,6 +10,7 @@ import pytest
 
 from agents import OPERATIONS
 from providers import fake_server
+from providers.base import Model, Shelf
 from providers.double.faults import Behaviour
 from schemas.request import Lane
 from store.ledger.types.arrivals import Ask
@@ -20,6 +21,7 @@ from streams.errors import SpineError
 from streams.library import load as load_library
 from streams.providing import make_providers
 from streams.settings import Settings
+from tests.streams.talking import Talking, seat
 from tests.streams.webs import client, opened, web_settings
 
 NOBODY = "http://127.0.0.1:1"
@@ -351,6 +353,9 @@ EXPLAINED: list[tuple[dict[str, Any], str | None, str | None]] = [
     ({**CALLS, "options": {"model": "tiny"}}, None, "cannot do `tools`"),
     ({**CALLS, "options": {"model": TINY}}, None, "`smollm2-135m` cannot do `tools`"),
     ({"prompt": "Hi.", "options": {"provider": "x"}}, None, "provider 'x' is not known"),
+    ({"prompt": "Hi.", "options": {"model": "fakee"}}, None, "fake has no model `fakee`"),
+    ({"prompt": "Hi.", "options": {"model": "plane"}}, None, "Did you mean `plain`?"),
+    ({"prompt": "Hi.", "options": {"model": "local/smollm"}}, None, "Did you mean `smollm2-135m`?"),
     ({"prompt": 5}, None, "`input.prompt`"),
     ({"prompt": "Hi.", "options": []}, None, "`options`"),
     (
@@ -367,6 +372,34 @@ async def test_what_would_be_refused_is_explained_too(tmp_path: Path) -> None:
             found = (await api.post("/v1/routes/explain", json=body)).json()
             assert (found["taken"], found["error"] is None) == (taken, words is None), body
             assert (words or "") in (found["error"] or {"message": ""})["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/complete", "/v1/chat/completions"])
+async def test_a_model_that_is_not_there_is_explained_as_the_door_answers(tmp_path: Path, path: str) -> None:
+    async with opened(using(tmp_path)) as (front, _), client(front) as api:
+        body = {"prompt": "Hi.", "options": {"model": "fakee"}}
+        chat = {"model": "fakee", "messages": [{"role": "user", "content": "Hi."}]}
+        found = (await api.post("/v1/routes/explain", json=body)).json()
+        real = await api.post(path, json=chat if "chat" in path else body)
+    (target,) = found["targets"]
+    assert (real.status_code, found["taken"], target["taken"]) == (404, None, False)
+    assert (found["error"]["type"], target["why"]) == ("model_not_found", found["error"]["message"])
+    assert "Did you mean `fake`" in found["error"]["message"] and "Did you mean fake" in real.text
+
+
+class Aliased(Talking):
+    """Knows more names than it lists."""
+
+    async def shelf(self) -> Shelf:
+        return Shelf((Model("fake-20260101"),))
+
+
+async def test_a_model_that_is_only_not_listed_may_be_there(tmp_path: Path) -> None:
+    async with opened(using(tmp_path)) as (front, spine), client(front) as api:
+        seat(spine, Aliased())
+        found = (await api.post("/v1/routes/explain", json={"prompt": "Hi.", "options": {"model": "fake"}})).json()
+    assert (found["taken"], found["error"]) == ("fake/fake", None)
+    assert found["targets"][0]["why"].startswith("not listed, so only its call tells")
 
 
 async def test_a_question_that_is_none(tmp_path: Path) -> None:

@@ -69,6 +69,8 @@ def test_where_a_request_would_go(file: Path) -> None:
         '{"prompt": "a", "tools": [{"type": "function", "function": {"name": "f"}}]}',
     )
     assert (code, "`smollm2-135m` cannot do `tools`" in told) == (1, True)
+    code, told = run("explain", "local/smollm2")
+    assert (code, "Did you mean `smollm2-135m`?" in told) == (1, True)
 
 
 def test_what_is_asked_wrongly_is_said(file: Path) -> None:
