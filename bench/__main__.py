@@ -66,8 +66,8 @@ async def main(arguments: list[str]) -> None:
     if PROMPTS in names:
         wordings.main(short=wished.short, console=console)
     if LEDGER in names:
-        where = ["--database", wished.database] if wished.database else []
-        await ledger.main([*short, *where, *(["--many", str(wished.many)] if wished.many else [])])
+        only = ["--database", wished.database] if wished.database else []
+        await ledger.main([*short, *only, *(["--many", str(wished.many)] if wished.many else [])])
 
 
 if __name__ == "__main__":
