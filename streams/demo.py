@@ -89,10 +89,9 @@ async def _show(settings: Settings, at: Running, screen: "Screen", lines: list[g
     began = time.monotonic()
     bootstrap = security.brokers(settings, at.bootstrap)
     sent = await submit.send(settings, bootstrap, lines, Lane.NORMAL)
-    wanted = set(sent.identities)
-    tally, first = Tally(len(wanted)), 0.0
+    tally, first = Tally(len(sent.identities)), 0.0
     with screen.progress(tally) as step:
-        async for result in _patiently(submit.results(bootstrap, wanted, sent.starts)):
+        async for result in _patiently(submit.results(bootstrap, sent)):
             tally.add(result)
             first = first or time.time() - psutil.Process().create_time()
             step(result)

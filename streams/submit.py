@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,18 @@ class Sent:
     identities: dict[Identity, str] = field(default_factory=dict)
     """Each with its place in what was given; two equal items are one."""
     starts: dict[int, int] = field(default_factory=dict)
+    places: dict[tuple[str, int], set[int]] = field(default_factory=dict)
+    """Offsets of the records, by topic and partition."""
     records: int = 0
+
+    def is_answered_by(self, result: Mapping[str, Any]) -> bool:
+        """One of generation 0 is about a record and not about its request: another producer's, of the same identity, says nothing
+        of ours. Any other is the request's; what payload it had, a result does not say.
+        """
+        whose, source = (result["tenant"], result["operation"], result["id"]), result["source"]
+        if whose not in self.identities or result["generation"] > 0:
+            return whose in self.identities
+        return source is not None and source["offset"] in self.places.get((source["topic"], source["partition"]), ())
 
 
 def identity(settings: Settings, line: "Line", lane: Lane) -> Identity:
@@ -90,21 +101,20 @@ async def _send(producer: Any, settings: Settings, lines: "list[Line]", lane: La
         await producer.send(topics.request_topic(line.operation, lane), line.value, key=line.id.encode())
         for line in lines
     ]
-    await asyncio.gather(*futures)
+    for kept in await asyncio.gather(*futures):
+        sent.places.setdefault((kept.topic, kept.partition), set()).add(kept.offset)
     sent.records += len(lines)
     for line in lines:
         sent.identities.setdefault(identity(settings, line, lane), line.where)
 
 
-async def results(
-    bootstrap: str, wanted: Collection[Identity], starts: Mapping[int, int], timeout_s: float = 0.0
-) -> AsyncIterator[dict[str, Any]]:
+async def results(bootstrap: str, sent: Sent, timeout_s: float = 0.0) -> AsyncIterator[dict[str, Any]]:
     """The result of each identity as it comes, once; ends when all are there, or after `timeout_s` (0: never)."""
-    left = set(wanted)
+    left = set(sent.identities)
     until = time.monotonic() + timeout_s
     if not left:
         return
-    async with contextlib.aclosing(reading.following(bootstrap, topics.RESULTS, starts)) as records:  # type: ignore[type-var]
+    async with contextlib.aclosing(reading.following(bootstrap, topics.RESULTS, sent.starts)) as records:  # type: ignore[type-var]
         async for record in records:
             if timeout_s and time.monotonic() > until:
                 return
@@ -112,7 +122,7 @@ async def results(
                 continue
             result = orjson.loads(record.value)
             whose = (result["tenant"], result["operation"], result["id"])
-            if whose in left:
+            if whose in left and sent.is_answered_by(result):
                 left.discard(whose)
                 yield result
                 if not left:

@@ -165,10 +165,9 @@ class Job:
         self._tell_sent()
         if not self.waits:
             return
-        wanted = self.sent.identities
-        results = sending.results(bootstrap, wanted, self.sent.starts, self.timeout_s)
+        results = sending.results(bootstrap, self.sent, self.timeout_s)
         async with contextlib.aclosing(results) as coming:  # type: ignore[type-var]
-            with bar(len(wanted)) as step:
+            with bar(len(self.sent.identities)) as step:
                 async for result in coming:
                     self._take(result)
                     step()

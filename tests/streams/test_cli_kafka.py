@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import orjson
@@ -14,7 +15,7 @@ from streams import reading
 from streams.broker import control
 from tests.parts.kafka import make_settings
 from tests.streams import commands
-from tests.streams.commands import Served, ask, on_a_terminal, run, served
+from tests.streams.commands import Served, ask, here, on_a_terminal, run, served
 
 pytestmark = pytest.mark.kafka
 
@@ -156,6 +157,27 @@ def test_ctrl_c_ends_it_and_the_same_command_goes_on(folder: Path, worker: Serve
     written = [orjson.loads(line) for line in (folder / "slow.out").read_bytes().splitlines()]
     assert sorted(result["metadata"]["item"] for result in written) == [f"line {n}" for n in range(1, 7)]
     assert _calls(folder) == calls + 6
+
+
+def test_a_conflict_of_another_producer_is_not_taken_for_the_answer(folder: Path, worker: Served) -> None:
+    """It has the same id; its own record is answered while ours is being run."""
+    ours = orjson.dumps({"operation": "summarize", "id": "mine", "content": "One. [fake:sleep:4]"}).decode()
+    theirs = orjson.dumps({"operation": "summarize", "id": "mine", "content": "Two."}).decode()
+    command = ("submit", "-", "--wait", "--json", "--timeout", "60")
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(run, folder, *command, given=ours)
+        until = time.monotonic() + 30
+        while _state(folder, "mine") != "calling" and time.monotonic() < until:
+            time.sleep(0.1)
+        second = here(folder, *command, given=theirs)
+    told = [orjson.loads(each.stdout) for each in (first.result(), second)]
+    assert [(each["status"], each["generation"]) for each in told] == [("succeeded", 1), ("failed", 0)]
+    assert told[1]["error"]["type"] == "idempotency_conflict"
+
+
+def _state(folder: Path, id_: str) -> str | None:
+    found = here(folder, "requests", "show", id_, "--json")
+    return orjson.loads(found.stdout).get("state") if found.returncode == 0 else None
 
 
 def test_a_folder_is_submitted_and_its_files_are_named(folder: Path, worker: Served) -> None:
