@@ -10,7 +10,7 @@ import pytest
 
 from genai_spine_client import errors
 from genai_spine_client.kafka import RESULTS, Fold, KafkaClient
-from genai_spine_client.schemas.result import Result
+from genai_spine_client.schemas.result import Result, Source
 from tests.system.stack import Stack, make_stack, request
 
 pytestmark = pytest.mark.kafka
@@ -32,6 +32,24 @@ def test_each_generation_is_told_once_and_an_older_one_never() -> None:
     assert [new for _, new in told] == [True, False, True, False, True, True]
     assert others == [True, True]
     assert fold.is_new(result()) is True  # two others came since: it is forgotten
+
+
+@pytest.mark.fast
+async def test_a_result_about_another_record_with_the_same_id_is_not_taken() -> None:
+    """Whether it comes before Kafka has said where our own one is, or after."""
+    client = KafkaClient("nobody:9092")
+    (first, ours), (second, theirs) = (client._expect("summarize", "a", "default") for _ in range(2))
+    ours.is_at("requests", 1, 7)
+    client._take(about("requests", 1, 9).model_dump_json().encode())
+    assert (first.future.done(), second.future.done()) == (False, False)
+    theirs.is_at("requests", 1, 9)
+    assert (first.future.done(), second.future.result().generation) == (False, 0)
+    client._take(result().model_dump_json().encode())
+    assert (first.future.result().generation, client._waiting) == (1, {})
+
+
+def about(topic: str, partition: int, offset: int) -> Result:
+    return result(generation=0).model_copy(update={"source": Source(topic=topic, partition=partition, offset=offset)})
 
 
 @pytest.fixture

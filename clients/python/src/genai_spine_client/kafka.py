@@ -9,7 +9,7 @@ import contextlib
 import json
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self, Unpack
 
 import aiokafka
@@ -68,6 +68,33 @@ class Sent:
         return self.future.result()
 
 
+@dataclass(slots=True)
+class _Record:
+    """A record whose result is waited for. `place`: topic, partition and offset; None: Kafka has not said them yet."""
+
+    future: asyncio.Future[Result]
+    place: tuple[str, int, int] | None = None
+    early: list[Result] = field(default_factory=list)
+    """About a record of this identity, when it was not known yet which one is ours."""
+
+    def is_at(self, *place: Any) -> None:
+        self.place = place
+        for result in self.early:
+            self.take(result)
+
+    def take(self, result: Result) -> None:
+        """Generation 0 is about one record: of another producer's, with the same id, it says nothing of ours."""
+        source = result.source
+        if result.generation == 0 and self.place is None:
+            self.early.append(result)
+        elif result.generation == 0 and (
+            source is None or (source.topic, source.partition, source.offset) != self.place
+        ):
+            return
+        elif not self.future.done():
+            self.future.set_result(result)
+
+
 class KafkaClient:
     """`tenant`: whose requests these are, unless one says otherwise; it is always said, since two tenants may use one id.
     `connection`: what aiokafka takes for TLS and users.
@@ -77,7 +104,7 @@ class KafkaClient:
 
     def __init__(self, bootstrap: str, *, tenant: str = "default", **connection: Any) -> None:
         self._bootstrap, self._tenant, self._connection = bootstrap, tenant, connection
-        self._waiting: dict[Identity, list[asyncio.Future[Result]]] = {}
+        self._waiting: dict[Identity, list[_Record]] = {}
         self._producer: aiokafka.AIOKafkaProducer | None = None
         self._consumer: aiokafka.AIOKafkaConsumer | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -124,10 +151,10 @@ class KafkaClient:
         record = calls.record(input, {"tenant": self._tenant, **asking})
         topic = f"{REQUESTS}{operation}{_SUFFIX[asking.get('lane')]}"
         await self._know(topic)
-        sent = self._expect(operation, record["id"], record["tenant"])
+        sent, waiting = self._expect(operation, record["id"], record["tenant"])
         raw = key.encode() if isinstance(key, str) else key
         try:
-            await self._producer.send_and_wait(
+            kept = await self._producer.send_and_wait(
                 topic,
                 json.dumps(record, ensure_ascii=False).encode(),
                 key=sent.id.encode() if raw is None else raw,
@@ -139,6 +166,9 @@ class KafkaClient:
         except asyncio.CancelledError:
             self._forget(sent)
             raise
+        waiting.is_at(kept.topic, kept.partition, kept.offset)
+        if sent.future.done():
+            self._forget(sent)
         return sent
 
     async def ask(
@@ -233,34 +263,38 @@ class KafkaClient:
             self._fail(errors.Unreachable(f"Results cannot be read any more: {error}", sent=True))
 
     def _take(self, value: bytes | None) -> None:
-        """The first result of a request that is waited for; later ones of the same are told to nobody."""
+        """The first result of a record that is waited for; later ones of the same are told to nobody."""
         result = _result(value)
         if result is None:
             return
-        for future in self._waiting.pop((result.tenant, result.operation, result.id), []):
-            if not future.done():
-                future.set_result(result)
+        whose = (result.tenant, result.operation, result.id)
+        for record in self._waiting.get(whose, ()):
+            record.take(result)
+        self._keep(whose, [record for record in self._waiting.get(whose, ()) if not record.future.done()])
 
-    def _expect(self, operation: str, id_: str, tenant: str) -> Sent:
+    def _expect(self, operation: str, id_: str, tenant: str) -> tuple[Sent, _Record]:
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         future.add_done_callback(_looked_at)
-        self._waiting.setdefault((tenant, operation, id_), []).append(future)
-        return Sent(id_, operation, tenant, future)
+        record = _Record(future)
+        self._waiting.setdefault((tenant, operation, id_), []).append(record)
+        return Sent(id_, operation, tenant, future), record
 
     def _forget(self, sent: Sent) -> None:
-        place = (sent.tenant, sent.operation, sent.id)
-        left = [future for future in self._waiting.get(place, []) if future is not sent.future]
+        whose = (sent.tenant, sent.operation, sent.id)
+        self._keep(whose, [record for record in self._waiting.get(whose, ()) if record.future is not sent.future])
+
+    def _keep(self, whose: Identity, left: list[_Record]) -> None:
         if left:
-            self._waiting[place] = left
+            self._waiting[whose] = left
         else:
-            self._waiting.pop(place, None)
+            self._waiting.pop(whose, None)
 
     def _fail(self, error: errors.GenAIError) -> None:
         waiting, self._waiting = self._waiting, {}
-        for futures in waiting.values():
-            for future in futures:
-                if not future.done():
-                    future.set_exception(error)
+        for records in waiting.values():
+            for record in records:
+                if not record.future.done():
+                    record.future.set_exception(error)
 
 
 def _looked_at(future: asyncio.Future[Result]) -> None:
