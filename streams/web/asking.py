@@ -19,7 +19,7 @@ from store.ledger.types.arrivals import Accepted, Arrival, Ask
 from store.rows import pack_headers
 from streams import aliases
 from streams.decode import TOO_DEEP, Headers, envelope
-from streams.web import admitting, again, heads, leaving
+from streams.web import admitting, again, heads, leaving, queries
 from streams.web.bodies import read_object
 from streams.web.front import Front
 from streams.web.principal import principal_of
@@ -40,7 +40,8 @@ def route(front: Front, operation: str) -> Callable[[Request], Awaitable[Respons
         spine = front.parts()
         if front.leaving:
             raise unavailable("This process is ending; ask again in a moment.")
-        lane, wait = _lane(request), seconds(request.query_params.get("wait"))
+        told = queries.told(request, ("wait", "lane"))
+        lane, wait = lane_of(told.get("lane", "normal")), seconds(told.get("wait"))
         body = _own_names(operation, await read_object(request, spine.settings.request_max_bytes))
         _check_one_shape(operation, body)
         wait = _take_wait(body, wait)
@@ -87,11 +88,11 @@ def _check_one_shape(operation: str, body: dict[str, Any]) -> None:
         )
 
 
-def _lane(request: Request) -> Lane:
-    given = request.query_params.get("lane", "normal").lower()
-    if given not in LANES:
+def lane_of(given: str) -> Lane:
+    """By its name. Raises `Problem` 422."""
+    if given.lower() not in LANES:
         raise Problem(422, f"lane={given[:100]!r} is not known; choose one of {', '.join(LANES)}.")
-    return LANES[given]
+    return LANES[given.lower()]
 
 
 def _take_wait(body: dict[str, Any], asked: float | None) -> float | None:

@@ -42,6 +42,7 @@ async def one(front: Front, request: Request) -> Response:
 async def create(front: Front, request: Request) -> Response:
     """Make a key: `name`, `tenant`, `operations`, `models`, `lanes`, `admin`, `rpm`, `tpm`, `concurrency`, `expires`. Shown once."""
     own_site(front, request)
+    queries.told(request, ())
     wish = _worded(making.wish, await read_object(request, _MOST_BYTES))
     id_, key = making.make()
     row = await _write(front, lambda conn: rows.create(conn, id_, making.secret(key), wish))

@@ -7,7 +7,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agents import OPERATIONS
-from schemas.request import Lane
 from streams import explaining
 from streams.decode import envelope
 from streams.explaining import Question
@@ -31,6 +30,7 @@ async def routes(front: Front, request: Request) -> Response:
 async def explain(front: Front, request: Request) -> Response:
     """Where this request would go: each target, whether it is taken, why not, and what it may cost. No model is called."""
     spine = front.parts()
+    lane = asking.lane_of(told(request, ("lane",)).get("lane", "normal"))
     body = await read_object(request, spine.settings.request_max_bytes)
     operation, key = body.pop("operation", "complete"), body.pop("key", None)
     if not isinstance(operation, str) or operation.replace("-", "_") not in OPERATIONS:
@@ -40,7 +40,7 @@ async def explain(front: Front, request: Request) -> Response:
     asked = Question(
         operation.replace("-", "_"),
         envelope(body),
-        _lane(request),
+        lane,
         spine.settings.default_tenant,
         None if key is None else key.encode(),
     )
@@ -48,10 +48,3 @@ async def explain(front: Front, request: Request) -> Response:
     with answering():
         found: dict[str, Any] = await spine.registry.decoded(explain)
     return json(await explaining.checked(found, spine.decoder.router))
-
-
-def _lane(request: Request) -> Lane:
-    given = request.query_params.get("lane", "normal").lower()
-    if given not in asking.LANES:
-        raise Problem(422, f"lane={given[:100]!r} is not known; choose one of {', '.join(asking.LANES)}.")
-    return asking.LANES[given]

@@ -12,6 +12,7 @@ import httpx
 import pytest
 import structlog
 
+from agents import OPERATIONS
 from streams.logging import configure
 from streams.web import looking, shapes
 from streams.web.app import make_api, make_small
@@ -49,6 +50,46 @@ async def test_each_route_refuses_another_method_and_an_unknown_parameter_as_a_p
             told = unknown.json() if "json" in unknown.headers["content-type"] else {}
             assert unknown.status_code in {200, 400, 404, 422, 503} or shapes.of(route), route
             assert unknown.status_code == 200 or told.get("error", {}).get("type") or "parts" in told, route
+
+
+POSTS = [  # path, body, what is known there
+    *((f"/v1/{name.replace('_', '-')}", {}, "wait, lane") for name in OPERATIONS),
+    ("/execute-prompt", {}, "wait, lane"),
+    ("/v1/routes/explain", {"prompt": "x"}, "lane"),
+    ("/v1/keys", {"name": "x", "tenant": "t"}, "there are none here"),
+    ("/v1/runs", {"kind": "task"}, "wait"),
+    ("/v1/prompts/tone/rollback", {"label": "x", "why": "x"}, "tenant"),
+    ("/v1/prompts/tone/restore", {}, "tenant"),
+    ("/v1/requests/x/cancel", {}, "tenant, operation, wait"),
+]
+
+
+async def test_a_post_refuses_parameters_that_it_does_not_know_and_names_those_that_it_does(front: Front) -> None:
+    async with client(front) as api:
+        for path, body, known in POSTS:
+            reply = await api.post(f"{path}?bogus=1", json=body)
+            told = reply.json()
+            assert (reply.status_code, reply.headers["content-type"]) == (422, "application/problem+json"), path
+            assert told["detail"].startswith("The parameter 'bogus' is not known; ") and known in told["detail"], path
+        twice = await api.post("/v1/summarize?wait=1&wait=2", json={"content": "One."})
+        assert (await api.get("/v1/requests")).json()["items"] == []
+    assert (twice.status_code, "stands there twice" in twice.json()["detail"]) == (422, True)
+
+
+async def test_paths_of_others_sdks_pass_over_parameters(front: Front) -> None:
+    turns = [{"role": "user", "content": "Hi."}]
+    asked = [
+        ("/v1/chat/completions?api-version=2024-10-21", {"model": "fake", "messages": turns}),
+        ("/v1/completions?api-version=2024-10-21", {"model": "fake", "prompt": "Hi."}),
+        ("/v1/embeddings?api-version=2024-10-21", {"model": "fake-embed", "input": "Hi."}),
+        ("/v1/responses?api-version=preview", {"model": "fake", "input": "Hi."}),
+        ("/v1/messages?beta=true", {"model": "fake", "max_tokens": 9, "messages": turns}),
+        ("/v1/messages/count_tokens?beta=true", {"model": "fake", "messages": turns}),
+    ]
+    async with client(front) as api:
+        assert {path: (await api.post(path, json=body)).status_code for path, body in asked} == dict.fromkeys(
+            (path for path, _ in asked), 200
+        )
 
 
 async def test_head_is_get_without_a_body(front: Front) -> None:
