@@ -61,7 +61,7 @@ from streams.web.messages import door as messages
 from streams.web.openai import batches, describing, door, files
 from streams.web.page import Page
 from streams.web.problems import Problem, on_defect, on_http, on_problem
-from streams.web.reference import page_of
+from streams.web.reference import document_of, page_of
 from streams.web.rendering import FILES, asset
 from streams.web.responses import describing as told_of_responses
 from streams.web.responses import door as responses
@@ -87,8 +87,7 @@ def make_api(front: Front) -> FastAPI:
         description="Requests in, answers and their exact costs out.",
         middleware=layers(front),
         exception_handlers={Problem: on_problem, HTTPException: on_http, Exception: on_defect},
-        docs_url=None,
-        redoc_url=None,
+        openapi_url=None,  # ours has a tag
     )
     app.router.route_class = Plain
     for path, handler in _common(front).items():
@@ -276,8 +275,8 @@ _OPENAI: dict[str, tuple[str, Look, dict[str, Any]]] = {
 
 
 def _pages(app: FastAPI, front: Front) -> None:
-    """For people."""
-    shown = {"/": Page(front, _version()).page, "/docs": page_of(app)}
+    """For people, and what describes them to programs."""
+    shown = {"/": Page(front, _version()).page, "/docs": page_of(app), "/openapi.json": document_of(app)}
     for path, handler in shown.items():
         app.add_api_route(path, handler, methods=["GET"], include_in_schema=False)
     for name in FILES:

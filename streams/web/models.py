@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,13 +16,13 @@ from streams.web.front import Front
 from streams.web.principal import Principal, principal_of
 from streams.web.problems import Problem
 from streams.web.queries import told
-from streams.web.replies import json
+from streams.web.replies import tagged
 
 
 async def models(front: Front, request: Request) -> Response:
     """What can be called now, in OpenAI's list shape; a provider that does not answer is named under `providers`."""
     told(request, ())
-    return json(await _list(front, principal_of(request)))
+    return tagged(request, orjson.dumps(await _list(front, principal_of(request))))
 
 
 async def one_model(front: Front, request: Request) -> Response:
@@ -31,7 +32,7 @@ async def one_model(front: Front, request: Request) -> Response:
     listed = await _list(front, principal_of(request))
     for model in listed["data"]:
         if {name, f"{name}:latest"} & {model["id"], f"{model['owned_by']}/{model['id']}"}:
-            return json(model)
+            return tagged(request, orjson.dumps(model))
     away = "".join(f" {each['why']}" for each in listed["providers"] if each["why"])
     ids = [model["id"] for model in listed["data"]]
     meant = near(name, ids)

@@ -1,15 +1,17 @@
-"""`/docs`: the API's description as a page of our own, without a script and without anybody else's server."""
+"""`/openapi.json`, and `/docs`: the same as a page of our own, without a script and without anybody else's server."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
 from streams.web.queries import told
 from streams.web.rendering import html
+from streams.web.replies import tagged
 
 _ORDER = ("operations", "requests", "books", "models", "state")
 
@@ -25,6 +27,16 @@ def page_of(app: FastAPI) -> Any:
         return html(request, "reference.html", groups=groups(described, base), info=described["info"])
 
     return reference
+
+
+def document_of(app: FastAPI) -> Any:
+    """The handler."""
+
+    async def document(request: Request) -> Response:
+        """The API for programs."""
+        return tagged(request, orjson.dumps(app.openapi()))
+
+    return document
 
 
 def groups(described: Mapping[str, Any], base: str) -> list[dict[str, Any]]:

@@ -185,6 +185,16 @@ async def test_what_is_large_is_compressed_for_who_asks_and_its_tag_stays(front:
     assert ("content-encoding" in small.headers, known.status_code) == (False, 304)
 
 
+@pytest.mark.parametrize("path", ["/openapi.json", "/v1/models", "/v1/models/fake", "/v1/requests", "/docs"])
+async def test_who_has_an_answer_already_is_told_so(front: Front, path: str) -> None:
+    async with client(front) as api:
+        whole = await api.get(path)
+        again = await api.get(path, headers={"if-none-match": whole.headers["etag"]})
+        other = await api.get(path, headers={"if-none-match": 'W/"other"'})
+    assert (whole.status_code, again.status_code, again.content, other.status_code) == (200, 304, b"", 200)
+    assert again.headers["etag"] == whole.headers["etag"]
+
+
 async def test_other_origins_are_not_told_anything_by_default(front: Front) -> None:
     async with client(front) as api:
         reply = await api.get("/health", headers={"origin": ORIGIN})
