@@ -115,7 +115,8 @@ def bury(conn: Connection, routes: Routes, dead: Sequence[str]) -> int:
     found = conn.execute(wanted.with_for_update(of=requests)).all()
     orphans = [row for row in found if row.owner in dead]
     elsewhere = [row.pk for row in found if row.owner not in dead and row.state == "calling"]
-    conn.execute(update(requests).where(_R.pk.in_(rows.padded(elsewhere))).values(cancel=True))  # its holder is told
+    if elsewhere:  # their holders are told
+        conn.execute(update(requests).where(_R.pk.in_(rows.padded(elsewhere))).values(cancel=True))
     opened = _open_calls(conn, [row.pk for row in orphans])
     lost = [_lost(call, row) for row in orphans for call in opened.get(row.pk, ())]
     _settle(conn, orphans, opened, lost, at)
