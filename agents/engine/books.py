@@ -52,6 +52,7 @@ class Books:
             output_tokens=sum(c.output_tokens for c in booked),
             cached_tokens=sum(c.cached_tokens for c in booked),
             cache_write_tokens=sum(c.cache_write_tokens for c in booked),
+            reasoning_tokens=sum(c.reasoning_tokens for c in booked),
             estimated=any(c.estimated for c in booked),
             cost_usd=to_usd(None if booked and not costs else sum(costs)),
             unpriced_calls=unpriced,
@@ -69,6 +70,7 @@ class Books:
             output_tokens=sum(c.output_tokens for c in lost),
             cached_tokens=sum(c.cached_tokens for c in lost),
             cache_write_tokens=sum(c.cache_write_tokens for c in lost),
+            reasoning_tokens=sum(c.reasoning_tokens for c in lost),
             calls=len(lost),
         )
 

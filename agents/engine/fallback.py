@@ -85,7 +85,13 @@ def saved(pinned: Pinned, totals: Totals, prices: PriceTable) -> int | None:
     """What the next target would have asked for these tokens, less what they cost; None: nobody waited, or nobody knows."""
     if not pinned.patient or not pinned.left or totals.cost_usd is None:
         return None
-    written = totals.cache_write_tokens
-    spent = Spent(totals.input_tokens, totals.output_tokens, totals.cached_tokens, written, estimated=totals.estimated)
+    spent = Spent(
+        totals.input_tokens,
+        totals.output_tokens,
+        totals.cached_tokens,
+        totals.cache_write_tokens,
+        totals.reasoning_tokens,
+        estimated=totals.estimated,
+    )
     dearer = prices.of(pinned.left[0].provider, pinned.left[0].model, spent).nano
     return None if dearer is None else dearer - (from_usd(totals.cost_usd) or 0)

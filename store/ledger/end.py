@@ -174,6 +174,7 @@ def totals_of(conn: Connection, pks: Sequence[int]) -> dict[tuple[int, int], Tot
             func.sum(case((e.cost_nano.is_(None), 1), else_=0)),
             func.count(),
             func.sum(e.cache_write_tokens),
+            func.sum(e.reasoning_tokens),
         )
         .where(e.request_pk.in_(rows.padded(pks)), counted)
         .group_by(e.request_pk, e.generation)
@@ -184,6 +185,7 @@ def totals_of(conn: Connection, pks: Sequence[int]) -> dict[tuple[int, int], Tot
             output_tokens=int(row[3]),
             cached_tokens=int(row[4]),
             cache_write_tokens=int(row[9]),
+            reasoning_tokens=int(row[10]),
             estimated=bool(row[5]),
             cost_usd=to_usd(None if row[6] is None else int(row[6])),
             unpriced_calls=int(row[7]),

@@ -89,6 +89,7 @@ def call(row: Any) -> dict[str, Any]:
         "output_tokens": row.output_tokens,
         "cached_tokens": row.cached_tokens,
         "cache_write_tokens": row.cache_write_tokens,
+        "reasoning_tokens": row.reasoning_tokens,
         "estimated": bool(row.estimated),
         "gpu_seconds": row.gpu_seconds,
         "cost_usd": to_usd(row.cost_nano),

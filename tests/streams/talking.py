@@ -53,7 +53,7 @@ class Talking(FakeProvider):
         tools = tuple(joined.calls.values())
         logprobs = tuple(entry for delta in told for entry in delta.logprobs)
         text = "".join(delta.text for delta in told)
-        spent = Spent(7, len(told), 2, self.written)
+        spent = Spent(7, len(told), 2, self.written, sum(bool(delta.reasoning) for delta in told))
         return ChatAnswer(
             text,
             "tool_calls" if tools else "stop",

@@ -135,6 +135,7 @@ async def test_everything_that_can_be_asked_for_reaches_the_provider(
         "logprobs": {"content": [entry], "refusal": None},
         "finish_reason": "tool_calls",
     }
+    assert told["usage"]["completion_tokens_details"]["reasoning_tokens"] == 1
 
 
 PAID_AGAIN = [

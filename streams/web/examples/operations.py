@@ -67,6 +67,7 @@ def result(operation: str) -> dict[str, Any]:
             "output_tokens": 14,
             "cached_tokens": 0,
             "cache_write_tokens": 0,
+            "reasoning_tokens": 0,
             "estimated": False,
             "cost_usd": "0.000000",
             "unpriced_calls": 0,

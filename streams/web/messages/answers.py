@@ -7,7 +7,7 @@ import orjson
 
 from providers.calls import Delta, Spent
 from streams.web.messages import shape
-from streams.web.openai.answers import Sent, choices, own, prompt_of
+from streams.web.openai.answers import Sent, choices, own
 from streams.web.problems import Problem
 
 _REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
@@ -30,7 +30,8 @@ def message(result: Mapping[str, Any], model: str) -> dict[str, Any]:
 
 def usage(totals: Mapping[str, Any]) -> dict[str, int]:
     """Tokens in their names."""
-    return _used(prompt_of(totals), own(totals)["output_tokens"])
+    used = own(totals)
+    return _used(used, used.output_tokens)
 
 
 def _used(prompt: Spent, said: int) -> dict[str, int]:

@@ -56,28 +56,24 @@ def _logprobs(found: Sequence[Any] | None) -> dict[str, Any] | None:
     return None if found is None else {"content": list(found), "refusal": None}
 
 
-def own(totals: Mapping[str, Any]) -> dict[str, int]:
+_COUNTED = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
+
+
+def own(totals: Mapping[str, Any]) -> Spent:
     """The answer's own tokens: what calls used that were lost is in the costs, and no part of what was answered."""
     lost = totals.get("wasted") or {}
-    names = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens")
-    return {name: totals.get(name, 0) - lost.get(name, 0) for name in names}
-
-
-def prompt_of(totals: Mapping[str, Any]) -> Spent:
-    """What the answer's own prompt came to."""
-    read, _, cached, written = own(totals).values()
-    return Spent(read, 0, cached, written)
+    return Spent(**{name: totals.get(name, 0) - lost.get(name, 0) for name in _COUNTED})
 
 
 def usage(totals: Mapping[str, Any]) -> dict[str, Any]:
     """Tokens in OpenAI's names."""
-    read, written, cached, _ = own(totals).values()
+    used = own(totals)
     return {
-        "prompt_tokens": read,
-        "completion_tokens": written,
-        "total_tokens": read + written,
-        "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": totals.get("reasoning_tokens", 0), "audio_tokens": 0},
+        "prompt_tokens": used.input_tokens,
+        "completion_tokens": used.output_tokens,
+        "total_tokens": used.input_tokens + used.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": used.cached_tokens, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": used.reasoning_tokens, "audio_tokens": 0},
     }
 
 

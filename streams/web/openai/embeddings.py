@@ -55,7 +55,7 @@ def _texts(given: Any, model: str) -> list[str]:
 def answered(result: Mapping[str, Any], model: str, *, packed: bool) -> dict[str, Any]:
     """OpenAI's list of embeddings."""
     vectors = result["output"]["embeddings"]
-    used = own(result["usage"])["input_tokens"]
+    used = own(result["usage"]).input_tokens
     return {
         "object": "list",
         "data": [

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from providers.calls import Delta, Spent
 from schemas.errors import ErrorType
 from streams.web.along import Reader
-from streams.web.openai.answers import Sent, choices, prompt_of
+from streams.web.openai.answers import Sent, choices, own
 from streams.web.problems import Problem
 
 KEEP_ALIVE_S = 10.0
@@ -94,7 +94,7 @@ class Pen:
 
     async def end(self, result: Mapping[str, Any], rest: Delta) -> None:
         """What is missing of it, and that it is whole."""
-        first = self._first(prompt_of(result["usage"]))
+        first = self._first(own(result["usage"]))
         made = b"" if rest == _NOTHING else self._piece(rest)
         made += self._events(self._chunks.last(result)) + self._chunks.done()
         await self._write(first + made, more=False)

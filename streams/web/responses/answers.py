@@ -129,13 +129,13 @@ def _format(input_: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, An
 
 def usage(totals: Mapping[str, Any]) -> dict[str, Any]:
     """Tokens in their names."""
-    read, said, cached, written = own(totals).values()
+    used = own(totals)
     return {
-        "input_tokens": read,
-        "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": written},
-        "output_tokens": said,
-        "output_tokens_details": {"reasoning_tokens": totals.get("reasoning_tokens", 0)},
-        "total_tokens": read + said,
+        "input_tokens": used.input_tokens,
+        "input_tokens_details": {"cached_tokens": used.cached_tokens, "cache_write_tokens": used.cache_write_tokens},
+        "output_tokens": used.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": used.reasoning_tokens},
+        "total_tokens": used.input_tokens + used.output_tokens,
     }
 
 

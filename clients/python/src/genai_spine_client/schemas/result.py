@@ -28,19 +28,21 @@ class Wasted(BaseModel):
     output_tokens: int = 0
     cached_tokens: int = 0
     cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
     calls: int = 0
 
 
 class Totals(BaseModel):
     """What all calls of one request used. `cached_tokens` were read from a provider's prompt cache and `cache_write_tokens` written
-    to it, both parts of `input_tokens`. `cost_usd` is null when nothing priced it; `wasted`: of an answer, so much of it was used
-    without getting there.
+    to it, both parts of `input_tokens`; `reasoning_tokens` are a part of `output_tokens`. `cost_usd` is null when nothing priced it;
+    `wasted`: of an answer, so much of it was used without getting there.
     """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
     estimated: bool = False
     cost_usd: str | None = "0.000000"
     unpriced_calls: int = 0
