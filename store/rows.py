@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import orjson
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Table, TextClause, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from store.quick import QuickConnection, quick
@@ -26,6 +26,15 @@ def digest(*parts: bytes) -> bytes:
     for part in parts:
         hashed.update(len(part).to_bytes(8, "big") + part)
     return hashed.digest()
+
+
+def usual(condition: TextClause, dialect: str) -> TextClause:
+    """For a statement that counts what waits: the condition, with SQLite told that most rows fulfil it. It has no figures of
+    its tables, takes the rows of one state for few, and would read each of them in the table instead of this condition's index.
+    """
+    state = "state = 'waiting'"
+    words = str(condition)
+    return condition if dialect == "postgresql" else text(words.replace(state, f"likelihood({state}, 0.9)"))
 
 
 def pack_headers(headers: Headers) -> bytes:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from schemas.request import LANE_NAMES
@@ -13,7 +14,7 @@ from store.ledger.types.claims import Pool
 from streams import eta, rate, requested
 from streams.eta import Line
 from streams.lag import Lag
-from streams.rate import Answer, Rate
+from streams.rate import Rate
 
 T = TypeVar("T")
 Arrived = tuple[Pool, int, str, float]
@@ -64,8 +65,9 @@ class PoolState:
     running: int
 
 
-def pools(found: Backlog) -> dict[Pool, PoolState]:
-    """Every pool that has slots, or rows, or answered lately."""
+@lru_cache(maxsize=2)
+def pools(found: Backlog) -> Mapping[Pool, PoolState]:
+    """Every pool that has slots, or rows, or answered lately. Many ask about one look."""
     standing = _by_pool((each.pool, each) for each in found.standing)
     done = _by_pool((each.pool, each) for each in found.done)
     arrived = _by_pool((each[0], each) for each in found.arrived)
@@ -80,12 +82,6 @@ def _by_pool(found: Iterable[tuple[Pool, T]]) -> dict[Pool, list[T]]:
     for pool, each in found:
         by.setdefault(pool, []).append(each)
     return by
-
-
-def _pool(found: Backlog, pool: Pool) -> PoolState:
-    mine = [each for each in found.standing if each.pool == pool]
-    done = [each for each in found.done if each.pool == pool]
-    return _state(found, pool, mine, done, [each for each in found.arrived if each[0] == pool])
 
 
 def _state(
@@ -103,9 +99,8 @@ def _state(
     slots, _ = found.slots.get(pool, (0, 0))
     line = Line((waiting[0], waiting[1], waiting[2]), (steady[0], steady[1], steady[2]), max(0, slots - running))
     ready = [each.oldest for each in mine if each.state in _QUEUED and not each.delayed]
-    answers = [Answer(one.accepted_at, one.opened_at, one.closed_at, one.work_s, one.lane) for one in done]
     known = rate.measure(
-        answers, slots=slots, now=found.at, waiting_since=min(ready, default=None), since=found.since.get(pool)
+        done, slots=slots, now=found.at, waiting_since=min(ready, default=None), since=found.since.get(pool)
     )
     return PoolState(line, known, slots, running)
 
@@ -123,7 +118,8 @@ def place(found: Backlog, row: Any, ahead: int, begun: float | None = None) -> d
 
     `ahead`: rows of its own tenant before it; `begun`: when its first call was, if it runs.
     """
-    state = _pool(found, (row.provider, row.model))
+    pool = row.provider, row.model
+    state = pools(found).get(pool) or _state(found, pool, (), (), [each for each in found.arrived if each[0] == pool])
     if row.state == "held":
         return _place(None, None, "it is held until somebody decides")
     if row.owner == parked.OWNER:
@@ -154,13 +150,18 @@ def _place(position: int | None, seconds: float | None, why: str) -> dict[str, A
     return {"position": position, "eta_s": _rounded(seconds), "why": why}
 
 
+def lanes(found: Backlog) -> dict[str, dict[str, Any]]:
+    """Each lane over all pools, by its name; what is in Kafka is not asked."""
+    return {name: _lane(found, pools(found), lane, EVERYTHING, None, {}) for lane, name in enumerate(LANE_NAMES)}
+
+
 def report(found: Backlog, lag: Lag, wanted: Wanted = EVERYTHING) -> dict[str, Any]:
     """As `/v1/queue` and `genai-spine queue --json` tell it."""
     known = {pool: state for pool, state in pools(found).items() if wanted.has(pool)}
     unread = _unread(lag, wanted)
     shares = _shares(known, unread)
-    lanes = [lane for lane in range(len(LANE_NAMES)) if wanted.lane in {None, lane}]
-    shown = [_lane(found, known, lane, wanted, unread.get(lane), shares) for lane in lanes]
+    numbers = [lane for lane in range(len(LANE_NAMES)) if wanted.lane in {None, lane}]
+    shown = [_lane(found, known, lane, wanted, unread.get(lane), shares) for lane in numbers]
     kafka = {"ok": not lag.why, "why": lag.why}
     if not lag.why and wanted.narrows_pools():
         kafka = {"ok": True, "why": "what is in Kafka is of no tenant, provider or model until it is read"}
@@ -169,10 +170,10 @@ def report(found: Backlog, lag: Lag, wanted: Wanted = EVERYTHING) -> dict[str, A
         "kafka": kafka,
         "lanes": [
             {"lane": LANE_NAMES[lane], **one, **_operations(lag, lane, unread)}
-            for lane, one in zip(lanes, shown, strict=True)
+            for lane, one in zip(numbers, shown, strict=True)
         ],
         "pools": [
-            _told(found, pool, known[pool], lanes, wanted, shares.get(pool, {})) for pool in listed(found, known)
+            _told(found, pool, known[pool], numbers, wanted, shares.get(pool, {})) for pool in listed(found, known)
         ],
         "pools_in_all": len(known),
         "all": _all(shown),

@@ -9,6 +9,7 @@ import statistics
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 WINDOW_S = 900.0
 """Nothing older is looked at."""
@@ -20,17 +21,21 @@ _BUCKETS = 10
 _BUCKET_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Protocol):
     """A request that ended lately: when it was accepted, when its first call began, when its last one ended, and how long
     its calls took in all.
     """
 
-    accepted_at: float
-    opened_at: float
-    closed_at: float
-    work_s: float
-    lane: int = 1
+    @property
+    def accepted_at(self) -> float: ...
+    @property
+    def opened_at(self) -> float: ...
+    @property
+    def closed_at(self) -> float: ...
+    @property
+    def work_s(self) -> float: ...
+    @property
+    def lane(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,12 @@ class Rate:
 
 
 def measure(
-    answers: Sequence[Answer], *, slots: int, now: float, waiting_since: float | None = None, since: float | None = None
+    answers: Sequence[Answer],
+    *,
+    slots: int,
+    now: float,
+    waiting_since: float | None = None,
+    since: float | None = None,
 ) -> Rate | None:
     """None: nothing was answered lately, so nothing is known. `waiting_since`: when the oldest that waits now was accepted;
     `since`: no answer from before then was looked at.
@@ -63,30 +73,30 @@ def measure(
     if waiting_since is not None:
         waits.append((waiting_since, now))
     busy = _joined((max(start, begin), min(end, now)) for start, end in waits)
-    count = sum(_weight(now - a.closed_at) for a in answers if _within(a.closed_at, busy))
+    weights = [_weight(now - answer.closed_at) for answer in answers]
+    count = sum(weight for weight, a in zip(weights, answers, strict=True) if _within(a.closed_at, busy))
     seconds = sum(_weighed(now - end, now - start) for start, end in busy)
     works = tuple(sorted(answer.work_s for answer in answers))
-    usual = _usual(answers, slots, now)
+    usual = _usual(answers, weights, slots)
     if usual > 0:
         count, seconds = count + PRIOR, seconds + PRIOR / usual
     if count <= 0 or seconds <= 0:
         return None
-    return Rate(count / seconds, statistics.median(works), works, _by_lane(answers, now))
+    return Rate(count / seconds, statistics.median(works), works, _by_lane(answers, weights, now))
 
 
-def _usual(answers: Sequence[Answer], slots: int, now: float) -> float:
+def _usual(answers: Sequence[Answer], weights: Sequence[float], slots: int) -> float:
     """Slots over the mean work: a queue goes down as the mean says, not as the median of a long tail."""
-    weights = [_weight(now - answer.closed_at) for answer in answers]
     work = sum(weight * answer.work_s for weight, answer in zip(weights, answers, strict=True))
     return slots * sum(weights) / work if work > 0 else 0.0
 
 
-def _by_lane(answers: Sequence[Answer], now: float) -> tuple[float, float, float]:
+def _by_lane(answers: Sequence[Answer], weights: Sequence[float], now: float) -> tuple[float, float, float]:
     """Since the first of them, or half a minute if that is longer."""
     span = _weighed(0.0, max(_BUCKET_S, now - min(answer.closed_at for answer in answers)))
     sums = [0.0, 0.0, 0.0]
-    for answer in answers:
-        sums[answer.lane] += _weight(now - answer.closed_at)
+    for weight, answer in zip(weights, answers, strict=True):
+        sums[answer.lane] += weight
     realtime, normal, batch = (total / span for total in sums)
     return realtime, normal, batch
 

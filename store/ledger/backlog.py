@@ -1,20 +1,34 @@
 """What waits and what was answered lately, by pool, lane and tenant: what an estimate is made of.
 
-For people who look, never for the hot path. Each statement reads a bounded number of entries of one index, however many
-requests there are; where more wait than `MOST`, so many at least are told.
+For people who look, never for the hot path. Each statement reads entries of one index, no more of them however many requests
+have ended; where more than `MOST` are held, leased, called or wait for something, so many at least are told.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Connection, Double, Row, and_, bindparam, func, select, text, tuple_
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Double,
+    Select,
+    TextClause,
+    and_,
+    bindparam,
+    func,
+    select,
+    text,
+    tuple_,
+)
 
 from store import rows
 from store.database import now
 from store.ledger import parked, queries
 from store.ledger.types.claims import Pool
-from store.tables import CLAIMABLE, executions, requests
+from store.tables import BEHIND, CLAIMABLE, DELAYED, executions, requests
 
 _R = requests.c
 _E = executions.c
@@ -22,11 +36,12 @@ _E = executions.c
 MOST = 50_000
 """Rows of one state that are counted."""
 SCAN = 10_000
+"""New rows that are looked at."""
+CALLS = 5_000
 """Calls that are looked at, the latest ones of all pools."""
 SAMPLE = 400
 """Of them, for one pool."""
 ARRIVED_S = 300.0
-STANDING = ("waiting", "leased", "calling", "held")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +58,7 @@ class Standing:
     """When the oldest was accepted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """A request whose last call ended lately."""
 
     pool: Pool
@@ -55,7 +69,16 @@ class Done:
     work_s: float
 
 
-@dataclass(frozen=True, slots=True)
+class _Call(NamedTuple):
+    request_pk: int
+    generation: int
+    provider: str
+    model: str
+    opened_at: float
+    closed_at: float
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Backlog:
     """One look. `since`: of a pool, no call that ended before was looked at; `arrived`: (pool, lane, tenant, moment) of new rows."""
 
@@ -76,83 +99,104 @@ def look(conn: Connection, window_s: float) -> Backlog:
     return Backlog(at, _standing(conn), _done(conn, calls), since, _arrived(conn, at - ARRIVED_S), slots)
 
 
-def _some(state: str) -> Any:
-    """The oldest rows of a state, in the order of its index."""
-    shown = (_R.provider, _R.model, _R.lane, _R.tenant, _R.accepted_at, (_R.not_before > 0).label("delayed"))
-    here = _R.state == state
-    if state == "calling":  # what lies in a provider's batch holds no slot
-        here &= _R.owner.is_distinct_from(parked.OWNER)
-    some = select(*shown).where(here).order_by(_R.state, _R.accepted_at).limit(MOST).subquery()
-    group = (some.c.provider, some.c.model, some.c.lane, some.c.tenant, some.c.delayed)
-    return select(*group, func.count().label("many"), func.min(some.c.accepted_at).label("oldest")).group_by(*group)
+_SHOWN = (_R.provider, _R.model, _R.lane, _R.tenant, _R.accepted_at)
 
 
-_STANDING = {state: _some(state) for state in STANDING}
+def _grouped(some: Any, *more: ColumnElement[Any]) -> Select[Any]:
+    group = (some.provider, some.model, some.lane, some.tenant, *more)
+    return select(*group, func.count().label("many"), func.min(some.accepted_at).label("oldest")).group_by(*group)
+
+
+def _first(condition: TextClause, *by: ColumnElement[Any]) -> Select[Any]:
+    """Of those that wait for something, the first ones in the order of their index."""
+    return _grouped(select(*_SHOWN).where(condition).order_by(*by).limit(MOST).subquery().c)
+
+
+def _some(state: str, *more: ColumnElement[bool]) -> Select[Any]:
+    """The oldest rows of a state, in the order of its index. The state is a word of the statement: for a bound value
+    PostgreSQL's generic plan expects a third of all rows, and reads the table for a state that no row is in.
+    """
+    some = select(*_SHOWN, (_R.not_before > 0).label("delayed")).where(text(f"state = '{state}'"), *more)
+    found = some.order_by(_R.state, _R.accepted_at).limit(MOST).subquery().c
+    return _grouped(found, found.delayed)
+
+
+_OURS = _R.owner.is_distinct_from(parked.OWNER)
+"""What lies in a provider's batch holds no slot."""
+_STANDING = {
+    dialect: (
+        ("waiting", _grouped(_R).where(rows.usual(CLAIMABLE, dialect)), False),
+        ("waiting", _first(rows.usual(BEHIND, dialect), _R.behind, _R.accepted_at), False),
+        ("waiting", _first(rows.usual(DELAYED, dialect), _R.not_before), True),
+        ("leased", _some("leased"), None),
+        ("calling", _some("calling", _OURS), None),
+        ("held", _some("held"), None),
+    )
+    for dialect in ("sqlite", "postgresql")
+}
+"""State, how its rows are counted, and whether they are delayed; None: the statement says it. Those that may be claimed are
+all counted, since their index is sorted as they are counted and holds all that is asked; the doors' windows bound them.
+"""
 
 
 def _standing(conn: Connection) -> tuple[Standing, ...]:
-    return tuple(
-        Standing((r.provider, r.model), r.lane, r.tenant, state, bool(r.delayed), int(r.many), float(r.oldest))
-        for state, statement in _STANDING.items()
-        for r in conn.execute(statement)
-    )
+    found: dict[tuple[Pool, int, str, str, bool], tuple[int, float]] = {}
+    for state, statement, delayed in _STANDING[conn.dialect.name]:
+        for r in conn.execute(statement):
+            key = ((r.provider, r.model), r.lane, r.tenant, state, bool(r.delayed if delayed is None else delayed))
+            count, oldest = found.get(key, (0, math.inf))
+            found[key] = count + int(r.many), min(oldest, float(r.oldest))
+    return tuple(Standing(*key, count, oldest) for key, (count, oldest) in found.items())
 
 
 _LATEST = (
-    select(_E.request_pk, _E.generation, _E.provider, _E.model, _E.opened_at, _E.closed_at)
-    .where(text("closed_at IS NOT NULL"), _E.closed_at >= bindparam("since"), _E.kind != "batch")
+    select(_E.kind, _E.request_pk, _E.generation, _E.provider, _E.model, _E.opened_at, _E.closed_at)
+    .where(text("closed_at IS NOT NULL"), _E.closed_at >= bindparam("since"))
     .order_by(_E.closed_at.desc())
-    .limit(SCAN)
-    .subquery()
+    .limit(CALLS)
 )
-_NUMBERED = select(
-    _LATEST,
-    func.row_number()
-    .over(partition_by=(_LATEST.c.provider, _LATEST.c.model), order_by=_LATEST.c.closed_at.desc())
-    .label("place"),
-    func.count().over().label("whole"),
-    func.min(_LATEST.c.closed_at).over().label("first"),
-).subquery()
-_SAMPLE = select(_NUMBERED).where(_NUMBERED.c.place <= SAMPLE)
 _ENDED = select(_R.pk, _R.generation, _R.lane, _R.accepted_at).where(
     _R.pk.in_(bindparam("the_pks", expanding=True)), _R.completed_at.is_not(None)
 )
 
 
-def _calls(conn: Connection, since: float) -> tuple[list[Row[Any]], dict[Pool, float]]:
-    """The latest calls of each pool, and from when on they are all there."""
-    found = list(conn.execute(_SAMPLE, {"since": since}))
-    mine: dict[Pool, list[Row[Any]]] = {}
-    for call in found:
-        mine.setdefault((call.provider, call.model), []).append(call)
-    begin = {
-        pool: min(call.closed_at for call in calls)
-        if len(calls) >= SAMPLE
-        else max(since, calls[0].first if calls[0].whole >= SCAN else since)
-        for pool, calls in mine.items()
-    }
-    return found, begin
+def _calls(conn: Connection, since: float) -> tuple[list[_Call], dict[Pool, float]]:
+    """The latest calls of each pool, and from when on they are all there. Numbering them in the database would sort them all."""
+    found = conn.execute(_LATEST, {"since": since}).all()
+    whole = since if len(found) < CALLS else float(found[-1].closed_at)
+    mine: dict[Pool, list[_Call]] = {}
+    for kind, pk, generation, provider, model, opened, closed in found:
+        if kind == "batch":
+            continue
+        of_pool = mine.setdefault((provider, model), [])
+        if len(of_pool) < SAMPLE:
+            of_pool.append(_Call(pk, generation, provider, model, opened, closed))
+    begin = {pool: calls[-1].closed_at if len(calls) >= SAMPLE else whole for pool, calls in mine.items()}
+    return [call for calls in mine.values() for call in calls], begin
 
 
-def _done(conn: Connection, calls: Sequence[Row[Any]]) -> tuple[Done, ...]:
+def _done(conn: Connection, calls: Sequence[_Call]) -> tuple[Done, ...]:
     """Calls to requests: those that have ended, each with all of its calls that were found."""
-    of: dict[tuple[int, int], list[Row[Any]]] = {}
-    for call in calls:
-        of.setdefault((call.request_pk, call.generation), []).append(call)
-    pks = sorted({pk for pk, _ in of})
-    found: list[Done] = []
+    pks = sorted({call.request_pk for call in calls})
+    of = {(pk, generation): (lane, at) for pk, generation, lane, at in _ended(conn, pks)}
+    found: dict[tuple[int, int], Done] = {}
+    for pk, generation, provider, model, opened, closed in calls:
+        key = pk, generation
+        if key in of:
+            one = Done((provider, model), *of[key], opened, closed, max(0.0, closed - opened))
+            found[key] = _both(found[key], one) if key in found else one
+    return tuple(sorted(found.values(), key=lambda done: done.closed_at))
+
+
+def _ended(conn: Connection, pks: Sequence[int]) -> Iterator[Any]:
     for start in range(0, len(pks), 1024):
-        for row in conn.execute(_ENDED, {"the_pks": rows.padded(pks[start : start + 1024])}):
-            mine = of.get((row.pk, row.generation))
-            if mine:
-                found.append(_one(row, mine))
-    return tuple(sorted(found, key=lambda done: done.closed_at))
+        yield from conn.execute(_ENDED, {"the_pks": rows.padded(pks[start : start + 1024])})
 
 
-def _one(row: Any, calls: Sequence[Any]) -> Done:
-    work = sum(max(0.0, call.closed_at - call.opened_at) for call in calls)
-    first, last = min(call.opened_at for call in calls), max(call.closed_at for call in calls)
-    return Done((calls[0].provider, calls[0].model), row.lane, row.accepted_at, first, last, work)
+def _both(one: Done, other: Done) -> Done:
+    """Calls of one request, together."""
+    opened, closed = min(one.opened_at, other.opened_at), max(one.closed_at, other.closed_at)
+    return one._replace(opened_at=opened, closed_at=closed, work_s=one.work_s + other.work_s)
 
 
 _NEW = (
@@ -164,7 +208,8 @@ _NEW = (
 
 
 def _arrived(conn: Connection, since: float) -> tuple[tuple[Pool, int, str, float], ...]:
-    return tuple(((r.provider, r.model), r.lane, r.tenant, r.accepted_at) for r in conn.execute(_NEW, {"since": since}))
+    found = conn.execute(_NEW, {"since": since})
+    return tuple(((provider, model), lane, tenant, at) for provider, model, lane, tenant, at in found)
 
 
 _LEASED = and_(_R.state == "leased", _R.provider == bindparam("p"), _R.model == bindparam("m"))

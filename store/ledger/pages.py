@@ -167,23 +167,31 @@ def calls_of(conn: Connection, pk: int, limit: int = 1000) -> list[Row[Any]]:
     return list(conn.execute(found.limit(limit)))
 
 
-def standing(conn: Connection) -> dict[tuple[str, int], tuple[int, float]]:
-    """(state, lane) -> (unfinished requests, when the oldest of them was accepted); counts end at `MOST` a state."""
-    found: dict[tuple[str, int], tuple[int, float]] = {}
-    for state in STATES[:4]:
-        oldest = select(_R.lane, _R.accepted_at).where(_R.state == state)
-        some = oldest.order_by(_R.state, _R.accepted_at).limit(MOST).subquery()
-        counted = select(some.c.lane, func.count(), func.min(some.c.accepted_at)).group_by(some.c.lane)
-        found |= {(state, row[0]): (int(row[1]), float(row[2])) for row in conn.execute(counted)}
-    return found
+_CALLING = (
+    select(_R.lane, _R.accepted_at).where(text("state = 'calling'")).order_by(_R.state, _R.accepted_at).limit(MOST)
+)
+
+
+def running(conn: Connection) -> dict[tuple[str, int], tuple[int, float]]:
+    """(state, lane) -> (requests with an open call, when the oldest of them was accepted), also of those that lie in a provider's
+    batch; counts end at `MOST`.
+    """
+    some = _CALLING.subquery().c
+    counted = select(some.lane, func.count(), func.min(some.accepted_at)).group_by(some.lane)
+    return {("calling", row[0]): (int(row[1]), float(row[2])) for row in conn.execute(counted)}
 
 
 def ended(conn: Connection, since: float) -> dict[str, int]:
     """Status -> results since then; all of them together end at `MOST`."""
     c = results.c
     some = select(c.status).where(c.completed_at >= since).order_by(c.completed_at.desc()).limit(MOST).subquery()
-    counted = select(some.c.status, func.count()).group_by(some.c.status)
-    return {row[0]: int(row[1]) for row in conn.execute(counted)}
+    status = some.c.status
+    others = (
+        select(status, func.count()).where(status != "succeeded").group_by(status)
+    )  # few: what is grouped is sorted
+    found = {row[0]: int(row[1]) for row in conn.execute(others)}
+    whole = int(conn.execute(select(func.count()).select_from(some)).scalar_one())
+    return {"succeeded": whole - sum(found.values())} | found
 
 
 def latest(conn: Connection, limit: int, most_bytes: int) -> list[Row[Any]]:

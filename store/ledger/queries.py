@@ -3,14 +3,26 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, func, select, tuple_
+from sqlalchemy import Connection, Row, and_, case, func, select, text, tuple_
 
 from store import rows
 from store.database import now
 from store.ledger.books import utc_day
 from store.ledger.types.claims import Claimed, Pool
 from store.ledger.types.steps import PastCall
-from store.tables import corrections, daily_costs, executions, outbox, pools, requests, results, slots
+from store.tables import (
+    BEHIND,
+    CLAIMABLE,
+    DELAYED,
+    corrections,
+    daily_costs,
+    executions,
+    outbox,
+    pools,
+    requests,
+    results,
+    slots,
+)
 
 _R = requests.c
 _E = executions.c
@@ -108,21 +120,25 @@ def journal_days(conn: Connection) -> dict[tuple[str, str, str], tuple[int, int]
     return told
 
 
+_WAITING = text("state = 'waiting'")
+
+
 def waiting_by_lane(conn: Connection) -> dict[int, tuple[int, float]]:
     """Lane -> (rows that wait, age of the oldest in seconds)."""
     at = now(conn)
-    found = conn.execute(
-        select(_R.lane, func.count(), func.min(_R.accepted_at)).where(_R.state == "waiting").group_by(_R.lane)
-    )
+    found = conn.execute(select(_R.lane, func.count(), func.min(_R.accepted_at)).where(_WAITING).group_by(_R.lane))
     return {row[0]: (int(row[1]), max(0.0, at - row[2])) for row in found}
 
 
 def waiting_by_pool(conn: Connection) -> dict[tuple[str, str], int]:
-    """(provider, model) -> rows that wait for it."""
-    found = conn.execute(
-        select(_R.provider, _R.model, func.count()).where(_R.state == "waiting").group_by(_R.provider, _R.model)
-    )
-    return {(row[0], row[1]): int(row[2]) for row in found}
+    """(provider, model) -> rows that wait for it. Of those that may be claimed only the index is read."""
+    found: dict[tuple[str, str], int] = {}
+    for condition in (CLAIMABLE, BEHIND, DELAYED):
+        here = rows.usual(condition, conn.dialect.name)
+        counted = select(_R.provider, _R.model, func.count()).where(here).group_by(_R.provider, _R.model)
+        for row in conn.execute(counted):
+            found[row[0], row[1]] = found.get((row[0], row[1]), 0) + int(row[2])
+    return found
 
 
 def running(conn: Connection) -> list[Row[Any]]:

@@ -14,6 +14,7 @@ from store.tables.key import api_keys
 from store.tables.pool import doors, pool_limits, pools, quotas, slots
 from store.tables.replay import OPEN_ITEM, replay_items, replays
 from store.tables.request import (
+    BEHIND,
     CACHED,
     CLAIMABLE,
     DELAYED,
@@ -38,6 +39,7 @@ from store.tables.request import (
 from store.tables.topic import intake_progress, numbers, outbox, positions, relays
 
 __all__ = [
+    "BEHIND",
     "CACHED",
     "CLAIMABLE",
     "DELAYED",

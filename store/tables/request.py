@@ -83,6 +83,7 @@ requests = Table(
 # words and not bound values: PostgreSQL's generic plans use a partial index only for the very words of its condition
 CLAIMABLE = text("state = 'waiting' AND not_before = 0 AND behind = 0")
 DELAYED = text("state = 'waiting' AND not_before > 0")
+BEHIND = text("state = 'waiting' AND not_before = 0 AND behind > 0")
 
 Index(
     "requests_claimable",
@@ -92,10 +93,12 @@ Index(
     requests.c.tenant,
     requests.c.due,
     requests.c.pk,
+    requests.c.accepted_at,  # so that how many wait, and since when, is told without reading them
     sqlite_where=CLAIMABLE,
     postgresql_where=CLAIMABLE,
 )
 Index("requests_delayed", requests.c.not_before, sqlite_where=DELAYED, postgresql_where=DELAYED)
+Index("requests_behind", requests.c.behind, requests.c.accepted_at, sqlite_where=BEHIND, postgresql_where=BEHIND)
 # a sum, so that PostgreSQL takes the index for these words only and never for a realtime row that waits
 REALTIME = text("lane + 0 = 0")
 Index(

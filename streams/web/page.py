@@ -1,9 +1,12 @@
 """`/`: what waits, runs and was answered, the last answers, the day's costs; rendered here, refreshed by a small script."""
 
+import asyncio
+import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import orjson
 from sqlalchemy import Connection, Row
@@ -15,9 +18,9 @@ from schemas.request import LANE_NAMES
 from store.ledger import books, pages, queries
 from store.ledger.backlog import Backlog
 from streams import queueing, redact, showing
-from streams.lag import Lag
 from streams.redact import Redactor
 from streams.showing import plain
+from streams.spine import Spine
 from streams.web.front import Front
 from streams.web.looking import backlog_of, read
 from streams.web.problems import Problem
@@ -32,7 +35,6 @@ _MOST_BYTES = 65_536
 """A larger result is not read to show one line of it."""
 _WIDTH = 300
 _FRESH_S = 1.0
-_NOT_ASKED = Lag(why="not asked")
 _PARTS = ("main",)
 _QUEUED = frozenset({"waiting", "leased"})
 """A leased one waits too: for a slot, at a worker."""
@@ -52,19 +54,28 @@ class Facts:
     """As `/v1/queue` has them, without Kafka."""
 
 
-def look(conn: Connection, at: float, found: Backlog) -> Facts:
-    """Small indexes only; nothing here grows with the number of requests that have ended."""
+def look(conn: Connection, at: float) -> Facts:
+    """Beside the backlog. Small indexes only; nothing here grows with the number of requests that have ended."""
     today = datetime.fromtimestamp(at, UTC).date()
     midnight = datetime(today.year, today.month, today.day, tzinfo=UTC).timestamp()
     return Facts(
         at,
-        pages.standing(conn),
+        pages.running(conn),
         pages.ended(conn, midnight),
         pages.latest(conn, ANSWERS, _MOST_BYTES),
         queries.running(conn),
         books.costs_by(conn, ("provider", "model"), today, today, 100),
-        {lane["lane"]: lane for lane in queueing.report(found, _NOT_ASKED)["lanes"]},
+        {},
     )
+
+
+def _standing(found: Backlog) -> dict[tuple[str, int], tuple[int, float]]:
+    """(state, lane) -> (requests without a call that runs, when the oldest of them was accepted)."""
+    counts: dict[tuple[str, int], tuple[int, float]] = {}
+    for each in (each for each in found.standing if each.state != "calling"):
+        count, oldest = counts.get((each.state, each.lane), (0, math.inf))
+        counts[each.state, each.lane] = count + each.count, min(oldest, each.oldest)
+    return counts
 
 
 class Page:
@@ -94,13 +105,18 @@ class Page:
         try:
             spine = self._front.parts()
             if self._known is None or not 0 <= time.time() - self._known.at < _FRESH_S:
-                at = time.time()
-                found = await backlog_of(self._front)
-                self._known = await read(spine, lambda conn: look(conn, at, found))
+                self._known = await self._looked(spine)
         except Problem as problem:
             return None, problem.detail
         provider = self._front.provider
         return self._known, "" if provider.ok or provider.why == "not asked yet" else f"{provider.why}."
+
+    async def _looked(self, spine: Spine) -> Facts:
+        """The two looks beside each other, and what is worked out of them in no event loop's time."""
+        looking = asyncio.gather(read(spine, partial(look, at=time.time())), backlog_of(self._front))
+        facts, found = cast("tuple[Facts, Backlog]", await looking)
+        lanes = await asyncio.to_thread(queueing.lanes, found)
+        return replace(facts, standing=_standing(found) | facts.standing, lanes=lanes)
 
 
 def view(facts: Facts, masks: Redactor) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def _ask(conn: Connection) -> None:
     for wanted in WANTED:
         pages.page(conn, wanted, None, 50)
         pages.page(conn, wanted, pages.Place(min(wanted.until, flood.FIRST + MANY / 20), 1), 50)
-    pages.standing(conn)
+    pages.running(conn)
     pages.ended(conn, flood.FIRST + MANY / 20)
     pages.latest(conn, 10, 100)
 
@@ -124,15 +124,16 @@ async def test_lists_and_counts_read_indexes_in_their_order(many: Database) -> N
 
 async def test_counts_are_by_state_and_lane_and_end_somewhere(many: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     everything = await many.read(lambda conn: conn.execute(select(tables.requests)).all())
-    waiting = [row for row in everything if row.state == "waiting" and row.lane == 2]
-    standing = await many.read(pages.standing)
-    assert standing["waiting", 2] == (len(waiting), min(row.accepted_at for row in waiting))
+    running = [row for row in everything if row.state == "calling" and row.lane == 2]
+    found = await many.read(pages.running)
+    assert found["calling", 2] == (len(running), min(row.accepted_at for row in running))
     since = flood.FIRST + MANY / 20
     ended = await many.read(lambda conn: pages.ended(conn, since))
     assert ended["failed"] == sum(row.state == "failed" and row.accepted_at >= since for row in everything)
     monkeypatch.setattr(pages, "MOST", 100)
     assert sum((await many.read(lambda conn: pages.ended(conn, 0.0))).values()) == 100
-    assert sum(count for count, _ in (await many.read(pages.standing)).values()) <= 300
+    monkeypatch.setattr(pages, "_CALLING", pages._CALLING.limit(2))
+    assert sum(count for count, _ in (await many.read(pages.running)).values()) == 2
 
 
 def test_a_list_without_bounds_has_all_of_time() -> None:

@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from streams.rate import Answer
+from store.ledger.backlog import SAMPLE, Done
 
 WEIGHTS = (8, 3, 1)
 
@@ -85,8 +85,8 @@ class Pool:
     def waiting(self) -> tuple[dict[str, int], ...]:
         return tuple({name: len(queue) for name, queue in lane.items() if queue} for lane in self.queues)
 
-    def answers(self, most: int = 400) -> list[Answer]:
-        return [Answer(r.accepted_at, r.opened_at, r.closed_at, r.work_s, r.lane) for r in self.ended[-most:]]
+    def answers(self, most: int = SAMPLE) -> list[Done]:
+        return [Done(("p", "m"), r.lane, r.accepted_at, r.opened_at, r.closed_at, r.work_s) for r in self.ended[-most:]]
 
 
 def poisson(chance: random.Random, per_s: float, until_s: float) -> list[float]:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from store.ledger.backlog import Done
 from streams import eta, rate
 from streams.eta import Line
-from streams.rate import Answer, Rate
+from streams.rate import Rate
 from tests.streams.lanes import Pool, Row, poisson
 
 CALL_S = 2.0
@@ -99,8 +100,8 @@ def test_a_lane_always_gets_its_share(line: Line, lane: int, per_s: float) -> No
     assert eta.pick_s(line, per_s, lane, "a", 9) <= 10 / share + 1e-6
 
 
-def answer(accepted: float, opened: float, closed: float) -> Answer:
-    return Answer(accepted, opened, closed, closed - opened)
+def answer(accepted: float, opened: float, closed: float) -> Done:
+    return Done(("p", "m"), 1, accepted, opened, closed, closed - opened)
 
 
 def test_nothing_answered_is_not_known() -> None:
