@@ -1,7 +1,8 @@
 """How long a page takes of lists that have become long: `python -m bench --only pages [--many 1000000]`.
 
-One run of very many items, as many runs, and their calls, of which one prompt made a hundredth. Pages are asked of a
-`web` process over HTTP, one after another, each behind the last.
+One run of very many items, as many runs, and their calls, of which one prompt made a hundredth; the items came evenly over the
+last day, and one in twenty waits for a provider that nobody has. Pages are asked of a `web` process over HTTP, one after
+another, each behind the last; what a process keeps for a second only when it has to look anew.
 """
 
 import functools
@@ -32,6 +33,11 @@ BIG, TENANT, PROMPT, OTHER = "run_big", "default", "summarize", "classify"
 PAGES = 200
 LIMIT = 50
 _AT_ONCE = 5_000
+_DAY_S = 86_400.0
+_WAITS = 20
+"""One item in so many waits."""
+_REST_S = 1.1
+_LOOKS = 60
 _SHARE = 100
 """One call in so many is of the prompt whose calls are looked at, and one item in so many has failed."""
 LISTS = {
@@ -42,6 +48,7 @@ LISTS = {
     "requests that failed": "/v1/requests?state=failed",
     "calls of a prompt, by version": f"/v1/prompts/{PROMPT}/executions",
 }
+LOOKS = {"the live page": "/", "the queue": "/v1/queue"}
 Figures = dict[tuple[str, str], list[float]]
 
 
@@ -59,9 +66,11 @@ async def measure(where: Ground, databases: Sequence[str], many: int) -> Report:
         with serving([sys.executable, "-m", "streams.cli", "web"], environment, port, "/ready", where.folder) as at:
             for name, path in LISTS.items():
                 found[side, name] += _walked(at[1], path)
+            for name, path in LOOKS.items():
+                found[side, name] += _looked(at[1], path)
     lines = []
     for side in databases:
-        for name in LISTS:
+        for name in (*LISTS, *LOOKS):
             took = found[side, name]
             lines.append(Line(side, f"{name}: p50", "ms", [percentile(took, 0.5)]))
             lines.append(at_most(side, f"{name}: p95", "ms", [percentile(took, 0.95)], 50))
@@ -88,11 +97,25 @@ def _walked(base: str, path: str) -> list[float]:
     return took
 
 
+def _looked(base: str, path: str) -> list[float]:
+    """Again and again, with rests in which what is known becomes old. The first two are not counted."""
+    took: list[float] = []
+    with httpx.Client(base_url=base, timeout=120, trust_env=False) as client:
+        for _ in range(_LOOKS + 2):
+            time.sleep(_REST_S)
+            began = time.perf_counter()
+            client.get(path).raise_for_status()
+            took.append(1000 * (time.perf_counter() - began))
+    return took[2:]
+
+
 async def _filled(url: str, many: int) -> None:
     database = Database(parse_url(url))
     await migrate(database)
     await database.write(_fill_run)
-    fills: tuple[Callable[..., None], ...] = (_fill_items, _fill_runs)
+    since = time.time() - _DAY_S
+    fill_items = functools.partial(_fill_items, since=since, apart_s=_DAY_S / many)
+    fills: tuple[Callable[..., None], ...] = (fill_items, _fill_runs)
     for start in range(0, many, _AT_ONCE):
         numbers = range(start + 1, min(start + _AT_ONCE, many) + 1)
         for fill in fills:
@@ -131,10 +154,11 @@ def _fill_runs(conn: Connection, numbers: range) -> None:
     conn.execute(insert(runs), [_run(f"run_{uuid.UUID(int=n * 7_919).hex}", float(n), 1) for n in numbers])
 
 
-def _fill_items(conn: Connection, numbers: range) -> None:
-    now = time.time() - 86_400
-    states = {n: "failed" if n % _SHARE == 0 else "succeeded" for n in numbers}
-    conn.execute(insert(tables.requests), [_item(n, now + n / 1000, states[n]) for n in numbers])
+def _fill_items(conn: Connection, numbers: range, since: float, apart_s: float) -> None:
+    at = {n: since + n * apart_s for n in numbers}
+    states = {n: _state(n) for n in numbers}
+    conn.execute(insert(tables.requests), [_item(n, at[n], states[n]) for n in numbers])
+    ended = [n for n in numbers if states[n] != "waiting"]
     conn.execute(
         insert(tables.results),
         [
@@ -143,26 +167,31 @@ def _fill_items(conn: Connection, numbers: range) -> None:
                 "generation": 1,
                 "status": states[n],
                 "body": _body(f"{BIG}/{n}", states[n]),
-                "completed_at": now,
+                "completed_at": at[n] + 1,
             }
-            for n in numbers
+            for n in ended
         ],
     )
-    conn.execute(insert(tables.executions), [_call(n, now) for n in numbers])
+    conn.execute(insert(tables.executions), [_call(n, at[n]) for n in ended])
+
+
+def _state(number: int) -> str:
+    return "waiting" if number % _WAITS == 1 else "failed" if number % _SHARE == 0 else "succeeded"
 
 
 def _item(number: int, at: float, state: str) -> dict[str, Any]:
     id_ = f"{BIG}/{number}"
     failed = {"error_type": "refused" if state == "failed" else None}
+    waits = {"provider": "elsewhere", "completed_at": None} if state == "waiting" else {"completed_at": at + 1}
     return (
         row_of(number, state, id_)
         | failed
+        | waits
         | {
             "tenant": TENANT,
             "run_id": BIG,
             "requested_at": at,
             "accepted_at": at,
-            "completed_at": at + 1,
         }
     )
 

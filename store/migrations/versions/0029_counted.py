@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0030"
+revision = "0029"
 down_revision = "0028"
 
 _CLAIMABLE = sa.text("state = 'waiting' AND not_before = 0 AND behind = 0")
