@@ -230,9 +230,11 @@ def test_the_worker_shows_lag_and_age_by_lane(worker: Served, results: dict[str,
     import urllib.request
 
     url = worker.said("metrics and state")["url"]
-    text = urllib.request.urlopen(f"{url}/metrics", timeout=10).read().decode()
-    assert 'genai_lag_records{lane="normal"} 0.0' in text
-    assert 'genai_oldest_waiting_seconds{lane="normal"} 0.0' in text
+    wanted = {'genai_lag_records{lane="normal"} 0.0', 'genai_oldest_waiting_seconds{lane="normal"} 0.0'}
+    until, text = time.monotonic() + 30, ""
+    while not wanted <= set(text.splitlines()):  # whoever stopped reading has left requests that still wait
+        assert time.monotonic() < until, text
+        text = urllib.request.urlopen(f"{url}/metrics", timeout=10).read().decode()
     state, told = ask(f"{url}/ready")
     assert (state, set(told["parts"])) == (200, {"database", "provider", "broker", "intake", "retention"})
 
